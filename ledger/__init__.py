@@ -1,0 +1,1 @@
+"""The write side of the loyalty ledger, and its gRPC API."""

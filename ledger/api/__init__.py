@@ -1,0 +1,1 @@
+"""The gRPC API: check, convert, one call, convert."""

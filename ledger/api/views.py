@@ -1,0 +1,66 @@
+"""What the API reads: the views that projections build. The composition root says which implementation serves it."""
+
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from loyalty.v1.account_pb2 import Balance, TierProgress
+from loyalty.v1.crm_service_pb2 import MemberSnapshot, StatementEntry
+
+
+class ViewBehind(Exception):
+    """A view has not reached the asked position in time."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(f"the view is at position {position}")
+        self.position = position
+
+
+class MemberView(NamedTuple):
+    """A member's points and tier."""
+
+    program: str
+    balance: Balance
+    tier: TierProgress
+    position: int
+    """The position that all of it reflects."""
+
+
+class StatementPage(NamedTuple):
+    """Some entries of a statement, newest first."""
+
+    entries: list[StatementEntry]
+    has_more: bool
+    position: int
+
+
+class SnapshotPage(NamedTuple):
+    """Some members, in order of their ids."""
+
+    members: list[MemberSnapshot]
+    position: int
+    """The position that the page reflects."""
+
+
+class Views(Protocol):
+    """Read access to the views. Every call blocks on the database and is made from a worker thread.
+
+    `timeout_s` bounds the wait for `min_position`; ViewBehind is raised when it is not reached by then.
+    """
+
+    def member(
+        self, member_id: UUID, at: int, min_position: int = 0, timeout_s: float = 0
+    ) -> MemberView | None:
+        """A member's balance at an instant (microseconds) and tier; None for a member that is not known yet."""
+
+    def statement(
+        self,
+        member_id: UUID,
+        before_position: int,
+        limit: int,
+        min_position: int = 0,
+        timeout_s: float = 0,
+    ) -> StatementPage | None:
+        """Entries before a position, newest first; None for a member that is not known yet."""
+
+    def snapshot(self, after: UUID | None, limit: int, at: int) -> SnapshotPage:
+        """Members behind an id, for a feed that starts; each page may reflect a later position than the one before."""

@@ -1,0 +1,446 @@
+"""An account: a member's lots, holds and tier, and how each event changes them."""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from loyalty.v1.account_pb2 import Allocation, Balance, Receipt
+from loyalty.v1.commands_pb2 import ReturnSaleRequest
+from loyalty.v1.events_pb2 import (
+    CommandRefused,
+    MemberEnrolled,
+    PointsAdjusted,
+    PointsExpired,
+    PointsRedeemed,
+    ReturnAwaited,
+    RewardReleased,
+    RewardReserved,
+    SaleRecorded,
+    SaleReturned,
+    TierChanged,
+    TransactionReversed,
+    Undo,
+)
+from loyalty.v1.program_pb2 import Reward
+from loyalty.v1.snapshot_pb2 import AccountSnapshot
+
+from ledger.domain.instant import FOREVER, from_timestamp, set_timestamp
+from ledger.domain.lot import Lot
+from ledger.domain.program import Program
+from ledger.domain.refusal import InvariantBroken
+from ledger.domain.rounding import INT64_MAX
+
+AccountEvent = (
+    MemberEnrolled
+    | SaleRecorded
+    | PointsRedeemed
+    | RewardReserved
+    | RewardReleased
+    | SaleReturned
+    | ReturnAwaited
+    | TransactionReversed
+    | PointsExpired
+    | TierChanged
+    | PointsAdjusted
+    | CommandRefused
+)
+
+
+class Hold(NamedTuple):
+    """Points set aside for a reward, with the reward as it was then."""
+
+    hold_id: str
+    expires_at: int
+    reward: Reward
+    quantity: int
+    allocations: tuple[Allocation, ...]
+
+    @property
+    def points(self) -> int:
+        """Points set aside."""
+        return sum(allocation.points for allocation in self.allocations)
+
+
+class Awaited(NamedTuple):
+    """A return that waits for its sale."""
+
+    request_id: UUID
+    request: ReturnSaleRequest
+
+
+class Account:
+    """The state of an account after some of its events.
+
+    Between commands an account is a value: a command works on a copy, which replaces it when the command's events are
+    on disk. The parts (lots, holds) are immutable, so a copy is cheap.
+    """
+
+    __slots__ = (
+        "account_id",
+        "activity_expires_at",
+        "adjusted",
+        "awaited",
+        "clawed_back",
+        "expired",
+        "holds",
+        "issued",
+        "lot_points",
+        "lots",
+        "next_lot",
+        "owed",
+        "pending_until",
+        "program",
+        "qualifying",
+        "redeemed",
+        "restored",
+        "tier",
+        "version",
+    )
+
+    def __init__(self, account_id: UUID) -> None:
+        self.account_id = account_id
+        self.version = 0
+        self.program = ""
+        self.tier = ""
+        self.qualifying = 0
+        self.owed = 0
+        self.next_lot = 1
+        self.lots: list[Lot] = []
+        """In the order in which they are spent; only those with points left."""
+        self.lot_points = 0
+        """The sum of the lots, kept so that the usual command need not add them up."""
+        self.pending_until = 0
+        """From this instant on all lots are active."""
+        self.activity_expires_at = 0
+        """The expiry of the lots that follow activity; 0 before the first such activity."""
+        self.holds: dict[str, Hold] = {}
+        self.awaited: tuple[Awaited, ...] = ()
+        self.issued = self.redeemed = self.restored = 0
+        self.expired = self.clawed_back = self.adjusted = 0
+
+    def copy(self) -> "Account":
+        """An account that can be changed without changing this one."""
+        other = object.__new__(Account)
+        for name in Account.__slots__:
+            setattr(other, name, getattr(self, name))
+        other.lots = self.lots.copy()
+        other.holds = self.holds.copy()
+        return other
+
+    # -- what can be asked
+
+    def available(self, at: int) -> int:
+        """Points that can be spent at an instant; negative when points are owed.
+
+        Holds whose time ran out by then count as given back, whether or not that was recorded.
+        """
+        if at >= self.pending_until and (not self.lots or self.lots[0].expires_at > at):
+            points = self.lot_points
+        else:
+            points = sum(lot.points for lot in self.lots if lot.activates_at <= at < lot.expires_at)
+        for hold in self.holds.values():
+            if hold.expires_at <= at:
+                points += sum(
+                    allocation.points
+                    for allocation in hold.allocations
+                    if Lot.of(allocation).expires_at > at
+                )
+        return points - self.owed
+
+    def write_balance(self, balance: Balance, at: int) -> None:
+        """Writes the balance at an instant."""
+        balance.available_points = self.available(at)
+        if at < self.pending_until:
+            balance.pending_points = sum(lot.points for lot in self.lots if lot.activates_at > at)
+        if self.holds:
+            balance.held_points = sum(h.points for h in self.holds.values() if h.expires_at > at)
+        set_timestamp(balance.as_of, at)
+        expiry, points = FOREVER, 0
+        for lot in self.lots:
+            if lot.expires_at > at and lot.activates_at <= at:
+                if lot.expires_at > expiry or lot.expires_at == FOREVER:
+                    break
+                expiry = lot.expires_at
+                points += lot.points
+        if points:
+            balance.next_expiry.points = points
+            set_timestamp(balance.next_expiry.expires_at, expiry)
+
+    def write_receipt(self, receipt: Receipt, program: Program, at: int) -> None:
+        """Writes where a command leaves the account: balance and tier."""
+        self.write_balance(receipt.balance, at)
+        program.write_progress(receipt.tier, self.tier, self.qualifying)
+
+    def take(self, points: int, at: int) -> list[Allocation]:
+        """Where that many points would come from, soonest-expiring first; fewer when fewer are active."""
+        allocations: list[Allocation] = []
+        for lot in self.lots:
+            if points == 0:
+                break
+            if lot.activates_at <= at < lot.expires_at:
+                part = min(lot.points, points)
+                allocations.append(lot.allocation(part))
+                points -= part
+        return allocations
+
+    def lot(self, number: int) -> Lot | None:
+        """The lot of that number, if it has points left."""
+        return next((lot for lot in self.lots if lot.number == number), None)
+
+    # -- how events change it
+
+    def apply(self, event: AccountEvent) -> None:
+        """Changes the state by one event.
+
+        Raises InvariantBroken when the event contradicts the state.
+        """
+        _APPLY[type(event)](self, event)
+        self.version += 1
+
+    def _member_enrolled(self, event: MemberEnrolled) -> None:
+        self.program = event.program
+        self.tier = event.tier
+
+    def _sale_recorded(self, event: SaleRecorded) -> None:
+        if event.HasField("lot"):
+            self._issue(Lot.of(event.lot), event.repaid_points)
+            self.qualifying += event.lot.points + event.repaid_points
+        elif event.repaid_points:
+            self._repay(event.repaid_points)
+            self.issued += event.repaid_points
+            self.qualifying += event.repaid_points
+        if event.HasField("activity_expires_at"):
+            self._follow_activity(from_timestamp(event.activity_expires_at))
+
+    def _points_redeemed(self, event: PointsRedeemed) -> None:
+        hold = event.redemption.hold
+        if hold:
+            self._drop_hold(hold)
+        else:
+            self._remove(event.allocations)
+        self.redeemed += event.redemption.points
+        if event.HasField("activity_expires_at"):
+            self._follow_activity(from_timestamp(event.activity_expires_at))
+
+    def _reward_reserved(self, event: RewardReserved) -> None:
+        self._remove(event.allocations)
+        hold_id = event.request.request_id
+        self.holds[hold_id] = Hold(
+            hold_id,
+            from_timestamp(event.expires_at),
+            event.reward,
+            event.quantity,
+            tuple(event.allocations),
+        )
+
+    def _reward_released(self, event: RewardReleased) -> None:
+        self._drop_hold(event.hold.rpartition("/")[2])
+        self.give_back(event.allocations)
+
+    def _sale_returned(self, event: SaleReturned) -> None:
+        self._undo(event.undo)
+        self._drop_awaited(event.request.request_id)
+
+    def _return_awaited(self, event: ReturnAwaited) -> None:
+        self.awaited += (Awaited(UUID(event.request.request_id), event.request),)
+
+    def _transaction_reversed(self, event: TransactionReversed) -> None:
+        self._undo(event.undo)
+        self._drop_awaited(event.reversed.rpartition("/")[2])
+
+    def _points_expired(self, event: PointsExpired) -> None:
+        self._remove(event.allocations)
+        self.expired += sum(allocation.points for allocation in event.allocations)
+
+    def _tier_changed(self, event: TierChanged) -> None:
+        self.tier = event.to_tier
+
+    def _points_adjusted(self, event: PointsAdjusted) -> None:
+        self.adjusted += event.request.points
+        if event.allocations:
+            self._remove(event.allocations)
+        if event.repaid_points:
+            self._repay(event.repaid_points)
+        if event.HasField("lot"):
+            self._add(Lot.of(event.lot))
+            self.next_lot = event.lot.number + 1
+
+    def _command_refused(self, event: CommandRefused) -> None:
+        """A refusal changes nothing but the account's version."""
+
+    def _issue(self, lot: Lot, repaid: int) -> None:
+        self.issued += lot.points + repaid
+        if repaid:
+            self._repay(repaid)
+        if lot.number != self.next_lot:
+            raise InvariantBroken(f"lot {lot.number} was issued where {self.next_lot} was due")
+        self.next_lot += 1
+        if lot.points:
+            self._add(lot)
+
+    def _undo(self, undo: Undo) -> None:
+        restored = sum(allocation.points for allocation in undo.restored)
+        self.give_back(undo.restored)
+        if undo.repaid_points:
+            self._repay(undo.repaid_points)
+        self.restored += restored + undo.repaid_points
+        taken = sum(allocation.points for allocation in undo.clawed_back)
+        self._remove(undo.clawed_back)
+        self.owed += undo.owed_points
+        self.clawed_back += taken + undo.owed_points
+        self.qualifying = max(
+            self.qualifying - taken - undo.owed_points - undo.shortfall_points, 0
+        )
+
+    def _repay(self, points: int) -> None:
+        if points > self.owed:
+            raise InvariantBroken(f"{points} points repaid where {self.owed} were owed")
+        self.owed -= points
+
+    def _add(self, lot: Lot) -> None:
+        """Puts points into their lot, opening it again where it was spent."""
+        if self.lot_points + lot.points > INT64_MAX:
+            raise InvariantBroken("an account cannot hold more than 2^63 - 1 points")
+        if lot.follows_activity and lot.expires_at < self.activity_expires_at:
+            lot = lot._replace(expires_at=self.activity_expires_at)
+        at = self._find(lot)
+        if at is None:
+            insort(self.lots, lot)
+        else:
+            self.lots[at] = lot._replace(points=self.lots[at].points + lot.points)
+        self.lot_points += lot.points
+        self.pending_until = max(self.pending_until, lot.activates_at)
+
+    def _find(self, lot: Lot) -> int | None:
+        at = bisect_left(self.lots, lot[:3])
+        return at if at < len(self.lots) and self.lots[at][:3] == lot[:3] else None
+
+    def give_back(self, allocations: Iterable[Allocation]) -> None:
+        """Puts points back into the lots that they came from."""
+        for allocation in allocations:
+            self._add(Lot.of(allocation))
+
+    def _remove(self, allocations: Sequence[Allocation]) -> None:
+        for allocation in allocations:
+            wanted = Lot.of(allocation)
+            at = self._find(wanted)
+            left = self.lots[at].points - wanted.points if at is not None else -1
+            if at is None or left < 0 or wanted.points < 1:
+                raise InvariantBroken(f"lot {wanted.number} does not hold {wanted.points} points")
+            if left:
+                self.lots[at] = self.lots[at]._replace(points=left)
+            else:
+                del self.lots[at]
+            self.lot_points -= wanted.points
+
+    def _drop_hold(self, hold_id: str) -> None:
+        if self.holds.pop(hold_id.rpartition("/")[2], None) is None:
+            raise InvariantBroken(f"hold {hold_id} is not open")
+
+    def _drop_awaited(self, request_id: str) -> None:
+        if self.awaited:
+            self.awaited = tuple(a for a in self.awaited if str(a.request_id) != request_id)
+
+    def _follow_activity(self, expires_at: int) -> None:
+        """Moves the expiry of the lots that follow activity; never to an earlier instant."""
+        if expires_at <= self.activity_expires_at:
+            return
+        self.activity_expires_at = expires_at
+        self.lots = sorted(
+            lot._replace(expires_at=expires_at)
+            if lot.follows_activity and lot.expires_at < expires_at
+            else lot
+            for lot in self.lots
+        )
+
+    def check(self) -> None:
+        """Raises InvariantBroken unless the points add up (promise 5)."""
+        held = sum(hold.points for hold in self.holds.values())
+        flow = self.issued + self.restored + self.adjusted
+        flow -= self.redeemed + self.expired + self.clawed_back
+        in_lots = sum(lot.points for lot in self.lots)
+        if in_lots != self.lot_points or flow != in_lots + held - self.owed:
+            raise InvariantBroken(
+                f"account {self.account_id}: {flow} points flowed in, "
+                f"{in_lots} are in lots, {held} held, {self.owed} owed"
+            )
+
+    # -- snapshots
+
+    def to_snapshot(self) -> AccountSnapshot:
+        """The state as a message."""
+        snapshot = AccountSnapshot(
+            program=self.program,
+            version=self.version,
+            tier=self.tier,
+            qualifying_points=self.qualifying,
+            owed_points=self.owed,
+            next_lot=self.next_lot,
+            activity_expires_at_us=self.activity_expires_at,
+            totals={name: getattr(self, name) for name in _TOTALS},
+        )
+        for lot in self.lots:
+            lot.write(snapshot.lots.add())
+        for hold in self.holds.values():
+            message = snapshot.holds.add(
+                hold=hold.hold_id,
+                reward=hold.reward,
+                quantity=hold.quantity,
+                allocations=hold.allocations,
+            )
+            set_timestamp(message.expires_at, hold.expires_at)
+        for awaited in self.awaited:
+            snapshot.awaited_returns.add(
+                request_id=str(awaited.request_id), request=awaited.request
+            )
+        return snapshot
+
+    @classmethod
+    def from_snapshot(cls, account_id: UUID, snapshot: AccountSnapshot) -> "Account":
+        """The state that a message holds."""
+        account = cls(account_id)
+        account.program = snapshot.program
+        account.version = snapshot.version
+        account.tier = snapshot.tier
+        account.qualifying = snapshot.qualifying_points
+        account.owed = snapshot.owed_points
+        account.next_lot = snapshot.next_lot
+        account.activity_expires_at = snapshot.activity_expires_at_us
+        for lot in snapshot.lots:
+            account._add(Lot.of(lot))
+        account.holds = {
+            hold.hold: Hold(
+                hold.hold,
+                from_timestamp(hold.expires_at),
+                hold.reward,
+                hold.quantity,
+                tuple(hold.allocations),
+            )
+            for hold in snapshot.holds
+        }
+        account.awaited = tuple(
+            Awaited(UUID(awaited.request_id), awaited.request)
+            for awaited in snapshot.awaited_returns
+        )
+        for name in _TOTALS:
+            setattr(account, name, snapshot.totals[name])
+        return account
+
+
+_TOTALS: Final = ("issued", "redeemed", "restored", "expired", "clawed_back", "adjusted")
+
+_APPLY: Final = {
+    MemberEnrolled: Account._member_enrolled,
+    SaleRecorded: Account._sale_recorded,
+    PointsRedeemed: Account._points_redeemed,
+    RewardReserved: Account._reward_reserved,
+    RewardReleased: Account._reward_released,
+    SaleReturned: Account._sale_returned,
+    ReturnAwaited: Account._return_awaited,
+    TransactionReversed: Account._transaction_reversed,
+    PointsExpired: Account._points_expired,
+    TierChanged: Account._tier_changed,
+    PointsAdjusted: Account._points_adjusted,
+    CommandRefused: Account._command_refused,
+}

@@ -1,0 +1,70 @@
+"""A basket: what each line comes to after its share of every discount."""
+
+from dataclasses import dataclass
+
+from loyalty.v1.program_pb2 import Basis
+from loyalty.v1.sale_pb2 import Sale, SaleLine
+
+from ledger.domain.rounding import INT64_MAX, share_out
+
+
+class Overflow(Exception):
+    """A sum of amounts does not fit into 64 bits."""
+
+
+@dataclass(slots=True)
+class Basket:
+    """The lines of a sale with their net amounts, in minor units."""
+
+    lines: list[SaleLine]
+    net: list[int]
+
+    @classmethod
+    def of(cls, sale: Sale) -> "Basket":
+        """The basket of a checked sale: line discounts first, then the order's, each in proportion to what is left."""
+        lines = list(sale.lines)
+        net = [line.price_minor - line.discount_minor for line in lines]
+        basket = cls(lines, net)
+        if sum(line.price_minor for line in lines) > INT64_MAX:
+            raise Overflow
+        for discount in sale.discounts:
+            basket.take_off(discount.amount_minor, frozenset(discount.line_ids))
+        return basket
+
+    @property
+    def total(self) -> int:
+        """What is left to pay for all lines."""
+        return sum(self.net)
+
+    def take_off(self, amount: int, line_ids: frozenset[str] = frozenset()) -> int:
+        """Takes a discount off the named lines (all, when none is named) and returns what could be taken off.
+
+        It is shared out in proportion to the lines' net amounts and never brings one below zero.
+        """
+        weights = [
+            net if not line_ids or line.line_id in line_ids else 0
+            for line, net in zip(self.lines, self.net, strict=True)
+        ]
+        taken = min(amount, sum(weights))
+        self.net = [
+            net - part for net, part in zip(self.net, share_out(taken, weights), strict=True)
+        ]
+        return taken
+
+    def basis(self, basis: Basis) -> list[int]:
+        """What each line counts for under a basis.
+
+        The tax of a discounted line is reduced in the proportion in which its price is.
+        """
+        match basis:
+            case Basis.BASIS_BEFORE_DISCOUNT:
+                return [line.price_minor for line in self.lines]
+            case Basis.BASIS_BEFORE_DISCOUNT_WITHOUT_TAX:
+                return [line.price_minor - line.tax_minor for line in self.lines]
+            case Basis.BASIS_AFTER_DISCOUNT_WITHOUT_TAX:
+                return [
+                    net - (line.tax_minor * net // line.price_minor if line.price_minor else 0)
+                    for line, net in zip(self.lines, self.net, strict=True)
+                ]
+            case _:
+                return self.net

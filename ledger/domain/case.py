@@ -1,0 +1,74 @@
+"""A case: one command with the state it is decided on, and the events that decide it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+from google.protobuf.message import Message
+from loyalty.v1.account_pb2 import Receipt
+from loyalty.v1.origin_pb2 import Origin
+
+from ledger.domain.account import Account, AccountEvent
+from ledger.domain.program import Program
+from ledger.domain.transaction import Transaction
+
+RequestT = TypeVar("RequestT", bound=Message)
+
+
+class NewEvent(NamedTuple):
+    """An event that is not on disk yet."""
+
+    stream_id: UUID
+    version: int
+    payload: Message
+    request_id: UUID | None
+    """Set on a command's main event, and unique: it is what makes a retry harmless."""
+    transaction_id: UUID | None
+    """The transaction whose file the event belongs to, where that is not its own request id."""
+    sale_reference: str | None
+    """The till's receipt number of a sale, unique in a program."""
+
+
+@dataclass(slots=True)
+class Case(Generic[RequestT]):
+    """What a decision may look at, and where it puts its events. `account` is the command's own copy."""
+
+    request: RequestT
+    """The checked command, with the member in place of an identifier and without its origin."""
+    origin: Origin
+    request_id: UUID
+    at: int
+    """When it happened: the till's clock, or the server's where the till sent none."""
+    program: Program
+    account: Account
+    transactions: Mapping[UUID, Transaction]
+    """The files of the transactions that the command names."""
+    target: Transaction | None = None
+    """The file of the sale or transaction that a return or reversal is about; None where it is not known."""
+    events: list[NewEvent] = field(default_factory=list)
+
+    def record(
+        self,
+        event: AccountEvent,
+        *,
+        main: bool = False,
+        transaction_id: UUID | None = None,
+        sale_reference: str | None = None,
+    ) -> None:
+        """Adds an event and applies it to the account."""
+        self.account.apply(event)
+        self.events.append(
+            NewEvent(
+                self.account.account_id,
+                self.account.version,
+                event,
+                self.request_id if main else None,
+                transaction_id,
+                sale_reference,
+            )
+        )
+
+    def write_receipt(self, receipt: Receipt) -> None:
+        """Completes the receipt of a main event with where the command leaves the account."""
+        self.account.write_receipt(receipt, self.program, self.at)

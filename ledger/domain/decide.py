@@ -1,0 +1,141 @@
+"""Deciding a command: the one place that knows which function decides which command, and what a refusal records."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+from uuid import UUID
+
+from google.protobuf.message import Message
+from loyalty.v1.commands_pb2 import (
+    AdjustPointsRequest,
+    CommitRewardRequest,
+    EnrollMemberRequest,
+    PublishProgramRequest,
+    RecordSaleRequest,
+    ReleaseRewardRequest,
+    ReserveRewardRequest,
+    ReturnSaleRequest,
+    ReverseTransactionRequest,
+)
+from loyalty.v1.events_pb2 import (
+    CommandBlocked,
+    CommandRefused,
+    MemberEnrolled,
+    ProgramPublished,
+    ReversalAwaited,
+)
+from loyalty.v1.origin_pb2 import Origin
+
+from ledger.domain.account import Account
+from ledger.domain.adjust import adjust_points
+from ledger.domain.case import Case, NewEvent
+from ledger.domain.names import blocked_stream, program_stream, transaction_name
+from ledger.domain.program import Program
+from ledger.domain.record_sale import record_sale
+from ledger.domain.redeem import commit_reward, release_reward, reserve_reward
+from ledger.domain.refusal import Refused
+from ledger.domain.return_sale import return_sale
+from ledger.domain.reverse import reverse_transaction
+from ledger.domain.settle import settle
+
+DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
+    RecordSaleRequest: record_sale,
+    ReserveRewardRequest: reserve_reward,
+    CommitRewardRequest: commit_reward,
+    ReleaseRewardRequest: release_reward,
+    ReturnSaleRequest: return_sale,
+    ReverseTransactionRequest: reverse_transaction,
+    AdjustPointsRequest: adjust_points,
+}
+
+REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
+    RecordSaleRequest: "record_sale",
+    ReserveRewardRequest: "reserve_reward",
+    CommitRewardRequest: "commit_reward",
+    ReleaseRewardRequest: "release_reward",
+    ReturnSaleRequest: "return_sale",
+    ReverseTransactionRequest: "reverse_transaction",
+    AdjustPointsRequest: "adjust_points",
+}
+"""The field of CommandRefused that keeps each kind of command."""
+
+
+def decide(case: Case[Any]) -> Case[Any]:
+    """Decides a command on an account. The case's account is left as it is; the result's is the new state.
+
+    Every decision settles first what time has done. A refusal is an event like any other outcome. Raises Rejected
+    when the command cannot be decided at all; then there is nothing to record.
+    """
+    draft = replace(case, account=case.account.copy(), events=[])
+    settle(draft)
+    try:
+        DECIDE[type(case.request)](draft)
+    except Refused as refusal:
+        draft = replace(case, account=case.account.copy(), events=[])
+        settle(draft)
+        refused = CommandRefused(
+            origin=case.origin,
+            program_version=case.program.version,
+            reason=refusal.reason,
+            metadata=refusal.metadata,
+        )
+        getattr(refused, REFUSED_FIELD[type(case.request)]).CopyFrom(case.request)
+        draft.record(refused, main=True)
+    return draft
+
+
+def settle_account(case: Case[Any]) -> Case[Any]:
+    """Records what time has done to an account, without any command."""
+    draft = replace(case, account=case.account.copy(), events=[])
+    settle(draft)
+    return draft
+
+
+def enroll_member(
+    request: EnrollMemberRequest,
+    request_id: UUID,
+    origin: Origin,
+    at: int,
+    program: Program,
+    member_id: UUID,
+) -> Case[EnrollMemberRequest]:
+    """Decides the enrolment of a person whose identifiers are free: a new account in the first tier."""
+    case = Case(request, origin, request_id, at, program, Account(member_id), {})
+    event = MemberEnrolled(
+        origin=origin,
+        request=request,
+        program=program.name,
+        program_version=program.version,
+        tier=program.tier_for(0),
+    )
+    case.record(event, main=True)
+    case.write_receipt(event.receipt)
+    return case
+
+
+def publish_program(
+    request: PublishProgramRequest, request_id: UUID, origin: Origin, version: int
+) -> NewEvent:
+    """Decides the publication of a checked program as its next version."""
+    event = ProgramPublished(origin=origin, request=request)
+    event.request.program.version = version
+    event.request.program.etag = f'"v{version}"'
+    return NewEvent(
+        program_stream(request.program.name), version, event, request_id, None, None
+    )
+
+
+def block(
+    request: ReverseTransactionRequest, request_id: UUID, origin: Origin, blocked: UUID
+) -> list[NewEvent]:
+    """Decides the reversal of a command that has not arrived: it is blocked for ever.
+
+    The second event is stored under the blocked command's own request id, where that command will find it.
+    """
+    stream = blocked_stream(blocked)
+    awaited = ReversalAwaited(origin=origin, request=request, blocked=transaction_name(blocked))
+    tombstone = CommandBlocked(origin=origin, reversal=transaction_name(request_id))
+    return [
+        NewEvent(stream, 1, awaited, request_id, None, None),
+        NewEvent(stream, 2, tombstone, blocked, None, None),
+    ]

@@ -1,0 +1,38 @@
+"""Resource names: members/{member}, programs/{program}, transactions/{request_id} and members/{member}/holds/{hold}."""
+
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+
+def member_name(member_id: UUID) -> str:
+    """members/{member}"""
+    return f"members/{member_id}"
+
+
+def transaction_name(request_id: UUID | str) -> str:
+    """transactions/{request_id}"""
+    return f"transactions/{request_id}"
+
+
+def hold_name(member_id: UUID, hold_id: str) -> str:
+    """members/{member}/holds/{hold}; a hold's id is the request id of its reservation."""
+    return f"members/{member_id}/holds/{hold_id}"
+
+
+def last_id(name: str) -> UUID:
+    """The id at the end of a checked name."""
+    return UUID(name[-36:])
+
+
+def member_of_hold(hold: str) -> UUID:
+    """The member in a checked hold name."""
+    return UUID(hold[8:44])
+
+
+def program_stream(name: str) -> UUID:
+    """The id of a program's stream of events."""
+    return uuid5(NAMESPACE_URL, f"loyalty:{name}")
+
+
+def blocked_stream(request_id: UUID) -> UUID:
+    """The id of the stream of reversals that wait for a command."""
+    return uuid5(NAMESPACE_URL, f"loyalty:blocked:{request_id}")

@@ -1,0 +1,74 @@
+"""Recording a sale: redeem what it redeems, award what the rules give, move the tier, apply returns that waited."""
+
+from loyalty.v1.account_pb2 import Award
+from loyalty.v1.commands_pb2 import RecordSaleRequest
+from loyalty.v1.errors_pb2 import ErrorReason
+from loyalty.v1.events_pb2 import PointsRedeemed, SaleRecorded, TierChangeReason
+
+from ledger.domain.basket import Basket, Overflow
+from ledger.domain.case import Case
+from ledger.domain.earn import change_tier, new_lot
+from ledger.domain.instant import set_timestamp
+from ledger.domain.redeem import pay_with_points, redeem_holds
+from ledger.domain.refusal import Refused
+from ledger.domain.return_sale import apply_awaited
+from ledger.domain.rounding import INT64_MAX
+from ledger.domain.sale_reference import sale_reference
+
+
+def record_sale(case: Case[RecordSaleRequest]) -> None:
+    """Decides a sale. What is redeemed is taken before anything is earned, so a sale cannot pay with its own points."""
+    request, program = case.request, case.program
+    try:
+        basket = Basket.of(request.sale)
+    except Overflow:
+        raise Refused(ErrorReason.ERROR_REASON_OVERFLOW) from None
+    redeemed: list[PointsRedeemed] = []
+    paid = 0
+    if request.holds:
+        redeemed, paid = redeem_holds(case, list(request.holds), basket)
+    payable = basket.total - paid
+    if request.HasField("points_payment"):
+        payment = pay_with_points(case, request.points_payment, payable)
+        payable -= payment.redemption.value_minor
+        redeemed.append(payment)
+    awards = [award for rule in program.rules if (award := rule.award(basket)) is not None]
+    points = sum(award.points for award in awards)
+    if case.account.lot_points + points > INT64_MAX or case.account.issued + points > INT64_MAX:
+        raise Refused(ErrorReason.ERROR_REASON_OVERFLOW)
+    event = _event(case, basket, awards, points, redeemed)
+    receipt = event.receipt
+    receipt.earned_points = points
+    receipt.payable_minor = payable
+    case.record(event, main=True, sale_reference=sale_reference(program.name, case.origin))
+    if points:
+        change_tier(case, TierChangeReason.TIER_CHANGE_REASON_EARNED)
+    if case.account.awaited:
+        apply_awaited(case, event)
+    case.write_receipt(receipt)
+
+
+def _event(
+    case: Case[RecordSaleRequest],
+    basket: Basket,
+    awards: list[Award],
+    points: int,
+    redeemed: list[PointsRedeemed],
+) -> SaleRecorded:
+    event = SaleRecorded(
+        origin=case.origin,
+        request=case.request,
+        program_version=case.program.version,
+        line_net_minor=basket.net,
+        awards=awards,
+    )
+    if points:
+        lot, event.repaid_points = new_lot(case, points, pending=True)
+        lot.write(event.lot)
+    if case.program.follows_activity:
+        set_timestamp(event.activity_expires_at, case.program.expires_at(case.at))
+    for redemption in redeemed:
+        event.redemptions.append(redemption.redemption)
+        event.receipt.spent_points += redemption.redemption.points
+        event.receipt.reward_minor += redemption.redemption.value_minor
+    return event

@@ -1,0 +1,93 @@
+"""Reversing a transaction: whatever it still does to the account is undone, once."""
+
+from google.protobuf.message import Message
+from loyalty.v1.commands_pb2 import ReverseTransactionRequest
+from loyalty.v1.errors_pb2 import ErrorReason
+from loyalty.v1.events_pb2 import (
+    CommandRefused,
+    PointsAdjusted,
+    PointsRedeemed,
+    ReleaseReason,
+    ReturnAwaited,
+    RewardReleased,
+    RewardReserved,
+    SaleRecorded,
+    TierChangeReason,
+    TransactionReversed,
+    Undo,
+)
+
+from ledger.domain.case import Case
+from ledger.domain.earn import change_tier
+from ledger.domain.instant import set_timestamp
+from ledger.domain.names import hold_name
+from ledger.domain.redeem import open_hold
+from ledger.domain.refusal import InvariantBroken, Refused
+from ledger.domain.return_sale import ReturnState, undo_sale
+from ledger.domain.transaction import Transaction
+from ledger.domain.undo import undo, write_undo
+
+
+def reverse_transaction(case: Case[ReverseTransactionRequest]) -> None:
+    """Decides the reversal of a known transaction. One that is not known has no account: see `block`."""
+    target = case.target
+    if target is None:
+        raise InvariantBroken("a reversal without its transaction belongs to no account")
+    if target.reversed_by:
+        raise Refused(ErrorReason.ERROR_REASON_ALREADY_REVERSED, reversal=target.reversed_by)
+    event = TransactionReversed(
+        origin=case.origin,
+        request=case.request,
+        program_version=case.program.version,
+        reversed=target.name,
+        undo=_undo(case, target),
+    )
+    case.record(event, main=True, transaction_id=target.transaction_id)
+    change_tier(case, TierChangeReason.TIER_CHANGE_REASON_RETURNED)
+    write_undo(event.receipt, event.undo)
+    case.write_receipt(event.receipt)
+
+
+def _undo(case: Case[ReverseTransactionRequest], target: Transaction) -> Undo:
+    main: Message = target.main
+    match main:
+        case SaleRecorded():
+            state = ReturnState(main, target.returns())
+            before = state.due()
+            state.add(state.rest())
+            return undo_sale(case, main, target, before, state.due())
+        case PointsRedeemed():
+            return undo(case, claw_back=0, own_lot=0, restore=main.allocations)
+        case RewardReserved():
+            _release(case, target)
+            return Undo()
+        case PointsAdjusted():
+            added = max(main.request.points, 0)
+            return undo(case, claw_back=added, own_lot=main.lot.number, restore=main.allocations)
+        case ReturnAwaited() | CommandRefused():
+            # A return that still waits stops waiting; a refused command did nothing that could be undone.
+            return Undo()
+        case _:
+            raise Refused(
+                ErrorReason.ERROR_REASON_NOT_REVERSIBLE, type=main.DESCRIPTOR.name
+            )
+
+
+def _release(case: Case[ReverseTransactionRequest], target: Transaction) -> None:
+    """Gives back what a reservation still holds; refused when it was redeemed: then that is to be reversed."""
+    name = hold_name(target.account_id, str(target.transaction_id))
+    try:
+        hold = open_hold(case, name)
+    except Refused as refusal:
+        if refusal.reason == ErrorReason.ERROR_REASON_HOLD_COMMITTED:
+            raise
+        return
+    released = RewardReleased(
+        origin=case.origin,
+        program_version=case.program.version,
+        hold=name,
+        reason=ReleaseReason.RELEASE_REASON_REVERSED,
+        allocations=hold.allocations,
+    )
+    set_timestamp(released.effective_at, case.at)
+    case.record(released, transaction_id=target.transaction_id)

@@ -1,0 +1,34 @@
+"""What time does to an account: holds run out and points expire. Recorded late, but with the deadline as its effect."""
+
+from itertools import groupby
+from uuid import UUID
+
+from loyalty.v1.events_pb2 import PointsExpired, ReleaseReason, RewardReleased
+
+from ledger.domain.case import Case, RequestT
+from ledger.domain.instant import set_timestamp
+from ledger.domain.names import hold_name
+
+
+def settle(case: Case[RequestT]) -> None:
+    """Records every deadline up to the command's instant that has not been recorded yet.
+
+    Holds first, since the points that they give back may have expired meanwhile.
+    """
+    account, at = case.account, case.at
+    if account.holds:
+        due = [hold for hold in account.holds.values() if hold.expires_at <= at]
+        for hold in sorted(due, key=lambda hold: (hold.expires_at, hold.hold_id)):
+            released = RewardReleased(
+                hold=hold_name(account.account_id, hold.hold_id),
+                reason=ReleaseReason.RELEASE_REASON_TIMED_OUT,
+                allocations=hold.allocations,
+            )
+            set_timestamp(released.effective_at, hold.expires_at)
+            case.record(released, transaction_id=UUID(hold.hold_id))
+    if account.lots and account.lots[0].expires_at <= at:
+        lots = [lot for lot in account.lots if lot.expires_at <= at]
+        for deadline, group in groupby(lots, key=lambda lot: lot.expires_at):
+            expired = PointsExpired(allocations=[lot.allocation(lot.points) for lot in group])
+            set_timestamp(expired.effective_at, deadline)
+            case.record(expired)

@@ -1,0 +1,48 @@
+"""A transaction's file: its main event and what followed from it, as far as later commands need to know."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from google.protobuf.message import Message
+from loyalty.v1.account_pb2 import Allocation
+from loyalty.v1.events_pb2 import PointsRedeemed, SaleReturned, TransactionReversed
+
+from ledger.domain.names import transaction_name
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One command's main event with its redemptions, returns, releases and reversal, in order."""
+
+    transaction_id: UUID
+    account_id: UUID
+    main: Message
+    follow_ups: list[tuple[UUID | None, Message]] = field(default_factory=list)
+    """Each with the request id of its own command, where it has one."""
+
+    @property
+    def name(self) -> str:
+        """transactions/{request_id}"""
+        return transaction_name(self.transaction_id)
+
+    @property
+    def reversed_by(self) -> str | None:
+        """The name of the reversal, if there is one."""
+        for request_id, event in self.follow_ups:
+            if isinstance(event, TransactionReversed) and request_id is not None:
+                return transaction_name(request_id)
+        return None
+
+    def returns(self) -> Iterator[SaleReturned]:
+        """What came back so far."""
+        return (event for _, event in self.follow_ups if isinstance(event, SaleReturned))
+
+    def spent(self) -> list[Allocation]:
+        """The lots that a sale's redemptions took points from, in the order of spending."""
+        return [
+            allocation
+            for _, event in self.follow_ups
+            if isinstance(event, PointsRedeemed)
+            for allocation in event.allocations
+        ]

@@ -1,0 +1,73 @@
+"""Undoing points: give back what was spent, take back what was earned, in that order."""
+
+from collections.abc import Iterable
+
+from loyalty.v1.account_pb2 import Allocation, Receipt
+from loyalty.v1.events_pb2 import Undo
+
+from ledger.domain.account import Account
+from ledger.domain.case import Case, RequestT
+from ledger.domain.lot import Lot
+
+
+def undo(
+    case: Case[RequestT], *, claw_back: int, own_lot: int, restore: Iterable[Allocation]
+) -> Undo:
+    """What taking back `claw_back` points and giving back `restore` does to the account now.
+
+    What is owed is repaid from the restored points first; the rest goes to the lots that it came from. Points are
+    taken from the lot that they were issued in (also while it is pending), then from the active lots in the order of
+    spending. What is not there is owed or forgiven, as the program says.
+    """
+    result = Undo()
+    account = case.account.copy()
+    owed = account.owed
+    for allocation in restore:
+        repaid = min(owed, allocation.points)
+        owed -= repaid
+        result.repaid_points += repaid
+        if allocation.points > repaid:
+            lot = Lot.of(allocation)
+            lot = lot._replace(expires_at=case.program.restored_expires_at(case.at, lot.expires_at))
+            result.restored.append(lot.allocation(allocation.points - repaid))
+    account.give_back(result.restored)  # they too can be taken back
+    missing = claw_back
+    for allocation in _sources(account, own_lot, case.at):
+        if missing == 0:
+            break
+        part = min(allocation.points, missing)
+        result.clawed_back.append(Lot.of(allocation).allocation(part))
+        missing -= part
+    if case.program.may_owe:
+        result.owed_points = missing
+    else:
+        result.shortfall_points = missing
+    return result
+
+
+def _sources(account: Account, own_lot: int, at: int) -> list[Allocation]:
+    own = [lot for lot in account.lots if lot.number == own_lot]
+    others = [
+        lot for lot in account.lots if lot.number != own_lot and lot.activates_at <= at < lot.expires_at
+    ]
+    return [lot.allocation(lot.points) for lot in (*own, *others)]
+
+
+def part_of(allocations: list[Allocation], skip: int, points: int) -> list[Allocation]:
+    """That many points of some allocations, latest-expiring first, after skipping what was given back before."""
+    parts: list[Allocation] = []
+    for allocation in reversed(allocations):
+        skipped = min(skip, allocation.points)
+        skip -= skipped
+        part = min(allocation.points - skipped, points)
+        points -= part
+        if part:
+            parts.append(Lot.of(allocation).allocation(part))
+    return parts
+
+
+def write_undo(receipt: Receipt, result: Undo) -> None:
+    """Adds what an undo did to a receipt."""
+    receipt.clawed_back_points += sum(a.points for a in result.clawed_back) + result.owed_points
+    receipt.restored_points += sum(a.points for a in result.restored) + result.repaid_points
+    receipt.shortfall_points += result.shortfall_points

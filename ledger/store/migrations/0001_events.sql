@@ -1,0 +1,70 @@
+-- The log. One row an event; nothing in it is ever changed or removed.
+--
+-- The first four columns and notification_id are those of the eventsourcing library, so that its readers work on the
+-- table as it is. notification_id is the position in the log: 1, 2, 3 and so on, without gaps, in commit order.
+CREATE TABLE events (
+    originator_id       uuid        NOT NULL,
+    originator_version  bigint      NOT NULL,
+    topic               text        NOT NULL,
+    state               bytea       NOT NULL,
+    notification_id     bigint      NOT NULL,
+    recorded_at         bigint      NOT NULL,  -- microseconds since 1970-01-01 UTC
+    request_id          uuid,                  -- of a command's main event
+    transaction_id      uuid,                  -- whose file the event belongs to, where that is not request_id
+    sale_reference      text,                  -- a till's receipt number
+    CONSTRAINT events_stream_key PRIMARY KEY (originator_id, originator_version)
+);
+
+CREATE UNIQUE INDEX events_position_key ON events (notification_id);
+CREATE UNIQUE INDEX events_request_key ON events (request_id) WHERE request_id IS NOT NULL;
+CREATE UNIQUE INDEX events_sale_key ON events (sale_reference) WHERE sale_reference IS NOT NULL;
+CREATE INDEX events_transaction_idx ON events (transaction_id) WHERE transaction_id IS NOT NULL;
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'events are never changed or removed: append a correction instead'
+        USING ERRCODE = 'integrity_constraint_violation';
+END $$;
+
+CREATE TRIGGER events_are_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON events
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- Appends a batch and gives it its positions. The table lock makes commit order and position order the same, so no
+-- reader ever passes over an event; it is held only while this one statement runs and commits. recorded_at never
+-- decreases, even when the clocks of two servers differ.
+CREATE FUNCTION append_events(
+    originator_ids      uuid[],
+    originator_versions bigint[],
+    topics              text[],
+    states              bytea[],
+    request_ids         uuid[],
+    transaction_ids     uuid[],
+    sale_references     text[],
+    recorded_at_us      bigint
+) RETURNS TABLE (first_position bigint, recorded_at bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    head_position bigint;
+    head_recorded_at bigint;
+BEGIN
+    LOCK TABLE events IN EXCLUSIVE MODE;
+    SELECT e.notification_id, e.recorded_at INTO head_position, head_recorded_at
+        FROM events e ORDER BY e.notification_id DESC LIMIT 1;
+    head_position := coalesce(head_position, 0);
+    head_recorded_at := greatest(recorded_at_us, coalesce(head_recorded_at, 0));
+    INSERT INTO events
+        SELECT n.originator_id, n.originator_version, n.topic, n.state, head_position + n.number,
+               head_recorded_at, n.request_id, n.transaction_id, n.sale_reference
+        FROM unnest(originator_ids, originator_versions, topics, states,
+                    request_ids, transaction_ids, sale_references) WITH ORDINALITY
+            AS n (originator_id, originator_version, topic, state,
+                  request_id, transaction_id, sale_reference, number);
+    PERFORM pg_notify('events', (head_position + cardinality(originator_ids))::text);
+    RETURN QUERY SELECT head_position + 1, head_recorded_at;
+END $$;
+
+-- Accounts as they were at some version; only there to make loading fast.
+CREATE TABLE snapshots (
+    originator_id       uuid        NOT NULL PRIMARY KEY,
+    originator_version  bigint      NOT NULL,
+    state               bytea       NOT NULL
+);

@@ -1,0 +1,1 @@
+"""The writer: collects commands, decides them in batches and appends what they decide."""

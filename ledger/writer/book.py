@@ -1,0 +1,324 @@
+"""The book: all that the commands of one batch need to know, and what they have decided so far."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from eventsourcing.persistence import MapperDeserialisationError
+from google.protobuf.message import DecodeError, Message
+from loyalty.v1.commands_pb2 import (
+    EnrollMemberRequest,
+    PublishProgramRequest,
+    RecordSaleRequest,
+    ReturnSaleRequest,
+)
+from loyalty.v1.events_pb2 import ProgramPublished
+from loyalty.v1.snapshot_pb2 import AccountSnapshot
+
+from ledger.domain.account import Account
+from ledger.domain.case import NewEvent
+from ledger.domain.names import program_stream
+from ledger.domain.program import Program
+from ledger.domain.refusal import InvariantBroken
+from ledger.domain.sale_reference import sale_reference
+from ledger.domain.transaction import Transaction
+from ledger.store.recorder import BY_STREAM, RecordedEvent, Session
+from ledger.writer.command import Command, IdentifierKey
+
+ACCOUNTS_CACHED_MAX: Final = 100_000
+"""Accounts kept in memory; the least lately used one makes room."""
+
+ROUNDS_MAX: Final = 8
+"""Rounds of looking up. A command's keys lead to others at most five deep; more is a defect."""
+
+
+class Cache:
+    """Accounts and programs as of the last batch that touched them. Always brought up to date before use."""
+
+    def __init__(self, accounts_max: int = ACCOUNTS_CACHED_MAX) -> None:
+        self._accounts: OrderedDict[UUID, Account] = OrderedDict()
+        self._accounts_max = accounts_max
+        self.programs: dict[str, Program] = {}
+
+    def account(self, account_id: UUID) -> Account | None:
+        """The account, if it is here."""
+        account = self._accounts.get(account_id)
+        if account is not None:
+            self._accounts.move_to_end(account_id)
+        return account
+
+    def keep(self, accounts: Iterable[Account]) -> None:
+        """Keeps accounts as they are now."""
+        for account in accounts:
+            self._accounts[account.account_id] = account
+        while len(self._accounts) > self._accounts_max:
+            self._accounts.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._accounts)
+
+
+@dataclass(slots=True)
+class Missing:
+    """Keys that the book does not know about yet."""
+
+    streams: set[UUID] = field(default_factory=set)
+    programs: set[str] = field(default_factory=set)
+    requests: set[UUID] = field(default_factory=set)
+    transactions: set[UUID] = field(default_factory=set)
+    references: set[str] = field(default_factory=set)
+    identifiers: set[IdentifierKey] = field(default_factory=set)
+    people: set[UUID] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return any(
+            (
+                self.streams,
+                self.programs,
+                self.requests,
+                self.transactions,
+                self.references,
+                self.identifiers,
+                self.people,
+            )
+        )
+
+
+class Book:
+    """What a batch knows. A key that was looked up in vain is there with None."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self.accounts: dict[UUID, Account | None] = {}
+        self.damaged: dict[UUID, Exception] = {}
+        """Accounts whose events cannot be read. Their commands fail; all others go on."""
+        self.programs: dict[str, Program | None] = {}
+        self.recorded: dict[UUID, RecordedEvent | None] = {}
+        """Main events on disk, by request id."""
+        self.decided: dict[UUID, list[NewEvent]] = {}
+        """What this batch decided, by request id."""
+        self.files: dict[UUID, Transaction | None] = {}
+        self.references: dict[str, UUID | None] = {}
+        self.identifiers: dict[IdentifierKey, UUID | None] = {}
+        self.people: dict[UUID, EnrollMemberRequest | None] = {}
+        """Earlier enrolments as they came, by request id; None once the person is erased."""
+
+    # -- looking up
+
+    def load(self, session: Session, commands: Iterable[Command]) -> None:
+        """Looks up everything that the commands need: what they name, then what that leads to."""
+        commands = list(commands)
+        for number in range(ROUNDS_MAX):
+            missing = Missing()
+            if number == 0:
+                missing.programs.update(self._cache.programs)
+            for command in commands:
+                self._add_missing(command, missing)
+            if not missing:
+                return
+            self._look_up(session, missing)
+        raise InvariantBroken("looking up the keys of a batch does not come to an end")
+
+    def _add_missing(self, command: Command, missing: Missing) -> None:
+        if command.request_id not in self.recorded and not command.dry_run:
+            missing.requests.add(command.request_id)
+        for transaction in command.transactions:
+            if transaction not in self.files:
+                missing.transactions.add(transaction)
+        if command.identifier is not None and command.identifier not in self.identifiers:
+            missing.identifiers.add(command.identifier)
+        if command.person is not None:
+            for key in command.person.identifiers:
+                owner = self.identifiers.get(key)
+                if key not in self.identifiers:
+                    missing.identifiers.add(key)
+                elif owner is not None and owner not in self.accounts:
+                    missing.streams.add(owner)
+            if self.recorded.get(command.request_id) and command.request_id not in self.people:
+                missing.people.add(command.request_id)
+        account_id = self.account_id(command)
+        if account_id is not None and account_id not in self.accounts:
+            missing.streams.add(account_id)
+            return
+        program = self.program_name(command)
+        if program and program not in self.programs:
+            missing.programs.add(program)
+        if not program:
+            return
+        reference = self.reference(command, program)
+        if reference is None:
+            return
+        if reference not in self.references:
+            missing.references.add(reference)
+        else:
+            sale = self.references[reference]
+            if sale is not None and sale not in self.files and sale not in self.decided:
+                missing.transactions.add(sale)
+
+    def _look_up(self, session: Session, missing: Missing) -> None:
+        if missing.identifiers:
+            keys = list(missing.identifiers)
+            found = session.identifiers(keys)
+            self.identifiers.update((key, found.get(key)) for key in keys)
+        if missing.people:
+            people = session.enrollments(list(missing.people))
+            self.people.update((key, people.get(key)) for key in missing.people)
+        versions, accounts = self._start_accounts(session, missing.streams)
+        for name in missing.programs:
+            cached = self._cache.programs.get(name)
+            self.programs[name] = cached
+            versions[program_stream(name)] = cached.version if cached else 0
+        requests = missing.requests | missing.transactions
+        rows = session.fetch(
+            versions, list(requests), list(missing.transactions), list(missing.references)
+        )
+        self.recorded.update(dict.fromkeys(missing.requests))
+        self.files.update(dict.fromkeys(missing.transactions))
+        self.references.update(dict.fromkeys(missing.references))
+        for row in rows:
+            if row.found_by == BY_STREAM:
+                self._replay(row, accounts)
+            if row.request_id in missing.requests:
+                self.recorded[row.request_id] = row
+            if row.sale_reference in missing.references:
+                self.references[row.sale_reference] = row.request_id
+        if missing.transactions:
+            self._open_files(rows, missing.transactions)
+        for account_id, account in accounts.items():
+            self.accounts[account_id] = account if account.version else None
+
+    def _start_accounts(
+        self, session: Session, streams: set[UUID]
+    ) -> tuple[dict[UUID, int], dict[UUID, Account]]:
+        """Accounts from the cache or a snapshot, or empty ones, and the versions behind which to read on."""
+        accounts: dict[UUID, Account] = {}
+        cold: list[UUID] = []
+        for stream in streams:
+            cached = self._cache.account(stream)
+            if cached is None:
+                cold.append(stream)
+            else:
+                accounts[stream] = cached
+        snapshots = session.snapshots(cold) if cold else {}
+        for stream in cold:
+            try:
+                state = snapshots.get(stream)
+                accounts[stream] = (
+                    Account(stream)
+                    if state is None
+                    else Account.from_snapshot(stream, AccountSnapshot.FromString(state))
+                )
+            except (DecodeError, InvariantBroken):
+                accounts[stream] = Account(stream)  # a snapshot can be done without
+        return {stream: account.version for stream, account in accounts.items()}, accounts
+
+    def _replay(self, row: RecordedEvent, accounts: dict[UUID, Account]) -> None:
+        account = accounts.get(row.stream_id)
+        try:
+            payload = row.payload
+            if account is None:
+                if isinstance(payload, ProgramPublished):
+                    self.programs[payload.request.program.name] = Program(payload.request.program)
+                return
+            if row.stream_id in self.damaged:
+                return
+            if account is self._cache.account(row.stream_id):
+                account = accounts[row.stream_id] = account.copy()
+            if row.version != account.version + 1:
+                raise InvariantBroken(f"event {account.version + 1} of {row.stream_id} is missing")
+            account.apply(payload)  # type: ignore[arg-type]  # an account's stream holds nothing else; apply checks it
+        except (MapperDeserialisationError, InvariantBroken, KeyError) as error:
+            self.damaged[row.stream_id] = error
+
+    def _open_files(self, rows: list[RecordedEvent], transactions: set[UUID]) -> None:
+        for row in rows:
+            if row.request_id in transactions and self.files[row.request_id] is None:
+                self.files[row.request_id] = Transaction(
+                    row.request_id, row.stream_id, row.payload
+                )
+        seen: set[int] = set()
+        for row in rows:
+            file = self.files.get(row.transaction_id) if row.transaction_id else None
+            if file is not None and row.transaction_id in transactions and row.position not in seen:
+                seen.add(row.position)
+                file.follow_ups.append((row.request_id, row.payload))
+
+    # -- what is known
+
+    def account_id(self, command: Command) -> UUID | None:
+        """The account that a command is about; None while or where that is not known."""
+        if command.member is not None:
+            return command.member
+        if command.identifier is not None:
+            return self.identifiers.get(command.identifier)
+        if command.target is not None:
+            file = self.file(command.target)
+            return file.account_id if file is not None else None
+        if isinstance(command.request, ReturnSaleRequest) and command.program:
+            reference = self.reference(command, command.program)
+            sale = self.references.get(reference) if reference else None
+            file = self.file(sale) if sale is not None else None
+            return file.account_id if file is not None else None
+        return None
+
+    def program_name(self, command: Command) -> str:
+        """The program that decides a command; empty while or where that is not known."""
+        if isinstance(command.request, EnrollMemberRequest):
+            return command.program
+        if isinstance(command.request, PublishProgramRequest):
+            return command.request.program.name
+        account_id = self.account_id(command)
+        account = self.accounts.get(account_id) if account_id is not None else None
+        return account.program if account is not None else command.program
+
+    def reference(self, command: Command, program: str) -> str | None:
+        """The till reference that a sale has or a return names."""
+        if isinstance(command.request, RecordSaleRequest):
+            return sale_reference(program, command.origin)
+        if isinstance(command.request, ReturnSaleRequest) and command.request.HasField("till"):
+            return sale_reference(program, command.request.till)
+        return None
+
+    def file(self, transaction: UUID) -> Transaction | None:
+        """The file of a transaction, on disk or decided in this batch."""
+        file = self.files.get(transaction)
+        if file is None and transaction in self.decided:
+            events = self.decided[transaction]
+            main = next(event for event in events if event.request_id == transaction)
+            file = Transaction(transaction, main.stream_id, main.payload)
+            file.follow_ups = [
+                (event.request_id, event.payload)
+                for event in events
+                if event.transaction_id == transaction
+            ]
+            self.files[transaction] = file
+        return file
+
+    # -- what is decided
+
+    def enter(self, command: Command, events: list[NewEvent], account: Account | None) -> None:
+        """Makes what a command decided visible to the commands behind it."""
+        for event in events:
+            if event.transaction_id is not None:
+                file = self.files.get(event.transaction_id)
+                if file is not None:
+                    file.follow_ups.append((event.request_id, event.payload))
+            if event.request_id is not None:
+                self.decided[event.request_id] = events
+            if event.sale_reference is not None:
+                self.references[event.sale_reference] = command.request_id
+        if account is not None:
+            self.accounts[account.account_id] = account
+        if command.person is not None and account is not None:
+            self.identifiers.update(
+                dict.fromkeys(command.person.identifiers, account.account_id)
+            )
+
+    def close(self) -> None:
+        """Hands the new states to the cache, now that they are on disk."""
+        self._cache.keep(account for account in self.accounts.values() if account is not None)
+        self._cache.programs.update(
+            (name, program) for name, program in self.programs.items() if program is not None
+        )

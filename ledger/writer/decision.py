@@ -1,0 +1,231 @@
+"""From a command and the book to events: duplicates, then the domain."""
+
+from typing import NamedTuple
+from uuid import UUID
+
+from google.protobuf.message import Message
+from loyalty.v1.commands_pb2 import (
+    EnrollMemberRequest,
+    PublishProgramRequest,
+    RecordSaleRequest,
+    ReturnSaleRequest,
+    ReverseTransactionRequest,
+)
+from loyalty.v1.errors_pb2 import ErrorReason
+from loyalty.v1.events_pb2 import CommandBlocked, CommandRefused, SaleRecorded
+from loyalty.v1.origin_pb2 import Origin
+from loyalty.v1.program_pb2 import DuplicateEnrolment
+
+from ledger.domain.account import Account
+from ledger.domain.case import Case, NewEvent
+from ledger.domain.decide import block, decide, enroll_member, publish_program
+from ledger.domain.names import member_name, transaction_name
+from ledger.domain.program import Program
+from ledger.domain.refusal import Rejected
+from ledger.writer.book import Book
+from ledger.writer.command import Command
+from ledger.writer.difference import first_difference
+
+
+class Decided(NamedTuple):
+    """New events of a command, and the account afterwards."""
+
+    events: list[NewEvent]
+    account: Account | None
+
+
+class Repeated(NamedTuple):
+    """A command that was decided before, by its request id."""
+
+    request_id: UUID
+
+
+class Exists(NamedTuple):
+    """An enrolment of a member who is there already."""
+
+    account: Account
+
+
+class DamagedAccount(Exception):
+    """An account whose stored events cannot be read."""
+
+
+def decide_command(book: Book, command: Command, new_id: UUID) -> Decided | Repeated | Exists:
+    """Decides one command.
+
+    Raises Rejected when there is nothing to record, and DamagedAccount when the account's events cannot be read.
+    """
+    if not command.dry_run:
+        earlier = _earlier(book, command.request_id)
+        if earlier is not None:
+            _check_same(book, command, earlier)
+            return Repeated(command.request_id)
+    request = command.request
+    if isinstance(request, PublishProgramRequest):
+        return _publish(book, command, request)
+    if isinstance(request, EnrollMemberRequest):
+        return _enroll(book, command, request, new_id)
+    if isinstance(request, ReverseTransactionRequest) and command.target is not None:
+        target = book.file(command.target)
+        if target is None:
+            return Decided(
+                block(request, command.request_id, command.origin, command.target), None
+            )
+        if isinstance(target.main, CommandBlocked):
+            raise Rejected(
+                ErrorReason.ERROR_REASON_ALREADY_REVERSED, reversal=target.main.reversal
+            )
+    return _on_account(book, command)
+
+
+def _on_account(book: Book, command: Command) -> Decided | Repeated:
+    account_id = book.account_id(command)
+    account = book.accounts.get(account_id) if account_id is not None else None
+    if account_id in book.damaged:
+        raise DamagedAccount(f"account {account_id}: {book.damaged[account_id]}")
+    if account_id is None or account is None or not account.program:
+        raise Rejected(
+            ErrorReason.ERROR_REASON_TRANSACTION_NOT_FOUND
+            if command.member is None and command.identifier is None
+            else ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND
+        )
+    program = _program(book, account.program)
+    request = command.request
+    if command.identifier is not None:
+        request.member = member_name(account_id)  # type: ignore[attr-defined]  # each command with an identifier has it
+    reference = book.reference(command, program.name)
+    target = command.target
+    if isinstance(request, RecordSaleRequest) and reference is not None and not command.dry_run:
+        used = book.references.get(reference)
+        if used is not None:
+            return _same_receipt(book, request, used)
+    if isinstance(request, ReturnSaleRequest) and reference is not None:
+        target = book.references.get(reference)
+    case = Case(
+        request,
+        command.origin,
+        command.request_id,
+        command.at,
+        program,
+        account,
+        {
+            transaction: file
+            for transaction in command.transactions
+            if (file := book.file(transaction)) is not None
+        },
+        book.file(target) if target is not None else None,
+    )
+    decided = decide(case)
+    return Decided(decided.events, decided.account)
+
+
+def _same_receipt(book: Book, request: RecordSaleRequest, used: UUID) -> Repeated:
+    """The answer to a receipt that was recorded under another request id: the first answer, if it is the same sale."""
+    file = book.file(used)
+    if file is not None and isinstance(file.main, SaleRecorded):
+        stored = RecordSaleRequest()
+        stored.CopyFrom(file.main.request)
+        stored.request_id = request.request_id
+        if stored == request:
+            return Repeated(used)
+    raise Rejected(
+        ErrorReason.ERROR_REASON_TILL_REFERENCE_REUSED, transaction=transaction_name(used)
+    )
+
+
+def _program(book: Book, name: str) -> Program:
+    program = book.programs.get(name)
+    if program is None:
+        raise Rejected(ErrorReason.ERROR_REASON_PROGRAM_NOT_FOUND, program=name)
+    return program
+
+
+def _publish(book: Book, command: Command, request: PublishProgramRequest) -> Decided:
+    current = book.programs.get(request.program.name)
+    version = current.version if current is not None else 0
+    etag = f'"v{version}"' if version else ""
+    if request.program.etag and request.program.etag != etag:
+        raise Rejected(ErrorReason.ERROR_REASON_ETAG_MISMATCH, etag=etag)
+    event = publish_program(request, command.request_id, command.origin, version + 1)
+    book.programs[request.program.name] = Program(event.payload.request.program)  # type: ignore[attr-defined]  # publish_program makes a ProgramPublished
+    return Decided([event], None)
+
+
+def _enroll(
+    book: Book, command: Command, request: EnrollMemberRequest, new_id: UUID
+) -> Decided | Exists:
+    program = _program(book, command.program)
+    person = command.person
+    owners = {
+        owner
+        for key in (person.identifiers if person is not None else ())
+        if (owner := book.identifiers.get(key)) is not None
+    }
+    if owners:
+        refuse = DuplicateEnrolment.DUPLICATE_ENROLMENT_REFUSE
+        if len(owners) > 1 or program.definition.duplicate_enrolment == refuse:
+            raise Rejected(ErrorReason.ERROR_REASON_IDENTIFIER_TAKEN)
+        owner = book.accounts.get(owners.pop())
+        if owner is not None:
+            return Exists(owner)
+        raise Rejected(ErrorReason.ERROR_REASON_IDENTIFIER_TAKEN)
+    case = enroll_member(request, command.request_id, command.origin, command.at, program, new_id)
+    return Decided(case.events, case.account)
+
+
+def _earlier(book: Book, request_id: UUID) -> Message | None:
+    recorded = book.recorded.get(request_id)
+    if recorded is not None:
+        return recorded.payload
+    events = book.decided.get(request_id)
+    if events is not None:
+        return next(event.payload for event in events if event.request_id == request_id)
+    return None
+
+
+def _check_same(book: Book, command: Command, earlier: Message) -> None:
+    """Raises Rejected when a request id is used again for something else, or for what was reversed before it came."""
+    if isinstance(earlier, CommandBlocked):
+        raise Rejected(
+            ErrorReason.ERROR_REASON_REVERSED_BEFORE_ARRIVAL, reversal=earlier.reversal
+        )
+    if isinstance(earlier, CommandRefused):
+        stored = getattr(earlier, earlier.WhichOneof("request") or "record_sale")
+    else:
+        stored = earlier.request  # type: ignore[attr-defined]  # every main event keeps its command
+    field = _difference(book, command, stored, earlier.origin)  # type: ignore[attr-defined]  # every main event has its origin
+    if field is not None:
+        raise Rejected(
+            ErrorReason.ERROR_REASON_REQUEST_ID_REUSED,
+            field=field,
+            transaction=transaction_name(command.request_id),
+        )
+
+
+def _difference(
+    book: Book, command: Command, stored: Message, stored_origin: Origin
+) -> str | None:
+    request = command.request
+    if type(stored) is not type(request):
+        return "request_id"
+    if command.identifier is not None:
+        member = book.identifiers.get(command.identifier)
+        # An identifier that no longer leads anywhere cannot contradict what it led to then.
+        request.member = stored.member if member is None else member_name(member)  # type: ignore[attr-defined]  # each command with an identifier has it
+    if isinstance(request, PublishProgramRequest):
+        compared = PublishProgramRequest()
+        compared.CopyFrom(stored)
+        compared.program.version = request.program.version
+        compared.program.etag = request.program.etag
+        stored = compared
+    if command.person is not None:
+        person = book.people.get(command.request_id)
+        if person is not None:
+            difference = first_difference(person, command.person.request)
+            if difference is not None:
+                return difference
+    return first_difference(stored, request) or first_difference(
+        stored_origin, command.origin, "origin"
+    )
+
+

@@ -1,0 +1,283 @@
+"""The writer: one thread that turns waiting commands into one commit after the other.
+
+While a commit is in flight, commands wait; when it is done, all that wait become the next batch. So an idle server
+answers after one commit, and a busy one shares each commit among many commands, without any timer. Commands of one
+batch are decided in order, each on the state that the ones before it left. What one of them comes to never harms its
+neighbours.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import psycopg
+import psycopg_pool
+from psycopg import Cursor
+from psycopg.rows import TupleRow
+from uuid_utils.compat import uuid7
+
+from ledger.domain.account import Account
+from ledger.domain.case import NewEvent
+from ledger.domain.refusal import InvariantBroken, Rejected
+from ledger.metrics import BATCH_COMMANDS, COMMIT_SECONDS, CONFLICTS, QUEUE_COMMANDS
+from ledger.store.profiles import write_people
+from ledger.store.recorder import Appended, LedgerRecorder, Session
+from ledger.writer.book import Book, Cache
+from ledger.writer.command import (
+    BATCH_COMMANDS_MAX,
+    QUEUE_COMMANDS_MAX,
+    Command,
+    Failure,
+    Outcome,
+)
+from ledger.writer.decision import DamagedAccount, Decided, Exists, Repeated, decide_command
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT_EVERY: Final = 200
+"""Events of an account between two snapshots: what a cold load has to replay at most."""
+
+OPTIMISTIC_ATTEMPTS_MAX: Final = 2
+"""Lost races after which a batch locks the log before it reads, so that it cannot lose again."""
+
+DATABASE_PATIENCE_S: Final = 8.0
+"""How long a batch is tried again while the database does not answer. Then its callers get UNAVAILABLE."""
+
+Result = Outcome | Failure
+Answer = Callable[[Sequence[Result]], None]
+Clock = Callable[[], int]
+
+
+class Overloaded(Exception):
+    """The queue is full."""
+
+
+class ShuttingDown(Exception):
+    """The writer takes no more commands."""
+
+
+class DeadlinePassed(Exception):
+    """The command's deadline passed before it was written."""
+
+
+class OutcomeUnknown(Exception):
+    """The database went away; whether the command was written is not known."""
+
+
+class _Group(NamedTuple):
+    commands: Sequence[Command]
+    answer: Answer
+
+
+class Writer:
+    """Takes groups of commands from any thread and answers each with the results of its commands, in order."""
+
+    def __init__(self, recorder: LedgerRecorder, clock: Clock) -> None:
+        self._recorder = recorder
+        self._clock = clock
+        self._cache = Cache()
+        self._queue: deque[_Group] = deque()
+        self._waiting = 0
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Takes no more commands, finishes those that wait, and ends the thread."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join()
+
+    def submit(self, commands: Sequence[Command], answer: Answer) -> None:
+        """Queues some commands; `answer` is called from the writer's thread when all of them are settled.
+
+        Raises Overloaded when the queue is full, and ShuttingDown.
+        """
+        with self._wake:
+            if self._stopping:
+                raise ShuttingDown
+            if self._waiting + len(commands) > QUEUE_COMMANDS_MAX:
+                raise Overloaded
+            self._queue.append(_Group(commands, answer))
+            self._waiting += len(commands)
+            self._wake.notify()
+
+    def _run(self) -> None:
+        while (groups := self._next_groups()) is not None:
+            commands = [command for group in groups for command in group.commands]
+            BATCH_COMMANDS.observe(len(commands))
+            results = self._settle(commands)
+            at = 0
+            for group in groups:
+                group.answer(results[at : at + len(group.commands)])
+                at += len(group.commands)
+
+    def _next_groups(self) -> list[_Group] | None:
+        with self._wake:
+            while not self._queue:
+                if self._stopping:
+                    return None
+                self._wake.wait()
+            groups = [self._queue.popleft()]
+            size = len(groups[0].commands)
+            while self._queue and size + len(self._queue[0].commands) <= BATCH_COMMANDS_MAX:
+                groups.append(self._queue.popleft())
+                size += len(groups[-1].commands)
+            self._waiting -= size
+            QUEUE_COMMANDS.set(self._waiting)
+            return groups
+
+    def _settle(self, commands: list[Command]) -> list[Result]:
+        """Results for all commands, whatever happens."""
+        give_up_at = time.monotonic() + DATABASE_PATIENCE_S
+        conflicts = failures = 0
+        while True:
+            try:
+                with self._recorder.session(
+                    locked=conflicts >= OPTIMISTIC_ATTEMPTS_MAX
+                ) as session:
+                    return _Batch(self._cache, session, self._clock()).settle(commands)
+            except psycopg.errors.UniqueViolation:
+                # Somebody else was faster. Nothing of the batch was written; all of it is decided anew.
+                conflicts += 1
+                CONFLICTS.inc()
+            except (psycopg.OperationalError, psycopg.InterfaceError, psycopg_pool.PoolTimeout) as error:
+                # The batch may or may not be on disk. Decided anew, each command finds its own outcome by its request
+                # id if it is.
+                failures += 1
+                log.warning("the database does not answer: %s", " ".join(str(error).split()))
+                if time.monotonic() > give_up_at:
+                    return [Failure(command, OutcomeUnknown()) for command in commands]
+                self._recorder.datastore.pool.check()
+                threading.Event().wait(min(0.05 * 2**failures, 1.0))
+            except Exception as error:
+                log.exception("a batch failed")
+                return [Failure(command, error) for command in commands]
+
+
+class _Batch:
+    """One attempt at a batch."""
+
+    def __init__(self, cache: Cache, session: Session, now: int) -> None:
+        self._book = Book(cache)
+        self._session = session
+        self._now = now
+        self._events: list[NewEvent] = []
+        self._people: list[tuple[Command, UUID]] = []
+        self._accounts: dict[UUID, Account] = {}
+        self._before: dict[UUID, int] = {}
+
+    def settle(self, commands: list[Command]) -> list[Result]:
+        self._book.load(self._session, commands)
+        decisions = [self._decide(command) for command in commands]
+        appended = Appended(0, self._now)
+        if self._events:
+            started = time.monotonic()
+            appended = self._session.append(
+                self._events, self._now, self._write_people if self._people else None
+            )
+            COMMIT_SECONDS.observe(time.monotonic() - started)
+        self._book.close()
+        self._snapshot()
+        positions = {
+            event.request_id: appended.first_position + index
+            for index, event in enumerate(self._events)
+            if event.request_id is not None
+        }
+        return [
+            self._result(command, decision, positions, appended)
+            for command, decision in zip(commands, decisions, strict=True)
+        ]
+
+    def _decide(self, command: Command) -> Decided | Repeated | Exists | Exception:
+        if command.deadline is not None and time.monotonic() > command.deadline:
+            return DeadlinePassed()
+        try:
+            decision = decide_command(self._book, command, uuid7())
+        except (Rejected, DamagedAccount) as error:
+            return error
+        except InvariantBroken as error:
+            log.exception("an event contradicts its account")
+            return DamagedAccount(str(error))
+        except Exception as error:
+            log.exception("a command failed")
+            return error
+        if isinstance(decision, Decided) and not command.dry_run:
+            self._events += decision.events
+            if decision.account is not None:
+                account_id = decision.account.account_id
+                self._before.setdefault(
+                    account_id, decision.account.version - len(decision.events)
+                )
+                self._accounts[account_id] = decision.account
+            if command.person is not None and decision.account is not None:
+                self._people.append((command, decision.account.account_id))
+            self._book.enter(command, decision.events, decision.account)
+        return decision
+
+    def _write_people(self, cursor: Cursor[TupleRow]) -> None:
+        write_people(cursor, self._people)
+
+    def _snapshot(self) -> None:
+        due = [
+            account
+            for account_id, account in self._accounts.items()
+            if account.version // SNAPSHOT_EVERY > self._before[account_id] // SNAPSHOT_EVERY
+        ]
+        if due:
+            self._session.write_snapshots(
+                [
+                    (account.account_id, account.version, account.to_snapshot().SerializeToString())
+                    for account in due
+                ]
+            )
+
+    def _result(
+        self,
+        command: Command,
+        decision: Decided | Repeated | Exists | Exception,
+        positions: dict[UUID | None, int],
+        appended: Appended,
+    ) -> Result:
+        if isinstance(decision, Exception):
+            return Failure(command, decision)
+        if isinstance(decision, Decided):
+            main = next(event for event in decision.events if event.request_id is not None)
+            position = 0 if command.dry_run else positions[main.request_id]
+            return Outcome(
+                command, main.payload, main.stream_id, position, appended.recorded_at, False
+            )
+        if isinstance(decision, Exists):
+            raise NotImplementedError
+        recorded = self._book.recorded.get(decision.request_id)
+        if recorded is not None:
+            return Outcome(
+                command,
+                recorded.payload,
+                recorded.stream_id,
+                recorded.position,
+                recorded.recorded_at,
+                True,
+            )
+        main = next(
+            event
+            for event in self._book.decided[decision.request_id]
+            if event.request_id == decision.request_id
+        )
+        return Outcome(
+            command,
+            main.payload,
+            main.stream_id,
+            positions[main.request_id],
+            appended.recorded_at,
+            True,
+        )
