@@ -121,9 +121,25 @@ class Account:
 
     def copy(self) -> "Account":
         """An account that can be changed without changing this one."""
+        # Spelled out because every command pays for it.
         other = object.__new__(Account)
-        for name in Account.__slots__:
-            setattr(other, name, getattr(self, name))
+        other.account_id = self.account_id
+        other.version = self.version
+        other.program = self.program
+        other.tier = self.tier
+        other.qualifying = self.qualifying
+        other.owed = self.owed
+        other.next_lot = self.next_lot
+        other.lot_points = self.lot_points
+        other.pending_until = self.pending_until
+        other.activity_expires_at = self.activity_expires_at
+        other.awaited = self.awaited
+        other.issued = self.issued
+        other.redeemed = self.redeemed
+        other.restored = self.restored
+        other.expired = self.expired
+        other.clawed_back = self.clawed_back
+        other.adjusted = self.adjusted
         other.lots = self.lots.copy()
         other.holds = self.holds.copy()
         return other
@@ -206,10 +222,6 @@ class Account:
         if event.HasField("lot"):
             self._issue(Lot.of(event.lot), event.repaid_points)
             self.qualifying += event.lot.points + event.repaid_points
-        elif event.repaid_points:
-            self._repay(event.repaid_points)
-            self.issued += event.repaid_points
-            self.qualifying += event.repaid_points
         if event.HasField("activity_expires_at"):
             self._follow_activity(from_timestamp(event.activity_expires_at))
 
@@ -289,9 +301,7 @@ class Account:
         self._remove(undo.clawed_back)
         self.owed += undo.owed_points
         self.clawed_back += taken + undo.owed_points
-        self.qualifying = max(
-            self.qualifying - taken - undo.owed_points - undo.shortfall_points, 0
-        )
+        self.qualifying = max(self.qualifying - undo.qualifying_points, 0)
 
     def _repay(self, points: int) -> None:
         if points > self.owed:

@@ -1,15 +1,12 @@
 """A basket: what each line comes to after its share of every discount."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from loyalty.v1.program_pb2 import Basis
 from loyalty.v1.sale_pb2 import Sale, SaleLine
 
-from ledger.domain.rounding import INT64_MAX, share_out
-
-
-class Overflow(Exception):
-    """A sum of amounts does not fit into 64 bits."""
+from ledger.domain.rounding import INT64_MAX, Overflow, share_out
 
 
 @dataclass(slots=True)
@@ -25,7 +22,7 @@ class Basket:
         lines = list(sale.lines)
         net = [line.price_minor - line.discount_minor for line in lines]
         basket = cls(lines, net)
-        if sum(line.price_minor for line in lines) > INT64_MAX:
+        if sum(net) > INT64_MAX:
             raise Overflow
         for discount in sale.discounts:
             basket.take_off(discount.amount_minor, frozenset(discount.line_ids))
@@ -51,20 +48,32 @@ class Basket:
         ]
         return taken
 
-    def basis(self, basis: Basis) -> list[int]:
-        """What each line counts for under a basis.
 
-        The tax of a discounted line is reduced in the proportion in which its price is.
-        """
-        match basis:
-            case Basis.BASIS_BEFORE_DISCOUNT:
-                return [line.price_minor for line in self.lines]
-            case Basis.BASIS_BEFORE_DISCOUNT_WITHOUT_TAX:
-                return [line.price_minor - line.tax_minor for line in self.lines]
-            case Basis.BASIS_AFTER_DISCOUNT_WITHOUT_TAX:
-                return [
-                    net - (line.tax_minor * net // line.price_minor if line.price_minor else 0)
-                    for line, net in zip(self.lines, self.net, strict=True)
-                ]
-            case _:
-                return self.net
+def _after_discount(basket: Basket) -> list[int]:
+    return basket.net
+
+
+def _before_discount(basket: Basket) -> list[int]:
+    return [line.price_minor for line in basket.lines]
+
+
+def _before_discount_without_tax(basket: Basket) -> list[int]:
+    return [line.price_minor - line.tax_minor for line in basket.lines]
+
+
+def _after_discount_without_tax(basket: Basket) -> list[int]:
+    """The tax of a discounted line is reduced in the proportion in which its price is."""
+    return [
+        net - (line.tax_minor * net // line.price_minor if line.price_minor else 0)
+        for line, net in zip(basket.lines, basket.net, strict=True)
+    ]
+
+
+BASIS: Final = {
+    Basis.BASIS_UNSPECIFIED: _after_discount,
+    Basis.BASIS_AFTER_DISCOUNT: _after_discount,
+    Basis.BASIS_BEFORE_DISCOUNT: _before_discount,
+    Basis.BASIS_AFTER_DISCOUNT_WITHOUT_TAX: _after_discount_without_tax,
+    Basis.BASIS_BEFORE_DISCOUNT_WITHOUT_TAX: _before_discount_without_tax,
+}
+"""What each line of a basket counts for, by basis."""

@@ -1,6 +1,6 @@
 """A case: one command with the state it is decided on, and the events that decide it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
@@ -11,6 +11,7 @@ from loyalty.v1.origin_pb2 import Origin
 
 from ledger.domain.account import Account, AccountEvent
 from ledger.domain.program import Program
+from ledger.domain.refusal import InvariantBroken
 from ledger.domain.transaction import Transaction
 
 RequestT = TypeVar("RequestT", bound=Message)
@@ -30,6 +31,14 @@ class NewEvent(NamedTuple):
     """The till's receipt number of a sale, unique in a program."""
 
 
+def main_event(events: Sequence[NewEvent]) -> NewEvent:
+    """The event among a command's that stands for the command: it carries the request id."""
+    for event in events:
+        if event.request_id is not None:
+            return event
+    raise InvariantBroken("a command decided nothing")
+
+
 @dataclass(slots=True)
 class Case(Generic[RequestT]):
     """What a decision may look at, and where it puts its events. `account` is the command's own copy."""
@@ -46,6 +55,8 @@ class Case(Generic[RequestT]):
     """The files of the transactions that the command names."""
     target: Transaction | None = None
     """The file of the sale or transaction that a return or reversal is about; None where it is not known."""
+    sale_reference: str | None = None
+    """The key of the till's receipt, for a sale that has one."""
     events: list[NewEvent] = field(default_factory=list)
 
     def record(

@@ -1,7 +1,6 @@
 """Deciding a command: the one place that knows which function decides which command, and what a refusal records."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,6 +16,7 @@ from loyalty.v1.commands_pb2 import (
     ReturnSaleRequest,
     ReverseTransactionRequest,
 )
+from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import (
     CommandBlocked,
     CommandRefused,
@@ -36,6 +36,7 @@ from ledger.domain.redeem import commit_reward, release_reward, reserve_reward
 from ledger.domain.refusal import Refused
 from ledger.domain.return_sale import return_sale
 from ledger.domain.reverse import reverse_transaction
+from ledger.domain.rounding import Overflow
 from ledger.domain.settle import settle
 
 DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
@@ -60,19 +61,23 @@ REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
 """The field of CommandRefused that keeps each kind of command."""
 
 
-def decide(case: Case[Any]) -> Case[Any]:
-    """Decides a command on an account. The case's account is left as it is; the result's is the new state.
+def decide(case: Case[Any]) -> None:
+    """Decides a command on an account: fills the case's events and replaces its account by the new state.
 
     Every decision settles first what time has done. A refusal is an event like any other outcome. Raises Rejected
-    when the command cannot be decided at all; then there is nothing to record.
+    when the command cannot be decided at all; then there is nothing to record. The account that the case came with is
+    left as it was.
     """
-    draft = replace(case, account=case.account.copy(), events=[])
-    settle(draft)
+    before = case.account
+    case.account = before.copy()
+    settle(case)
     try:
-        DECIDE[type(case.request)](draft)
-    except Refused as refusal:
-        draft = replace(case, account=case.account.copy(), events=[])
-        settle(draft)
+        DECIDE[type(case.request)](case)
+    except (Refused, Overflow) as error:
+        refusal = error if isinstance(error, Refused) else Refused(ErrorReason.ERROR_REASON_OVERFLOW)
+        case.account = before.copy()
+        case.events = []
+        settle(case)
         refused = CommandRefused(
             origin=case.origin,
             program_version=case.program.version,
@@ -80,15 +85,13 @@ def decide(case: Case[Any]) -> Case[Any]:
             metadata=refusal.metadata,
         )
         getattr(refused, REFUSED_FIELD[type(case.request)]).CopyFrom(case.request)
-        draft.record(refused, main=True)
-    return draft
+        case.record(refused, main=True)
 
 
-def settle_account(case: Case[Any]) -> Case[Any]:
+def settle_account(case: Case[Any]) -> None:
     """Records what time has done to an account, without any command."""
-    draft = replace(case, account=case.account.copy(), events=[])
-    settle(draft)
-    return draft
+    case.account = case.account.copy()
+    settle(case)
 
 
 def enroll_member(

@@ -9,7 +9,7 @@ from loyalty.v1.program_pb2 import ClawBack, RestoreExpired, Reward, UnknownSale
 from loyalty.v1.program_pb2 import Program as Definition
 
 from ledger.domain.expiry import expires_at
-from ledger.domain.instant import DAY, MINUTE, SECOND, local_date, start_of_day
+from ledger.domain.instant import DAY, FOREVER, MINUTE, SECOND, local_date, start_of_day
 from ledger.domain.refusal import Rejected
 from ledger.domain.rules.spend import Spend
 
@@ -26,6 +26,7 @@ class Program:
         self.currency = definition.currency
         self.zone = ZoneInfo(definition.time_zone)
         self.rules = [Spend(rule.rule_id, rule.spend) for rule in definition.earning_rules]
+        self.never_expires = definition.expiry.WhichOneof("policy") in (None, "never")
         self.follows_activity = definition.expiry.WhichOneof("policy") == "inactivity"
         self.hold_timeout = (
             definition.hold_timeout.seconds * SECOND + definition.hold_timeout.nanos // 1_000
@@ -43,6 +44,8 @@ class Program:
         self._thresholds = [tier.threshold_points for tier in definition.tiers]
         self._tier_ids = [tier.tier_id for tier in definition.tiers]
         self._rewards = {reward.reward_id: reward for reward in definition.rewards}
+        self.stores = frozenset(store.store_id for store in definition.stores)
+        """The stores that may send commands; none means any."""
         self._expiry_by_day: dict[int, tuple[int, int]] = {}
 
     def reward(self, reward_id: str) -> Reward:
@@ -85,6 +88,8 @@ class Program:
         All policies count whole days, so the answer is the same for a whole local day. The day last asked for is
         remembered by its bounds, because the calendar costs more than the rest of a sale.
         """
+        if self.never_expires:
+            return FOREVER
         hour = active_from // (3_600 * SECOND)
         known = self._expiry_by_day.get(hour)
         if known is not None and active_from < known[0]:

@@ -2,27 +2,21 @@
 
 from loyalty.v1.account_pb2 import Award
 from loyalty.v1.commands_pb2 import RecordSaleRequest
-from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import PointsRedeemed, SaleRecorded, TierChangeReason
 
-from ledger.domain.basket import Basket, Overflow
+from ledger.domain.basket import Basket
 from ledger.domain.case import Case
 from ledger.domain.earn import change_tier, new_lot
 from ledger.domain.instant import set_timestamp
 from ledger.domain.redeem import pay_with_points, redeem_holds
-from ledger.domain.refusal import Refused
 from ledger.domain.return_sale import apply_awaited
-from ledger.domain.rounding import INT64_MAX
-from ledger.domain.sale_reference import sale_reference
+from ledger.domain.rounding import INT64_MAX, Overflow
 
 
 def record_sale(case: Case[RecordSaleRequest]) -> None:
     """Decides a sale. What is redeemed is taken before anything is earned, so a sale cannot pay with its own points."""
     request, program = case.request, case.program
-    try:
-        basket = Basket.of(request.sale)
-    except Overflow:
-        raise Refused(ErrorReason.ERROR_REASON_OVERFLOW) from None
+    basket = Basket.of(request.sale)
     redeemed: list[PointsRedeemed] = []
     paid = 0
     if request.holds:
@@ -34,13 +28,13 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
         redeemed.append(payment)
     awards = [award for rule in program.rules if (award := rule.award(basket)) is not None]
     points = sum(award.points for award in awards)
-    if case.account.lot_points + points > INT64_MAX or case.account.issued + points > INT64_MAX:
-        raise Refused(ErrorReason.ERROR_REASON_OVERFLOW)
+    if case.account.issued + case.account.adjusted + points > INT64_MAX:
+        raise Overflow
     event = _event(case, basket, awards, points, redeemed)
     receipt = event.receipt
     receipt.earned_points = points
     receipt.payable_minor = payable
-    case.record(event, main=True, sale_reference=sale_reference(program.name, case.origin))
+    case.record(event, main=True, sale_reference=case.sale_reference)
     if points:
         change_tier(case, TierChangeReason.TIER_CHANGE_REASON_EARNED)
     if case.account.awaited:

@@ -17,14 +17,14 @@ from ledger.domain.case import Case, RequestT
 from ledger.domain.instant import set_timestamp
 from ledger.domain.names import hold_name, last_id
 from ledger.domain.refusal import Rejected, Refused
-from ledger.domain.rounding import INT64_MAX
+from ledger.domain.rounding import INT64_MAX, Overflow
 
 
 def cost(reward: Reward, quantity: int) -> int:
     """What that many of a reward cost; of cashback, that many steps."""
     each = reward.cashback.points if reward.HasField("cashback") else reward.cost_points
     if each * quantity > INT64_MAX:
-        raise Refused(ErrorReason.ERROR_REASON_OVERFLOW)
+        raise Overflow
     return each * quantity
 
 

@@ -156,13 +156,12 @@ def apply_awaited(case: Case[RequestT], sale: SaleRecorded) -> None:
     """
     file = Transaction(case.request_id, case.account.account_id, sale)
     file.follow_ups += [(None, new.payload) for new in case.events if new.payload is not sale]
-    reference = sale_reference(case.program.name, sale.origin)
     for awaited in case.account.awaited:
         request = awaited.request
         if request.WhichOneof("sale") == "transaction":
             mine = request.transaction == transaction_name(case.request_id)
         else:
-            mine = sale_reference(case.program.name, request.till) == reference
+            mine = sale_reference(case.program.name, request.till) == case.sale_reference
         if not mine:
             continue
         try:
@@ -211,9 +210,12 @@ def undo_sale(
     after: tuple[int, int],
 ) -> Undo:
     """Moves a sale from one state of return to a later one: (claw back, give back) that was due and that is due."""
-    return undo(
+    claw_back = after[0] - before[0]
+    result = undo(
         case,
-        claw_back=after[0] - before[0],
+        claw_back=claw_back,
         own_lot=main.lot.number,
         restore=part_of(sale.spent(), before[1], after[1] - before[1]),
     )
+    result.qualifying_points = claw_back
+    return result

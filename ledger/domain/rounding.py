@@ -7,6 +7,10 @@ from loyalty.v1.program_pb2 import Rounding
 INT64_MAX: Final = 2**63 - 1
 
 
+class Overflow(Exception):
+    """A sum of amounts or points does not fit into 64 bits."""
+
+
 def whole_steps(amount: int, points: int, per: int) -> int:
     """`points` for each whole `per` in `amount`: 4 per 1.00 on 2.50 give 8."""
     return amount // per * points

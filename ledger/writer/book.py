@@ -11,21 +11,20 @@ from google.protobuf.message import DecodeError, Message
 from loyalty.v1.commands_pb2 import (
     EnrollMemberRequest,
     PublishProgramRequest,
-    RecordSaleRequest,
     ReturnSaleRequest,
 )
 from loyalty.v1.events_pb2 import ProgramPublished
 from loyalty.v1.snapshot_pb2 import AccountSnapshot
 
 from ledger.domain.account import Account
-from ledger.domain.case import NewEvent
+from ledger.domain.case import NewEvent, main_event
 from ledger.domain.names import program_stream
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.sale_reference import sale_reference
 from ledger.domain.transaction import Transaction
 from ledger.store.recorder import BY_STREAM, RecordedEvent, Session
-from ledger.writer.command import Command, IdentifierKey
+from ledger.writer.command import Command, IdentifierKey, Person
 
 ACCOUNTS_CACHED_MAX: Final = 100_000
 """Accounts kept in memory; the least lately used one makes room."""
@@ -109,53 +108,87 @@ class Book:
 
     def load(self, session: Session, commands: Iterable[Command]) -> None:
         """Looks up everything that the commands need: what they name, then what that leads to."""
-        commands = list(commands)
-        for number in range(ROUNDS_MAX):
-            missing = Missing()
-            if number == 0:
-                missing.programs.update(self._cache.programs)
-            for command in commands:
-                self._add_missing(command, missing)
-            if not missing:
+        open_commands = list(commands)
+        missing = Missing()
+        missing.programs.update(self._cache.programs)
+        for _ in range(ROUNDS_MAX):
+            open_commands = [
+                command for command in open_commands if self._add_missing(command, missing)
+            ]
+            if not open_commands:
+                if missing:
+                    self._look_up(session, missing)
                 return
             self._look_up(session, missing)
+            missing = Missing()
         raise InvariantBroken("looking up the keys of a batch does not come to an end")
 
-    def _add_missing(self, command: Command, missing: Missing) -> None:
-        if command.request_id not in self.recorded and not command.dry_run:
+    def _add_missing(self, command: Command, missing: Missing) -> bool:
+        """Adds what a command needs and the book does not know. False when that is nothing."""
+        complete = True
+        if not command.dry_run and command.request_id not in self.recorded:
             missing.requests.add(command.request_id)
+            complete = False
         for transaction in command.transactions:
             if transaction not in self.files:
                 missing.transactions.add(transaction)
+                complete = False
         if command.identifier is not None and command.identifier not in self.identifiers:
             missing.identifiers.add(command.identifier)
-        if command.person is not None:
-            for key in command.person.identifiers:
-                owner = self.identifiers.get(key)
-                if key not in self.identifiers:
-                    missing.identifiers.add(key)
-                elif owner is not None and owner not in self.accounts:
-                    missing.streams.add(owner)
-            if self.recorded.get(command.request_id) and command.request_id not in self.people:
-                missing.people.add(command.request_id)
+            complete = False
+        if command.person is not None and not self._knows_person(command, command.person, missing):
+            complete = False
         account_id = self.account_id(command)
-        if account_id is not None and account_id not in self.accounts:
+        if account_id is None:
+            program = command.program
+        elif account_id in self.accounts:
+            account = self.accounts[account_id]
+            program = account.program if account is not None else command.program
+        else:
             missing.streams.add(account_id)
-            return
-        program = self.program_name(command)
-        if program and program not in self.programs:
-            missing.programs.add(program)
-        if not program:
-            return
+            cached = self._cache.account(account_id)
+            if cached is None:
+                return False
+            # A member never changes the program, so what depends on it can be looked up at once.
+            program = cached.program
+            complete = False
+        if isinstance(command.request, PublishProgramRequest):
+            program = command.request.program.name
+        if program:
+            if program not in self.programs and program not in missing.programs:
+                missing.programs.add(program)
+                complete = False
+            if not self._knows_receipt(command, program, missing):
+                complete = False
+        return complete
+
+    def _knows_person(self, command: Command, person: Person, missing: Missing) -> bool:
+        complete = True
+        for key in person.identifiers:
+            owner = self.identifiers.get(key)
+            if key not in self.identifiers:
+                missing.identifiers.add(key)
+                complete = False
+            elif owner is not None and owner not in self.accounts:
+                missing.streams.add(owner)
+                complete = False
+        if self.recorded.get(command.request_id) and command.request_id not in self.people:
+            missing.people.add(command.request_id)
+            complete = False
+        return complete
+
+    def _knows_receipt(self, command: Command, program: str, missing: Missing) -> bool:
         reference = self.reference(command, program)
         if reference is None:
-            return
+            return True
         if reference not in self.references:
             missing.references.add(reference)
-        else:
-            sale = self.references[reference]
-            if sale is not None and sale not in self.files and sale not in self.decided:
-                missing.transactions.add(sale)
+            return False
+        sale = self.references[reference]
+        if sale is not None and sale not in self.files and sale not in self.decided:
+            missing.transactions.add(sale)
+            return False
+        return True
 
     def _look_up(self, session: Session, missing: Missing) -> None:
         if missing.identifiers:
@@ -275,18 +308,18 @@ class Book:
 
     def reference(self, command: Command, program: str) -> str | None:
         """The till reference that a sale has or a return names."""
-        if isinstance(command.request, RecordSaleRequest):
-            return sale_reference(program, command.origin)
-        if isinstance(command.request, ReturnSaleRequest) and command.request.HasField("till"):
-            return sale_reference(program, command.request.till)
-        return None
+        if command.receipt is None:
+            return None
+        if command.reference is None:
+            command.reference = sale_reference(program, command.receipt)
+        return command.reference
 
     def file(self, transaction: UUID) -> Transaction | None:
         """The file of a transaction, on disk or decided in this batch."""
         file = self.files.get(transaction)
         if file is None and transaction in self.decided:
             events = self.decided[transaction]
-            main = next(event for event in events if event.request_id == transaction)
+            main = main_event(events)
             file = Transaction(transaction, main.stream_id, main.payload)
             file.follow_ups = [
                 (event.request_id, event.payload)

@@ -5,9 +5,12 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from google.protobuf.message import Message
-from loyalty.v1.commands_pb2 import EnrollMemberRequest
+from loyalty.v1.account_pb2 import Receipt
+from loyalty.v1.commands_pb2 import EnrollMemberRequest, SaleReference
 from loyalty.v1.member_pb2 import Profile
 from loyalty.v1.origin_pb2 import Origin
+
+from ledger.domain.program import Program
 
 BATCH_COMMANDS_MAX: Final = 2_000
 """Commands in one commit."""
@@ -39,7 +42,7 @@ class Command:
     """A checked command."""
 
     request: Message
-    """Without its origin, and in time with the member in place of an identifier."""
+    """Without its origin, and in time with the member in place of an identifier. Empty to record due deadlines only."""
     request_id: UUID
     origin: Origin
     at: int
@@ -51,7 +54,13 @@ class Command:
     transactions: tuple[UUID, ...] = ()
     """What it refers to: holds, a sale, a target."""
     target: UUID | None = None
+    receipt: Origin | SaleReference | None = None
+    """The till's receipt that it records or returns."""
+    reference: str | None = None
+    """The key of that receipt, once the program is known."""
     dry_run: bool = False
+    clock_given: bool = True
+    """Whether the till sent its clock; if not, a retry cannot be expected to carry the same one."""
     deadline: float | None = None
     """time.monotonic() after which it must not be written."""
     person: Person | None = None
@@ -61,12 +70,31 @@ class Outcome(NamedTuple):
     """What a command came to, on disk."""
 
     command: Command
+    transaction: UUID
+    """The request id under which it was recorded: another one only for a receipt that was sent again under a new id."""
     main: Message
     """The main event; CommandRefused for a refusal."""
     subject: UUID
     position: int
     recorded_at: int
     replayed: bool
+    program: Program | None
+    """The program of the account, for the names of its tiers; None where no account is involved."""
+
+
+class Existing(NamedTuple):
+    """An enrolment of a member who is there already. Nothing was recorded."""
+
+    command: Command
+    member: UUID
+    receipt: Receipt
+    program: Program
+
+
+class Settled(NamedTuple):
+    """An account whose due deadlines are recorded."""
+
+    command: Command
 
 
 class Failure(NamedTuple):

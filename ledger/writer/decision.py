@@ -3,6 +3,7 @@
 from typing import NamedTuple
 from uuid import UUID
 
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from loyalty.v1.commands_pb2 import (
     EnrollMemberRequest,
@@ -17,8 +18,8 @@ from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.program_pb2 import DuplicateEnrolment
 
 from ledger.domain.account import Account
-from ledger.domain.case import Case, NewEvent
-from ledger.domain.decide import block, decide, enroll_member, publish_program
+from ledger.domain.case import Case, NewEvent, main_event
+from ledger.domain.decide import block, decide, enroll_member, publish_program, settle_account
 from ledger.domain.names import member_name, transaction_name
 from ledger.domain.program import Program
 from ledger.domain.refusal import Rejected
@@ -90,6 +91,7 @@ def _on_account(book: Book, command: Command) -> Decided | Repeated:
             else ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND
         )
     program = _program(book, account.program)
+    _check_store(program, command.origin)
     request = command.request
     if command.identifier is not None:
         request.member = member_name(account_id)  # type: ignore[attr-defined]  # each command with an identifier has it
@@ -112,11 +114,17 @@ def _on_account(book: Book, command: Command) -> Decided | Repeated:
             transaction: file
             for transaction in command.transactions
             if (file := book.file(transaction)) is not None
-        },
+        }
+        if command.transactions
+        else {},
         book.file(target) if target is not None else None,
+        reference,
     )
-    decided = decide(case)
-    return Decided(decided.events, decided.account)
+    if isinstance(request, Empty):
+        settle_account(case)
+    else:
+        decide(case)
+    return Decided(case.events, case.account)
 
 
 def _same_receipt(book: Book, request: RecordSaleRequest, used: UUID) -> Repeated:
@@ -140,6 +148,11 @@ def _program(book: Book, name: str) -> Program:
     return program
 
 
+def _check_store(program: Program, origin: Origin) -> None:
+    if program.stores and origin.store not in program.stores:
+        raise Rejected(ErrorReason.ERROR_REASON_STORE_NOT_FOUND, store=origin.store)
+
+
 def _publish(book: Book, command: Command, request: PublishProgramRequest) -> Decided:
     current = book.programs.get(request.program.name)
     version = current.version if current is not None else 0
@@ -155,6 +168,7 @@ def _enroll(
     book: Book, command: Command, request: EnrollMemberRequest, new_id: UUID
 ) -> Decided | Exists:
     program = _program(book, command.program)
+    _check_store(program, command.origin)
     person = command.person
     owners = {
         owner
@@ -179,7 +193,7 @@ def _earlier(book: Book, request_id: UUID) -> Message | None:
         return recorded.payload
     events = book.decided.get(request_id)
     if events is not None:
-        return next(event.payload for event in events if event.request_id == request_id)
+        return main_event(events).payload
     return None
 
 
@@ -224,6 +238,8 @@ def _difference(
             difference = first_difference(person, command.person.request)
             if difference is not None:
                 return difference
+    if not command.clock_given:
+        command.origin.occurred_at.CopyFrom(stored_origin.occurred_at)
     return first_difference(stored, request) or first_difference(
         stored_origin, command.origin, "origin"
     )

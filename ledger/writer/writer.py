@@ -16,23 +16,27 @@ from uuid import UUID
 
 import psycopg
 import psycopg_pool
+from google.protobuf.empty_pb2 import Empty
+from loyalty.v1.account_pb2 import Receipt
 from psycopg import Cursor
 from psycopg.rows import TupleRow
 from uuid_utils.compat import uuid7
 
 from ledger.domain.account import Account
-from ledger.domain.case import NewEvent
+from ledger.domain.case import NewEvent, main_event
 from ledger.domain.refusal import InvariantBroken, Rejected
 from ledger.metrics import BATCH_COMMANDS, COMMIT_SECONDS, CONFLICTS, QUEUE_COMMANDS
-from ledger.store.profiles import write_people
+from ledger.store.profiles import NewPerson, write_people
 from ledger.store.recorder import Appended, LedgerRecorder, Session
 from ledger.writer.book import Book, Cache
 from ledger.writer.command import (
     BATCH_COMMANDS_MAX,
     QUEUE_COMMANDS_MAX,
     Command,
+    Existing,
     Failure,
     Outcome,
+    Settled,
 )
 from ledger.writer.decision import DamagedAccount, Decided, Exists, Repeated, decide_command
 
@@ -47,7 +51,7 @@ OPTIMISTIC_ATTEMPTS_MAX: Final = 2
 DATABASE_PATIENCE_S: Final = 8.0
 """How long a batch is tried again while the database does not answer. Then its callers get UNAVAILABLE."""
 
-Result = Outcome | Failure
+Result = Outcome | Existing | Settled | Failure
 Answer = Callable[[Sequence[Result]], None]
 Clock = Callable[[], int]
 
@@ -172,7 +176,7 @@ class _Batch:
         self._session = session
         self._now = now
         self._events: list[NewEvent] = []
-        self._people: list[tuple[Command, UUID]] = []
+        self._people: list[NewPerson] = []
         self._accounts: dict[UUID, Account] = {}
         self._before: dict[UUID, int] = {}
 
@@ -194,7 +198,7 @@ class _Batch:
             if event.request_id is not None
         }
         return [
-            self._result(command, decision, positions, appended)
+            self._result(command, decision, positions, appended.recorded_at)
             for command, decision in zip(commands, decisions, strict=True)
         ]
 
@@ -220,9 +224,26 @@ class _Batch:
                 )
                 self._accounts[account_id] = decision.account
             if command.person is not None and decision.account is not None:
-                self._people.append((command, decision.account.account_id))
+                self._people.append(
+                    NewPerson(
+                        command.request_id,
+                        decision.account.account_id,
+                        decision.account.program,
+                        command.person.identifiers,
+                        command.person.profile,
+                        command.person.request,
+                    )
+                )
             self._book.enter(command, decision.events, decision.account)
         return decision
+
+    def _existing(self, command: Command, account: Account) -> Existing:
+        receipt = Receipt()
+        program = self._book.programs[account.program]
+        if program is None:
+            raise InvariantBroken(f"account {account.account_id} has no program")
+        account.write_receipt(receipt, program, command.at)
+        return Existing(command, account.account_id, receipt, program)
 
     def _write_people(self, cursor: Cursor[TupleRow]) -> None:
         write_people(cursor, self._people)
@@ -245,39 +266,53 @@ class _Batch:
         self,
         command: Command,
         decision: Decided | Repeated | Exists | Exception,
-        positions: dict[UUID | None, int],
-        appended: Appended,
+        positions: dict[UUID, int],
+        recorded_at: int,
     ) -> Result:
         if isinstance(decision, Exception):
             return Failure(command, decision)
-        if isinstance(decision, Decided):
-            main = next(event for event in decision.events if event.request_id is not None)
-            position = 0 if command.dry_run else positions[main.request_id]
-            return Outcome(
-                command, main.payload, main.stream_id, position, appended.recorded_at, False
-            )
         if isinstance(decision, Exists):
-            raise NotImplementedError
-        recorded = self._book.recorded.get(decision.request_id)
-        if recorded is not None:
+            return self._existing(command, decision.account)
+        if isinstance(command.request, Empty):
+            return Settled(command)
+        program = self._book.programs.get(self._book.program_name(command))
+        if isinstance(decision, Decided):
+            account = decision.account
+            if account is not None:
+                program = self._book.programs.get(account.program)
+            main = main_event(decision.events)
+            position = 0 if command.dry_run else positions[command.request_id]
             return Outcome(
                 command,
-                recorded.payload,
-                recorded.stream_id,
-                recorded.position,
-                recorded.recorded_at,
-                True,
+                command.request_id,
+                main.payload,
+                main.stream_id,
+                position,
+                recorded_at,
+                False,
+                program,
             )
-        main = next(
-            event
-            for event in self._book.decided[decision.request_id]
-            if event.request_id == decision.request_id
-        )
+        earlier = self._book.recorded.get(decision.request_id)
+        if earlier is not None:
+            return Outcome(
+                command,
+                decision.request_id,
+                earlier.payload,
+                earlier.stream_id,
+                earlier.position,
+                earlier.recorded_at,
+                True,
+                program,
+            )
+        main = main_event(self._book.decided[decision.request_id])
+        position = positions[decision.request_id]
         return Outcome(
             command,
+            decision.request_id,
             main.payload,
             main.stream_id,
-            positions[main.request_id],
-            appended.recorded_at,
+            position,
+            recorded_at,
             True,
+            program,
         )

@@ -6,8 +6,8 @@ from loyalty.v1.account_pb2 import Award
 from loyalty.v1.program_pb2 import Basis, LineFilter, SpendRule
 from loyalty.v1.sale_pb2 import LineKind, SaleLine
 
-from ledger.domain.basket import Basket
-from ledger.domain.rounding import BY_NAME
+from ledger.domain.basket import BASIS, Basket
+from ledger.domain.rounding import BY_NAME, INT64_MAX, Overflow
 
 
 def matcher(lines: LineFilter) -> Callable[[SaleLine], bool]:
@@ -36,18 +36,18 @@ class Spend:
         self._points = rule.points
         self._per = rule.per_minor
         self._to_points = BY_NAME[rule.rounding]
-        self._basis = rule.basis
-        self._net_basis = rule.basis in (Basis.BASIS_UNSPECIFIED, Basis.BASIS_AFTER_DISCOUNT)
+        self._amounts = BASIS[rule.basis]
+        self._is_net = self._amounts is BASIS[Basis.BASIS_AFTER_DISCOUNT]
         self._minimum = rule.minimum_minor
         self._only = matcher(rule.only) if rule.HasField("only") else None
         self._excluding = matcher(rule.excluding) if rule.HasField("excluding") else None
 
     def award(self, basket: Basket) -> Award | None:
-        """What the rule gives for a basket; None when it gives nothing.
+        """What the rule gives for a basket; None when it gives nothing. Raises Overflow.
 
         The award names its lines only where they are not simply all lines with their net amounts.
         """
-        amounts = basket.basis(self._basis)
+        amounts = self._amounts(basket)
         total = sum(amounts)
         if total < self._minimum:
             return None
@@ -60,12 +60,14 @@ class Spend:
                 ):
                     award.lines.add(line_id=line.line_id, basis_minor=amount)
                     total += amount
-        elif not self._net_basis:
+        elif not self._is_net:
             for line, amount in zip(basket.lines, amounts, strict=True):
                 award.lines.add(line_id=line.line_id, basis_minor=amount)
         points = self._to_points(total, self._points, self._per)
         if points == 0:
             return None
+        if points > INT64_MAX:
+            raise Overflow
         award.points = points
         award.basis_minor = total
         return award

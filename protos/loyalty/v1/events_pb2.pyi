@@ -531,12 +531,15 @@ class Undo(_message.Message):
     SHORTFALL_POINTS_FIELD_NUMBER: _builtins.int
     RESTORED_FIELD_NUMBER: _builtins.int
     REPAID_POINTS_FIELD_NUMBER: _builtins.int
+    QUALIFYING_POINTS_FIELD_NUMBER: _builtins.int
     owed_points: _builtins.int
     """Points that repaid what was owed and are owed again, or that could not be taken back and are owed now."""
     shortfall_points: _builtins.int
     """Points that could not be taken back and are forgiven."""
     repaid_points: _builtins.int
     """Of the restored points, those that reduce what is owed instead of going to a lot."""
+    qualifying_points: _builtins.int
+    """Points that no longer count towards tiers."""
     @_builtins.property
     def clawed_back(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
         """Points taken back, from these lots, pending ones first."""
@@ -553,10 +556,11 @@ class Undo(_message.Message):
         shortfall_points: _builtins.int = ...,
         restored: _abc.Iterable[_account_pb2.Allocation] | None = ...,
         repaid_points: _builtins.int = ...,
+        qualifying_points: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clawed_back", b"clawed_back", "owed_points", b"owed_points", "repaid_points", b"repaid_points", "restored", b"restored", "shortfall_points", b"shortfall_points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clawed_back", b"clawed_back", "owed_points", b"owed_points", "qualifying_points", b"qualifying_points", "repaid_points", b"repaid_points", "restored", b"restored", "shortfall_points", b"shortfall_points"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

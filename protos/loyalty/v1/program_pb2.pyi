@@ -714,6 +714,34 @@ class ReturnPolicy(_message.Message):
 Global___ReturnPolicy: _TypeAlias = ReturnPolicy  # noqa: Y015
 
 @_typing.final
+class Store(_message.Message):
+    """A place that sells."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORE_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    store_id: _builtins.str
+    """Unique in the program: 1 to 64 characters."""
+    @_builtins.property
+    def display_name(self) -> _account_pb2.LocalizedText:
+        """What people call it."""
+
+    def __init__(
+        self,
+        *,
+        store_id: _builtins.str = ...,
+        display_name: _account_pb2.LocalizedText | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "store_id", b"store_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Store: _TypeAlias = Store  # noqa: Y015
+
+@_typing.final
 class Program(_message.Message):
     """One set of rules. Published as a whole, immutable, numbered from 1."""
 
@@ -734,6 +762,7 @@ class Program(_message.Message):
     RETURNS_FIELD_NUMBER: _builtins.int
     DUPLICATE_ENROLMENT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    STORES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """programs/{program}: lower-case letters, digits and dashes."""
     version: _builtins.int
@@ -778,6 +807,10 @@ class Program(_message.Message):
     def returns(self) -> Global___ReturnPolicy:
         """How returns are treated."""
 
+    @_builtins.property
+    def stores(self) -> _containers.RepeatedCompositeFieldContainer[Global___Store]:
+        """The stores that may send commands: at most 100,000; none for any store."""
+
     def __init__(
         self,
         *,
@@ -796,10 +829,11 @@ class Program(_message.Message):
         returns: Global___ReturnPolicy | None = ...,
         duplicate_enrolment: Global___DuplicateEnrolment.ValueType = ...,
         etag: _builtins.str = ...,
+        stores: _abc.Iterable[Global___Store] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "returns", b"returns"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "default_region", b"default_region", "display_name", b"display_name", "duplicate_enrolment", b"duplicate_enrolment", "earning_rules", b"earning_rules", "etag", b"etag", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "name", b"name", "pending_days", b"pending_days", "returns", b"returns", "rewards", b"rewards", "tiers", b"tiers", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "default_region", b"default_region", "display_name", b"display_name", "duplicate_enrolment", b"duplicate_enrolment", "earning_rules", b"earning_rules", "etag", b"etag", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "name", b"name", "pending_days", b"pending_days", "returns", b"returns", "rewards", b"rewards", "stores", b"stores", "tiers", b"tiers", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

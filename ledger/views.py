@@ -1,10 +1,12 @@
 """What the API reads: the views that projections build. The composition root says which implementation serves it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from loyalty.v1.account_pb2 import Balance, TierProgress
 from loyalty.v1.crm_service_pb2 import MemberSnapshot, StatementEntry
+from loyalty.v1.events_pb2 import Event
 
 
 class ViewBehind(Exception):
@@ -64,3 +66,38 @@ class Views(Protocol):
 
     def snapshot(self, after: UUID | None, limit: int, at: int) -> SnapshotPage:
         """Members behind an id, for a feed that starts; each page may reflect a later position than the one before."""
+
+
+class EventPage(NamedTuple):
+    """Some events of the log."""
+
+    events: list[Event]
+    scanned_to: int
+    """Everything up to here has been looked at: go on behind it."""
+    head: int
+    """The end of the log."""
+
+
+class EventReader(Protocol):
+    """Read access to the log. Every call blocks on the database and is made from a worker thread."""
+
+    def read_events(
+        self,
+        after: int,
+        until: int,
+        subject: str,
+        types: Sequence[str],
+        recorded_from: int | None,
+        recorded_until: int | None,
+        limit: int,
+    ) -> EventPage:
+        """Events behind a position, up to another (0: the head), that match all conditions."""
+
+    def head_position(self) -> int:
+        """The position of the last event; 0 in an empty log."""
+
+    def wait_for(self, position: int, timeout_s: float) -> bool:
+        """Waits until the log reaches a position. False when it did not in time."""
+
+    def transaction(self, transaction_id: UUID) -> list[Event]:
+        """A command's main event and all that followed from it, in order; empty when it is not known."""

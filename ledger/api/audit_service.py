@@ -1,0 +1,63 @@
+"""AuditService: what auditors call."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import grpc
+from loyalty.v1 import audit_service_pb2 as pb
+from loyalty.v1.audit_service_pb2_grpc import AuditServiceServicer
+from loyalty.v1.errors_pb2 import ErrorReason
+
+from ledger.api.check import CHECKS
+from ledger.api.errors import ApiError
+from ledger.domain.instant import from_timestamp
+from ledger.views import EventReader
+from ledger.writer.writer import Clock
+
+BATCH_EVENTS_DEFAULT: Final = 500
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class AuditService(AuditServiceServicer):
+    """Each call: check, read, convert."""
+
+    def __init__(self, reader: EventReader, clock: Clock) -> None:
+        self._reader = reader
+        self._clock = clock
+
+    async def ReadEvents(
+        self, request: pb.ReadEventsRequest, context: Context
+    ) -> AsyncIterator[pb.ReadEventsResponse]:
+        """Events in the order of the log, in batches, up to the end that the log has now."""
+        CHECKS[pb.ReadEventsRequest](request, self._clock())
+        head = await asyncio.to_thread(self._reader.head_position)
+        until = min(request.until_position or head, head)
+        if request.after_position > head:
+            raise ApiError.of(
+                ErrorReason.ERROR_REASON_POSITION_IN_FUTURE,
+                position=str(request.after_position),
+                head_position=str(head),
+            )
+        after = request.after_position
+        while after < until:
+            page = await asyncio.to_thread(
+                self._reader.read_events,
+                after,
+                until,
+                request.subject,
+                request.types,
+                from_timestamp(request.recorded_from)
+                if request.HasField("recorded_from")
+                else None,
+                from_timestamp(request.recorded_until)
+                if request.HasField("recorded_until")
+                else None,
+                request.batch_size or BATCH_EVENTS_DEFAULT,
+            )
+            after = page.scanned_to
+            if page.events or after >= until:
+                yield pb.ReadEventsResponse(
+                    events=page.events, position=after, head_position=page.head
+                )

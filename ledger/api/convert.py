@@ -1,0 +1,183 @@
+"""From checked requests to commands for the writer."""
+
+from typing import Final
+from uuid import UUID
+
+from google.protobuf.message import Message
+from loyalty.v1.commands_pb2 import (
+    AdjustPointsRequest,
+    CommitRewardRequest,
+    EnrollMemberRequest,
+    PublishProgramRequest,
+    RecordSaleRequest,
+    ReleaseRewardRequest,
+    ReserveRewardRequest,
+    ReturnSaleRequest,
+    ReverseTransactionRequest,
+)
+from loyalty.v1.errors_pb2 import ErrorReason
+from loyalty.v1.origin_pb2 import Channel, Origin
+from loyalty.v1.pos_service_pb2 import QuoteSaleRequest
+from uuid_utils.compat import uuid7
+
+from ledger.api.check import CHECKS, fill_line_ids
+from ledger.api.errors import ApiError
+from ledger.api.identifiers import normalise
+from ledger.domain.instant import from_timestamp, set_timestamp
+from ledger.domain.names import last_id, member_of_hold
+from ledger.store.credentials import Principal
+from ledger.writer.command import Command, IdentifierKey, Person
+
+WriteRequest = (
+    EnrollMemberRequest
+    | RecordSaleRequest
+    | ReserveRewardRequest
+    | CommitRewardRequest
+    | ReleaseRewardRequest
+    | ReturnSaleRequest
+    | ReverseTransactionRequest
+    | PublishProgramRequest
+    | AdjustPointsRequest
+)
+
+WITH_WHO: Final = (RecordSaleRequest, ReserveRewardRequest, ReturnSaleRequest)
+"""Requests that name the member or an identifier of theirs."""
+
+
+def program_named(request: Message, principal: Principal) -> str:
+    """The program that a request names, or the credential's; empty when neither does."""
+    named = ""
+    if isinstance(request, EnrollMemberRequest):
+        named = request.program
+    elif isinstance(request, WITH_WHO) and request.WhichOneof("who") == "identifier":
+        named = request.identifier.program
+    return named or principal.program or ""
+
+
+def convert(
+    request: WriteRequest,
+    principal: Principal,
+    now: int,
+    *,
+    region: str = "",
+    deadline: float | None = None,
+) -> Command:
+    """Checks a request and makes it a command. The request is the command's from then on.
+
+    `region` is the default region of the program, for phone numbers. Raises ApiError, naming every field at fault.
+    """
+    _fill_origin(request.origin, principal)
+    CHECKS[type(request)](request, now)
+    return _command(request, principal, now, region, deadline)
+
+
+def convert_quote(
+    quote: QuoteSaleRequest,
+    principal: Principal,
+    now: int,
+    *,
+    region: str = "",
+    deadline: float | None = None,
+) -> Command:
+    """The same for a quote, which becomes the command that it asks about, as a dry run."""
+    _fill_origin(quote.sale.origin, principal)
+    CHECKS[QuoteSaleRequest](quote, now)
+    if not quote.sale.request_id:
+        quote.sale.request_id = str(uuid7())
+    command = _command(quote.sale, principal, now, region, deadline)
+    command.dry_run = True
+    return command
+
+
+def _command(
+    request: WriteRequest,
+    principal: Principal,
+    now: int,
+    region: str,
+    deadline: float | None,
+) -> Command:
+    origin = Origin()
+    origin.CopyFrom(request.origin)
+    request.ClearField("origin")
+    clock_given = origin.HasField("occurred_at")
+    if clock_given:
+        at = from_timestamp(origin.occurred_at)
+    else:
+        at = now
+        set_timestamp(origin.occurred_at, now)
+    command = Command(
+        request,
+        UUID(request.request_id),
+        origin,
+        at,
+        program=program_named(request, principal),
+        deadline=deadline,
+        clock_given=clock_given,
+    )
+    _name_keys(command, request, region)
+    return command
+
+
+def _fill_origin(origin: Origin, principal: Principal) -> None:
+    """Completes where a command came from by the credential, and refuses what contradicts it."""
+    if principal.store is not None:
+        if not origin.store:
+            origin.store = principal.store
+        elif origin.store != principal.store:
+            raise ApiError.of(ErrorReason.ERROR_REASON_NOT_ALLOWED, field="origin.store")
+    if principal.terminal is not None:
+        if not origin.terminal:
+            origin.terminal = principal.terminal
+        elif origin.terminal != principal.terminal:
+            raise ApiError.of(ErrorReason.ERROR_REASON_NOT_ALLOWED, field="origin.terminal")
+    if not origin.channel:
+        origin.channel = Channel.CHANNEL_STORE
+
+
+def _name_keys(command: Command, request: WriteRequest, region: str) -> None:
+    """Fills in what the command refers to, and by which keys it is found."""
+    if isinstance(request, WITH_WHO):
+        who = request.WhichOneof("who")
+        if who == "member":
+            command.member = last_id(request.member)
+        elif who == "identifier":
+            command.identifier = IdentifierKey(
+                *normalise(request.identifier, command.program, region, "identifier")
+            )
+    if isinstance(request, RecordSaleRequest):
+        fill_line_ids(request.sale)
+        if command.origin.HasField("till"):
+            command.receipt = command.origin
+        if request.holds:
+            command.transactions = tuple(last_id(hold) for hold in request.holds)
+    elif isinstance(request, CommitRewardRequest | ReleaseRewardRequest):
+        command.member = member_of_hold(request.hold)
+        command.transactions = (last_id(request.hold),)
+    elif isinstance(request, ReturnSaleRequest):
+        if request.WhichOneof("sale") == "transaction":
+            command.target = last_id(request.transaction)
+            command.transactions = (command.target,)
+        else:
+            command.receipt = request.till
+    elif isinstance(request, ReverseTransactionRequest):
+        named = request.transaction or request.original_request_id
+        command.target = last_id(named)
+        command.transactions = (command.target,)
+    elif isinstance(request, AdjustPointsRequest):
+        command.member = last_id(request.member)
+    elif isinstance(request, EnrollMemberRequest):
+        _take_person(command, request, region)
+
+
+def _take_person(command: Command, request: EnrollMemberRequest, region: str) -> None:
+    """Moves the personal data out of the command, so that no event can get it."""
+    keys = [
+        IdentifierKey(*normalise(identifier, command.program, region, f"identifiers[{index}]"))
+        for index, identifier in enumerate(request.identifiers)
+    ]
+    sent = EnrollMemberRequest()
+    sent.CopyFrom(request)
+    command.person = Person(list(dict.fromkeys(keys)), sent.profile, sent)
+    request.ClearField("identifiers")
+    request.ClearField("profile")
+    request.program = command.program

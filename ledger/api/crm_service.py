@@ -1,0 +1,124 @@
+"""CrmService: what CRM systems call."""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import AsyncIterator
+from typing import Any, Final
+from uuid import UUID
+
+import grpc
+from loyalty.v1 import crm_service_pb2 as pb
+from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
+from loyalty.v1.errors_pb2 import ErrorReason
+
+from ledger.api.audit_service import BATCH_EVENTS_DEFAULT
+from ledger.api.check import CHECKS
+from ledger.api.errors import ApiError
+from ledger.domain.names import last_id
+from ledger.views import EventReader, ViewBehind, Views
+from ledger.writer.writer import Clock
+
+PAGE_ENTRIES_DEFAULT: Final = 100
+VIEW_WAIT_S: Final = 5.0
+TAIL_WAIT_S: Final = 1.0
+"""How long a tail waits for news before it looks whether its consumer is still there."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class CrmService(CrmServiceServicer):
+    """Each call: check, read, convert."""
+
+    def __init__(self, views: Views, reader: EventReader, clock: Clock) -> None:
+        self._views = views
+        self._reader = reader
+        self._clock = clock
+
+    async def ListStatementEntries(
+        self, request: pb.ListStatementEntriesRequest, context: Context
+    ) -> pb.ListStatementEntriesResponse:
+        """The lines of a member's statement, newest first."""
+        CHECKS[pb.ListStatementEntriesRequest](request, self._clock())
+        member_id = last_id(request.member)
+        before = _position_of(request.page_token, member_id)
+        size = request.page_size or PAGE_ENTRIES_DEFAULT
+        remaining = context.time_remaining()
+        timeout_s = VIEW_WAIT_S if remaining is None else min(remaining, VIEW_WAIT_S)
+        try:
+            page = await asyncio.to_thread(
+                self._views.statement, member_id, before, size, request.min_position, timeout_s
+            )
+        except ViewBehind as behind:
+            raise ApiError.of(
+                ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)
+            ) from None
+        if page is None:
+            raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
+        token = _token(page.entries[-1].position, member_id) if page.has_more else ""
+        return pb.ListStatementEntriesResponse(
+            entries=page.entries, next_page_token=token, position=page.position
+        )
+
+    async def WatchChanges(
+        self, request: pb.WatchChangesRequest, context: Context
+    ) -> AsyncIterator[pb.WatchChangesResponse]:
+        """A snapshot of all members, then every change.
+
+        The tail starts behind the position that the first page of the snapshot reflected: a member whose page was
+        read later may already show a change that the tail brings once more, and none is missing.
+        """
+        CHECKS[pb.WatchChangesRequest](request, self._clock())
+        size = request.batch_size or BATCH_EVENTS_DEFAULT
+        head = await asyncio.to_thread(self._reader.head_position)
+        after = request.after_position
+        if after > head:
+            raise ApiError.of(
+                ErrorReason.ERROR_REASON_POSITION_IN_FUTURE,
+                position=str(after),
+                head_position=str(head),
+            )
+        if after == 0:
+            last: UUID | None = None
+            first = True
+            while True:
+                page = await asyncio.to_thread(self._views.snapshot, last, size, self._clock())
+                after = page.position if first else after
+                first = False
+                if not page.members:
+                    break
+                last = last_id(page.members[-1].member)
+                yield pb.WatchChangesResponse(members=page.members, head_position=head)
+            yield pb.WatchChangesResponse(position=after, head_position=head)
+        while not context.done():
+            events = await asyncio.to_thread(
+                self._reader.read_events, after, 0, "", (), None, None, size
+            )
+            if events.scanned_to > after:
+                after = events.scanned_to
+                yield pb.WatchChangesResponse(
+                    changes=events.events, position=after, head_position=events.head
+                )
+            else:
+                await asyncio.to_thread(self._reader.wait_for, after + 1, TAIL_WAIT_S)
+
+
+def _token(position: int, member_id: UUID) -> str:
+    """An opaque page token: where to go on, and whose statement it is."""
+    raw = position.to_bytes(8, "big") + member_id.bytes
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _position_of(token: str, member_id: UUID) -> int:
+    """Where a page token says to go on; the largest position without a token."""
+    if not token:
+        return 2**63 - 1
+    try:
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except (ValueError, binascii.Error):
+        raw = b""
+    if len(raw) != 24 or raw[8:] != member_id.bytes:
+        raise ApiError.invalid(
+            [("page_token", "is not a token of this statement: send it as it came, or none")]
+        )
+    return int.from_bytes(raw[:8], "big")

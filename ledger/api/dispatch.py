@@ -1,0 +1,95 @@
+"""The way from an asyncio handler to the writer's thread and back."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+from loyalty.v1.commands_pb2 import EnrollMemberRequest
+from loyalty.v1.errors_pb2 import ErrorReason
+from loyalty.v1.pos_service_pb2 import QuoteSaleRequest
+
+from ledger.api.convert import WITH_WHO, WriteRequest, convert, convert_quote, program_named
+from ledger.api.errors import ApiError
+from ledger.api.interceptor import PRINCIPAL
+from ledger.api.reply import api_error
+from ledger.store.credentials import Principal
+from ledger.store.programs import Programs
+from ledger.writer.command import Command
+from ledger.writer.writer import Clock, Overloaded, Result, ShuttingDown, Writer
+
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Dispatch:
+    """Makes requests into commands, hands them to the writer and awaits what they come to."""
+
+    def __init__(self, writer: Writer, programs: Programs, clock: Clock) -> None:
+        self._writer = writer
+        self._programs = programs
+        self._clock = clock
+
+    async def settle(self, request: WriteRequest, context: Context) -> Result:
+        """What one request comes to."""
+        command = await self.command(request, deadline_of(context))
+        return (await self.settle_all([command]))[0]
+
+    async def quote(self, request: QuoteSaleRequest, context: Context) -> Result:
+        """What a sale would come to."""
+        principal = PRINCIPAL.get()
+        region = await self._region_for(request.sale, principal)
+        command = convert_quote(
+            request, principal, self._clock(), region=region, deadline=deadline_of(context)
+        )
+        return (await self.settle_all([command]))[0]
+
+    async def command(self, request: WriteRequest, deadline: float | None) -> Command:
+        """A checked command. Looks the program up first where a phone number may need its region."""
+        principal = PRINCIPAL.get()
+        region = await self._region_for(request, principal)
+        return convert(request, principal, self._clock(), region=region, deadline=deadline)
+
+    async def _region_for(self, request: WriteRequest, principal: Principal) -> str:
+        if isinstance(request, EnrollMemberRequest) or (
+            isinstance(request, WITH_WHO) and request.WhichOneof("who") == "identifier"
+        ):
+            program = program_named(request, principal)
+            return await self.region(program) if program else ""
+        return ""
+
+    async def region(self, program: str) -> str:
+        """The default region of a program; empty where there is no such program: the writer will say so."""
+        known = self._programs.cached(program)
+        if known is None:
+            known = await asyncio.to_thread(self._programs.newest, program)
+        return known.definition.default_region if known is not None else ""
+
+    async def settle_all(self, commands: Sequence[Command]) -> Sequence[Result]:
+        """What some commands come to, in order. They go to the writer as one group."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Sequence[Result]] = loop.create_future()
+
+        def resolve(results: Sequence[Result]) -> None:
+            if not future.done():  # the caller may have gone
+                future.set_result(results)
+
+        def answer(results: Sequence[Result]) -> None:
+            loop.call_soon_threadsafe(resolve, results)
+
+        try:
+            self._writer.submit(commands, answer)
+        except (Overloaded, ShuttingDown) as error:
+            raise api_error(error) from None
+        return await future
+
+
+def deadline_of(context: Context) -> float | None:
+    """The call's deadline on the monotonic clock. Raises ApiError when it has passed already."""
+    remaining = context.time_remaining()
+    if remaining is None:
+        return None
+    if remaining <= 0:
+        raise ApiError.of(ErrorReason.ERROR_REASON_DEADLINE_PASSED)
+    return time.monotonic() + remaining

@@ -1,0 +1,263 @@
+"""PosService: what tills call."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+from uuid import UUID
+
+import grpc
+from google.protobuf.message import Message
+from loyalty.v1 import pos_service_pb2 as pb
+from loyalty.v1.commands_pb2 import (
+    Command as CommandMessage,
+)
+from loyalty.v1.commands_pb2 import (
+    CommitRewardRequest,
+    EnrollMemberRequest,
+    RecordSaleRequest,
+    ReleaseRewardRequest,
+    ReserveRewardRequest,
+    ReturnSaleRequest,
+    ReverseTransactionRequest,
+)
+from loyalty.v1.errors_pb2 import ErrorReason
+from loyalty.v1.pos_service_pb2_grpc import PosServiceServicer
+
+from ledger.api.check import CHECKS, check_batch
+from ledger.api.dispatch import Dispatch, deadline_of
+from ledger.api.errors import ApiError
+from ledger.api.identifiers import normalise
+from ledger.api.interceptor import PRINCIPAL
+from ledger.api.reply import batch_result, reply
+from ledger.domain.instant import from_timestamp
+from ledger.domain.names import last_id, member_name
+from ledger.store.profiles import Profiles
+from ledger.views import EventReader, MemberView, ViewBehind, Views
+from ledger.writer.command import Command, IdentifierKey
+from ledger.writer.writer import Clock
+
+STREAM_IN_FLIGHT_MAX: Final = 256
+"""Commands of one stream that may wait for their results; then the stream is read no further."""
+
+VIEW_WAIT_S: Final = 5.0
+"""How long a read waits for min_position at most, when the call has no earlier deadline."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class PosService(PosServiceServicer):
+    """Each call: check, convert, one call to the writer or the views, convert."""
+
+    def __init__(
+        self, dispatch: Dispatch, profiles: Profiles, views: Views, reader: EventReader, clock: Clock
+    ) -> None:
+        self._dispatch = dispatch
+        self._profiles = profiles
+        self._views = views
+        self._reader = reader
+        self._clock = clock
+
+    async def EnrollMember(
+        self, request: EnrollMemberRequest, context: Context
+    ) -> pb.EnrollMemberResponse:
+        """Makes a member."""
+        return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
+
+    async def LookupMember(
+        self, request: pb.LookupMemberRequest, context: Context
+    ) -> pb.LookupMemberResponse:
+        """Finds a member by identifier."""
+        CHECKS[pb.LookupMemberRequest](request, self._clock())
+        member_id = await self._member_by(request.identifier)
+        view, profile = await asyncio.gather(
+            self._view(member_id, self._clock(), request.min_position, context),
+            asyncio.to_thread(self._profiles.get, member_id),
+        )
+        return pb.LookupMemberResponse(
+            member=member_name(member_id),
+            masked_name=profile.masked_name if profile is not None else "",
+            language_code=profile.language_code if profile is not None else "",
+            balance=view.balance,
+            tier=view.tier,
+            position=view.position,
+        )
+
+    async def QuoteSale(
+        self, request: pb.QuoteSaleRequest, context: Context
+    ) -> pb.QuoteSaleResponse:
+        """What RecordSale would answer."""
+        return reply(await self._dispatch.quote(request, context))  # type: ignore[no-any-return]
+
+    async def RecordSale(
+        self, request: RecordSaleRequest, context: Context
+    ) -> pb.RecordSaleResponse:
+        """Records a paid sale."""
+        return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
+
+    async def ReserveReward(
+        self, request: ReserveRewardRequest, context: Context
+    ) -> pb.ReserveRewardResponse:
+        """Sets points aside."""
+        return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
+
+    async def CommitReward(
+        self, request: CommitRewardRequest, context: Context
+    ) -> pb.CommitRewardResponse:
+        """Redeems a hold."""
+        return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
+
+    async def ReleaseReward(
+        self, request: ReleaseRewardRequest, context: Context
+    ) -> pb.ReleaseRewardResponse:
+        """Gives a hold's points back."""
+        return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
+
+    async def ReturnSale(
+        self, request: ReturnSaleRequest, context: Context
+    ) -> pb.ReturnSaleResponse:
+        """Takes lines of a sale back."""
+        return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
+
+    async def ReverseTransaction(
+        self, request: ReverseTransactionRequest, context: Context
+    ) -> pb.ReverseTransactionResponse:
+        """Voids an earlier command."""
+        return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
+
+    async def GetTransaction(
+        self, request: pb.GetTransactionRequest, context: Context
+    ) -> pb.GetTransactionResponse:
+        """The outcome of an earlier command."""
+        CHECKS[pb.GetTransactionRequest](request, self._clock())
+        events = await asyncio.to_thread(self._reader.transaction, last_id(request.name))
+        if not events:
+            raise ApiError.of(
+                ErrorReason.ERROR_REASON_TRANSACTION_NOT_FOUND, transaction=request.name
+            )
+        return pb.GetTransactionResponse(name=request.name, events=events)
+
+    async def GetBalance(
+        self, request: pb.GetBalanceRequest, context: Context
+    ) -> pb.GetBalanceResponse:
+        """A member's balance and tier."""
+        now = self._clock()
+        CHECKS[pb.GetBalanceRequest](request, now)
+        if request.WhichOneof("who") == "member":
+            member_id = last_id(request.member)
+        else:
+            member_id = await self._member_by(request.identifier)
+        at = from_timestamp(request.as_of) if request.HasField("as_of") else now
+        view = await self._view(member_id, at, request.min_position, context)
+        return pb.GetBalanceResponse(
+            member=member_name(member_id),
+            balance=view.balance,
+            tier=view.tier,
+            position=view.position,
+        )
+
+    async def SubmitBatch(
+        self, request: pb.SubmitBatchRequest, context: Context
+    ) -> pb.SubmitBatchResponse:
+        """Many commands, each for itself."""
+        check_batch(request)
+        deadline = deadline_of(context)
+        asked = [await self._command(item, deadline) for item in request.commands]
+        settled = iter(
+            await self._dispatch.settle_all(
+                [command for command in asked if isinstance(command, Command)]
+            )
+        )
+        response = pb.SubmitBatchResponse()
+        for command in asked:
+            if isinstance(command, Command):
+                response.results.append(
+                    batch_result(next(settled), with_texts=request.with_texts)
+                )
+            else:
+                response.results.append(command)
+        return response
+
+    async def StreamCommands(
+        self,
+        request_iterator: AsyncIterator[pb.StreamCommandsRequest],
+        context: Context,
+    ) -> AsyncIterator[pb.StreamCommandsResponse]:
+        """Commands and results over one call, results as they come."""
+        results: asyncio.Queue[pb.CommandResult | None] = asyncio.Queue()
+        room = asyncio.Semaphore(STREAM_IN_FLIGHT_MAX)
+
+        async def one(item: CommandMessage) -> None:
+            try:
+                command = await self._command(item, None)
+                if isinstance(command, Command):
+                    settled = (await self._dispatch.settle_all([command]))[0]
+                    command = batch_result(settled, with_texts=True)
+                results.put_nowait(command)
+            except ApiError as error:
+                results.put_nowait(
+                    pb.CommandResult(request_id=_request_id(item), error=error.item_error())
+                )
+            finally:
+                room.release()
+
+        async def read() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                async for message in request_iterator:
+                    await room.acquire()
+                    tasks.create_task(one(message.command))
+            results.put_nowait(None)
+
+        reading = asyncio.create_task(read())
+        try:
+            while (result := await results.get()) is not None:
+                yield pb.StreamCommandsResponse(result=result)
+            await reading
+        finally:
+            reading.cancel()
+
+    async def _command(
+        self, item: CommandMessage, deadline: float | None
+    ) -> Command | pb.CommandResult:
+        """The command in an item, or the result that says why it is none."""
+        kind = item.WhichOneof("command")
+        try:
+            if kind is None:
+                raise ApiError.invalid([("command", "is missing: set one of its fields")])
+            return await self._dispatch.command(getattr(item, kind), deadline)
+        except ApiError as error:
+            return pb.CommandResult(request_id=_request_id(item), error=error.item_error())
+
+    async def _member_by(self, identifier: Message) -> UUID:
+        program = identifier.program or PRINCIPAL.get().program or ""  # type: ignore[attr-defined]
+        region = await self._dispatch.region(program) if program else ""
+        key = IdentifierKey(*normalise(identifier, program, region, "identifier"))  # type: ignore[arg-type]
+        member_id = await asyncio.to_thread(self._profiles.member_by, key)
+        if member_id is None:
+            raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND)
+        return member_id
+
+    async def _view(
+        self, member_id: UUID, at: int, min_position: int, context: Context
+    ) -> MemberView:
+        remaining = context.time_remaining()
+        timeout_s = VIEW_WAIT_S if remaining is None else min(remaining, VIEW_WAIT_S)
+        try:
+            view = await asyncio.to_thread(
+                self._views.member, member_id, at, min_position, timeout_s
+            )
+        except ViewBehind as behind:
+            raise ApiError.of(
+                ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)
+            ) from None
+        if view is None:
+            raise ApiError.of(
+                ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=member_name(member_id)
+            )
+        return view
+
+
+def _request_id(item: CommandMessage) -> str:
+    kind = item.WhichOneof("command")
+    return getattr(item, kind).request_id if kind is not None else ""
+
+

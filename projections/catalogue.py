@@ -1,0 +1,15 @@
+"""All projections, by name."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from projections.balances import Balances
+from projections.projection import Projection
+from projections.statements import Statements
+from projections.tiers import Tiers
+from projections.trial_balance import TrialBalance
+
+PROJECTIONS: Final[Mapping[str, Projection]] = {
+    projection.name: projection
+    for projection in (Balances(), Statements(), Tiers(), TrialBalance())
+}

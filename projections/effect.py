@@ -1,0 +1,21 @@
+"""When an event took effect: its deadline, or the till's clock, or the server's where the till sent none."""
+
+from typing import Final
+
+from loyalty.v1.events_pb2 import PointsExpired, RewardReleased
+
+from ledger.domain.instant import from_timestamp
+from projections.page import Event
+
+_AT_A_DEADLINE: Final = frozenset({RewardReleased, PointsExpired})
+
+
+def effective_at(event: Event) -> int:
+    """The instant at which an event took effect, in microseconds."""
+    payload = event.payload
+    if type(payload) in _AT_A_DEADLINE:
+        return from_timestamp(payload.effective_at)
+    origin = payload.origin
+    if origin.HasField("occurred_at"):
+        return from_timestamp(origin.occurred_at)
+    return event.recorded_at

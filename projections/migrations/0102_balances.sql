@@ -1,0 +1,116 @@
+-- Balances: what every account holds. Instants are microseconds since 1970-01-01 UTC; never is 2^63 - 1.
+--
+-- Nothing here depends on a job having run: lots and holds carry their deadlines, and a reader counts them by time.
+CREATE PROCEDURE projection.create_balances() LANGUAGE plpgsql AS $$
+BEGIN
+    CREATE TABLE members (
+        member_id           uuid    NOT NULL PRIMARY KEY,
+        program             text    NOT NULL,
+        version             bigint  NOT NULL,
+        position            bigint  NOT NULL,  -- of the last event
+        recorded_at         bigint  NOT NULL,  -- of the last event
+        owed_points         bigint  NOT NULL CHECK (owed_points >= 0),
+        activity_expires_at bigint  NOT NULL,  -- the earliest expiry of the lots that follow activity; 0 before any
+        following_points    bigint  NOT NULL CHECK (following_points >= 0)  -- in lots whose expires_at is 0
+    ) WITH (fillfactor = 60);
+    CREATE INDEX members_deadline_idx ON members (activity_expires_at) WHERE following_points > 0;
+
+    -- Lots with points left. An expiry that is recorded takes the points out; until then readers go by expires_at.
+    -- Of a lot that follows activity, expires_at is 0 once the member's activity_expires_at has caught up with it.
+    CREATE TABLE lots (
+        member_id           uuid    NOT NULL,
+        number              bigint  NOT NULL,
+        expires_at          bigint  NOT NULL,
+        activates_at        bigint  NOT NULL,
+        follows_activity    boolean NOT NULL,
+        points              bigint  NOT NULL CHECK (points > 0),
+        PRIMARY KEY (member_id, number, expires_at)
+    );
+    CREATE INDEX lots_deadline_idx ON lots (expires_at) WHERE expires_at > 0 AND expires_at < 9223372036854775807;
+
+    -- Points whose expiry is recorded. Before their expires_at they still count.
+    CREATE TABLE expired_lots (
+        member_id           uuid    NOT NULL,
+        expires_at          bigint  NOT NULL,
+        number              bigint  NOT NULL,
+        activates_at        bigint  NOT NULL,
+        points              bigint  NOT NULL CHECK (points > 0),
+        PRIMARY KEY (member_id, expires_at, number)
+    );
+
+    -- Open holds. From its expires_at on, a hold's points count as given back, whether or not that is recorded.
+    CREATE TABLE holds (
+        hold_id             uuid    NOT NULL PRIMARY KEY,
+        member_id           uuid    NOT NULL,
+        expires_at          bigint  NOT NULL,
+        reward_id           text    NOT NULL
+    );
+    CREATE INDEX holds_member_idx ON holds (member_id);
+    CREATE INDEX holds_deadline_idx ON holds (expires_at);
+
+    CREATE TABLE held_lots (
+        hold_id             uuid    NOT NULL,
+        number              bigint  NOT NULL,
+        expires_at          bigint  NOT NULL,  -- the lot's
+        activates_at        bigint  NOT NULL,
+        follows_activity    boolean NOT NULL,
+        points              bigint  NOT NULL CHECK (points > 0),
+        PRIMARY KEY (hold_id, number, expires_at)
+    );
+END $$;
+
+CREATE PROCEDURE projection.show_balances() LANGUAGE plpgsql AS $$
+BEGIN
+    CREATE OR REPLACE VIEW views.balances AS
+        SELECT member_id, program, version, position, recorded_at, owed_points, activity_expires_at, following_points
+        FROM members;
+    CREATE OR REPLACE VIEW views.lots AS
+        SELECT l.member_id, l.number, l.activates_at, l.follows_activity, l.points, l.expires_at AS own_expires_at,
+               CASE WHEN l.follows_activity THEN greatest(l.expires_at, m.activity_expires_at) ELSE l.expires_at END
+                   AS expires_at
+        FROM members m JOIN lots l USING (member_id);
+    CREATE OR REPLACE VIEW views.expired_lots AS
+        SELECT member_id, number, activates_at, expires_at, points FROM expired_lots;
+    CREATE OR REPLACE VIEW views.holds AS
+        SELECT member_id, hold_id, expires_at, reward_id FROM holds;
+    CREATE OR REPLACE VIEW views.held_lots AS
+        SELECT h.member_id, h.hold_id, h.expires_at AS hold_expires_at, l.number, l.activates_at, l.points,
+               CASE WHEN l.follows_activity THEN greatest(l.expires_at, m.activity_expires_at) ELSE l.expires_at END
+                   AS expires_at
+        FROM holds h JOIN held_lots l USING (hold_id) JOIN members m USING (member_id);
+END $$;
+
+CALL projection.begin_generation('balances', 1);
+CALL projection.show_generation('balances', 1);
+
+-- A member's points at an instant. Points are active from activates_at up to, not including, expires_at.
+CREATE FUNCTION views.balance_at(of_member uuid, at_instant bigint)
+RETURNS TABLE (
+    active_points       bigint,  -- less what is owed, that is what can be spent
+    pending_points      bigint,
+    held_points         bigint,
+    next_expiry_points  bigint,  -- NULL when nothing expires
+    next_expires_at     bigint
+) LANGUAGE sql STABLE AS $$
+    SELECT coalesce(sum(points) FILTER (WHERE is_active), 0)::bigint,
+           coalesce(sum(points) FILTER (WHERE is_pending), 0)::bigint,
+           coalesce(sum(points) FILTER (WHERE is_held), 0)::bigint,
+           sum(points) FILTER (WHERE is_active AND expires_at = next_expiry)::bigint,
+           max(next_expiry)
+    FROM (
+        SELECT points, is_active, is_pending, is_held, expires_at,
+               min(expires_at) FILTER (WHERE is_active AND expires_at < 9223372036854775807) OVER () AS next_expiry
+        FROM (
+            SELECT points, expires_at, activates_at <= at_instant AND expires_at > at_instant AS is_active,
+                   activates_at > at_instant AS is_pending, false AS is_held
+            FROM views.lots WHERE member_id = of_member
+            UNION ALL
+            SELECT points, expires_at, activates_at <= at_instant, activates_at > at_instant, false
+            FROM views.expired_lots WHERE member_id = of_member AND expires_at > at_instant
+            UNION ALL
+            SELECT points, expires_at, hold_expires_at <= at_instant AND expires_at > at_instant, false,
+                   hold_expires_at > at_instant
+            FROM views.held_lots WHERE member_id = of_member
+        ) AS part
+    ) AS counted
+$$;

@@ -1,0 +1,27 @@
+-- Tiers: where each member stands, and the newest definition of each program, which says what is still to earn.
+CREATE PROCEDURE projection.create_tiers() LANGUAGE plpgsql AS $$
+BEGIN
+    CREATE TABLE members (
+        member_id           uuid    NOT NULL PRIMARY KEY,
+        program             text    NOT NULL,
+        tier                text    NOT NULL,  -- empty in a program without tiers
+        qualifying_points   bigint  NOT NULL CHECK (qualifying_points >= 0),
+        since               bigint  NOT NULL   -- the instant at which the tier was reached
+    ) WITH (fillfactor = 60);
+
+    CREATE TABLE programs (
+        program     text    NOT NULL PRIMARY KEY,
+        version     bigint  NOT NULL,
+        definition  bytea   NOT NULL  -- loyalty.v1.Program
+    );
+END $$;
+
+CREATE PROCEDURE projection.show_tiers() LANGUAGE plpgsql AS $$
+BEGIN
+    CREATE OR REPLACE VIEW views.tiers AS
+        SELECT member_id, program, tier, qualifying_points, since FROM members;
+    CREATE OR REPLACE VIEW views.programs AS SELECT program, version, definition FROM programs;
+END $$;
+
+CALL projection.begin_generation('tiers', 1);
+CALL projection.show_generation('tiers', 1);

@@ -1,0 +1,97 @@
+"""A page: some events of the log, in order, decoded once."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from eventsourcing.persistence import MapperDeserialisationError
+from google.protobuf.message import Message
+from loyalty.v1.events_pb2 import CommandBlocked, ReleaseReason, RewardReleased
+from psycopg import Cursor
+
+from ledger.domain.names import last_id
+from ledger.store.topics import decode
+
+PAGE_EVENTS: Final = 2_000
+"""Events that are applied in one transaction."""
+
+COLUMNS: Final = """
+e.notification_id, e.originator_id, e.originator_version, e.recorded_at,
+CASE WHEN e.request_id IS NOT NULL THEN e.request_id
+     WHEN e.topic = 'expired/1' THEN NULL
+     WHEN e.topic = 'released/1' THEN (
+         SELECT n.request_id FROM events n
+         WHERE n.originator_id = e.originator_id AND n.originator_version = e.originator_version + 1
+     )
+     ELSE e.transaction_id
+END AS command_id, e.topic, e.state
+"""
+"""An event with the command that caused it. A hold that a reversal ended is followed by that reversal."""
+
+_READ: Final = f"""
+SELECT {COLUMNS} FROM events e
+WHERE e.notification_id > %b AND e.notification_id <= %b ORDER BY e.notification_id LIMIT %b
+"""
+
+
+class Event(NamedTuple):
+    """An event of the log."""
+
+    position: int
+    stream_id: UUID
+    version: int
+    recorded_at: int
+    command_id: UUID | None
+    """Request id of the command that caused it; None for what a deadline caused."""
+    payload: Any
+    """One of the messages of events.proto. Not Message, so that its fields can be reached."""
+
+
+class Poisoned(Exception):
+    """An event that cannot be applied: unknown, damaged, missing, or in contradiction to what is before it."""
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(f"event {position}: {reason}")
+        self.position = position
+        self.reason = reason
+
+
+def event_of(row: Sequence[Any]) -> Event:
+    """The event of a row of COLUMNS. Raises MapperDeserialisationError."""
+    position, stream_id, version, recorded_at, command_id, topic, state = row
+    payload = decode(topic, state)
+    if command_id is not None and type(payload) in _CAUSED_OTHERWISE:
+        command_id = _cause(payload, command_id)
+    return Event(position, stream_id, version, recorded_at, command_id, payload)
+
+
+_CAUSED_OTHERWISE: Final = frozenset({RewardReleased, CommandBlocked})
+
+
+def _cause(payload: Message, command_id: UUID) -> UUID | None:
+    if isinstance(payload, CommandBlocked):
+        return last_id(payload.reversal)
+    timed_out = payload.reason == ReleaseReason.RELEASE_REASON_TIMED_OUT  # type: ignore[attr-defined]  # a RewardReleased
+    return None if timed_out else command_id
+
+
+def read_page(cursor: Cursor[Any], after: int, until: int, limit: int) -> list[Event]:
+    """The events behind a position, in order and without gaps; empty at the end.
+
+    A page ends before an event that is missing or cannot be read. Raises Poisoned when that is its first.
+    """
+    rows = cursor.execute(_READ, (after, until, limit), prepare=True).fetchall()
+    events: list[Event] = []
+    expected = after
+    try:
+        for row in rows:
+            expected += 1
+            if row[0] != expected:
+                raise Poisoned(expected, "is missing in the log")
+            events.append(event_of(row))
+    except (Poisoned, MapperDeserialisationError, ValueError) as error:
+        if not events:
+            if isinstance(error, Poisoned):
+                raise
+            raise Poisoned(expected, str(error)) from error
+    return events

@@ -1,0 +1,62 @@
+"""A projection: how a page of events changes the tables of one view."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from psycopg import Cursor
+
+from projections.page import Event
+
+
+class Contradiction(Exception):
+    """A page that does not fit what the view holds."""
+
+
+class Step(NamedTuple):
+    """One statement for a page."""
+
+    statement: bytes
+    parameters: Sequence[Any] | Mapping[str, Any]
+    rows: int | None = None
+    """How many rows it must change, or count."""
+
+
+class Projection(ABC):
+    """Turns events into statements. It has no state and no I/O: everything is in its tables.
+
+    What the tables hold after an event depends on that event and those before it and on nothing else, so that any
+    cutting into pages, and any rebuild, gives the same bytes.
+    """
+
+    name: ClassVar[str]
+    """Also the name of its schema, less the generation."""
+
+    tables: ClassVar[Mapping[str, tuple[str, ...]]]
+    """Its tables with their primary keys."""
+
+    @abstractmethod
+    def collect(self, events: Sequence[Event]) -> list[Step]:
+        """The statements that apply a page. Raises Contradiction."""
+
+    def apply(self, cursor: Cursor[Any], events: Sequence[Event]) -> None:
+        """Applies a page to the tables in the search path, in the caller's transaction.
+
+        Raises Contradiction, or psycopg.Error when the database itself refuses.
+        """
+        for step in self.collect(events):
+            cursor.execute(step.statement, step.parameters, prepare=True)
+            if step.rows is None:
+                continue
+            row = cursor.fetchone() if cursor.description else None
+            changed = row[0] if row is not None else cursor.rowcount
+            if changed != step.rows:
+                raise Contradiction(
+                    f"{self.name}: {changed} rows where {step.rows} were expected by"
+                    f" {step.statement.split(b'(', 1)[0].decode().strip()}"
+                )
+
+
+def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Rows as columns, for unnest."""
+    return [list(column) for column in zip(*rows, strict=True)]

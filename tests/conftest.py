@@ -1,0 +1,52 @@
+"""Fixtures: one PostgreSQL and one server for each test process; each test makes a program of its own."""
+
+from collections.abc import Callable, Iterator
+
+import grpc
+import pytest
+from loyalty.v1.program_pb2 import Program
+
+from tests.running import Databases, ServerProcess, running, token
+from tests.shop import Shop
+
+OpenShop = Callable[[Program], Shop]
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    """A PostgreSQL for the whole run."""
+    databases = Databases(tmp_path_factory.mktemp("postgres"))
+    yield databases
+    databases.stop()
+
+
+@pytest.fixture
+def database_url(databases: Databases) -> str:
+    """A fresh, migrated database."""
+    return databases.url(databases.create())
+
+
+@pytest.fixture(scope="session")
+def server(databases: Databases) -> Iterator[ServerProcess]:
+    """A server that tests share; they keep apart by their programs."""
+    with running(databases.url(databases.create())) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def admin_token(server: ServerProcess) -> str:
+    """A credential for everything on the shared server."""
+    return token(server.database_url)
+
+
+@pytest.fixture(scope="session")
+def channel(server: ServerProcess) -> Iterator[grpc.Channel]:
+    """A channel to the shared server."""
+    with server.channel() as channel:
+        yield channel
+
+
+@pytest.fixture
+def open_shop(channel: grpc.Channel, admin_token: str) -> OpenShop:
+    """Opens a shop with a program on the shared server."""
+    return lambda program: Shop(channel, admin_token, program)
