@@ -3,17 +3,19 @@
 Run it as `python server.py --help`, or as `loyalty --help` where it is installed; both are the same.
 """
 
+import asyncio
 import json
 import os
-import sys
+import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import NAMESPACE_URL, uuid5
 
+import grpc
 import psycopg
 import typer
 import uvloop
@@ -22,17 +24,22 @@ from loyalty.v1.commands_pb2 import PublishProgramRequest
 from loyalty.v1.crm_service_pb2_grpc import add_CrmServiceServicer_to_server
 from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.pos_service_pb2_grpc import add_PosServiceServicer_to_server
+from loyalty.v1.program_pb2 import Program
 from loyalty.v1.program_service_pb2_grpc import add_ProgramServiceServicer_to_server
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from ledger.api.audit_service import AuditService
+from ledger.api.authentication import Authenticator
 from ledger.api.crm_service import CrmService
 from ledger.api.dispatch import Dispatch
 from ledger.api.interceptor import Gate
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
-from ledger.cli.connection import LOCAL_DATABASE, local_file
-from ledger.config import Address, Config, ConfigError
-from ledger.domain.instant import to_timestamp
+from ledger.cli import till
+from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
+from ledger.config import Config, ConfigError
+from ledger.domain.instant import set_timestamp
 from ledger.local_postgres import LocalPostgres, LocalPostgresError
 from ledger.sample_program import demo_program, sample_program
 from ledger.store.credentials import Credentials
@@ -41,9 +48,20 @@ from ledger.store.migrate import MigrationError, migrate
 from ledger.store.profiles import Profiles
 from ledger.store.programs import Programs
 from ledger.store.recorder import LedgerRecorder
-from ledger.writer.command import Command
+from ledger.writer.command import Command, Failure
 from ledger.writer.sweeper import Sweeper
-from ledger.writer.writer import Writer
+from ledger.writer.writer import Result, Writer
+from projections.reader import PostgresReader
+from projections.runner import ReadSide
+from projections.views import PostgresViews
+
+SAMPLE_STORE: Final = "store-1"
+SAMPLE_TERMINAL: Final = "till-1"
+
+app = typer.Typer(
+    help="Event-sourced loyalty ledger.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+app.add_typer(till.app, name="till")
 
 
 def system_clock() -> int:
@@ -52,18 +70,16 @@ def system_clock() -> int:
 
 
 class Ledger:
-    """Every part of a running service, except the gRPC server itself."""
+    """Every part of a running service but the gRPC server itself."""
 
     def __init__(self, database_url: str, config: Config) -> None:
         self.writes = LedgerDatastore(database_url, options=POINT_LOOKUPS, pool_size=2)
-        self.reads = LedgerDatastore(database_url, pool_size=2)
-        recorder = LedgerRecorder(self.writes)
-        self.writer = Writer(recorder, system_clock)
+        self.reads = LedgerDatastore(database_url, options=POINT_LOOKUPS, pool_size=2)
+        self.writer = Writer(LedgerRecorder(self.writes), system_clock)
         self.programs = Programs(LedgerRecorder(self.reads))
-        self.profiles = Profiles(self.reads)
-        self.projections = Projections(database_url)
-        self.views = PostgresViews(self.reads, self.projections)
-        self.reader = PostgresReader(self.reads, self.projections)
+        self.read_side = ReadSide(database_url)
+        self.views = PostgresViews(self.reads, self.read_side)
+        self.reader = PostgresReader(self.reads, self.read_side.hub)
         self.sweeper = Sweeper(self.writer, self.views.due, system_clock)
         self.authenticator = Authenticator(Credentials(self.reads.pool))
         self.gate = Gate(
@@ -71,3 +87,204 @@ class Ledger:
             lookups_per_minute=config.lookups_per_minute,
             log_successes=config.log_level == "debug",
         )
+
+    def start(self) -> None:
+        """Starts the threads."""
+        self.writes.pool.open()
+        self.reads.pool.open()
+        self.writer.start()
+        self.read_side.start()
+        self.sweeper.start()
+
+    def stop(self) -> None:
+        """Finishes what the writer has accepted, then ends the threads and closes the connections."""
+        self.sweeper.stop()
+        self.writer.stop()
+        self.read_side.stop()
+        self.authenticator.close()
+        self.writes.close()
+        self.reads.close()
+
+    def add_services(self, server: grpc.aio.Server) -> None:
+        """Puts the four services on a gRPC server."""
+        dispatch = Dispatch(self.writer, self.programs, system_clock)
+        pos = PosService(dispatch, Profiles(self.reads), self.views, self.reader, system_clock)
+        add_PosServiceServicer_to_server(pos, server)
+        program = ProgramService(dispatch, self.programs, system_clock)
+        add_ProgramServiceServicer_to_server(program, server)
+        add_CrmServiceServicer_to_server(
+            CrmService(self.views, self.reader, system_clock), server
+        )
+        add_AuditServiceServicer_to_server(AuditService(self.reader, system_clock), server)
+
+
+def serve_until_signal(ledger: Ledger, config: Config, announce: Callable[[str], None]) -> None:
+    """Interim."""
+
+    async def main() -> None:
+        server = grpc.aio.server(interceptors=[ledger.gate])
+        ledger.add_services(server)
+        port = server.add_insecure_port(str(config.address))
+        await server.start()
+        announce(f"{config.address.host}:{port}")
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await stop.wait()
+        await server.stop(config.drain_seconds)
+        await asyncio.to_thread(ledger.stop)
+
+    uvloop.run(main())
+
+
+def publish_once(ledger: Ledger, program: Program) -> None:
+    """Publishes a sample program under a request id that never changes, so that it happens once."""
+    request_id = uuid5(NAMESPACE_URL, f"loyalty:sample:{program.name}")
+    request = PublishProgramRequest(request_id=str(request_id), program=program)
+    origin = Origin(operator="sample")
+    now = system_clock()
+    set_timestamp(origin.occurred_at, now)
+    done = threading.Event()
+    results: list[Result] = []
+
+    def answer(settled: Sequence[Result]) -> None:
+        results.extend(settled)
+        done.set()
+
+    command = Command(request, request_id, origin, now, clock_given=False)
+    ledger.writer.submit([command], answer)
+    done.wait()
+    if isinstance(results[0], Failure):
+        raise results[0].error
+
+
+@contextmanager
+def local_database(config: Config, name: str) -> Iterator[str]:
+    """The URL of a database in the local PostgreSQL, which runs for the time of the block."""
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    with LocalPostgres(config.data_dir / "postgres") as postgres:
+        with psycopg.connect(postgres.url, autocommit=True) as connection:
+            known = connection.execute(
+                "SELECT 1 FROM pg_database WHERE datname = %s", (name,)
+            ).fetchone()
+            if known is None:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield make_conninfo(postgres.url, dbname=name)
+
+
+def local_tokens(database_url: str, file: Path) -> dict[str, str]:
+    """The local server's credentials by role, made at its first start and kept in a file for its owner only."""
+    if file.exists():
+        tokens: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))["tokens"]
+        return tokens
+    datastore = LedgerDatastore(database_url)
+    datastore.pool.open()
+    try:
+        credentials = Credentials(datastore.pool)
+        return {
+            "pos": credentials.add("pos", SAMPLE_STORE, SAMPLE_TERMINAL, "programs/sample"),
+            "admin": credentials.add("admin"),
+        }
+    finally:
+        datastore.close()
+
+
+def write_local_file(file: Path, address: str, tokens: dict[str, str]) -> None:
+    """Leaves address and credentials where the other commands find them, readable by the owner only."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+        json.dump({"address": address, "tokens": tokens}, opened, indent=2)
+
+
+@app.command()
+def serve(
+    local: Annotated[
+        bool, typer.Option("--local", help="Start a PostgreSQL of our own, with a sample program.")
+    ] = False,
+    database: Annotated[
+        str, typer.Option(help="Database in the local PostgreSQL.")
+    ] = LOCAL_DATABASE,
+    address: Annotated[str, typer.Option(help="Overrides LOYALTY_ADDRESS.")] = "",
+) -> None:
+    """Serve the API until SIGTERM or Ctrl-C, which finish what is in flight."""
+    config = load_config(address)
+    if local:
+        try:
+            with local_database(config, database) as url:
+                serve_local(url, config, local_file(config.data_dir, database))
+        except (LocalPostgresError, OSError) as error:
+            fail(str(error))
+        return
+    if config.database_url is None:
+        fail("LOYALTY_DATABASE_URL is not set: give the URL of a PostgreSQL, or use --local")
+    run(config.database_url, config, lambda where: typer.echo(f"listening on {where}"))
+
+
+def serve_local(url: str, config: Config, file: Path) -> None:
+    """Serves with the sample programs, and says how to go on."""
+
+    def announce(where: str) -> None:
+        write_local_file(file, where, tokens)
+        typer.echo(f"listening on {where}")
+        typer.echo("stop with Ctrl-C")
+        typer.echo("try: .venv/bin/loyalty till sale --card 4006381333931 --enroll --amount 1250.00")
+
+    prepare(url)
+    tokens = local_tokens(url, file)
+    run(url, config, announce, samples=(sample_program(), demo_program()))
+
+
+def prepare(database_url: str) -> None:
+    """Brings a database to this release's schema, or ends the command with one line."""
+    problem = check_reachable(database_url)
+    if problem is not None:
+        fail(f"the database cannot be reached: {problem}")
+    try:
+        migrate(database_url)
+    except (MigrationError, psycopg.Error) as error:
+        fail(f"the database cannot be migrated: {' '.join(str(error).split())}")
+
+
+def run(
+    database_url: str,
+    config: Config,
+    announce: Callable[[str], None],
+    samples: Sequence[Program] = (),
+) -> None:
+    """Migrates, starts every part and serves until a signal."""
+    prepare(database_url)
+    ledger = Ledger(database_url, config)
+    ledger.start()
+    for program in samples:
+        publish_once(ledger, program)
+    serve_until_signal(ledger, config, announce)
+
+
+def load_config(address: str = "") -> Config:
+    """The settings of the environment, or the end of the command with one line for each problem."""
+    environment = dict(os.environ)
+    if address:
+        environment["LOYALTY_ADDRESS"] = address
+    try:
+        return Config.from_env(environment)
+    except ConfigError as error:
+        fail("\nloyalty: ".join(error.problems))
+
+
+@app.command("migrate")
+def migrate_command() -> None:
+    """Bring the database of LOYALTY_DATABASE_URL to this release's schema."""
+    config = load_config()
+    if config.database_url is None:
+        fail("LOYALTY_DATABASE_URL is not set: give the URL of a PostgreSQL")
+    prepare(config.database_url)
+
+
+def main() -> None:
+    """The command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, NoReturn
 
 import grpc
 import typer
@@ -57,12 +57,12 @@ def connect(address: str, token: str, data_dir: Path, role: str) -> Connection:
     )
 
 
-def fail(message: str) -> Any:
+def fail(message: str) -> NoReturn:
     """Ends the command with one line and status 1."""
     typer.echo(f"loyalty: {message}", err=True)
     raise typer.Exit(1)
 
 
-def fail_call(error: grpc.RpcError) -> Any:
+def fail_call(error: grpc.RpcError) -> NoReturn:
     """Ends the command with what a call answered."""
     fail(f"{error.code().name}: {error.details()}")  # type: ignore[attr-defined]  # a failed call is a grpc.Call too

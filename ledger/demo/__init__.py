@@ -1,1 +1,1 @@
-"""The demo: a real year of grocery baskets through the API, and the proof that the ledger holds exactly that."""
+"""The demo: a year of real grocery baskets through the API, and the proof of every balance."""

@@ -1,6 +1,6 @@
 -- The baskets to load: the first by time, dealt to lanes by household, so that a household's baskets
 -- stay in order however many lanes send at once.
-CREATE TEMP TABLE baskets AS
+CREATE TABLE baskets AS
 WITH chosen AS (
     SELECT
         basket_id,

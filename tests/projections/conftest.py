@@ -1,0 +1,37 @@
+"""A PostgreSQL for each test process and a fresh, migrated database for each test."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ledger.local_postgres import LocalPostgres
+from ledger.store.migrate import migrate
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPostgres]:
+    """The server, with a migrated database to copy from."""
+    with LocalPostgres(Path(tmp_path_factory.mktemp("read")) / "postgres") as server:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE blank")
+        migrate(url_of(server, "blank"))
+        yield server
+
+
+def url_of(server: LocalPostgres, database: str) -> str:
+    """The address of a database of the server."""
+    return server.url.replace("/postgres?", f"/{database}?")
+
+
+@pytest.fixture
+def database_url(postgres: LocalPostgres) -> str:
+    """A fresh, migrated database."""
+    name = f"read_{next(_numbers)}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE blank".encode())
+    return url_of(postgres, name)

@@ -1,0 +1,256 @@
+"""Histories: events as the ledger's own decisions make them, for projections to follow."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from loyalty.v1 import commands_pb2 as c
+from loyalty.v1 import program_pb2 as p
+from loyalty.v1.account_pb2 import LocalizedText
+from loyalty.v1.events_pb2 import RewardReserved
+from loyalty.v1.origin_pb2 import Origin, TillReference
+from loyalty.v1.sale_pb2 import ReturnLine, Sale, SaleLine
+
+from ledger.domain.account import Account
+from ledger.domain.case import Case, NewEvent
+from ledger.domain.decide import block, decide, enroll_member, publish_program, settle_account
+from ledger.domain.instant import DAY, MINUTE, set_timestamp
+from ledger.domain.names import hold_name, member_name, transaction_name
+from ledger.domain.program import Program
+from ledger.domain.refusal import Rejected
+from ledger.domain.transaction import Transaction
+from ledger.store.recorder import Session
+
+START = 1_577_836_800_000_000
+"""2020-01-01 UTC."""
+
+
+def program(name: str = "programs/shop", **changes: Any) -> p.Program:
+    """A program with tiers, a discount and cashback; points are pending for a day and expire after 30."""
+    definition = p.Program(
+        name=name,
+        display_name=LocalizedText(en="Shop"),
+        currency="EUR",
+        time_zone="Europe/Berlin",
+        earning_rules=[p.EarningRule(rule_id="spend", spend=p.SpendRule(points=1, per_minor=100))],
+        pending_days=1,
+        expiry=p.ExpiryPolicy(rolling=p.RollingExpiry(period=p.CalendarPeriod(days=30))),
+        tiers=[p.Tier(tier_id="blue"), p.Tier(tier_id="gold", threshold_points=500)],
+        rewards=[
+            p.Reward(
+                reward_id="five-off",
+                cost_points=50,
+                order_discount=p.OrderDiscount(amount_minor=500),
+            ),
+            p.Reward(reward_id="cash", cashback=p.Cashback(points=10, value_minor=100)),
+        ],
+        hold_timeout=Duration(seconds=1800),
+        returns=p.ReturnPolicy(claw_back=p.ClawBack.CLAW_BACK_NEGATIVE),
+    )
+    for field, value in changes.items():
+        if isinstance(value, Message):
+            getattr(definition, field).CopyFrom(value)
+        else:
+            setattr(definition, field, value)
+    return definition
+
+
+def inactivity_program() -> p.Program:
+    """A program whose lots live on as long as the member comes back, with grace for what returns give back."""
+    return program(
+        "programs/club",
+        pending_days=0,
+        expiry=p.ExpiryPolicy(inactivity=p.InactivityExpiry(period=p.CalendarPeriod(days=40))),
+        returns=p.ReturnPolicy(
+            restore_expired=p.RestoreExpired.RESTORE_EXPIRED_GRACE, grace_days=90
+        ),
+    )
+
+
+class History:
+    """Decides commands in order and keeps what they come to. Ids come from a seed, so two histories are alike."""
+
+    def __init__(self, definition: p.Program | None = None, seed: int = 1) -> None:
+        self.random = random.Random(seed)
+        self.at = START
+        self.events: list[NewEvent] = []
+        self.accounts: dict[UUID, Account] = {}
+        self.files: dict[UUID, Transaction] = {}
+        self.definition = definition or program()
+        self.sequence = 0
+        request = c.PublishProgramRequest(request_id=str(self.new_id()), program=self.definition)
+        event = publish_program(request, UUID(request.request_id), self.origin(), 1)
+        self.program = Program(event.payload.request.program)  # type: ignore[attr-defined]  # publish_program makes a ProgramPublished
+        self.events.append(event)
+
+    def new_id(self) -> UUID:
+        """A UUID of this history."""
+        return UUID(int=self.random.getrandbits(128), version=4)
+
+    def origin(self) -> Origin:
+        """A till, now."""
+        origin = Origin(store=f"store-{self.random.randrange(5)}", terminal="t-1", operator="op-7")
+        set_timestamp(origin.occurred_at, self.at)
+        return origin
+
+    # -- commands
+
+    def enrol(self) -> UUID:
+        """A new member."""
+        request_id, member_id = self.new_id(), self.new_id()
+        request = c.EnrollMemberRequest(request_id=str(request_id), program=self.program.name)
+        case = enroll_member(request, request_id, self.origin(), self.at, self.program, member_id)
+        self._keep(case)
+        return member_id
+
+    def sell(
+        self, member: UUID, *prices: int, holds: Sequence[str] = (), pay: bool = False
+    ) -> UUID:
+        """A sale with a line for each price."""
+        sale = Sale(
+            currency="EUR",
+            lines=[
+                SaleLine(
+                    line_id=str(number), sku=f"sku-{price}", quantity=1, price_minor=price,
+                    category="grocery",
+                )
+                for number, price in enumerate(prices, 1)
+            ],
+        )  # fmt: skip
+        request = c.RecordSaleRequest(member=member_name(member), sale=sale, holds=holds)
+        if pay:
+            request.points_payment.reward_id = "cash"
+        return self.run(member, request)
+
+    def reserve(self, member: UUID, reward: str = "five-off", quantity: int = 1) -> UUID:
+        """A reservation; its id is the hold's."""
+        request = c.ReserveRewardRequest(
+            member=member_name(member), reward_id=reward, quantity=quantity
+        )
+        return self.run(member, request)
+
+    def commit(self, member: UUID, hold: UUID) -> UUID:
+        """Redeems a hold."""
+        return self.run(member, c.CommitRewardRequest(hold=hold_name(member, str(hold))))
+
+    def release(self, member: UUID, hold: UUID) -> UUID:
+        """Gives a hold back."""
+        return self.run(member, c.ReleaseRewardRequest(hold=hold_name(member, str(hold))))
+
+    def give_back(self, member: UUID, sale: UUID, *lines: str) -> UUID:
+        """Returns lines of a sale, or all of it."""
+        request = c.ReturnSaleRequest(
+            member=member_name(member),
+            transaction=transaction_name(sale),
+            lines=[ReturnLine(line_id=line) for line in lines],
+        )
+        return self.run(member, request, target=sale)
+
+    def reverse(self, member: UUID, transaction: UUID) -> UUID:
+        """Reverses a transaction."""
+        request = c.ReverseTransactionRequest(transaction=transaction_name(transaction))
+        return self.run(member, request, target=transaction)
+
+    def adjust(self, member: UUID, points: int) -> UUID:
+        """Adjusts by hand."""
+        request = c.AdjustPointsRequest(member=member_name(member), points=points, reason="test")
+        return self.run(member, request)
+
+    def settle(self, member: UUID) -> None:
+        """Records what time has done."""
+        case = Case(
+            c.AdjustPointsRequest(), Origin(), self.new_id(), self.at, self.program,
+            self.accounts[member], {},
+        )  # fmt: skip
+        settle_account(case)
+        self._keep(case)
+
+    def block(self) -> None:
+        """Reverses a command that never came."""
+        request_id, blocked = self.new_id(), self.new_id()
+        request = c.ReverseTransactionRequest(original_request_id=str(blocked))
+        self.events += block(request, request_id, self.origin(), blocked)
+
+    def run(self, member: UUID, request: Any, target: UUID | None = None) -> UUID:
+        """Decides any command of a member."""
+        request_id = self.new_id()
+        request.request_id = str(request_id)
+        origin = self.origin()
+        self.sequence += 1
+        origin.till.CopyFrom(TillReference(business_date="2020-01-01", sequence=self.sequence))
+        case = Case(
+            request, origin, request_id, self.at, self.program, self.accounts[member], self.files,
+            self.files.get(target) if target is not None else None,
+        )  # fmt: skip
+        decide(case)
+        self._keep(case)
+        return request_id
+
+    def _keep(self, case: Case[Any]) -> None:
+        self.accounts[case.account.account_id] = case.account
+        self.events += case.events
+        for event in case.events:
+            if event.request_id is not None:
+                self.files[event.request_id] = Transaction(
+                    event.request_id, event.stream_id, event.payload
+                )
+        for event in case.events:
+            if event.transaction_id in self.files:
+                file = self.files[event.transaction_id]
+                file.follow_ups.append((event.request_id, event.payload))
+
+    # -- at random
+
+    def live(self, commands: int, members: int = 6) -> "History":
+        """Any commands in any order, with days between them, some late, some refused."""
+        names = [self.enrol() for _ in range(members)]
+        rnd = self.random
+        sales: dict[UUID, list[UUID]] = {name: [] for name in names}
+        holds: dict[UUID, list[UUID]] = {name: [] for name in names}
+        for _ in range(commands):
+            self.at += rnd.choice([0, MINUTE, 20 * MINUTE, 3 * 60 * MINUTE, DAY, 12 * DAY])
+            member = rnd.choice(names)
+            try:
+                self._do_something(member, sales[member], holds[member])
+            except Rejected:
+                continue
+        return self
+
+    def _do_something(self, member: UUID, sales: list[UUID], holds: list[UUID]) -> None:
+        rnd = self.random
+        match rnd.randrange(14):
+            case 0 | 1 | 2 | 3 | 4:
+                sales.append(self.sell(member, *(rnd.randrange(30_000) for _ in range(3))))
+            case 5:
+                sales.append(self.sell(member, rnd.randrange(30_000), pay=True))
+            case 6 | 7:
+                hold = self.reserve(member, rnd.choice(["five-off", "cash"]), rnd.randrange(1, 4))
+                if isinstance(self.files[hold].main, RewardReserved):
+                    holds.append(hold)
+            case 8 if holds:
+                self.commit(member, rnd.choice(holds))
+            case 9 if holds:
+                self.release(member, rnd.choice(holds))
+            case 10 if sales:
+                self.give_back(member, rnd.choice(sales), *rnd.choice([(), ("1",), ("2", "3")]))
+            case 11 if sales or holds:
+                self.reverse(member, rnd.choice(sales + holds))
+            case 12:
+                self.adjust(member, rnd.choice([-80, -10, 25, 300]))
+            case 13:
+                rnd.choice([self.block, lambda: self.settle(member)])()
+            case _:
+                name = hold_name(member, str(holds[-1])) if holds else ""
+                sales.append(self.sell(member, 9_000, holds=[name] if name else []))
+
+
+def append(database_url: str, events: Sequence[NewEvent], batch: int = 50, at: int = START) -> None:
+    """Appends events in batches, each recorded a second after the one before."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        session = Session(connection)
+        for first in range(0, len(events), batch):
+            session.append(events[first : first + batch], at + first * 1_000_000)
