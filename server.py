@@ -3,10 +3,8 @@
 Run it as `python server.py --help`, or as `loyalty --help` where it is installed; both are the same.
 """
 
-import asyncio
 import json
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +17,7 @@ import grpc
 import psycopg
 import typer
 import uvloop
+from loyalty.v1 import audit_service_pb2, crm_service_pb2, pos_service_pb2, program_service_pb2
 from loyalty.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from loyalty.v1.commands_pb2 import PublishProgramRequest
 from loyalty.v1.crm_service_pb2_grpc import add_CrmServiceServicer_to_server
@@ -28,19 +27,26 @@ from loyalty.v1.program_pb2 import Program
 from loyalty.v1.program_service_pb2_grpc import add_ProgramServiceServicer_to_server
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from psycopg_pool import PoolTimeout
 
 from ledger.api.audit_service import AuditService
 from ledger.api.authentication import Authenticator
 from ledger.api.crm_service import CrmService
 from ledger.api.dispatch import Dispatch
 from ledger.api.interceptor import Gate
+from ledger.api.lifecycle import Listening, ListenError, Parts
+from ledger.api.lifecycle import serve as lifecycle_serve
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
-from ledger.cli import till
+from ledger.api.tls import TlsError
+from ledger.cli import terminals, till
+from ledger.cli.demo import demo
+from ledger.cli.health import health
 from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
 from ledger.config import Config, ConfigError
 from ledger.domain.instant import set_timestamp
 from ledger.local_postgres import LocalPostgres, LocalPostgresError
+from ledger.logs import configure_logs
 from ledger.sample_program import demo_program, sample_program
 from ledger.store.credentials import Credentials
 from ledger.store.datastore import POINT_LOOKUPS, LedgerDatastore, check_reachable
@@ -62,6 +68,9 @@ app = typer.Typer(
     help="Event-sourced loyalty ledger.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 app.add_typer(till.app, name="till")
+app.add_typer(terminals.app, name="terminals")
+app.command()(health)
+app.command()(demo)
 
 
 def system_clock() -> int:
@@ -96,45 +105,46 @@ class Ledger:
         self.read_side.start()
         self.sweeper.start()
 
-    def stop(self) -> None:
-        """Finishes what the writer has accepted, then ends the threads and closes the connections."""
-        self.sweeper.stop()
-        self.writer.stop()
-        self.read_side.stop()
-        self.authenticator.close()
-        self.writes.close()
-        self.reads.close()
+    def parts(self) -> Parts:
+        """What the server runs. The writer ends first: what it has accepted is finished."""
+        return Parts(
+            gate=self.gate,
+            add_services=self.add_services,
+            trouble=self.trouble,
+            close=(
+                self.sweeper.stop,
+                self.writer.stop,
+                self.read_side.stop,
+                self.authenticator.close,
+                self.writes.close,
+                self.reads.close,
+            ),
+        )
 
-    def add_services(self, server: grpc.aio.Server) -> None:
-        """Puts the four services on a gRPC server."""
+    def trouble(self) -> str | None:
+        """What keeps the service from working, in one line; None while it works.
+
+        A projection that has stopped does not: tills go on, and its metric and the log say that it is behind.
+        """
+        try:
+            with self.reads.pool.connection() as connection:
+                connection.execute("SELECT 1")
+        except (psycopg.Error, PoolTimeout):
+            return "the database does not answer"
+        return None
+
+    def add_services(self, server: grpc.aio.Server) -> Sequence[str]:
+        """Puts the four services on a gRPC server and returns their names."""
         dispatch = Dispatch(self.writer, self.programs, system_clock)
         pos = PosService(dispatch, Profiles(self.reads), self.views, self.reader, system_clock)
         add_PosServiceServicer_to_server(pos, server)
         program = ProgramService(dispatch, self.programs, system_clock)
         add_ProgramServiceServicer_to_server(program, server)
-        add_CrmServiceServicer_to_server(
-            CrmService(self.views, self.reader, system_clock), server
-        )
+        crm = CrmService(self.views, self.reader, system_clock)
+        add_CrmServiceServicer_to_server(crm, server)
         add_AuditServiceServicer_to_server(AuditService(self.reader, system_clock), server)
-
-
-def serve_until_signal(ledger: Ledger, config: Config, announce: Callable[[str], None]) -> None:
-    """Interim."""
-
-    async def main() -> None:
-        server = grpc.aio.server(interceptors=[ledger.gate])
-        ledger.add_services(server)
-        port = server.add_insecure_port(str(config.address))
-        await server.start()
-        announce(f"{config.address.host}:{port}")
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await stop.wait()
-        await server.stop(config.drain_seconds)
-        await asyncio.to_thread(ledger.stop)
-
-    uvloop.run(main())
+        files = (pos_service_pb2, program_service_pb2, crm_service_pb2, audit_service_pb2)
+        return [name.full_name for file in files for name in file.DESCRIPTOR.services_by_name.values()]
 
 
 def publish_once(ledger: Ledger, program: Program) -> None:
@@ -254,11 +264,19 @@ def run(
 ) -> None:
     """Migrates, starts every part and serves until a signal."""
     prepare(database_url)
+    configure_logs(config.log_level, config.log_format)
     ledger = Ledger(database_url, config)
     ledger.start()
     for program in samples:
         publish_once(ledger, program)
-    serve_until_signal(ledger, config, announce)
+
+    def started(listening: Listening) -> None:
+        announce(str(listening.address))
+
+    try:
+        uvloop.run(lifecycle_serve(config, ledger.parts(), started))
+    except (ListenError, TlsError) as error:
+        fail(str(error))
 
 
 def load_config(address: str = "") -> Config:
