@@ -34,15 +34,15 @@ from ledger.api.authentication import Authenticator
 from ledger.api.crm_service import CrmService
 from ledger.api.dispatch import Dispatch
 from ledger.api.interceptor import Gate
-from ledger.api.lifecycle import Listening, ListenError, Parts
+from ledger.api.lifecycle import ListenError, Listening, Parts
 from ledger.api.lifecycle import serve as lifecycle_serve
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
 from ledger.cli import terminals, till
+from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
 from ledger.cli.demo import demo
 from ledger.cli.health import health
-from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
 from ledger.config import Config, ConfigError
 from ledger.domain.instant import set_timestamp
 from ledger.local_postgres import LocalPostgres, LocalPostgresError
@@ -64,9 +64,7 @@ from projections.views import PostgresViews
 SAMPLE_STORE: Final = "store-1"
 SAMPLE_TERMINAL: Final = "till-1"
 
-app = typer.Typer(
-    help="Event-sourced loyalty ledger.", no_args_is_help=True, pretty_exceptions_enable=False
-)
+app = typer.Typer(help="Event-sourced loyalty ledger.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(till.app, name="till")
 app.add_typer(terminals.app, name="terminals")
 app.command()(health)
@@ -174,9 +172,7 @@ def local_database(config: Config, name: str) -> Iterator[str]:
     config.data_dir.mkdir(parents=True, exist_ok=True)
     with LocalPostgres(config.data_dir / "postgres") as postgres:
         with psycopg.connect(postgres.url, autocommit=True) as connection:
-            known = connection.execute(
-                "SELECT 1 FROM pg_database WHERE datname = %s", (name,)
-            ).fetchone()
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
             if known is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         yield make_conninfo(postgres.url, dbname=name)
@@ -212,9 +208,7 @@ def serve(
     local: Annotated[
         bool, typer.Option("--local", help="Start a PostgreSQL of our own, with a sample program.")
     ] = False,
-    database: Annotated[
-        str, typer.Option(help="Database in the local PostgreSQL.")
-    ] = LOCAL_DATABASE,
+    database: Annotated[str, typer.Option(help="Database in the local PostgreSQL.")] = LOCAL_DATABASE,
     address: Annotated[str, typer.Option(help="Overrides LOYALTY_ADDRESS.")] = "",
 ) -> None:
     """Serve the API until SIGTERM or Ctrl-C, which finish what is in flight."""

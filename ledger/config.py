@@ -78,9 +78,7 @@ def _database_url(text: str) -> str:
     try:
         conninfo_to_dict(text)
     except psycopg.ProgrammingError:  # its message may repeat the password
-        raise ValueError(
-            "is not a PostgreSQL URL; write postgresql://user:password@host:5432/database"
-        ) from None
+        raise ValueError("is not a PostgreSQL URL; write postgresql://user:password@host:5432/database") from None
     return text
 
 

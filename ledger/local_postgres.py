@@ -191,8 +191,7 @@ class LocalPostgres:
         # Whoever names a folder of his own by mistake keeps it as it is.
         if any(self.data_dir.iterdir()) and not (self.data_dir / "start.lock").exists():
             raise LocalPostgresError(
-                f"{self.data_dir} holds something other than a local PostgreSQL;"
-                " choose an empty or a new folder"
+                f"{self.data_dir} holds something other than a local PostgreSQL; choose an empty or a new folder"
             )
         self.data_dir.chmod(0o700)
         if os.geteuid() == 0:
@@ -265,9 +264,7 @@ class LocalPostgres:
             if "pre-existing shared memory" in reason and time.monotonic() < deadline:
                 time.sleep(0.05)
                 continue
-            raise LocalPostgresError(
-                f"PostgreSQL does not start in {self.data_dir}: {reason}; see {self._log}"
-            )
+            raise LocalPostgresError(f"PostgreSQL does not start in {self.data_dir}: {reason}; see {self._log}")
         if server := self._join():
             return server
         raise LocalPostgresError(f"PostgreSQL in {self.data_dir} ended at once; see {self._log}")
@@ -293,9 +290,7 @@ class LocalPostgres:
             pgdata=unfinished.name,
         )
         if not done:
-            raise LocalPostgresError(
-                f"initdb failed in {self.data_dir}: {_last_error(self._log)}; see {self._log}"
-            )
+            raise LocalPostgresError(f"initdb failed in {self.data_dir}: {_last_error(self._log)}; see {self._log}")
         unfinished.rename(self._pgdata)
 
     def _check_version(self) -> None:
@@ -313,7 +308,7 @@ class LocalPostgres:
         if len(os.fsencode(name)) <= SOCKET_PATH_BYTES_MAX and not {",", '"'} & set(str(name)):
             return self.data_dir
         digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
-        folder = Path(f"/tmp/loyalty-postgres-{digest}")  # noqa: S108 - checked below
+        folder = Path(f"/tmp/loyalty-postgres-{digest}")
         user = self._user()
         owner_id = os.geteuid() if user is None else user.pw_uid
         with contextlib.suppress(FileExistsError):
@@ -323,9 +318,7 @@ class LocalPostgres:
         found = folder.lstat()
         # Everybody may write to /tmp: a folder that somebody else put there is not ours to use.
         if (found.st_uid, found.st_mode) != (owner_id, stat.S_IFDIR | 0o700):
-            raise LocalPostgresError(
-                f"{folder} is not ours alone; remove it, or use a shorter path"
-            )
+            raise LocalPostgresError(f"{folder} is not ours alone; remove it, or use a shorter path")
         return folder
 
     def _halt(self, mode: StopMode) -> None:
@@ -335,8 +328,7 @@ class LocalPostgres:
         self._run("pg_ctl", "stop", f"--mode={mode}")
         if _Postmaster.find(self._pgdata):
             raise LocalPostgresError(
-                f"PostgreSQL (process {server.pid}) in {self.data_dir} does not stop;"
-                f" see {self._log}"
+                f"PostgreSQL (process {server.pid}) in {self.data_dir} does not stop; see {self._log}"
             )
 
     def _user(self) -> pwd.struct_passwd | None:

@@ -7,16 +7,12 @@ from prometheus_client import Counter, Gauge, Histogram
 _SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 CALLS: Final = Counter("loyalty_calls_total", "gRPC calls ended", ("method", "code", "reason"))
-CALL_SECONDS: Final = Histogram(
-    "loyalty_call_seconds", "Duration of gRPC calls", ("method",), buckets=_SECONDS
-)
+CALL_SECONDS: Final = Histogram("loyalty_call_seconds", "Duration of gRPC calls", ("method",), buckets=_SECONDS)
 COMMANDS: Final = Counter("loyalty_commands_total", "Commands settled", ("type", "outcome"))
 BATCH_COMMANDS: Final = Histogram(
     "loyalty_batch_commands", "Commands in a commit", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 )
-COMMIT_SECONDS: Final = Histogram(
-    "loyalty_commit_seconds", "Duration of appending a batch", buckets=_SECONDS
-)
+COMMIT_SECONDS: Final = Histogram("loyalty_commit_seconds", "Duration of appending a batch", buckets=_SECONDS)
 QUEUE_COMMANDS: Final = Gauge("loyalty_queue_commands", "Commands waiting for the writer")
 CONFLICTS: Final = Counter("loyalty_conflicts_total", "Batches decided anew after another writer was faster")
 PROJECTION_LAG_EVENTS: Final = Gauge(

@@ -47,17 +47,13 @@ def sample_program() -> Program:
             )
         ],
         expiry=ExpiryPolicy(
-            end_of_unit=EndOfUnitExpiry(
-                unit=CalendarUnit.CALENDAR_UNIT_MONTH, after=CalendarPeriod(months=12)
-            )
+            end_of_unit=EndOfUnitExpiry(unit=CalendarUnit.CALENDAR_UNIT_MONTH, after=CalendarPeriod(months=12))
         ),
         tiers=_tiers(),
         rewards=[
             Reward(
                 reward_id="ten-percent",
-                display_name=LocalizedText(
-                    en="10 % off, up to 500 rupees", hi="10 % की छूट, अधिकतम 500 रुपये"
-                ),
+                display_name=LocalizedText(en="10 % off, up to 500 rupees", hi="10 % की छूट, अधिकतम 500 रुपये"),
                 cost_points=500,
                 order_discount=OrderDiscount(percent_hundredths=10_00, maximum_minor=500_00),
             ),

@@ -49,9 +49,7 @@ class Views(Protocol):
     `timeout_s` bounds the wait for `min_position`; ViewBehind is raised when it is not reached by then.
     """
 
-    def member(
-        self, member_id: UUID, at: int, min_position: int = 0, timeout_s: float = 0
-    ) -> MemberView | None:
+    def member(self, member_id: UUID, at: int, min_position: int = 0, timeout_s: float = 0) -> MemberView | None:
         """A member's balance at an instant (microseconds) and tier; None for a member that is not known yet."""
 
     def statement(

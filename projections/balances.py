@@ -93,9 +93,7 @@ class _Page:
             self.touched[event.stream_id] = _Touched(event)
             return
         if event.version != touched.version + 1:
-            raise Contradiction(
-                f"event {event.version} of {event.stream_id} follows event {touched.version}"
-            )
+            raise Contradiction(f"event {event.version} of {event.stream_id} follows event {touched.version}")
         touched.version = event.version
         touched.position = event.position
         touched.recorded_at = event.recorded_at
@@ -180,9 +178,7 @@ class _Page:
         names = ("member_ids", "numbers", "expiries", "activations", "points")
         touched = self.active + moves[0]
         return [
-            Step(
-                _SQL["move_following"], {"touched": touched, **dict(zip(names, moves, strict=True))}
-            ),
+            Step(_SQL["move_following"], {"touched": touched, **dict(zip(names, moves, strict=True))}),
             Step(_SQL["sum_following"], (touched,)),
         ]
 

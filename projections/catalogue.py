@@ -10,6 +10,5 @@ from projections.tiers import Tiers
 from projections.trial_balance import TrialBalance
 
 PROJECTIONS: Final[Mapping[str, Projection]] = {
-    projection.name: projection
-    for projection in (Balances(), Statements(), Tiers(), TrialBalance())
+    projection.name: projection for projection in (Balances(), Statements(), Tiers(), TrialBalance())
 }

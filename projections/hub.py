@@ -71,14 +71,10 @@ class Hub:
         """The last position that is known here."""
         return self._head
 
-    def wait_beyond(
-        self, position: int, timeout_s: float, unless: Callable[[], bool] = lambda: False
-    ) -> bool:
+    def wait_beyond(self, position: int, timeout_s: float, unless: Callable[[], bool] = lambda: False) -> bool:
         """Waits until the log goes beyond a position, `unless` is true, or the hub stops. True for the first."""
         with self._moved:
-            self._moved.wait_for(
-                lambda: self._head > position or self._stopping or unless(), timeout_s
-            )
+            self._moved.wait_for(lambda: self._head > position or self._stopping or unless(), timeout_s)
             return self._head > position
 
     def wake(self) -> None:

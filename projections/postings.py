@@ -29,9 +29,7 @@ from loyalty.v1.events_pb2 import (
     TransactionReversed,
 )
 
-Account = Literal[
-    "member", "issued", "redeemed", "breakage", "clawed_back", "restored", "adjusted"
-]
+Account = Literal["member", "issued", "redeemed", "breakage", "clawed_back", "restored", "adjusted"]
 
 ACCOUNTS: Final[tuple[Account, ...]] = (
     "member",

@@ -21,17 +21,13 @@ SCAN_EVENTS_MAX: Final = 20_000
 """Events that one call looks at, so that a rare type in a long log does not keep a connection for minutes."""
 
 _SQL: Final = {
-    name: sql.replace(b"{columns}", COLUMNS.strip().encode())
-    for name, sql in statements("reader.sql").items()
+    name: sql.replace(b"{columns}", COLUMNS.strip().encode()) for name, sql in statements("reader.sql").items()
 }
 
-_TOPICS: Final = {
-    event_type.DESCRIPTOR.name: topic for event_type, topic in TOPICS.items()
-}
+_TOPICS: Final = {event_type.DESCRIPTOR.name: topic for event_type, topic in TOPICS.items()}
 
 _FIELDS: Final = {
-    field.message_type.name: field.name
-    for field in events_pb2.Event.DESCRIPTOR.oneofs_by_name["event"].fields
+    field.message_type.name: field.name for field in events_pb2.Event.DESCRIPTOR.oneofs_by_name["event"].fields
 }
 
 
@@ -89,9 +85,7 @@ class PostgresReader:
         """A command's main event and all that followed from it, in order; empty when it is not known."""
         with self._datastore.get_connection() as connection:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
-            rows = cursor.execute(
-                _SQL["transaction"], {"transaction": transaction_id}, prepare=True
-            ).fetchall()
+            rows = cursor.execute(_SQL["transaction"], {"transaction": transaction_id}, prepare=True).fetchall()
         return [message_of(event_of(row)) for row in rows]
 
     def head_position(self) -> int:

@@ -53,9 +53,7 @@ class RebuildError(Exception):
     """The rebuild was not made, and readers have what they had. The message says what to do."""
 
 
-def rebuild(
-    database_url: str, name: str, progress: Progress = lambda _position, _head: None
-) -> Rebuilt:
+def rebuild(database_url: str, name: str, progress: Progress = lambda _position, _head: None) -> Rebuilt:
     """Makes a new generation of a projection, catches up, switches in one transaction and drops the old one.
 
     The live runner, in whatever process, finds its generation gone and goes on in the new one from the position of the
@@ -101,9 +99,7 @@ def _rebuild(cursor: Cursor[Any], projection: Projection, progress: Progress) ->
     )
 
 
-def _catch_up(
-    cursor: Cursor[Any], projection: Projection, generation: Generation, progress: Progress
-) -> Generation:
+def _catch_up(cursor: Cursor[Any], projection: Projection, generation: Generation, progress: Progress) -> Generation:
     """Applies events until hardly any are left."""
     while True:
         row = cursor.execute(HEAD).fetchone()
@@ -135,8 +131,6 @@ def _switch(cursor: Cursor[Any], projection: Projection, generation: Generation)
 def _drop_others(cursor: Cursor[Any], keep: Generation) -> None:
     with cursor.connection.transaction():
         cursor.execute(_SQL["forget_others"], (keep.name, keep.number))
-        others = cursor.execute(
-            _SQL["other_schemas"], {"name": keep.name, "keep": keep.schema}
-        ).fetchall()
+        others = cursor.execute(_SQL["other_schemas"], {"name": keep.name, "keep": keep.schema}).fetchall()
         for (schema,) in others:
             cursor.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))

@@ -88,9 +88,7 @@ def apply_page(
 class Runner:
     """One thread for one projection."""
 
-    def __init__(
-        self, projection: Projection, database_url: str, hub: Hub, page_events: int = PAGE_EVENTS
-    ) -> None:
+    def __init__(self, projection: Projection, database_url: str, hub: Hub, page_events: int = PAGE_EVENTS) -> None:
         self._projection = projection
         self._database_url = database_url
         self._hub = hub
@@ -134,9 +132,7 @@ class Runner:
     def wait(self, position: int, timeout_s: float) -> bool:
         """Waits until this runner has applied up to a position, stopped, or the time is over. True for the first."""
         with self._applied:
-            self._applied.wait_for(
-                lambda: self._position >= position or self._error is not None, timeout_s
-            )
+            self._applied.wait_for(lambda: self._position >= position or self._error is not None, timeout_s)
             return self._position >= position
 
     def _run(self) -> None:
@@ -150,9 +146,7 @@ class Runner:
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 if self._is_running:
                     backoff_s = BACKOFF_MIN_S
-                log.warning(
-                    "projection %s lost the database, next try in %.1f s: %s", name, backoff_s, error
-                )
+                log.warning("projection %s lost the database, next try in %.1f s: %s", name, backoff_s, error)
                 self._stop.wait(backoff_s)
                 backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
             except Poisoned as poisoned:
@@ -227,8 +221,7 @@ class ReadSide:
     ) -> None:
         self.hub = Hub(database_url, repull_s)
         self.runners = {
-            projection.name: Runner(projection, database_url, self.hub, page_events)
-            for projection in projections
+            projection.name: Runner(projection, database_url, self.hub, page_events) for projection in projections
         }
 
     def start(self) -> None:
@@ -253,7 +246,6 @@ class ReadSide:
         """Waits until some projections are at a position here. False when the time is over or one has stopped."""
         deadline = time.monotonic() + timeout_s
         return all(
-            name in self.runners
-            and self.runners[name].wait(position, max(deadline - time.monotonic(), 0))
+            name in self.runners and self.runners[name].wait(position, max(deadline - time.monotonic(), 0))
             for name in names
         )

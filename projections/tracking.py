@@ -11,9 +11,7 @@ from psycopg import Cursor
 
 _LIVE: Final = b"SELECT generation, position FROM projection.tracking WHERE name = %s AND live"
 
-_ADVANCE: Final = (
-    b"UPDATE projection.tracking SET position = %b WHERE name = %b AND generation = %b AND position = %b"
-)
+_ADVANCE: Final = b"UPDATE projection.tracking SET position = %b WHERE name = %b AND generation = %b AND position = %b"
 
 _SEARCH_PATH: Final = b"SELECT set_config('search_path', %s, false)"
 
@@ -39,9 +37,7 @@ class UnknownProjection(Exception):
     """The database has no such projection. The message says what to do."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(
-            f"the database has no projection {name!r}: bring it up to date with `loyalty migrate`"
-        )
+        super().__init__(f"the database has no projection {name!r}: bring it up to date with `loyalty migrate`")
 
 
 class Generation(NamedTuple):

@@ -37,9 +37,7 @@ class PostgresViews:
         self._read_side = read_side
         self._programs: dict[str, Program] = {}
 
-    def member(
-        self, member_id: UUID, at: int, min_position: int = 0, timeout_s: float = 0
-    ) -> MemberView | None:
+    def member(self, member_id: UUID, at: int, min_position: int = 0, timeout_s: float = 0) -> MemberView | None:
         """A member's balance at an instant (microseconds) and tier; None for a member that is not known yet."""
         parameters = {"member_id": member_id, "at": at}
         (row,) = self._read("member", parameters, ("balances", "tiers"), min_position, timeout_s)

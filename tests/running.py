@@ -62,9 +62,7 @@ def token(database_url: str, role: Role = "admin", **bound: str) -> str:
     datastore = LedgerDatastore(database_url)
     try:
         datastore.pool.open()
-        return Credentials(datastore.pool).add(
-            role, bound.get("store"), bound.get("terminal"), bound.get("program")
-        )
+        return Credentials(datastore.pool).add(role, bound.get("store"), bound.get("terminal"), bound.get("program"))
     finally:
         datastore.close()
 

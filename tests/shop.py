@@ -1,12 +1,14 @@
 """A shop for tests: a real client of a real server, in few words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 from uuid import uuid4
 
 import grpc
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, LocalizedMessage, RetryInfo
 from grpc_status import rpc_status
@@ -62,9 +64,7 @@ def basket_w() -> list[SaleLine]:
 class Shop:
     """A program of its own, and a till that sells in it."""
 
-    def __init__(
-        self, channel: grpc.Channel, token: str, program: Program | None = None, store: str = "s-1"
-    ) -> None:
+    def __init__(self, channel: grpc.Channel, token: str, program: Program | None = None, store: str = "s-1") -> None:
         self.metadata = (("authorization", f"Bearer {token}"),)
         self.channel = channel
         self.pos = PosServiceStub(channel)
@@ -148,11 +148,7 @@ class Shop:
         """A sale; a number is the price of its only line. Other fields go to the sale or the request."""
         if isinstance(lines, int):
             lines = [line(lines)]
-        sale_fields = {
-            name: fields.pop(name)
-            for name in ("currency", "discounts", "tenders")
-            if name in fields
-        }
+        sale_fields = {name: fields.pop(name) for name in ("currency", "discounts", "tenders") if name in fields}
         request = c.RecordSaleRequest(
             request_id=request_id or new_id(),
             origin=self.origin(at, till),
@@ -169,15 +165,11 @@ class Shop:
         """Sends a sale."""
         return self.pos.RecordSale(request, metadata=self.metadata, timeout=TIMEOUT_S)
 
-    def sale(
-        self, member: str | Identifier, lines: int | Sequence[SaleLine], **fields: Any
-    ) -> pos.RecordSaleResponse:
+    def sale(self, member: str | Identifier, lines: int | Sequence[SaleLine], **fields: Any) -> pos.RecordSaleResponse:
         """Records a sale."""
         return self.record(self.sale_request(member, lines, **fields))
 
-    def quote(
-        self, member: str | Identifier, lines: int | Sequence[SaleLine], **fields: Any
-    ) -> pos.QuoteSaleResponse:
+    def quote(self, member: str | Identifier, lines: int | Sequence[SaleLine], **fields: Any) -> pos.QuoteSaleResponse:
         """Quotes a sale."""
         request = pos.QuoteSaleRequest(sale=self.sale_request(member, lines, **fields))
         return self.pos.QuoteSale(request, metadata=self.metadata, timeout=TIMEOUT_S)
@@ -205,18 +197,12 @@ class Shop:
 
     def commit(self, hold: str, *, request_id: str = "", **origin: Any) -> pos.CommitRewardResponse:
         """Commits a hold."""
-        request = c.CommitRewardRequest(
-            request_id=request_id or new_id(), origin=self.origin(**origin), hold=hold
-        )
+        request = c.CommitRewardRequest(request_id=request_id or new_id(), origin=self.origin(**origin), hold=hold)
         return self.pos.CommitReward(request, metadata=self.metadata, timeout=TIMEOUT_S)
 
-    def release(
-        self, hold: str, *, request_id: str = "", **origin: Any
-    ) -> pos.ReleaseRewardResponse:
+    def release(self, hold: str, *, request_id: str = "", **origin: Any) -> pos.ReleaseRewardResponse:
         """Releases a hold."""
-        request = c.ReleaseRewardRequest(
-            request_id=request_id or new_id(), origin=self.origin(**origin), hold=hold
-        )
+        request = c.ReleaseRewardRequest(request_id=request_id or new_id(), origin=self.origin(**origin), hold=hold)
         return self.pos.ReleaseReward(request, metadata=self.metadata, timeout=TIMEOUT_S)
 
     def give_back(
@@ -244,12 +230,15 @@ class Shop:
         return self.pos.ReturnSale(request, metadata=self.metadata, timeout=TIMEOUT_S)
 
     def reverse(
-        self, transaction: str = "", *, original_request_id: str = "", request_id: str = "", **origin: Any
+        self,
+        transaction: str = "",
+        *,
+        original_request_id: str = "",
+        request_id: str = "",
+        **origin: Any,
     ) -> pos.ReverseTransactionResponse:
         """Reverses a transaction."""
-        request = c.ReverseTransactionRequest(
-            request_id=request_id or new_id(), origin=self.origin(**origin)
-        )
+        request = c.ReverseTransactionRequest(request_id=request_id or new_id(), origin=self.origin(**origin))
         if transaction:
             request.transaction = transaction
         else:
@@ -258,9 +247,7 @@ class Shop:
 
     # -- reading
 
-    def balance(
-        self, member: str, as_of: str | None = None, *, min_position: int | None = None
-    ) -> Balance:
+    def balance(self, member: str, as_of: str | None = None, *, min_position: int | None = None) -> Balance:
         """The balance, by default as of now and with everything that the log holds now."""
         if min_position is None:
             min_position = self.head()
@@ -312,3 +299,19 @@ class Details:
     def fields(self) -> list[str]:
         """The fields at fault."""
         return [violation.field for violation in self.bad_request.field_violations]
+
+
+@contextmanager
+def refused(
+    reason: str,
+    code: grpc.StatusCode = grpc.StatusCode.FAILED_PRECONDITION,
+    **metadata: str | int,
+) -> Iterator[None]:
+    """A block whose last call is refused, for this reason and with at least this metadata."""
+    with pytest.raises(grpc.RpcError) as caught:
+        yield
+    details = Details(caught.value)
+    assert (details.reason, details.code) == (reason, code)
+    assert details.localized.message
+    told = {name: details.info.metadata[name] for name in metadata}
+    assert told == {name: str(value) for name, value in metadata.items()}

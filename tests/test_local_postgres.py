@@ -66,9 +66,7 @@ def test_restart_keeps_data_and_durable_settings(folder: Path) -> None:
     """What was committed is there after a stop, and commits reach the disk."""
     with LocalPostgres(folder / "postgres") as postgres:
         write_one_row(postgres.url)
-        assert (
-            value(postgres.url, "SELECT current_setting('server_version_num')::int / 10000") == 18
-        )
+        assert value(postgres.url, "SELECT current_setting('server_version_num')::int / 10000") == 18
         for name, setting in local_postgres.SETTINGS.items():
             assert value(postgres.url, f"SELECT current_setting('{name}')") == setting
         first_pid = postgres.pid
@@ -306,7 +304,5 @@ def test_wheel_is_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_pgbench_comes_along(folder: Path) -> None:
     """The bench compares with pgbench of the same wheel."""
-    output = subprocess.check_output(
-        [LocalPostgres(folder / "postgres").bin_dir / "pgbench", "--version"], text=True
-    )
+    output = subprocess.check_output([LocalPostgres(folder / "postgres").bin_dir / "pgbench", "--version"], text=True)
     assert "PostgreSQL) 18." in output

@@ -27,9 +27,7 @@ class AuditService(AuditServiceServicer):
         self._reader = reader
         self._clock = clock
 
-    async def ReadEvents(
-        self, request: pb.ReadEventsRequest, context: Context
-    ) -> AsyncIterator[pb.ReadEventsResponse]:
+    async def ReadEvents(self, request: pb.ReadEventsRequest, context: Context) -> AsyncIterator[pb.ReadEventsResponse]:
         """Events in the order of the log, in batches, up to the end that the log has now."""
         CHECKS[pb.ReadEventsRequest](request, self._clock())
         head = await asyncio.to_thread(self._reader.head_position)
@@ -48,16 +46,10 @@ class AuditService(AuditServiceServicer):
                 until,
                 request.subject,
                 request.types,
-                from_timestamp(request.recorded_from)
-                if request.HasField("recorded_from")
-                else None,
-                from_timestamp(request.recorded_until)
-                if request.HasField("recorded_until")
-                else None,
+                from_timestamp(request.recorded_from) if request.HasField("recorded_from") else None,
+                from_timestamp(request.recorded_until) if request.HasField("recorded_until") else None,
                 request.batch_size or BATCH_EVENTS_DEFAULT,
             )
             after = page.scanned_to
             if page.events or after >= until:
-                yield pb.ReadEventsResponse(
-                    events=page.events, position=after, head_position=page.head
-                )
+                yield pb.ReadEventsResponse(events=page.events, position=after, head_position=page.head)

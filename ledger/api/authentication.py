@@ -47,9 +47,7 @@ class Authenticator:
     no secret: the log names it.
     """
 
-    def __init__(
-        self, credentials: Credentials, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, credentials: Credentials, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._credentials = credentials
         self._clock = clock
         self._valid: OrderedDict[str, _Known] = OrderedDict()
@@ -94,9 +92,7 @@ class Authenticator:
             while self._waiting:
                 waiting, self._waiting = self._waiting, {}
                 try:
-                    found = await loop.run_in_executor(
-                        self._thread, self._credentials.find, list(waiting)
-                    )
+                    found = await loop.run_in_executor(self._thread, self._credentials.find, list(waiting))
                 except (psycopg.Error, RuntimeError) as error:  # RuntimeError: the thread ended
                     log.warning("credentials cannot be looked up", error=type(error).__name__)
                     _fail(waiting)
@@ -105,9 +101,7 @@ class Authenticator:
         finally:
             self._looking_up = None
 
-    def _remember(
-        self, waiting: dict[str, asyncio.Future[Credential]], found: dict[str, Credential]
-    ) -> None:
+    def _remember(self, waiting: dict[str, asyncio.Future[Credential]], found: dict[str, Credential]) -> None:
         until = self._clock() + CACHE_S
         for credential_id, future in waiting.items():
             credential = found.get(credential_id, _NOBODY)

@@ -125,9 +125,7 @@ def check_batch(request: SubmitBatchRequest) -> None:
     """
     count = len(request.commands)
     if not 1 <= count <= BATCH_COMMANDS_MAX:
-        raise ApiError.invalid(
-            [("commands", f"must have 1 to {BATCH_COMMANDS_MAX} commands; there are {count}")]
-        )
+        raise ApiError.invalid([("commands", f"must have 1 to {BATCH_COMMANDS_MAX} commands; there are {count}")])
 
 
 def fill_line_ids(sale: Sale) -> None:
@@ -185,9 +183,7 @@ def _reserve_reward(request: ReserveRewardRequest, now: int, problems: Problems)
     _not_negative(request.cost_hint_points, "cost_hint_points", problems)
 
 
-def _close_hold(
-    request: CommitRewardRequest | ReleaseRewardRequest, now: int, problems: Problems
-) -> None:
+def _close_hold(request: CommitRewardRequest | ReleaseRewardRequest, now: int, problems: Problems) -> None:
     _head(request.request_id, request.origin, now, problems)
     _hold_name(request.hold, "hold", problems)
 
@@ -296,9 +292,7 @@ def _read_events(request: ReadEventsRequest, _now: int, problems: Problems) -> N
     if 0 < request.until_position < request.after_position:
         problems.append(("until_position", "must not be before after_position; 0 for the end"))
     if request.subject and not (_MEMBER(request.subject) or _PROGRAM(request.subject)):
-        problems.append(
-            ("subject", "must be members/{member} or programs/{program}, or empty for all")
-        )
+        problems.append(("subject", "must be members/{member} or programs/{program}, or empty for all"))
     if len(request.types) > EVENT_TYPES_MAX:
         problems.append(("types", f"must be at most {EVENT_TYPES_MAX}"))
     for index, name in enumerate(request.types[:EVENT_TYPES_MAX]):
@@ -423,9 +417,7 @@ def _sold(request: RecordSaleRequest, problems: Problems) -> None:
         payment = request.points_payment
         _text(payment.reward_id, "points_payment.reward_id", problems, least=1)
         if payment.points < 0:
-            problems.append(
-                ("points_payment.points", "must be more than 0, or 0 for as many as possible")
-            )
+            problems.append(("points_payment.points", "must be more than 0, or 0 for as many as possible"))
 
 
 def _holds(holds: Iterable[str], problems: Problems) -> None:
@@ -579,9 +571,7 @@ def _tenders(sale: Sale, problems: Problems) -> None:
 # -- single fields
 
 
-def _text(
-    value: str, path: str, problems: Problems, *, least: int = 0, most: int = TEXT_CHARACTERS_MAX
-) -> None:
+def _text(value: str, path: str, problems: Problems, *, least: int = 0, most: int = TEXT_CHARACTERS_MAX) -> None:
     if len(value) < least:
         problems.append((path, "is required"))
     if len(value) > most:
@@ -627,9 +617,7 @@ def _transaction_name(name: str, path: str, problems: Problems) -> None:
 
 def _program_name(name: str, path: str, problems: Problems) -> None:
     if not _PROGRAM(name):
-        problems.append(
-            (path, "must be programs/{program}, with 1 to 63 lower-case letters, digits and dashes")
-        )
+        problems.append((path, "must be programs/{program}, with 1 to 63 lower-case letters, digits and dashes"))
 
 
 def _check(

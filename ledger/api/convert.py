@@ -1,7 +1,7 @@
 """From checked requests to commands for the writer."""
 
-from typing import Final
-from uuid import UUID
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from google.protobuf.message import Message
 from loyalty.v1.commands_pb2 import (
@@ -107,7 +107,7 @@ def _command(
         set_timestamp(origin.occurred_at, now)
     command = Command(
         request,
-        UUID(request.request_id),
+        last_id(request.request_id),
         origin,
         at,
         program=program_named(request, principal),
@@ -141,32 +141,52 @@ def _name_keys(command: Command, request: WriteRequest, region: str) -> None:
         if who == "member":
             command.member = last_id(request.member)
         elif who == "identifier":
-            command.identifier = IdentifierKey(
-                *normalise(request.identifier, command.program, region, "identifier")
-            )
-    if isinstance(request, RecordSaleRequest):
-        fill_line_ids(request.sale)
-        if command.origin.HasField("till"):
-            command.receipt = command.origin
-        if request.holds:
-            command.transactions = tuple(last_id(hold) for hold in request.holds)
-    elif isinstance(request, CommitRewardRequest | ReleaseRewardRequest):
-        command.member = member_of_hold(request.hold)
-        command.transactions = (last_id(request.hold),)
-    elif isinstance(request, ReturnSaleRequest):
-        if request.WhichOneof("sale") == "transaction":
-            command.target = last_id(request.transaction)
-            command.transactions = (command.target,)
-        else:
-            command.receipt = request.till
-    elif isinstance(request, ReverseTransactionRequest):
-        named = request.transaction or request.original_request_id
-        command.target = last_id(named)
-        command.transactions = (command.target,)
-    elif isinstance(request, AdjustPointsRequest):
-        command.member = last_id(request.member)
+            command.identifier = IdentifierKey(*normalise(request.identifier, command.program, region, "identifier"))
+    name = _KEYS.get(type(request))
+    if name is not None:
+        name(command, request)
     elif isinstance(request, EnrollMemberRequest):
         _take_person(command, request, region)
+
+
+def _sale_keys(command: Command, request: RecordSaleRequest) -> None:
+    fill_line_ids(request.sale)
+    if command.origin.HasField("till"):
+        command.receipt = command.origin
+    if request.holds:
+        command.transactions = tuple(last_id(hold) for hold in request.holds)
+
+
+def _hold_keys(command: Command, request: CommitRewardRequest | ReleaseRewardRequest) -> None:
+    command.member = member_of_hold(request.hold)
+    command.transactions = (last_id(request.hold),)
+
+
+def _return_keys(command: Command, request: ReturnSaleRequest) -> None:
+    if request.WhichOneof("sale") == "transaction":
+        command.target = last_id(request.transaction)
+        command.transactions = (command.target,)
+    else:
+        command.receipt = request.till
+
+
+def _reversal_keys(command: Command, request: ReverseTransactionRequest) -> None:
+    command.target = last_id(request.transaction or request.original_request_id)
+    command.transactions = (command.target,)
+
+
+def _adjustment_keys(command: Command, request: AdjustPointsRequest) -> None:
+    command.member = last_id(request.member)
+
+
+_KEYS: Final[Mapping[type[Message], Callable[[Command, Any], None]]] = {
+    RecordSaleRequest: _sale_keys,
+    CommitRewardRequest: _hold_keys,
+    ReleaseRewardRequest: _hold_keys,
+    ReturnSaleRequest: _return_keys,
+    ReverseTransactionRequest: _reversal_keys,
+    AdjustPointsRequest: _adjustment_keys,
+}
 
 
 def _take_person(command: Command, request: EnrollMemberRequest, region: str) -> None:

@@ -14,6 +14,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.audit_service import BATCH_EVENTS_DEFAULT
 from ledger.api.check import CHECKS
+from ledger.api.dispatch import remaining_s
 from ledger.api.errors import ApiError
 from ledger.domain.names import last_id
 from ledger.views import EventReader, ViewBehind, Views
@@ -43,22 +44,18 @@ class CrmService(CrmServiceServicer):
         member_id = last_id(request.member)
         before = _position_of(request.page_token, member_id)
         size = request.page_size or PAGE_ENTRIES_DEFAULT
-        remaining = context.time_remaining()
+        remaining = remaining_s(context)
         timeout_s = VIEW_WAIT_S if remaining is None else min(remaining, VIEW_WAIT_S)
         try:
             page = await asyncio.to_thread(
                 self._views.statement, member_id, before, size, request.min_position, timeout_s
             )
         except ViewBehind as behind:
-            raise ApiError.of(
-                ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)
-            ) from None
+            raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
         if page is None:
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
         token = _token(page.entries[-1].position, member_id) if page.has_more else ""
-        return pb.ListStatementEntriesResponse(
-            entries=page.entries, next_page_token=token, position=page.position
-        )
+        return pb.ListStatementEntriesResponse(entries=page.entries, next_page_token=token, position=page.position)
 
     async def WatchChanges(
         self, request: pb.WatchChangesRequest, context: Context
@@ -91,14 +88,10 @@ class CrmService(CrmServiceServicer):
                 yield pb.WatchChangesResponse(members=page.members, head_position=head)
             yield pb.WatchChangesResponse(position=after, head_position=head)
         while not context.done():
-            events = await asyncio.to_thread(
-                self._reader.read_events, after, 0, "", (), None, None, size
-            )
+            events = await asyncio.to_thread(self._reader.read_events, after, 0, "", (), None, None, size)
             if events.scanned_to > after:
                 after = events.scanned_to
-                yield pb.WatchChangesResponse(
-                    changes=events.events, position=after, head_position=events.head
-                )
+                yield pb.WatchChangesResponse(changes=events.events, position=after, head_position=events.head)
             else:
                 await asyncio.to_thread(self._reader.wait_for, after + 1, TAIL_WAIT_S)
 
@@ -117,8 +110,6 @@ def _position_of(token: str, member_id: UUID) -> int:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
     except (ValueError, binascii.Error):
         raw = b""
-    if len(raw) != 24 or raw[8:] != member_id.bytes:
-        raise ApiError.invalid(
-            [("page_token", "is not a token of this statement: send it as it came, or none")]
-        )
+    if raw[8:] != member_id.bytes:
+        raise ApiError.invalid([("page_token", "is not a token of this statement: send it as it came, or none")])
     return int.from_bytes(raw[:8], "big")

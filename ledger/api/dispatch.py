@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from loyalty.v1.commands_pb2 import EnrollMemberRequest
@@ -18,7 +18,6 @@ from ledger.store.credentials import Principal
 from ledger.store.programs import Programs
 from ledger.writer.command import Command
 from ledger.writer.writer import Clock, Overloaded, Result, ShuttingDown, Writer
-
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -40,9 +39,7 @@ class Dispatch:
         """What a sale would come to."""
         principal = PRINCIPAL.get()
         region = await self._region_for(request.sale, principal)
-        command = convert_quote(
-            request, principal, self._clock(), region=region, deadline=deadline_of(context)
-        )
+        command = convert_quote(request, principal, self._clock(), region=region, deadline=deadline_of(context))
         return (await self.settle_all([command]))[0]
 
     async def command(self, request: WriteRequest, deadline: float | None) -> Command:
@@ -87,9 +84,14 @@ class Dispatch:
 
 def deadline_of(context: Context) -> float | None:
     """The call's deadline on the monotonic clock. Raises ApiError when it has passed already."""
-    remaining = context.time_remaining()
+    remaining = remaining_s(context)
     if remaining is None:
         return None
     if remaining <= 0:
         raise ApiError.of(ErrorReason.ERROR_REASON_DEADLINE_PASSED)
     return time.monotonic() + remaining
+
+
+def remaining_s(context: Context) -> float | None:
+    """Seconds until the call's deadline; None without one, which the stubs of gRPC do not know."""
+    return cast("float | None", context.time_remaining())

@@ -64,18 +64,14 @@ class ApiError(Exception):
         entry = ENTRIES[reason]
         self.reason = reason
         self.code = entry.code
-        self.metadata = {
-            key: _cut(value, MESSAGE_CHARACTERS_MAX) for key, value in (metadata or {}).items()
-        }
+        self.metadata = {key: _cut(value, MESSAGE_CHARACTERS_MAX) for key, value in (metadata or {}).items()}
         self.message = _cut(message or self._fill(entry.message), MESSAGE_CHARACTERS_MAX)
         self.field_violations = list(field_violations)
         self.retry_delay_ms = entry.retry_delay_ms if retry_delay_ms is None else retry_delay_ms
         super().__init__(self.message)
 
     @classmethod
-    def of(
-        cls, reason: ErrorReason.ValueType, message: str = "", /, **metadata: str | int
-    ) -> "ApiError":
+    def of(cls, reason: ErrorReason.ValueType, message: str = "", /, **metadata: str | int) -> "ApiError":
         """The error of a reason, with the dynamic parts that its comment in errors.proto names."""
         return cls(reason, message, {key: str(value) for key, value in metadata.items()})
 
@@ -119,9 +115,7 @@ class ApiError(Exception):
             retry.retry_delay.FromMilliseconds(self.retry_delay_ms)
             status.details.add().Pack(retry)
         locale = "hi" if language_code == "hi" else "en"
-        status.details.add().Pack(
-            LocalizedMessage(locale=locale, message=self.cashier_text(locale))
-        )
+        status.details.add().Pack(LocalizedMessage(locale=locale, message=self.cashier_text(locale)))
         return status
 
     def item_error(self) -> ItemError:
@@ -146,9 +140,7 @@ class ApiError(Exception):
             if bad.ByteSize() > VIOLATION_BYTES_MAX:
                 del bad.field_violations[at]
                 left = len(self.field_violations) - at
-                bad.field_violations.add(
-                    description=f"{left} more fields are at fault; correct these first"
-                )
+                bad.field_violations.add(description=f"{left} more fields are at fault; correct these first")
                 break
         return bad
 
@@ -184,8 +176,7 @@ ENTRIES: Final = {
         StatusCode.INVALID_ARGUMENT,
         "The request id was used before with another payload; {field} differs. Send the original "
         "payload, or a new request id if this is a new command.",
-        "This number was used for another transaction. Start the transaction again or call "
-        "support.",
+        "This number was used for another transaction. Start the transaction again or call support.",
         "यह नंबर किसी दूसरे लेन-देन में इस्तेमाल हो चुका है। लेन-देन फिर से शुरू करें या सहायता केंद्र को बताएँ।",
     ),
     ErrorReason.ERROR_REASON_TILL_REFERENCE_REUSED: Entry(
@@ -197,8 +188,7 @@ ENTRIES: Final = {
     ),
     ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND: Entry(
         StatusCode.NOT_FOUND,
-        "There is no such member, or no member with this identifier. Look the member up or enrol "
-        "them.",
+        "There is no such member, or no member with this identifier. Look the member up or enrol them.",
         "No member was found. Check the card or phone number, or enrol the customer.",
         "कोई सदस्य नहीं मिला। कार्ड या फ़ोन नंबर जाँचें, या ग्राहक को सदस्य बनाएँ।",
     ),
@@ -268,8 +258,7 @@ ENTRIES: Final = {
     ),
     ErrorReason.ERROR_REASON_REVERSED_BEFORE_ARRIVAL: Entry(
         StatusCode.FAILED_PRECONDITION,
-        "A reversal of this command, {reversal}, arrived before the command itself. Do not send "
-        "it again.",
+        "A reversal of this command, {reversal}, arrived before the command itself. Do not send it again.",
         "This transaction was cancelled and is not recorded.",
         "यह लेन-देन रद्द किया जा चुका है और दर्ज नहीं होगा।",
     ),
@@ -301,15 +290,13 @@ ENTRIES: Final = {
     ),
     ErrorReason.ERROR_REASON_SALE_NOT_FOUND: Entry(
         StatusCode.FAILED_PRECONDITION,
-        "The sale is not known and the program refuses returns of unknown sales. Send the sale "
-        "first.",
+        "The sale is not known and the program refuses returns of unknown sales. Send the sale first.",
         "The sale of this return was not found. Check the receipt number.",
         "इस वापसी की बिक्री नहीं मिली। रसीद नंबर जाँचें।",
     ),
     ErrorReason.ERROR_REASON_IDENTIFIER_TAKEN: Entry(
         StatusCode.ALREADY_EXISTS,
-        "An identifier belongs to another member and the program refuses a second enrolment. "
-        "Look the member up.",
+        "An identifier belongs to another member and the program refuses a second enrolment. Look the member up.",
         "This card, phone or e-mail is registered already. Look the member up.",
         "यह कार्ड, फ़ोन या ई-मेल पहले से दर्ज है। सदस्य को खोजें।",
     ),
@@ -327,8 +314,7 @@ ENTRIES: Final = {
     ),
     ErrorReason.ERROR_REASON_OVERLOADED: Entry(
         StatusCode.RESOURCE_EXHAUSTED,
-        "The server has more commands waiting than it may hold. Retry after the delay, with the "
-        "same request id.",
+        "The server has more commands waiting than it may hold. Retry after the delay, with the same request id.",
         "The system is busy. Please try again in a moment.",
         "सिस्टम अभी व्यस्त है। कृपया थोड़ी देर में फिर कोशिश करें।",
         retry_delay_ms=500,
@@ -342,8 +328,7 @@ ENTRIES: Final = {
     ),
     ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE: Entry(
         StatusCode.UNAVAILABLE,
-        "The database cannot be reached, or the outcome is not known. Retry with the same "
-        "request id.",
+        "The database cannot be reached, or the outcome is not known. Retry with the same request id.",
         "The connection was lost. Please try the same transaction again.",
         "संपर्क टूट गया है। कृपया वही लेन-देन फिर से भेजें।",
         retry_delay_ms=1_000,
@@ -371,8 +356,7 @@ ENTRIES: Final = {
     ),
     ErrorReason.ERROR_REASON_NOT_ALLOWED: Entry(
         StatusCode.PERMISSION_DENIED,
-        "The credential's role, store or program does not allow the call. Use the right "
-        "credential.",
+        "The credential's role, store or program does not allow the call. Use the right credential.",
         "This till is not allowed to do that. Call the manager.",
         "इस टिल को इसकी अनुमति नहीं है। मैनेजर को बुलाएँ।",
     ),

@@ -46,8 +46,7 @@ def _phone(value: str, default_region: str, path: str) -> str:
     if (
         number is None
         or number.extension
-        or phonenumbers.is_possible_number_with_reason(number)
-        != phonenumbers.ValidationResult.IS_POSSIBLE
+        or phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE
     ):
         known = f", or a national number of region {default_region}" if default_region else ""
         raise ApiError.invalid(
@@ -65,7 +64,5 @@ def _email(value: str, path: str) -> str:
     """The address in Unicode's composed form and without regard to case."""
     folded = normalize("NFC", normalize("NFC", value).casefold())
     if not _EMAIL(folded) or len(folded) > VALUE_CHARACTERS_MAX:
-        raise ApiError.invalid(
-            [(f"{path}.value", "must be an e-mail address such as name@example.com")]
-        )
+        raise ApiError.invalid([(f"{path}.value", "must be an e-mail address such as name@example.com")])
     return folded

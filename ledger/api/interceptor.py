@@ -194,7 +194,7 @@ class Gate(grpc.aio.ServerInterceptor):
     def _unary(
         self,
         method: _Method,
-        handle: Any,  # noqa: ANN401 - the stubs know no asyncio handlers
+        handle: Any,
     ) -> Callable[[bytes, Context], Awaitable[bytes]]:
         async def unary(raw: bytes, context: Context) -> bytes:
             call = _Call(method, context)
@@ -204,7 +204,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 request = self._parse(call, raw)
                 response = await handle(request, context)
                 serialized = method.serialize(response)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it becomes a status
+            except BaseException as error:
                 await self._fail(call, error)
             finally:
                 self._in_flight -= 1
@@ -216,7 +216,7 @@ class Gate(grpc.aio.ServerInterceptor):
     def _stream(
         self,
         method: _Method,
-        handle: Any,  # noqa: ANN401 - the stubs know no asyncio handlers
+        handle: Any,
     ) -> Callable[[Any, Context], Awaitable[None]]:
         async def stream(source: bytes | AsyncIterable[bytes], context: Context) -> None:
             call = _Call(method, context)
@@ -227,7 +227,7 @@ class Gate(grpc.aio.ServerInterceptor):
                     await self._respond(call, handle(self._parse(call, source), context))
                 else:
                     await self._converse(call, source, handle)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it becomes a status
+            except BaseException as error:
                 await self._fail(call, error)
             finally:
                 self._in_flight -= 1
@@ -279,16 +279,14 @@ class Gate(grpc.aio.ServerInterceptor):
         if self._in_flight > CALLS_MAX:
             raise ApiError.of(
                 ErrorReason.ERROR_REASON_OVERLOADED,
-                f"The server has {CALLS_MAX} calls in flight, as many as it takes."
-                " Retry after the delay.",
+                f"The server has {CALLS_MAX} calls in flight, as many as it takes. Retry after the delay.",
             )
         principal = await self._authenticator.principal(_bearer(_METADATA.get()))
         call.principal = principal
         if principal.role not in call.method.roles:
             raise ApiError.of(
                 ErrorReason.ERROR_REASON_NOT_ALLOWED,
-                f"The role {principal.role} may not call {call.method.name}."
-                " Use the right credential.",
+                f"The role {principal.role} may not call {call.method.name}. Use the right credential.",
             )
         PRINCIPAL.set(principal)
 
@@ -333,9 +331,7 @@ class Gate(grpc.aio.ServerInterceptor):
         logged = log.warning if failure.code in _WARNINGS else log.info
         logged("call", **_facts(call, failure.code.name, reason, seconds))
         details = failure.status_proto(_language(_METADATA.get())).SerializeToString()
-        await call.context.abort(
-            failure.code, failure.message, (("grpc-status-details-bin", details),)
-        )
+        await call.context.abort(failure.code, failure.message, (("grpc-status-details-bin", details),))
 
     def _count(self, call: _Call, code: str, reason: str, seconds: float) -> None:
         CALLS.labels(call.method.name, code, reason).inc()

@@ -108,9 +108,7 @@ async def serve(config: Config, parts: Parts, started: Callable[[Listening], Non
     log.info("stopped")
 
 
-def _make_server(
-    config: Config, parts: Parts
-) -> tuple[grpc.aio.Server, "health.aio.HealthServicer", list[str]]:
+def _make_server(config: Config, parts: Parts) -> tuple[grpc.aio.Server, "health.aio.HealthServicer", list[str]]:
     server = grpc.aio.server(
         interceptors=[parts.gate],
         maximum_concurrent_rpcs=CALLS_MAX + CALLS_BESIDES_MAX,
@@ -129,9 +127,7 @@ def _make_server(
     names = list(parts.add_services(server))
     health_of = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_of, server)
-    reflection.enable_server_reflection(
-        [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
-    )
+    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     return server, health_of, names
 
 
@@ -145,9 +141,7 @@ def _listen(server: grpc.aio.Server, config: Config) -> Address:
         else:
             port = server.add_secure_port(str(wanted), credentials)
     except RuntimeError:
-        raise ListenError(
-            f"cannot listen on {wanted}; choose another address with LOYALTY_ADDRESS"
-        ) from None
+        raise ListenError(f"cannot listen on {wanted}; choose another address with LOYALTY_ADDRESS") from None
     return Address(wanted.host, port)
 
 
@@ -156,9 +150,7 @@ def _check_free(address: Address, *, reuse_port: bool) -> None:
     try:
         found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror:
-        raise ListenError(
-            f"{address.host} is not known; correct the host in LOYALTY_ADDRESS"
-        ) from None
+        raise ListenError(f"{address.host} is not known; correct the host in LOYALTY_ADDRESS") from None
     problems: list[OSError] = []
     for family, kind, protocol, _, where in found:
         with socket.socket(family, kind, protocol) as probe:
@@ -177,10 +169,7 @@ def _check_free(address: Address, *, reuse_port: bool) -> None:
 
 def _cannot_listen(address: Address, error: OSError, variable: str) -> str:
     if error.errno == errno.EADDRINUSE:
-        return (
-            f"{address} is in use: stop the program that listens there, or choose another port"
-            f" with {variable}"
-        )
+        return f"{address} is in use: stop the program that listens there, or choose another port with {variable}"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{address.host} is no address of this machine; correct {variable}"
     return f"cannot listen on {address}: {error.strerror}; choose another one with {variable}"

@@ -24,7 +24,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.pos_service_pb2_grpc import PosServiceServicer
 
 from ledger.api.check import CHECKS, check_batch
-from ledger.api.dispatch import Dispatch, deadline_of
+from ledger.api.dispatch import Dispatch, deadline_of, remaining_s
 from ledger.api.errors import ApiError
 from ledger.api.identifiers import normalise
 from ledger.api.interceptor import PRINCIPAL
@@ -49,7 +49,12 @@ class PosService(PosServiceServicer):
     """Each call: check, convert, one call to the writer or the views, convert."""
 
     def __init__(
-        self, dispatch: Dispatch, profiles: Profiles, views: Views, reader: EventReader, clock: Clock
+        self,
+        dispatch: Dispatch,
+        profiles: Profiles,
+        views: Views,
+        reader: EventReader,
+        clock: Clock,
     ) -> None:
         self._dispatch = dispatch
         self._profiles = profiles
@@ -57,15 +62,11 @@ class PosService(PosServiceServicer):
         self._reader = reader
         self._clock = clock
 
-    async def EnrollMember(
-        self, request: EnrollMemberRequest, context: Context
-    ) -> pb.EnrollMemberResponse:
+    async def EnrollMember(self, request: EnrollMemberRequest, context: Context) -> pb.EnrollMemberResponse:
         """Makes a member."""
         return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
 
-    async def LookupMember(
-        self, request: pb.LookupMemberRequest, context: Context
-    ) -> pb.LookupMemberResponse:
+    async def LookupMember(self, request: pb.LookupMemberRequest, context: Context) -> pb.LookupMemberResponse:
         """Finds a member by identifier."""
         CHECKS[pb.LookupMemberRequest](request, self._clock())
         member_id = await self._member_by(request.identifier)
@@ -82,39 +83,27 @@ class PosService(PosServiceServicer):
             position=view.position,
         )
 
-    async def QuoteSale(
-        self, request: pb.QuoteSaleRequest, context: Context
-    ) -> pb.QuoteSaleResponse:
+    async def QuoteSale(self, request: pb.QuoteSaleRequest, context: Context) -> pb.QuoteSaleResponse:
         """What RecordSale would answer."""
         return reply(await self._dispatch.quote(request, context))  # type: ignore[no-any-return]
 
-    async def RecordSale(
-        self, request: RecordSaleRequest, context: Context
-    ) -> pb.RecordSaleResponse:
+    async def RecordSale(self, request: RecordSaleRequest, context: Context) -> pb.RecordSaleResponse:
         """Records a paid sale."""
         return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
 
-    async def ReserveReward(
-        self, request: ReserveRewardRequest, context: Context
-    ) -> pb.ReserveRewardResponse:
+    async def ReserveReward(self, request: ReserveRewardRequest, context: Context) -> pb.ReserveRewardResponse:
         """Sets points aside."""
         return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
 
-    async def CommitReward(
-        self, request: CommitRewardRequest, context: Context
-    ) -> pb.CommitRewardResponse:
+    async def CommitReward(self, request: CommitRewardRequest, context: Context) -> pb.CommitRewardResponse:
         """Redeems a hold."""
         return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
 
-    async def ReleaseReward(
-        self, request: ReleaseRewardRequest, context: Context
-    ) -> pb.ReleaseRewardResponse:
+    async def ReleaseReward(self, request: ReleaseRewardRequest, context: Context) -> pb.ReleaseRewardResponse:
         """Gives a hold's points back."""
         return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
 
-    async def ReturnSale(
-        self, request: ReturnSaleRequest, context: Context
-    ) -> pb.ReturnSaleResponse:
+    async def ReturnSale(self, request: ReturnSaleRequest, context: Context) -> pb.ReturnSaleResponse:
         """Takes lines of a sale back."""
         return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
 
@@ -124,21 +113,15 @@ class PosService(PosServiceServicer):
         """Voids an earlier command."""
         return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
 
-    async def GetTransaction(
-        self, request: pb.GetTransactionRequest, context: Context
-    ) -> pb.GetTransactionResponse:
+    async def GetTransaction(self, request: pb.GetTransactionRequest, context: Context) -> pb.GetTransactionResponse:
         """The outcome of an earlier command."""
         CHECKS[pb.GetTransactionRequest](request, self._clock())
         events = await asyncio.to_thread(self._reader.transaction, last_id(request.name))
         if not events:
-            raise ApiError.of(
-                ErrorReason.ERROR_REASON_TRANSACTION_NOT_FOUND, transaction=request.name
-            )
+            raise ApiError.of(ErrorReason.ERROR_REASON_TRANSACTION_NOT_FOUND, transaction=request.name)
         return pb.GetTransactionResponse(name=request.name, events=events)
 
-    async def GetBalance(
-        self, request: pb.GetBalanceRequest, context: Context
-    ) -> pb.GetBalanceResponse:
+    async def GetBalance(self, request: pb.GetBalanceRequest, context: Context) -> pb.GetBalanceResponse:
         """A member's balance and tier."""
         now = self._clock()
         CHECKS[pb.GetBalanceRequest](request, now)
@@ -155,24 +138,16 @@ class PosService(PosServiceServicer):
             position=view.position,
         )
 
-    async def SubmitBatch(
-        self, request: pb.SubmitBatchRequest, context: Context
-    ) -> pb.SubmitBatchResponse:
+    async def SubmitBatch(self, request: pb.SubmitBatchRequest, context: Context) -> pb.SubmitBatchResponse:
         """Many commands, each for itself."""
         check_batch(request)
         deadline = deadline_of(context)
         asked = [await self._command(item, deadline) for item in request.commands]
-        settled = iter(
-            await self._dispatch.settle_all(
-                [command for command in asked if isinstance(command, Command)]
-            )
-        )
+        settled = iter(await self._dispatch.settle_all([command for command in asked if isinstance(command, Command)]))
         response = pb.SubmitBatchResponse()
         for command in asked:
             if isinstance(command, Command):
-                response.results.append(
-                    batch_result(next(settled), with_texts=request.with_texts)
-                )
+                response.results.append(batch_result(next(settled), with_texts=request.with_texts))
             else:
                 response.results.append(command)
         return response
@@ -194,9 +169,7 @@ class PosService(PosServiceServicer):
                     command = batch_result(settled, with_texts=True)
                 results.put_nowait(command)
             except ApiError as error:
-                results.put_nowait(
-                    pb.CommandResult(request_id=_request_id(item), error=error.item_error())
-                )
+                results.put_nowait(pb.CommandResult(request_id=_request_id(item), error=error.item_error()))
             finally:
                 room.release()
 
@@ -215,9 +188,7 @@ class PosService(PosServiceServicer):
         finally:
             reading.cancel()
 
-    async def _command(
-        self, item: CommandMessage, deadline: float | None
-    ) -> Command | pb.CommandResult:
+    async def _command(self, item: CommandMessage, deadline: float | None) -> Command | pb.CommandResult:
         """The command in an item, or the result that says why it is none."""
         kind = item.WhichOneof("command")
         try:
@@ -236,28 +207,18 @@ class PosService(PosServiceServicer):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND)
         return member_id
 
-    async def _view(
-        self, member_id: UUID, at: int, min_position: int, context: Context
-    ) -> MemberView:
-        remaining = context.time_remaining()
+    async def _view(self, member_id: UUID, at: int, min_position: int, context: Context) -> MemberView:
+        remaining = remaining_s(context)
         timeout_s = VIEW_WAIT_S if remaining is None else min(remaining, VIEW_WAIT_S)
         try:
-            view = await asyncio.to_thread(
-                self._views.member, member_id, at, min_position, timeout_s
-            )
+            view = await asyncio.to_thread(self._views.member, member_id, at, min_position, timeout_s)
         except ViewBehind as behind:
-            raise ApiError.of(
-                ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)
-            ) from None
+            raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
         if view is None:
-            raise ApiError.of(
-                ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=member_name(member_id)
-            )
+            raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=member_name(member_id))
         return view
 
 
 def _request_id(item: CommandMessage) -> str:
     kind = item.WhichOneof("command")
     return getattr(item, kind).request_id if kind is not None else ""
-
-

@@ -28,9 +28,7 @@ class ProgramService(ProgramServiceServicer):
         self._programs = programs
         self._clock = clock
 
-    async def PublishProgram(
-        self, request: PublishProgramRequest, context: Context
-    ) -> pb.PublishProgramResponse:
+    async def PublishProgram(self, request: PublishProgramRequest, context: Context) -> pb.PublishProgramResponse:
         """Publishes a program as its next version."""
         found = problems(request.program)
         if found:
@@ -39,20 +37,14 @@ class ProgramService(ProgramServiceServicer):
             return pb.PublishProgramResponse(program=request.program)
         return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
 
-    async def GetProgram(
-        self, request: pb.GetProgramRequest, context: Context
-    ) -> pb.GetProgramResponse:
+    async def GetProgram(self, request: pb.GetProgramRequest, context: Context) -> pb.GetProgramResponse:
         """A version of a program."""
         CHECKS[pb.GetProgramRequest](request, self._clock())
-        program = await asyncio.to_thread(
-            self._programs.definition, request.name, request.version
-        )
+        program = await asyncio.to_thread(self._programs.definition, request.name, request.version)
         if program is None:
             raise ApiError.of(ErrorReason.ERROR_REASON_PROGRAM_NOT_FOUND, program=request.name)
         return pb.GetProgramResponse(program=program)
 
-    async def AdjustPoints(
-        self, request: AdjustPointsRequest, context: Context
-    ) -> pb.AdjustPointsResponse:
+    async def AdjustPoints(self, request: AdjustPointsRequest, context: Context) -> pb.AdjustPointsResponse:
         """Adjusts points by hand."""
         return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]

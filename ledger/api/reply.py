@@ -75,9 +75,7 @@ def reply(result: Result, *, with_texts: bool = True) -> Any:
     if isinstance(result, Failure):
         raise api_error(result.error)
     if isinstance(result, Existing):
-        existing = EnrollMemberResponse(
-            member=member_name(result.member), existed=True, receipt=result.receipt
-        )
+        existing = EnrollMemberResponse(member=member_name(result.member), existed=True, receipt=result.receipt)
         existing.outcome.member = existing.member
         existing.outcome.program_version = result.program.version
         if with_texts:
@@ -142,17 +140,13 @@ def _enrolled(result: Outcome, main: Any) -> EnrollMemberResponse:
 
 
 def _sale(result: Outcome, main: SaleRecorded) -> RecordSaleResponse:
-    response = RecordSaleResponse(
-        receipt=main.receipt, awards=main.awards, redemptions=main.redemptions
-    )
+    response = RecordSaleResponse(receipt=main.receipt, awards=main.awards, redemptions=main.redemptions)
     _write_outcome(response.outcome, result)
     return response
 
 
 def _quote(sale: RecordSaleResponse) -> QuoteSaleResponse:
-    return QuoteSaleResponse(
-        receipt=sale.receipt, awards=sale.awards, redemptions=sale.redemptions
-    )
+    return QuoteSaleResponse(receipt=sale.receipt, awards=sale.awards, redemptions=sale.redemptions)
 
 
 def _reserved(result: Outcome, main: Any) -> ReserveRewardResponse:

@@ -34,9 +34,7 @@ class Fact(NamedTuple):
     """What else the phrase names, in English and in Hindi."""
 
 
-def receipt_texts(
-    receipt: Receipt, program: Program, *, is_quote: bool = False
-) -> list[ReceiptText]:
+def receipt_texts(receipt: Receipt, program: Program, *, is_quote: bool = False) -> list[ReceiptText]:
     """The lines of a receipt, in English and in Hindi. A quote says what the sale would do."""
     facts = _effects(receipt, program, is_quote=is_quote)
     _add_balance(facts, receipt, program.zone, is_quote=is_quote)
@@ -149,9 +147,7 @@ Phrase = tuple[str, str]
 """A sentence for one point and for any other number of them."""
 
 
-def _say(
-    facts: list[Fact], phrases: Mapping[str, Phrase], number: Callable[[int], str], language: int
-) -> list[str]:
+def _say(facts: list[Fact], phrases: Mapping[str, Phrase], number: Callable[[int], str], language: int) -> list[str]:
     lines: list[str] = []
     for name, points, others in facts:
         phrase = phrases[name][points != 1]

@@ -72,11 +72,7 @@ class Certificates:
             return self._current
 
     def _stamps_now(self) -> tuple[_Stamp | None, ...]:
-        return tuple(
-            _stamp(path)
-            for path in (self._certificate, self._key, self._client_ca)
-            if path is not None
-        )
+        return tuple(_stamp(path) for path in (self._certificate, self._key, self._client_ca) if path is not None)
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
         _check(self._certificate, self._key, self._client_ca)

@@ -10,20 +10,14 @@ import typer
 LOCAL_FILE: Final = "credentials.json"
 LOCAL_DATABASE: Final = "loyalty"
 
-AddressOption = Annotated[
-    str, typer.Option("--address", envvar="LOYALTY_ADDRESS", help="host:port of the server.")
-]
+AddressOption = Annotated[str, typer.Option("--address", envvar="LOYALTY_ADDRESS", help="host:port of the server.")]
 TokenOption = Annotated[
     str,
-    typer.Option(
-        "--token", envvar="LOYALTY_TOKEN", help="Credential, as `terminals add` printed it."
-    ),
+    typer.Option("--token", envvar="LOYALTY_TOKEN", help="Credential, as `terminals add` printed it."),
 ]
 DataDirOption = Annotated[
     Path,
-    typer.Option(
-        "--data-dir", envvar="LOYALTY_DATA_DIR", help="Folder of the local server's data."
-    ),
+    typer.Option("--data-dir", envvar="LOYALTY_DATA_DIR", help="Folder of the local server's data."),
 ]
 
 
@@ -52,9 +46,7 @@ def connect(address: str, token: str, data_dir: Path, role: str) -> Connection:
             fail(f"no local server has run here ({file}): run `make run`, or give --address and --token")
         address = address or local["address"]
         token = token or local["tokens"][role]
-    return Connection(
-        grpc.insecure_channel(address), (("authorization", f"Bearer {token}"),)
-    )
+    return Connection(grpc.insecure_channel(address), (("authorization", f"Bearer {token}"),))
 
 
 def fail(message: str) -> NoReturn:
@@ -65,4 +57,4 @@ def fail(message: str) -> NoReturn:
 
 def fail_call(error: grpc.RpcError) -> NoReturn:
     """Ends the command with what a call answered."""
-    fail(f"{error.code().name}: {error.details()}")  # type: ignore[attr-defined]  # a failed call is a grpc.Call too
+    fail(f"{error.code().name}: {error.details()}")

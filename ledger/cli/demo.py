@@ -36,16 +36,10 @@ INTERRUPTED: Final = 130
 def demo(
     baskets: Annotated[
         int | None,
-        typer.Option(
-            envvar="DEMO_BASKETS", min=1, help="Only the first so many baskets of the year."
-        ),
+        typer.Option(envvar="DEMO_BASKETS", min=1, help="Only the first so many baskets of the year."),
     ] = None,
-    address: Annotated[
-        str, typer.Option(help="host:port of a running server, instead of the demo's own.")
-    ] = "",
-    token: Annotated[
-        str, typer.Option(envvar="LOYALTY_TOKEN", help="Credential of role admin for --address.")
-    ] = "",
+    address: Annotated[str, typer.Option(help="host:port of a running server, instead of the demo's own.")] = "",
+    token: Annotated[str, typer.Option(envvar="LOYALTY_TOKEN", help="Credential of role admin for --address.")] = "",
     data_dir: DataDirOption = Path("var"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -77,7 +71,7 @@ def demo(
 
 def _run(baskets: int | None, address: str, token: str, data_dir: Path) -> "Report":
     """The demo, with what can go wrong told in one line."""
-    from ledger.demo.run import run  # noqa: PLC0415 # needs the extra, as no other command does
+    from ledger.demo.run import run  # needs the extra, as no other command does
 
     try:
         with _server(baskets, address, token, data_dir) as endpoint, _progress() as progress:

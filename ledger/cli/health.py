@@ -13,7 +13,7 @@ from ledger.cli.connection import fail, fail_call
 
 CALL_TIMEOUT_S: Final = 4.0
 
-_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - where servers listen
+_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 
 
 def health(
@@ -24,12 +24,10 @@ def health(
         Path | None,
         typer.Option(
             envvar="LOYALTY_TLS_CERTIFICATE",
-            help="PEM file to trust: the authority's or the server's own certificate. Turns TLS on.",
+            help="PEM file to trust: an authority or the server's own certificate. Turns TLS on.",
         ),
     ] = None,
-    certificate: Annotated[
-        Path | None, typer.Option(help="PEM file of our own certificate, for mutual TLS.")
-    ] = None,
+    certificate: Annotated[Path | None, typer.Option(help="PEM file of our own certificate, for mutual TLS.")] = None,
     key: Annotated[Path | None, typer.Option(help="PEM file of our own key.")] = None,
     server_name: Annotated[
         str, typer.Option(help="The name in the server's certificate, if the address is another.")

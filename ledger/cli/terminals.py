@@ -31,14 +31,12 @@ DatabaseOption = Annotated[
         help="The ledger's PostgreSQL.",
     ),
 ]
-LocalOption = Annotated[
-    bool, typer.Option("--local", help="Use the local PostgreSQL of `serve --local`.")
-]
+LocalOption = Annotated[bool, typer.Option("--local", help="Use the local PostgreSQL of `serve --local`.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
-def add(  # noqa: PLR0913, PLR0917 - each is an option of the command
+def add(
     role: Annotated[str, typer.Option(help=f"What it may do: {', '.join(ROLES)}.")] = "pos",
     store: Annotated[str, typer.Option(help="The only store it may name.")] = "",
     terminal: Annotated[str, typer.Option(help="The only terminal it may name.")] = "",

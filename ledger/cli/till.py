@@ -55,9 +55,7 @@ def enroll(
 def sale(
     card: CardOption,
     amount: Annotated[str, typer.Option(help="Amount with decimals, such as 1250.00.")],
-    enroll_first: Annotated[
-        bool, typer.Option("--enroll", help="Enrol the card first if it is new.")
-    ] = False,
+    enroll_first: Annotated[bool, typer.Option("--enroll", help="Enrol the card first if it is new.")] = False,
     language: LanguageOption = "en",
     address: AddressOption = "",
     token: TokenOption = "",

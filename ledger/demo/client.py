@@ -115,9 +115,7 @@ class Client:
         return await patiently(attempt)
 
 
-async def patiently(
-    attempt: Callable[[], Awaitable[ResponseT]], patience_s: float = PATIENCE_S
-) -> ResponseT:
+async def patiently(attempt: Callable[[], Awaitable[ResponseT]], patience_s: float = PATIENCE_S) -> ResponseT:
     """What an attempt gives, repeated with growing pauses for as long as it raises Unavailable."""
     give_up_at = asyncio.get_running_loop().time() + patience_s
     delay_s = 0.05

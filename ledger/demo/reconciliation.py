@@ -31,10 +31,7 @@ class Difference(NamedTuple):
     in_ledger: int
 
     def __str__(self) -> str:
-        return (
-            f"{self.who}: {self.figure} {self.in_files:,} in the files,"
-            f" {self.in_ledger:,} in the ledger"
-        )
+        return f"{self.who}: {self.figure} {self.in_files:,} in the files, {self.in_ledger:,} in the ledger"
 
 
 class Total(NamedTuple):
@@ -71,9 +68,7 @@ class Recorded:
 
 async def read_events(client: Client, program: str) -> tuple[dict[str, Figures], int]:
     """Sales, money and points issued by member of a program, and the position they are from."""
-    request = ReadEventsRequest(
-        types=["MemberEnrolled", "SaleRecorded"], batch_size=EVENTS_PER_MESSAGE
-    )
+    request = ReadEventsRequest(types=["MemberEnrolled", "SaleRecorded"], batch_size=EVENTS_PER_MESSAGE)
     figures: dict[str, Figures] = {}
     position = 0
     async for page in client.audit.ReadEvents(request, metadata=client.metadata):
@@ -118,9 +113,7 @@ async def read_balances(client: Client, members: Iterable[str], position: int) -
     return {member: task.result() for member, task in read_by_member.items()}
 
 
-def reconcile(
-    expected: Mapping[int, Figures], members: Mapping[int, str], recorded: Recorded
-) -> Reconciliation:
+def reconcile(expected: Mapping[int, Figures], members: Mapping[int, str], recorded: Recorded) -> Reconciliation:
     """Compares every figure of every household.
 
     Args:
@@ -142,9 +135,7 @@ def reconcile(
     differences = []
     for figure, files, ledger in columns:
         found = [
-            Difference(
-                names.get(member, member), figure, files.get(member, 0), ledger.get(member, 0)
-            )
+            Difference(names.get(member, member), figure, files.get(member, 0), ledger.get(member, 0))
             for member in sorted(files.keys() | ledger.keys())
             if files.get(member, 0) != ledger.get(member, 0)
         ]

@@ -50,11 +50,7 @@ def enroll_member(household: Household, program: str) -> EnrollMemberRequest:
         request_id=str(uuid5(NAMESPACE, f"household/{household.household_id}")),
         origin=_origin(household.store_id, household.sold_at_us),
         program=program,
-        identifiers=[
-            Identifier(
-                type=IdentifierType.IDENTIFIER_TYPE_EXTERNAL_ID, value=str(household.household_id)
-            )
-        ],
+        identifiers=[Identifier(type=IdentifierType.IDENTIFIER_TYPE_EXTERNAL_ID, value=str(household.household_id))],
     )
 
 
@@ -85,12 +81,8 @@ def record_sale(basket: Basket, member: str, products: Mapping[int, Product]) ->
             brand=brand,
         )
     if basket.coupon_minor:
-        sale.tenders.append(
-            Tender(kind=TenderKind.TENDER_KIND_VOUCHER, amount_minor=basket.coupon_minor)
-        )
-    return RecordSaleRequest(
-        request_id=basket_request_id(basket.basket_id), origin=origin, member=member, sale=sale
-    )
+        sale.tenders.append(Tender(kind=TenderKind.TENDER_KIND_VOUCHER, amount_minor=basket.coupon_minor))
+    return RecordSaleRequest(request_id=basket_request_id(basket.basket_id), origin=origin, member=member, sale=sale)
 
 
 def _origin(store_id: int, at_us: int) -> Origin:

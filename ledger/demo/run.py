@@ -81,9 +81,7 @@ async def _run(endpoint: Endpoint, year: GroceryYear, progress: Progress) -> Rep
         started = time.monotonic()
         events, position = await read_events(client, program.name)
         balances = await read_balances(client, events, position)
-        reconciliation = reconcile(
-            year.expected(), members, Recorded(events=events, balances=balances)
-        )
+        reconciliation = reconcile(year.expected(), members, Recorded(events=events, balances=balances))
         return Report(
             sales_found=sum(sent),
             sales_loaded=baskets - sum(sent),

@@ -1,10 +1,11 @@
 """An account: a member's lots, holds and tier, and how each event changes them."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from google.protobuf.message import Message
 from loyalty.v1.account_pb2 import Allocation, Balance, Receipt
 from loyalty.v1.commands_pb2 import ReturnSaleRequest
 from loyalty.v1.events_pb2 import (
@@ -158,9 +159,7 @@ class Account:
         for hold in self.holds.values():
             if hold.expires_at <= at:
                 points += sum(
-                    allocation.points
-                    for allocation in hold.allocations
-                    if Lot.of(allocation).expires_at > at
+                    allocation.points for allocation in hold.allocations if Lot.of(allocation).expires_at > at
                 )
         return points - self.owed
 
@@ -213,6 +212,11 @@ class Account:
         """
         _APPLY[type(event)](self, event)
         self.version += 1
+
+    def check_next(self, version: int) -> None:
+        """Raises InvariantBroken unless an event of that version is the next one."""
+        if version != self.version + 1:
+            raise InvariantBroken(f"account {self.account_id}: event {version} where {self.version + 1} is next")
 
     def _member_enrolled(self, event: MemberEnrolled) -> None:
         self.program = event.program
@@ -358,9 +362,7 @@ class Account:
             return
         self.activity_expires_at = expires_at
         self.lots = sorted(
-            lot._replace(expires_at=expires_at)
-            if lot.follows_activity and lot.expires_at < expires_at
-            else lot
+            lot._replace(expires_at=expires_at) if lot.follows_activity and lot.expires_at < expires_at else lot
             for lot in self.lots
         )
 
@@ -401,9 +403,7 @@ class Account:
             )
             set_timestamp(message.expires_at, hold.expires_at)
         for awaited in self.awaited:
-            snapshot.awaited_returns.add(
-                request_id=str(awaited.request_id), request=awaited.request
-            )
+            snapshot.awaited_returns.add(request_id=str(awaited.request_id), request=awaited.request)
         return snapshot
 
     @classmethod
@@ -430,8 +430,7 @@ class Account:
             for hold in snapshot.holds
         }
         account.awaited = tuple(
-            Awaited(UUID(awaited.request_id), awaited.request)
-            for awaited in snapshot.awaited_returns
+            Awaited(UUID(awaited.request_id), awaited.request) for awaited in snapshot.awaited_returns
         )
         for name in _TOTALS:
             setattr(account, name, snapshot.totals[name])
@@ -440,7 +439,7 @@ class Account:
 
 _TOTALS: Final = ("issued", "redeemed", "restored", "expired", "clawed_back", "adjusted")
 
-_APPLY: Final = {
+_APPLY: Final[Mapping[type[Message], Callable[[Account, Any], None]]] = {
     MemberEnrolled: Account._member_enrolled,
     SaleRecorded: Account._sale_recorded,
     PointsRedeemed: Account._points_redeemed,

@@ -13,9 +13,7 @@ from ledger.domain.rounding import INT64_MAX, Overflow
 def adjust_points(case: Case[AdjustPointsRequest]) -> None:
     """Adds a lot, or takes points off in the order of spending. It never counts towards tiers."""
     points = case.request.points
-    event = PointsAdjusted(
-        origin=case.origin, request=case.request, program_version=case.program.version
-    )
+    event = PointsAdjusted(origin=case.origin, request=case.request, program_version=case.program.version)
     if points > 0:
         if case.account.issued + case.account.adjusted + points > INT64_MAX:
             raise Overflow

@@ -43,9 +43,7 @@ class Basket:
             for line, net in zip(self.lines, self.net, strict=True)
         ]
         taken = min(amount, sum(weights))
-        self.net = [
-            net - part for net, part in zip(self.net, share_out(taken, weights), strict=True)
-        ]
+        self.net = [net - part for net, part in zip(self.net, share_out(taken, weights), strict=True)]
         return taken
 
 

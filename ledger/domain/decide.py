@@ -116,21 +116,15 @@ def enroll_member(
     return case
 
 
-def publish_program(
-    request: PublishProgramRequest, request_id: UUID, origin: Origin, version: int
-) -> NewEvent:
+def publish_program(request: PublishProgramRequest, request_id: UUID, origin: Origin, version: int) -> NewEvent:
     """Decides the publication of a checked program as its next version."""
     event = ProgramPublished(origin=origin, request=request)
     event.request.program.version = version
     event.request.program.etag = f'"v{version}"'
-    return NewEvent(
-        program_stream(request.program.name), version, event, request_id, None, None
-    )
+    return NewEvent(program_stream(request.program.name), version, event, request_id, None, None)
 
 
-def block(
-    request: ReverseTransactionRequest, request_id: UUID, origin: Origin, blocked: UUID
-) -> list[NewEvent]:
+def block(request: ReverseTransactionRequest, request_id: UUID, origin: Origin, blocked: UUID) -> list[NewEvent]:
     """Decides the reversal of a command that has not arrived: it is blocked for ever.
 
     The second event is stored under the blocked command's own request id, where that command will find it.

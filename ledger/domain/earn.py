@@ -15,7 +15,7 @@ def new_lot(case: Case[RequestT], points: int, *, pending: bool) -> tuple[Lot, i
     return Lot(expires_at, activates_at, case.account.next_lot, points - repaid, follows), repaid
 
 
-def change_tier(case: Case[RequestT], reason: TierChangeReason) -> None:
+def change_tier(case: Case[RequestT], reason: TierChangeReason.ValueType) -> None:
     """Records the tier that the qualifying points now give, if it is another one."""
     account = case.account
     tier = case.program.tier_for(account.qualifying)

@@ -23,7 +23,7 @@ def add_period(day: date, period: CalendarPeriod) -> date:
     return add_months(day, period.months + 12 * period.years)
 
 
-def last_day(day: date, unit: CalendarUnit) -> date:
+def last_day(day: date, unit: CalendarUnit.ValueType) -> date:
     """The last day of the month, quarter or year that a day lies in."""
     if unit == CalendarUnit.CALENDAR_UNIT_YEAR:
         return date(day.year, 12, 31)

@@ -4,23 +4,23 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 
 def member_name(member_id: UUID) -> str:
-    """members/{member}"""
+    """The name members/{member}."""
     return f"members/{member_id}"
 
 
 def transaction_name(request_id: UUID | str) -> str:
-    """transactions/{request_id}"""
+    """The name transactions/{request_id}."""
     return f"transactions/{request_id}"
 
 
 def hold_name(member_id: UUID, hold_id: str) -> str:
-    """members/{member}/holds/{hold}; a hold's id is the request id of its reservation."""
+    """The name members/{member}/holds/{hold}. A hold's id is the request id of its reservation."""
     return f"members/{member_id}/holds/{hold_id}"
 
 
 def last_id(name: str) -> UUID:
     """The id at the end of a checked name."""
-    return UUID(name[-36:])
+    return UUID(int=int(name[-36:].replace("-", ""), 16))
 
 
 def member_of_hold(hold: str) -> UUID:

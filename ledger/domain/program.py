@@ -41,11 +41,7 @@ class Program:
         returns = definition.returns
         self.may_owe = returns.claw_back == ClawBack.CLAW_BACK_NEGATIVE
         self.returns_wait = returns.unknown_sale != UnknownSale.UNKNOWN_SALE_REFUSE
-        self._grace_days = (
-            returns.grace_days
-            if returns.restore_expired == RestoreExpired.RESTORE_EXPIRED_GRACE
-            else 0
-        )
+        self._grace_days = returns.grace_days if returns.restore_expired == RestoreExpired.RESTORE_EXPIRED_GRACE else 0
         self._thresholds = [tier.threshold_points for tier in definition.tiers]
         self._tier_ids = [tier.tier_id for tier in definition.tiers]
         self._rewards = {reward.reward_id: reward for reward in definition.rewards}

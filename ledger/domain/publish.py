@@ -95,9 +95,7 @@ def problems(definition: Program) -> Problems:
     if definition.time_zone not in _zones():
         found.append(("time_zone", "must be an IANA time zone, such as Asia/Kolkata"))
     if definition.default_region not in SUPPORTED_REGIONS:
-        found.append(
-            ("default_region", "must be an ISO 3166-1 region of two capital letters, such as IN")
-        )
+        found.append(("default_region", "must be an ISO 3166-1 region of two capital letters, such as IN"))
     _rules(definition.earning_rules, found)
     if not 0 <= definition.pending_days <= PENDING_DAYS_MAX:
         found.append(("pending_days", f"must be from 0 to {PENDING_DAYS_MAX}"))
@@ -108,9 +106,7 @@ def problems(definition: Program) -> Problems:
         timeout = definition.hold_timeout
         seconds = timeout.seconds + timeout.nanos / 1_000_000_000
         if not 1 <= seconds <= HOLD_TIMEOUT_MAX_S:
-            found.append(
-                ("hold_timeout", "must be from 1 second to 30 days; absent for 30 minutes")
-            )
+            found.append(("hold_timeout", "must be from 1 second to 30 days; absent for 30 minutes"))
     _returns(definition.returns, found)
     _enum(definition.duplicate_enrolment, DuplicateEnrolment.values(), "duplicate_enrolment", found)
     _stores(definition.stores, found)
@@ -144,13 +140,9 @@ def _spend(rule: SpendRule, path: str, found: Problems) -> None:
         if not any(getattr(rule.only, name) for name in _FILTER_LISTS):
             found.append((f"{path}.only", "names nothing, so the rule never applies: leave it out"))
         elif _swallows(rule.excluding, rule.only):
-            found.append(
-                (f"{path}.excluding", "excludes all that `only` names, so the rule never applies")
-            )
+            found.append((f"{path}.excluding", "excludes all that `only` names, so the rule never applies"))
     elif set(rule.excluding.kinds) >= _KINDS:
-        found.append(
-            (f"{path}.excluding.kinds", "excludes every kind of line, so the rule never applies")
-        )
+        found.append((f"{path}.excluding.kinds", "excludes every kind of line, so the rule never applies"))
     if rule.HasField("excluding"):
         _filter(rule.excluding, f"{path}.excluding", found)
 
@@ -169,9 +161,7 @@ def _filter(lines: LineFilter, path: str, found: Problems) -> None:
         return
     for index, kind in enumerate(lines.kinds):
         if kind not in _KINDS:
-            found.append(
-                (f"{path}.kinds[{index}]", "must be a kind of line; name PRODUCT for goods")
-            )
+            found.append((f"{path}.kinds[{index}]", "must be a kind of line; name PRODUCT for goods"))
     for name in ("skus", "labels", "categories", "brands"):
         for index, entry in enumerate(getattr(lines, name)):
             if not 1 <= len(entry) <= NAME_CHARACTERS_MAX or _CONTROL(entry):
@@ -260,9 +250,7 @@ def _rewards(rewards: Sequence[Reward], found: Problems) -> None:
                 _order_discount(reward.order_discount, f"{path}.order_discount", found)
             case "cashback":
                 if reward.cost_points:
-                    found.append(
-                        (f"{path}.cost_points", "must be 0 for cashback: its steps are its price")
-                    )
+                    found.append((f"{path}.cost_points", "must be 0 for cashback: its steps are its price"))
                 _cashback(reward.cashback, f"{path}.cashback", found)
             case None:
                 found.append((path, "is of no kind: give order_discount or cashback"))
@@ -308,9 +296,7 @@ def _stores(stores: Sequence[Store], found: Problems) -> None:
         path = f"stores[{index}]"
         store_id = store.store_id
         if not 1 <= len(store_id) <= STORE_ID_CHARACTERS_MAX or _CONTROL(store_id):
-            found.append(
-                (f"{path}.store_id", f"must be 1 to {STORE_ID_CHARACTERS_MAX} printable characters")
-            )
+            found.append((f"{path}.store_id", f"must be 1 to {STORE_ID_CHARACTERS_MAX} printable characters"))
         elif store_id in seen:
             found.append((f"{path}.store_id", "must be unique in the program"))
         seen.add(store_id)

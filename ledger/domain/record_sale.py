@@ -1,5 +1,7 @@
 """Recording a sale: redeem what it redeems, award what the rules give, move the tier, apply returns that waited."""
 
+from typing import Final
+
 from loyalty.v1.account_pb2 import Award
 from loyalty.v1.commands_pb2 import RecordSaleRequest
 from loyalty.v1.events_pb2 import PointsRedeemed, SaleRecorded, TierChangeReason
@@ -11,6 +13,8 @@ from ledger.domain.instant import set_timestamp
 from ledger.domain.redeem import pay_with_points, redeem_holds
 from ledger.domain.return_sale import apply_awaited
 from ledger.domain.rounding import INT64_MAX, Overflow
+
+_EARNED: Final = TierChangeReason.TIER_CHANGE_REASON_EARNED
 
 
 def record_sale(case: Case[RecordSaleRequest]) -> None:
@@ -36,7 +40,7 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
     receipt.payable_minor = payable
     case.record(event, main=True, sale_reference=case.sale_reference)
     if points:
-        change_tier(case, TierChangeReason.TIER_CHANGE_REASON_EARNED)
+        change_tier(case, _EARNED)
     if case.account.awaited:
         apply_awaited(case, event)
     case.write_receipt(receipt)

@@ -16,7 +16,7 @@ from ledger.domain.basket import Basket
 from ledger.domain.case import Case, RequestT
 from ledger.domain.instant import set_timestamp
 from ledger.domain.names import hold_name, last_id
-from ledger.domain.refusal import Rejected, Refused
+from ledger.domain.refusal import Refused, Rejected
 from ledger.domain.rounding import INT64_MAX, Overflow
 
 
@@ -82,29 +82,21 @@ def open_hold(case: Case[RequestT], name: str) -> Hold:
     if hold is not None and name == hold_name(case.account.account_id, hold.hold_id):
         return hold
     file = case.transactions.get(last_id(name))
-    if (
-        file is None
-        or not isinstance(file.main, RewardReserved)
-        or file.account_id != case.account.account_id
-    ):
+    if file is None or not isinstance(file.main, RewardReserved) or file.account_id != case.account.account_id:
         raise Rejected(ErrorReason.ERROR_REASON_HOLD_NOT_FOUND, hold=name)
     settled_now = [new.payload for new in case.events]
     for event in [*(event for _, event in file.follow_ups), *settled_now]:
         if isinstance(event, RewardReleased) and event.hold == name:
             timed_out = event.reason == ReleaseReason.RELEASE_REASON_TIMED_OUT
             raise Refused(
-                ErrorReason.ERROR_REASON_HOLD_EXPIRED
-                if timed_out
-                else ErrorReason.ERROR_REASON_HOLD_RELEASED,
+                ErrorReason.ERROR_REASON_HOLD_EXPIRED if timed_out else ErrorReason.ERROR_REASON_HOLD_RELEASED,
                 hold=name,
             )
     # A hold ends by release or by redemption, and a redemption within a sale is in that sale's file.
     raise Refused(ErrorReason.ERROR_REASON_HOLD_COMMITTED, hold=name)
 
 
-def redeem_holds(
-    case: Case[RequestT], names: list[str], basket: Basket
-) -> tuple[list[PointsRedeemed], int]:
+def redeem_holds(case: Case[RequestT], names: list[str], basket: Basket) -> tuple[list[PointsRedeemed], int]:
     """Redeems holds within a sale: discounts come off the basket, cashback pays for what is left of it.
 
     Returns the redemptions and what cashback paid, in minor units.
@@ -126,8 +118,7 @@ def redeem_holds(
             paid += value
         else:
             value = sum(
-                basket.take_off(discount_value(hold.reward.order_discount, basket.total))
-                for _ in range(hold.quantity)
+                basket.take_off(discount_value(hold.reward.order_discount, basket.total)) for _ in range(hold.quantity)
             )
         event = _redeemed(case, _of_hold(case, hold, value), hold.allocations)
         case.record(event, transaction_id=case.request_id)
@@ -191,7 +182,9 @@ def _of_hold(case: Case[RequestT], hold: Hold, value: int) -> Redemption:
 
 
 def _redeemed(
-    case: Case[RequestT], redemption: Redemption, allocations: list[Allocation] | tuple[Allocation, ...]
+    case: Case[RequestT],
+    redemption: Redemption,
+    allocations: list[Allocation] | tuple[Allocation, ...],
 ) -> PointsRedeemed:
     event = PointsRedeemed(
         origin=case.origin,

@@ -9,7 +9,7 @@ class Refused(Exception):
     `metadata` holds the dynamic parts of the message, by the names that the reason's comment in errors.proto gives.
     """
 
-    def __init__(self, reason: ErrorReason, **metadata: str | int) -> None:
+    def __init__(self, reason: ErrorReason.ValueType, **metadata: str | int) -> None:
         super().__init__(ErrorReason.Name(reason))
         self.reason = reason
         self.metadata = {name: str(value) for name, value in metadata.items()}
@@ -21,7 +21,7 @@ class Rejected(Exception):
     Nothing is recorded, so that the same command may succeed later.
     """
 
-    def __init__(self, reason: ErrorReason, **metadata: str | int) -> None:
+    def __init__(self, reason: ErrorReason.ValueType, **metadata: str | int) -> None:
         super().__init__(ErrorReason.Name(reason))
         self.reason = reason
         self.metadata = {name: str(value) for name, value in metadata.items()}

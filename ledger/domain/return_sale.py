@@ -18,7 +18,7 @@ from loyalty.v1.sale_pb2 import ReturnLine
 from ledger.domain.case import Case, RequestT
 from ledger.domain.earn import change_tier
 from ledger.domain.names import transaction_name
-from ledger.domain.refusal import Rejected, Refused
+from ledger.domain.refusal import Refused, Rejected
 from ledger.domain.sale_reference import sale_reference
 from ledger.domain.transaction import Transaction
 from ledger.domain.undo import part_of, undo, write_undo
@@ -129,9 +129,7 @@ def return_sale(case: Case[ReturnSaleRequest]) -> None:
     if sale is None:
         if not case.program.returns_wait:
             raise Refused(ErrorReason.ERROR_REASON_SALE_NOT_FOUND)
-        waiting = ReturnAwaited(
-            origin=case.origin, request=case.request, program_version=case.program.version
-        )
+        waiting = ReturnAwaited(origin=case.origin, request=case.request, program_version=case.program.version)
         case.record(waiting, main=True)
         case.write_receipt(waiting.receipt)
         return
@@ -174,14 +172,10 @@ def apply_awaited(case: Case[RequestT], sale: SaleRecorded) -> None:
         write_undo(sale.receipt, event.undo)
 
 
-def _decide(
-    case: Case[RequestT], request: ReturnSaleRequest, main: SaleRecorded, sale: Transaction
-) -> SaleReturned:
+def _decide(case: Case[RequestT], request: ReturnSaleRequest, main: SaleRecorded, sale: Transaction) -> SaleReturned:
     state = ReturnState(main, sale.returns())
     if state.is_complete:
-        raise Refused(
-            ErrorReason.ERROR_REASON_RETURN_EXCEEDS_SALE, left_quantity=0, left_minor=0, line_id=""
-        )
+        raise Refused(ErrorReason.ERROR_REASON_RETURN_EXCEEDS_SALE, left_quantity=0, left_minor=0, line_id="")
     before = state.due()
     lines: list[ReturnedLine] = []
     for asked in request.lines:

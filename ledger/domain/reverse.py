@@ -68,9 +68,7 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction) -> Undo:
             # A return that still waits stops waiting; a refused command did nothing that could be undone.
             return Undo()
         case _:
-            raise Refused(
-                ErrorReason.ERROR_REASON_NOT_REVERSIBLE, type=main.DESCRIPTOR.name
-            )
+            raise Refused(ErrorReason.ERROR_REASON_NOT_REVERSIBLE, type=main.DESCRIPTOR.name)
 
 
 def _release(case: Case[ReverseTransactionRequest], target: Transaction) -> None:

@@ -23,7 +23,7 @@ class Transaction:
 
     @property
     def name(self) -> str:
-        """transactions/{request_id}"""
+        """Its resource name."""
         return transaction_name(self.transaction_id)
 
     @property

@@ -10,9 +10,7 @@ from ledger.domain.case import Case, RequestT
 from ledger.domain.lot import Lot
 
 
-def undo(
-    case: Case[RequestT], *, claw_back: int, own_lot: int, restore: Iterable[Allocation]
-) -> Undo:
+def undo(case: Case[RequestT], *, claw_back: int, own_lot: int, restore: Iterable[Allocation]) -> Undo:
     """What taking back `claw_back` points and giving back `restore` does to the account now.
 
     What is owed is repaid from the restored points first; the rest goes to the lots that it came from. Points are
@@ -47,9 +45,7 @@ def undo(
 
 def _sources(account: Account, own_lot: int, at: int) -> list[Allocation]:
     own = [lot for lot in account.lots if lot.number == own_lot]
-    others = [
-        lot for lot in account.lots if lot.number != own_lot and lot.activates_at <= at < lot.expires_at
-    ]
+    others = [lot for lot in account.lots if lot.number != own_lot and lot.activates_at <= at < lot.expires_at]
     return [lot.allocation(lot.points) for lot in (*own, *others)]
 
 

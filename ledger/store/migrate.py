@@ -45,9 +45,7 @@ def migrate(database_url: str) -> list[str]:
     """
     with psycopg.connect(database_url) as connection:
         if connection.info.server_version < SERVER_VERSION_MIN:
-            raise MigrationError(
-                f"PostgreSQL {connection.info.server_version // 10_000} is too old: use 15 or newer"
-            )
+            raise MigrationError(f"PostgreSQL {connection.info.server_version // 10_000} is too old: use 15 or newer")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         connection.execute(
             "CREATE TABLE IF NOT EXISTS migrations (number int PRIMARY KEY, name text NOT NULL,"

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from psycopg import Cursor
-from psycopg.rows import TupleRow, tuple_row
 from loyalty.v1.commands_pb2 import EnrollMemberRequest
 from loyalty.v1.member_pb2 import Profile
+from psycopg import Cursor
+from psycopg.rows import TupleRow, tuple_row
 
 from ledger.store.datastore import LedgerDatastore
 
@@ -76,8 +76,7 @@ class Profiles:
         with self._datastore.pool.connection() as connection:
             cursor = connection.cursor(row_factory=tuple_row)
             row = cursor.execute(
-                "SELECT member_id FROM profile.identifiers"
-                " WHERE program = %s AND type = %s AND value = %s",
+                "SELECT member_id FROM profile.identifiers WHERE program = %s AND type = %s AND value = %s",
                 key,
             ).fetchone()
         return row[0] if row is not None else None
@@ -87,8 +86,7 @@ class Profiles:
         with self._datastore.pool.connection() as connection:
             cursor = connection.cursor(row_factory=tuple_row)
             row = cursor.execute(
-                "SELECT given_name, family_name, language_code FROM profile.members"
-                " WHERE member_id = %s",
+                "SELECT given_name, family_name, language_code FROM profile.members WHERE member_id = %s",
                 (member_id,),
             ).fetchone()
         if row is None:

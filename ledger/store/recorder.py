@@ -95,7 +95,13 @@ class Session:
         """Events by stream (behind a version), by request id, by transaction and by sale reference."""
         rows = self._cursor.execute(
             FETCH,
-            (list(streams), list(streams.values()), list(requests), list(transactions), list(references)),
+            (
+                list(streams),
+                list(streams.values()),
+                list(requests),
+                list(transactions),
+                list(references),
+            ),
             prepare=True,
         )
         return [RecordedEvent._make(row) for row in rows]
@@ -104,9 +110,7 @@ class Session:
         """The snapshots of some accounts, where there are any."""
         return dict(self._cursor.execute(_SNAPSHOTS, (list(streams),), prepare=True).fetchall())
 
-    def identifiers(
-        self, keys: Sequence[tuple[str, int, str]]
-    ) -> dict[tuple[str, int, str], UUID]:
+    def identifiers(self, keys: Sequence[tuple[str, int, str]]) -> dict[tuple[str, int, str], UUID]:
         """The members that have some identifiers, by (program, type, value)."""
         programs, types, values = zip(*keys, strict=True)
         rows = self._cursor.execute(
@@ -188,9 +192,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 connection.execute("LOCK TABLE events IN EXCLUSIVE MODE")
                 yield Session(connection)
 
-    def insert_events(
-        self, stored_events: Sequence[StoredEvent], **kwargs: Any
-    ) -> Sequence[int] | None:
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
         """The library's way in: rows without any of the ledger's keys. Returns their positions."""
         if not stored_events:
             return []

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from eventsourcing.persistence import MapperDeserialisationError
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from loyalty.v1.commands_pb2 import (
     EnrollMemberRequest,
     PublishProgramRequest,
@@ -112,9 +112,7 @@ class Book:
         missing = Missing()
         missing.programs.update(self._cache.programs)
         for _ in range(ROUNDS_MAX):
-            open_commands = [
-                command for command in open_commands if not self._is_known(command, missing)
-            ]
+            open_commands = [command for command in open_commands if not self._is_known(command, missing)]
             if not open_commands:
                 if missing:
                     self._look_up(session, missing)
@@ -125,42 +123,46 @@ class Book:
 
     def _is_known(self, command: Command, missing: Missing) -> bool:
         """Whether the book knows all that a command needs; if not, adds to `missing` what to look up next."""
-        complete = True
-        if not command.dry_run and command.request_id not in self.recorded:
-            missing.requests.add(command.request_id)
-            complete = False
-        for transaction in command.transactions:
-            if transaction not in self.files:
-                missing.transactions.add(transaction)
-                complete = False
-        if command.identifier is not None and command.identifier not in self.identifiers:
-            missing.identifiers.add(command.identifier)
-            complete = False
-        if command.person is not None and not self._knows_person(command, command.person, missing):
-            complete = False
+        known = self._knows_named(command, missing)
         account_id = self.account_id(command)
-        if account_id is None:
-            program = command.program
-        elif account_id in self.accounts:
+        program = command.program
+        if account_id is not None and account_id in self.accounts:
             account = self.accounts[account_id]
-            program = account.program if account is not None else command.program
-        else:
+            if account is not None:
+                program = account.program
+        elif account_id is not None:
             missing.streams.add(account_id)
             cached = self._cache.account(account_id)
             if cached is None:
                 return False
             # A member never changes the program, so what depends on it can be looked up at once.
             program = cached.program
-            complete = False
+            known = False
         if isinstance(command.request, PublishProgramRequest):
             program = command.request.program.name
         if program:
             if program not in self.programs and program not in missing.programs:
                 missing.programs.add(program)
-                complete = False
-            if not self._knows_receipt(command, program, missing):
-                complete = False
-        return complete
+                known = False
+            known = self._knows_receipt(command, program, missing) and known
+        return known
+
+    def _knows_named(self, command: Command, missing: Missing) -> bool:
+        """The same for what the command itself names."""
+        known = True
+        if not command.dry_run and command.request_id not in self.recorded:
+            missing.requests.add(command.request_id)
+            known = False
+        for transaction in command.transactions:
+            if transaction not in self.files:
+                missing.transactions.add(transaction)
+                known = False
+        if command.identifier is not None and command.identifier not in self.identifiers:
+            missing.identifiers.add(command.identifier)
+            known = False
+        if command.person is not None:
+            known = self._knows_person(command, command.person, missing) and known
+        return known
 
     def _knows_person(self, command: Command, person: Person, missing: Missing) -> bool:
         complete = True
@@ -204,9 +206,7 @@ class Book:
             self.programs[name] = cached
             versions[program_stream(name)] = cached.version if cached else 0
         requests = missing.requests | missing.transactions
-        rows = session.fetch(
-            versions, list(requests), list(missing.transactions), list(missing.references)
-        )
+        rows = session.fetch(versions, list(requests), list(missing.transactions), list(missing.references))
         self.recorded.update(dict.fromkeys(missing.requests))
         self.files.update(dict.fromkeys(missing.transactions))
         self.references.update(dict.fromkeys(missing.references))
@@ -222,9 +222,7 @@ class Book:
         for account_id, account in accounts.items():
             self.accounts[account_id] = account if account.version else None
 
-    def _start_accounts(
-        self, session: Session, streams: set[UUID]
-    ) -> tuple[dict[UUID, int], dict[UUID, Account]]:
+    def _start_accounts(self, session: Session, streams: set[UUID]) -> tuple[dict[UUID, int], dict[UUID, Account]]:
         """Accounts from the cache or a snapshot, or empty ones, and the versions behind which to read on."""
         accounts: dict[UUID, Account] = {}
         cold: list[UUID] = []
@@ -259,8 +257,7 @@ class Book:
                 return
             if account is self._cache.account(row.stream_id):
                 account = accounts[row.stream_id] = account.copy()
-            if row.version != account.version + 1:
-                raise InvariantBroken(f"event {account.version + 1} of {row.stream_id} is missing")
+            account.check_next(row.version)
             account.apply(payload)  # type: ignore[arg-type]  # an account's stream holds nothing else; apply checks it
         except (MapperDeserialisationError, InvariantBroken, KeyError) as error:
             self.damaged[row.stream_id] = error
@@ -268,9 +265,7 @@ class Book:
     def _open_files(self, rows: list[RecordedEvent], transactions: set[UUID]) -> None:
         for row in rows:
             if row.request_id in transactions and self.files[row.request_id] is None:
-                self.files[row.request_id] = Transaction(
-                    row.request_id, row.stream_id, row.payload
-                )
+                self.files[row.request_id] = Transaction(row.request_id, row.stream_id, row.payload)
         seen: set[int] = set()
         for row in rows:
             file = self.files.get(row.transaction_id) if row.transaction_id else None
@@ -322,9 +317,7 @@ class Book:
             main = main_event(events)
             file = Transaction(transaction, main.stream_id, main.payload)
             file.follow_ups = [
-                (event.request_id, event.payload)
-                for event in events
-                if event.transaction_id == transaction
+                (event.request_id, event.payload) for event in events if event.transaction_id == transaction
             ]
             self.files[transaction] = file
         return file
@@ -345,13 +338,9 @@ class Book:
         if account is not None:
             self.accounts[account.account_id] = account
         if command.person is not None and account is not None:
-            self.identifiers.update(
-                dict.fromkeys(command.person.identifiers, account.account_id)
-            )
+            self.identifiers.update(dict.fromkeys(command.person.identifiers, account.account_id))
 
     def close(self) -> None:
         """Hands the new states to the cache, now that they are on disk."""
         self._cache.keep(account for account in self.accounts.values() if account is not None)
-        self._cache.programs.update(
-            (name, program) for name, program in self.programs.items() if program is not None
-        )
+        self._cache.programs.update((name, program) for name, program in self.programs.items() if program is not None)

@@ -69,13 +69,9 @@ def decide_command(book: Book, command: Command, new_id: UUID) -> Decided | Repe
     if isinstance(request, ReverseTransactionRequest) and command.target is not None:
         target = book.file(command.target)
         if target is None:
-            return Decided(
-                block(request, command.request_id, command.origin, command.target), None
-            )
+            return Decided(block(request, command.request_id, command.origin, command.target), None)
         if isinstance(target.main, CommandBlocked):
-            raise Rejected(
-                ErrorReason.ERROR_REASON_ALREADY_REVERSED, reversal=target.main.reversal
-            )
+            raise Rejected(ErrorReason.ERROR_REASON_ALREADY_REVERSED, reversal=target.main.reversal)
     return _on_account(book, command)
 
 
@@ -110,11 +106,7 @@ def _on_account(book: Book, command: Command) -> Decided | Repeated:
         command.at,
         program,
         account,
-        {
-            transaction: file
-            for transaction in command.transactions
-            if (file := book.file(transaction)) is not None
-        }
+        {transaction: file for transaction in command.transactions if (file := book.file(transaction)) is not None}
         if command.transactions
         else {},
         book.file(target) if target is not None else None,
@@ -136,9 +128,7 @@ def _same_receipt(book: Book, request: RecordSaleRequest, used: UUID) -> Repeate
         stored.request_id = request.request_id
         if stored == request:
             return Repeated(used)
-    raise Rejected(
-        ErrorReason.ERROR_REASON_TILL_REFERENCE_REUSED, transaction=transaction_name(used)
-    )
+    raise Rejected(ErrorReason.ERROR_REASON_TILL_REFERENCE_REUSED, transaction=transaction_name(used))
 
 
 def _program(book: Book, name: str) -> Program:
@@ -164,9 +154,7 @@ def _publish(book: Book, command: Command, request: PublishProgramRequest) -> De
     return Decided([event], None)
 
 
-def _enroll(
-    book: Book, command: Command, request: EnrollMemberRequest, new_id: UUID
-) -> Decided | Exists:
+def _enroll(book: Book, command: Command, request: EnrollMemberRequest, new_id: UUID) -> Decided | Exists:
     program = _program(book, command.program)
     _check_store(program, command.origin)
     person = command.person
@@ -179,9 +167,9 @@ def _enroll(
         refuse = DuplicateEnrolment.DUPLICATE_ENROLMENT_REFUSE
         if len(owners) > 1 or program.definition.duplicate_enrolment == refuse:
             raise Rejected(ErrorReason.ERROR_REASON_IDENTIFIER_TAKEN)
-        owner = book.accounts.get(owners.pop())
-        if owner is not None:
-            return Exists(owner)
+        existing = book.accounts.get(owners.pop())
+        if existing is not None:
+            return Exists(existing)
         raise Rejected(ErrorReason.ERROR_REASON_IDENTIFIER_TAKEN)
     case = enroll_member(request, command.request_id, command.origin, command.at, program, new_id)
     return Decided(case.events, case.account)
@@ -200,9 +188,7 @@ def _earlier(book: Book, request_id: UUID) -> Message | None:
 def _check_same(book: Book, command: Command, earlier: Message) -> None:
     """Raises Rejected when a request id is used again for something else, or for what was reversed before it came."""
     if isinstance(earlier, CommandBlocked):
-        raise Rejected(
-            ErrorReason.ERROR_REASON_REVERSED_BEFORE_ARRIVAL, reversal=earlier.reversal
-        )
+        raise Rejected(ErrorReason.ERROR_REASON_REVERSED_BEFORE_ARRIVAL, reversal=earlier.reversal)
     if isinstance(earlier, CommandRefused):
         stored = getattr(earlier, earlier.WhichOneof("request") or "record_sale")
     else:
@@ -216,9 +202,7 @@ def _check_same(book: Book, command: Command, earlier: Message) -> None:
         )
 
 
-def _difference(
-    book: Book, command: Command, stored: Message, stored_origin: Origin
-) -> str | None:
+def _difference(book: Book, command: Command, stored: Message, stored_origin: Origin) -> str | None:
     request = command.request
     if type(stored) is not type(request):
         return "request_id"
@@ -226,7 +210,7 @@ def _difference(
         member = book.identifiers.get(command.identifier)
         # An identifier that no longer leads anywhere cannot contradict what it led to then.
         request.member = stored.member if member is None else member_name(member)  # type: ignore[attr-defined]  # each command with an identifier has it
-    if isinstance(request, PublishProgramRequest):
+    if isinstance(request, PublishProgramRequest) and isinstance(stored, PublishProgramRequest):
         compared = PublishProgramRequest()
         compared.CopyFrom(stored)
         compared.program.version = request.program.version
@@ -240,8 +224,4 @@ def _difference(
                 return difference
     if not command.clock_given:
         command.origin.occurred_at.CopyFrom(stored_origin.occurred_at)
-    return first_difference(stored, request) or first_difference(
-        stored_origin, command.origin, "origin"
-    )
-
-
+    return first_difference(stored, request) or first_difference(stored_origin, command.origin, "origin")

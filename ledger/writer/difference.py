@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 
@@ -9,7 +10,8 @@ def first_difference(one: Message, other: Message, path: str = "") -> str | None
     """The path of the first field (by number) in which two messages of one type differ; None when they are equal."""
     if one == other:
         return None
-    for field in sorted(one.DESCRIPTOR.fields, key=lambda field: field.number):
+    fields: list[FieldDescriptor] = list(one.DESCRIPTOR.fields_by_number.values())
+    for field in sorted(fields, key=lambda field: field.number):
         here = f"{path}.{field.name}" if path else field.name
         if field.has_presence and one.HasField(field.name) != other.HasField(field.name):
             return here

@@ -58,10 +58,7 @@ class Sweeper:
             return 0
         done = threading.Event()
         self._writer.submit(
-            [
-                Command(Empty(), uuid7(), Origin(), before, member=account, dry_run=False)
-                for account in accounts
-            ],
+            [Command(Empty(), uuid7(), Origin(), before, member=account, dry_run=False) for account in accounts],
             lambda _results: done.set(),
         )
         done.wait()

@@ -146,15 +146,17 @@ class Writer:
         conflicts = failures = 0
         while True:
             try:
-                with self._recorder.session(
-                    locked=conflicts >= OPTIMISTIC_ATTEMPTS_MAX
-                ) as session:
+                with self._recorder.session(locked=conflicts >= OPTIMISTIC_ATTEMPTS_MAX) as session:
                     return _Batch(self._cache, session, self._clock()).settle(commands)
             except psycopg.errors.UniqueViolation:
                 # Somebody else was faster. Nothing of the batch was written; all of it is decided anew.
                 conflicts += 1
                 CONFLICTS.inc()
-            except (psycopg.OperationalError, psycopg.InterfaceError, psycopg_pool.PoolTimeout) as error:
+            except (
+                psycopg.OperationalError,
+                psycopg.InterfaceError,
+                psycopg_pool.PoolTimeout,
+            ) as error:
                 # The batch may or may not be on disk. Decided anew, each command finds its own outcome by its request
                 # id if it is.
                 failures += 1
@@ -186,9 +188,7 @@ class _Batch:
         appended = Appended(0, self._now)
         if self._events:
             started = time.monotonic()
-            appended = self._session.append(
-                self._events, self._now, self._write_people if self._people else None
-            )
+            appended = self._session.append(self._events, self._now, self._write_people if self._people else None)
             COMMIT_SECONDS.observe(time.monotonic() - started)
         self._book.close()
         self._snapshot()
@@ -219,9 +219,7 @@ class _Batch:
             self._events += decision.events
             if decision.account is not None:
                 account_id = decision.account.account_id
-                self._before.setdefault(
-                    account_id, decision.account.version - len(decision.events)
-                )
+                self._before.setdefault(account_id, decision.account.version - len(decision.events))
                 self._accounts[account_id] = decision.account
             if command.person is not None and decision.account is not None:
                 self._people.append(
@@ -256,10 +254,7 @@ class _Batch:
         ]
         if due:
             self._session.write_snapshots(
-                [
-                    (account.account_id, account.version, account.to_snapshot().SerializeToString())
-                    for account in due
-                ]
+                [(account.account_id, account.version, account.to_snapshot().SerializeToString()) for account in due]
             )
 
     def _result(

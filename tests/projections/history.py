@@ -18,12 +18,14 @@ from loyalty.v1.sale_pb2 import ReturnLine, Sale, SaleLine
 from ledger.domain.account import Account
 from ledger.domain.case import Case, NewEvent
 from ledger.domain.decide import block, decide, enroll_member, publish_program, settle_account
-from ledger.domain.instant import DAY, MINUTE, set_timestamp
+from ledger.domain.instant import MINUTE, set_timestamp
 from ledger.domain.names import hold_name, member_name, transaction_name
 from ledger.domain.program import Program
 from ledger.domain.refusal import Rejected
 from ledger.domain.transaction import Transaction
 from ledger.store.recorder import Session
+
+DAY = 24 * 60 * MINUTE
 
 START = 1_577_836_800_000_000
 """2020-01-01 UTC."""
