@@ -308,7 +308,7 @@ class LocalPostgres:
         if len(os.fsencode(name)) <= SOCKET_PATH_BYTES_MAX and not {",", '"'} & set(str(name)):
             return self.data_dir
         digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
-        folder = Path(f"/tmp/loyalty-postgres-{digest}")
+        folder = Path(f"/tmp/loyalty-postgres-{digest}")  # noqa: S108 - checked below
         user = self._user()
         owner_id = os.geteuid() if user is None else user.pw_uid
         with contextlib.suppress(FileExistsError):

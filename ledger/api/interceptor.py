@@ -204,7 +204,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 request = self._parse(call, raw)
                 response = await handle(request, context)
                 serialized = method.serialize(response)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it becomes a status
                 await self._fail(call, error)
             finally:
                 self._in_flight -= 1
@@ -227,7 +227,7 @@ class Gate(grpc.aio.ServerInterceptor):
                     await self._respond(call, handle(self._parse(call, source), context))
                 else:
                     await self._converse(call, source, handle)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it becomes a status
                 await self._fail(call, error)
             finally:
                 self._in_flight -= 1

@@ -13,7 +13,7 @@ from ledger.cli.connection import fail, fail_call
 
 CALL_TIMEOUT_S: Final = 4.0
 
-_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - where servers listen
 
 
 def health(

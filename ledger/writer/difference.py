@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 
@@ -10,8 +9,7 @@ def first_difference(one: Message, other: Message, path: str = "") -> str | None
     """The path of the first field (by number) in which two messages of one type differ; None when they are equal."""
     if one == other:
         return None
-    fields: list[FieldDescriptor] = list(one.DESCRIPTOR.fields_by_number.values())
-    for field in sorted(fields, key=lambda field: field.number):
+    for _, field in sorted(one.DESCRIPTOR.fields_by_number.items()):
         here = f"{path}.{field.name}" if path else field.name
         if field.has_presence and one.HasField(field.name) != other.HasField(field.name):
             return here
