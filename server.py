@@ -39,7 +39,7 @@ from ledger.api.lifecycle import serve as lifecycle_serve
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
-from ledger.cli import terminals, till
+from ledger.cli import member, terminals, till
 from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
 from ledger.cli.demo import demo
 from ledger.cli.health import health
@@ -66,6 +66,7 @@ SAMPLE_TERMINAL: Final = "till-1"
 
 app = typer.Typer(help="Event-sourced loyalty ledger.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(till.app, name="till")
+app.add_typer(member.app, name="member")
 app.add_typer(terminals.app, name="terminals")
 app.command()(health)
 app.command()(demo)

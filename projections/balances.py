@@ -41,11 +41,11 @@ class Balances(Projection):
 
     name: ClassVar[str] = "balances"
     tables: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "members": ("member_id",),
+        "accounts": ("member_id",),
         "lots": ("member_id", "number", "expires_at"),
         "expired_lots": ("member_id", "expires_at", "number"),
         "holds": ("hold_id",),
-        "held_lots": ("hold_id", "number", "expires_at"),
+        "held_lots": ("member_id", "hold_id", "number", "expires_at"),
     }
 
     def collect(self, events: Sequence[Event]) -> list[Step]:
@@ -82,7 +82,7 @@ class _Page:
         self.following: list[tuple[UUID, int, int, int, int]] = []
         self.expired: list[tuple[UUID, int, int, int, int]] = []
         self.holds: dict[UUID, tuple[UUID, UUID, int, str]] = {}
-        self.held: dict[UUID, list[tuple[UUID, int, int, int, bool, int]]] = {}
+        self.held: dict[UUID, list[tuple[UUID, UUID, int, int, int, bool, int]]] = {}
         self.ended: list[tuple[UUID, UUID]] = []
         self.active: list[UUID] = []
 
@@ -152,8 +152,9 @@ class _Page:
         if self.expired:
             steps.append(Step(_SQL["expire"], columns(self.expired)))
         if self.ended:
-            steps.append(Step(_SQL["end_hold"], columns(self.ended), len(self.ended)))
-            steps.append(Step(_SQL["end_hold_lots"], ([hold_id for hold_id, _ in self.ended],)))
+            ended = columns(self.ended)
+            steps.append(Step(_SQL["end_hold"], ended, len(self.ended)))
+            steps.append(Step(_SQL["end_hold_lots"], ended))
         if self.holds:
             steps.append(Step(_SQL["hold"], columns(list(self.holds.values()))))
             held = [row for rows in self.held.values() for row in rows]
@@ -215,6 +216,7 @@ def _reward_reserved(page: _Page, event: Event) -> None:
     page.holds[hold_id] = (hold_id, event.stream_id, expires_at, reserved.reward.reward_id)
     page.held[hold_id] = [
         (
+            event.stream_id,
             hold_id,
             allocation.lot,
             from_timestamp(allocation.expires_at) if allocation.HasField("expires_at") else FOREVER,

@@ -1,21 +1,21 @@
 -- Balances, one page of events at a time. The order of the statements matters, the order of their rows does not.
 
 -- name: enrol
-INSERT INTO members (member_id, program, version, position, recorded_at, owed_points, activity_expires_at, following_points)
+INSERT INTO accounts (member_id, program, version, position, recorded_at, owed_points, activity_expires_at, following_points)
 SELECT e.member_id, e.program, 0, 0, 0, 0, 0, 0
 FROM unnest(%b::uuid[], %b::text[]) AS e (member_id, program)
 
 -- name: touch
 -- Each account whose events go on exactly where the view's end.
-UPDATE members m SET
+UPDATE accounts a SET
     version = t.last_version,
     position = t.position,
     recorded_at = t.recorded_at,
-    owed_points = m.owed_points + t.owed_points,
-    activity_expires_at = greatest(m.activity_expires_at, t.activity_expires_at)
+    owed_points = a.owed_points + t.owed_points,
+    activity_expires_at = greatest(a.activity_expires_at, t.activity_expires_at)
 FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])
     AS t (member_id, first_version, last_version, position, recorded_at, owed_points, activity_expires_at)
-WHERE m.member_id = t.member_id AND m.version = t.first_version - 1
+WHERE a.member_id = t.member_id AND a.version = t.first_version - 1
 
 -- name: move
 -- Points into and out of lots with an expiry of their own.
@@ -36,9 +36,9 @@ WHEN NOT MATCHED THEN INSERT (member_id, number, expires_at, activates_at, follo
 -- The same for lots that follow activity. Those that the member's activity_expires_at has caught up with have 0 in
 -- place of their own expiry, those which it catches up with now get it.
 WITH touched AS (
-    SELECT m.member_id, m.activity_expires_at
+    SELECT a.member_id, a.activity_expires_at
     FROM (SELECT DISTINCT member_id FROM unnest(%(touched)b::uuid[]) AS t (member_id)) AS t
-    JOIN members m USING (member_id)
+    JOIN accounts a USING (member_id)
 ), caught_up AS (
     SELECT l.* FROM touched t JOIN lots l USING (member_id)
     WHERE l.follows_activity AND l.expires_at > 0 AND l.expires_at <= t.activity_expires_at
@@ -62,13 +62,13 @@ WHEN NOT MATCHED THEN INSERT (member_id, number, expires_at, activates_at, follo
     VALUES (moved.member_id, moved.number, moved.expires_at, moved.activates_at, true, moved.points)
 
 -- name: sum_following
-UPDATE members m SET following_points = s.points
+UPDATE accounts a SET following_points = s.points
 FROM (
     SELECT t.member_id, coalesce(sum(l.points) FILTER (WHERE l.follows_activity AND l.expires_at = 0), 0)::bigint AS points
     FROM (SELECT DISTINCT member_id FROM unnest(%b::uuid[]) AS t (member_id)) AS t LEFT JOIN lots l USING (member_id)
     GROUP BY t.member_id
 ) AS s
-WHERE m.member_id = s.member_id AND m.following_points <> s.points
+WHERE a.member_id = s.member_id AND a.following_points <> s.points
 
 -- name: expire
 INSERT INTO expired_lots (member_id, expires_at, number, activates_at, points)
@@ -84,15 +84,16 @@ SELECT hold_id, member_id, expires_at, reward_id
 FROM unnest(%b::uuid[], %b::uuid[], %b::bigint[], %b::text[]) AS h (hold_id, member_id, expires_at, reward_id)
 
 -- name: hold_lots
-INSERT INTO held_lots (hold_id, number, expires_at, activates_at, follows_activity, points)
-SELECT hold_id, number, expires_at, activates_at, follows_activity, sum(points)::bigint
-FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[], %b::boolean[], %b::bigint[])
-    AS h (hold_id, number, expires_at, activates_at, follows_activity, points)
-GROUP BY hold_id, number, expires_at, activates_at, follows_activity
+INSERT INTO held_lots (member_id, hold_id, number, expires_at, activates_at, follows_activity, points)
+SELECT member_id, hold_id, number, expires_at, activates_at, follows_activity, sum(points)::bigint
+FROM unnest(%b::uuid[], %b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[], %b::boolean[], %b::bigint[])
+    AS h (member_id, hold_id, number, expires_at, activates_at, follows_activity, points)
+GROUP BY member_id, hold_id, number, expires_at, activates_at, follows_activity
 
 -- name: end_hold
 DELETE FROM holds h USING unnest(%b::uuid[], %b::uuid[]) AS ended (hold_id, member_id)
 WHERE h.hold_id = ended.hold_id AND h.member_id = ended.member_id
 
 -- name: end_hold_lots
-DELETE FROM held_lots h USING unnest(%b::uuid[]) AS ended (hold_id) WHERE h.hold_id = ended.hold_id
+DELETE FROM held_lots h USING unnest(%b::uuid[], %b::uuid[]) AS ended (hold_id, member_id)
+WHERE h.member_id = ended.member_id AND h.hold_id = ended.hold_id

@@ -33,7 +33,10 @@ class Projection(ABC):
     """Also the name of its schema, less the generation."""
 
     tables: ClassVar[Mapping[str, tuple[str, ...]]]
-    """Its tables with their primary keys."""
+    """Its tables of rows of members, each with a member_id, by their primary keys."""
+
+    shared_tables: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Its other tables. What several shares of the members come to adds up, row by row."""
 
     @abstractmethod
     def collect(self, events: Sequence[Event]) -> list[Step]:

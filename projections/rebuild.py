@@ -107,7 +107,7 @@ def _catch_up(cursor: Cursor[Any], projection: Projection, generation: Generatio
         progress(generation.position, head)
         if head - generation.position <= SWITCH_EVENTS_MAX:
             # Plans for the new tables should not have to wait for autovacuum.
-            cursor.execute(b"ANALYZE " + ", ".join(projection.tables).encode())
+            cursor.execute(b"ANALYZE " + ", ".join([*projection.tables, *projection.shared_tables]).encode())
             return generation
         events = read_page(cursor, generation.position, head, PAGE_EVENTS)
         generation = apply_page(cursor, projection, generation, events)

@@ -46,7 +46,7 @@ class Statements(Projection):
 
     name: ClassVar[str] = "statements"
     tables: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "totals": ("member_id",),
+        "member_totals": ("member_id",),
         "entries": ("member_id", "position"),
     }
 

@@ -1,7 +1,7 @@
 -- Statements, one page of events at a time.
 
 -- name: enrol
-INSERT INTO totals (member_id, total_points)
+INSERT INTO member_totals (member_id, total_points)
 SELECT e.member_id, 0 FROM unnest(%b::uuid[]) AS e (member_id)
 
 -- name: enter
@@ -12,9 +12,9 @@ SELECT e.member_id, e.position, e.effective_at, e.recorded_at, e.type, e.transac
 FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[], %b::text[], %b::uuid[], %b::bigint[], %b::bigint[],
             %b::text[])
     AS e (member_id, position, effective_at, recorded_at, type, transaction_id, points, running, store)
-JOIN totals t USING (member_id)
+JOIN member_totals t USING (member_id)
 
 -- name: total
-UPDATE totals t SET total_points = t.total_points + c.points
+UPDATE member_totals t SET total_points = t.total_points + c.points
 FROM unnest(%b::uuid[], %b::bigint[]) AS c (member_id, points)
 WHERE t.member_id = c.member_id

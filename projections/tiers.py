@@ -27,9 +27,9 @@ class Tiers(Projection):
 
     name: ClassVar[str] = "tiers"
     tables: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "members": ("member_id",),
-        "programs": ("program",),
+        "tiers": ("member_id",),
     }
+    shared_tables: ClassVar[Mapping[str, tuple[str, ...]]] = {"programs": ("program",)}
 
     def collect(self, events: Sequence[Event]) -> list[Step]:
         """The statements that apply a page. Raises Contradiction."""

@@ -8,19 +8,19 @@ ON CONFLICT (program) DO UPDATE SET version = excluded.version, definition = exc
     WHERE programs.version < excluded.version
 
 -- name: enrol
-INSERT INTO members (member_id, program, tier, qualifying_points, since)
+INSERT INTO tiers (member_id, program, tier, qualifying_points, since)
 SELECT member_id, program, tier, 0, since
 FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::bigint[]) AS e (member_id, program, tier, since)
 
 -- name: qualify
 -- Qualifying points never go below 0 on the way. `lowest` is the lowest sum of the page's first events, at most 0; where
 -- it would have taken the member below 0, what was missing then is not missing later.
-UPDATE members m SET
-    qualifying_points = m.qualifying_points + q.points - least(m.qualifying_points + q.lowest, 0)
+UPDATE tiers t SET
+    qualifying_points = t.qualifying_points + q.points - least(t.qualifying_points + q.lowest, 0)
 FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[]) AS q (member_id, points, lowest)
-WHERE m.member_id = q.member_id
+WHERE t.member_id = q.member_id
 
 -- name: change
-UPDATE members m SET tier = c.to_tier, since = c.since
+UPDATE tiers t SET tier = c.to_tier, since = c.since
 FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::bigint[]) AS c (member_id, from_tier, to_tier, since)
-WHERE m.member_id = c.member_id AND m.tier = c.from_tier
+WHERE t.member_id = c.member_id AND t.tier = c.from_tier

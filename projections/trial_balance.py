@@ -20,9 +20,9 @@ class TrialBalance(Projection):
 
     name: ClassVar[str] = "trial_balance"
     tables: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "members": ("member_id",),
-        "totals": ("program",),
+        "member_points": ("member_id",),
     }
+    shared_tables: ClassVar[Mapping[str, tuple[str, ...]]] = {"program_totals": ("program",)}
 
     def collect(self, events: Sequence[Event]) -> list[Step]:
         """The statements that apply a page."""

@@ -33,7 +33,7 @@ SELECT version, definition FROM views.programs WHERE program = %b
 SELECT p.position, t.member_id, e.position, e.effective_at, e.recorded_at, e.type, e.transaction_id, e.points,
        e.total_points, e.store
 FROM views.positions p
-LEFT JOIN views.totals t ON t.member_id = %(member_id)b
+LEFT JOIN views.member_totals t ON t.member_id = %(member_id)b
 LEFT JOIN LATERAL (
     SELECT * FROM views.statements s
     WHERE s.member_id = t.member_id AND s.position < %(before)b

@@ -113,6 +113,12 @@ class Shop:
             origin.till.sequence = till
         return origin
 
+    def reference(self, till: int) -> c.SaleReference:
+        """The receipt of that number at this till."""
+        return c.SaleReference(
+            store=self.store, terminal=self.terminal, till=self.origin(till=till).till
+        )
+
     def enroll(
         self,
         identifiers: Iterable[Identifier] = (),
@@ -264,9 +270,9 @@ class Shop:
             return page.head_position
         return 0
 
-    def events(self, member: str, *types: str) -> list[Event]:
-        """A member's events, of some types or all."""
-        request = ReadEventsRequest(subject=member, types=types)
+    def events(self, member: str, *types: str, after: int = 0) -> list[Event]:
+        """A member's events (all members' for ""), of some types or all."""
+        request = ReadEventsRequest(subject=member, types=types, after_position=after)
         pages = self.audit.ReadEvents(request, metadata=self.metadata, timeout=TIMEOUT_S)
         return [event for page in pages for event in page.events]
 

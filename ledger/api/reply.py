@@ -85,18 +85,17 @@ def reply(result: Result, *, with_texts: bool = True) -> Any:
         raise InvariantBroken("no call settles an account")
     main = result.main
     if isinstance(main, CommandRefused):
-        raise ApiError.of(
-            main.reason,
-            **main.metadata,
-            transaction=transaction_name(result.transaction),
-        )
+        # Where a refusal names another transaction, that one is what the caller needs.
+        own = {"transaction": transaction_name(result.transaction)}
+        raise ApiError.of(main.reason, **(own | dict(main.metadata)))
     if isinstance(main, ProgramPublished):
         return _published(result, main)
     response = _REPLIES[type(result.command.request)](result, main)
     if result.command.dry_run:
         response = _quote(response)
     if with_texts and result.program is not None and response.HasField("receipt"):
-        response.receipt.texts.extend(receipt_texts(response.receipt, result.program))
+        texts = receipt_texts(response.receipt, result.program, is_quote=result.command.dry_run)
+        response.receipt.texts.extend(texts)
     return response
 
 

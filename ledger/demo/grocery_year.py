@@ -123,10 +123,9 @@ class GroceryYear:
             lanes[lane].append(basket_id)
         return lanes
 
-    def baskets(self, sent: Sequence[int] = ()) -> Iterator[Basket]:
+    def baskets(self, sent: Sequence[int]) -> Iterator[Basket]:
         """The baskets in the order of time, without the first `sent[lane]` of each lane."""
-        parameters = {"sent": list(sent) or [0] * self._lanes}
-        rows = self._rows(_sql("lines"), parameters)
+        rows = self._rows(_sql("lines"), {"sent": list(sent)})
         for _, group in groupby(rows, key=itemgetter(0)):
             lines = list(group)
             basket_id, household_id, store_id, sold_at_us, lane = lines[0][:5]

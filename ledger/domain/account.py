@@ -203,6 +203,10 @@ class Account:
         """The lot of that number, if it has points left."""
         return next((lot for lot in self.lots if lot.number == number), None)
 
+    def awaits(self, request_id: UUID) -> bool:
+        """Whether the return of that request id still waits for its sale."""
+        return any(awaited.request_id == request_id for awaited in self.awaited)
+
     # -- how events change it
 
     def apply(self, event: AccountEvent) -> None:

@@ -39,6 +39,14 @@ def main_event(events: Sequence[NewEvent]) -> NewEvent:
     raise InvariantBroken("a command decided nothing")
 
 
+def event_of(events: Sequence[NewEvent], request_id: UUID) -> NewEvent:
+    """The event among a command's that is stored under a request id: the command's own, or one that it blocks."""
+    for event in events:
+        if event.request_id == request_id:
+            return event
+    raise InvariantBroken(f"{request_id} decided nothing")
+
+
 @dataclass(slots=True)
 class Case(Generic[RequestT]):
     """What a decision may look at, and where it puts its events. `account` is the command's own copy."""

@@ -74,18 +74,23 @@ def decide(case: Case[Any]) -> None:
     try:
         DECIDE[type(case.request)](case)
     except (Refused, Overflow) as error:
-        refusal = error if isinstance(error, Refused) else Refused(ErrorReason.ERROR_REASON_OVERFLOW)
-        case.account = before.copy()
+        case.account = before
         case.events = []
-        settle(case)
-        refused = CommandRefused(
-            origin=case.origin,
-            program_version=case.program.version,
-            reason=refusal.reason,
-            metadata=refusal.metadata,
-        )
-        getattr(refused, REFUSED_FIELD[type(case.request)]).CopyFrom(case.request)
-        case.record(refused, main=True)
+        refuse(case, error if isinstance(error, Refused) else Refused(ErrorReason.ERROR_REASON_OVERFLOW))
+
+
+def refuse(case: Case[Any], refusal: Refused) -> None:
+    """Records a refusal, behind what time has done."""
+    case.account = case.account.copy()
+    settle(case)
+    refused = CommandRefused(
+        origin=case.origin,
+        program_version=case.program.version,
+        reason=refusal.reason,
+        metadata=refusal.metadata,
+    )
+    getattr(refused, REFUSED_FIELD[type(case.request)]).CopyFrom(case.request)
+    case.record(refused, main=True)
 
 
 def settle_account(case: Case[Any]) -> None:

@@ -28,8 +28,9 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
     payable = basket.total - paid
     if request.HasField("points_payment"):
         payment = pay_with_points(case, request.points_payment, payable)
-        payable -= payment.redemption.value_minor
-        redeemed.append(payment)
+        if payment is not None:
+            payable -= payment.redemption.value_minor
+            redeemed.append(payment)
     awards = [award for rule in program.rules if (award := rule.award(basket)) is not None]
     points = sum(award.points for award in awards)
     if case.account.issued + case.account.adjusted + points > INT64_MAX:

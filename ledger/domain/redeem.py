@@ -126,8 +126,11 @@ def redeem_holds(case: Case[RequestT], names: list[str], basket: Basket) -> tupl
     return events, paid
 
 
-def pay_with_points(case: Case[RequestT], payment: PointsPayment, payable: int) -> PointsRedeemed:
-    """Pays with points: whole steps, never more than the bill needs and never more than the balance."""
+def pay_with_points(case: Case[RequestT], payment: PointsPayment, payable: int) -> PointsRedeemed | None:
+    """Pays with points: whole steps, never more than the bill needs and never more than the balance.
+
+    None where that comes to no step at all.
+    """
     reward = case.program.reward(payment.reward_id)
     step = reward.cashback
     if not reward.HasField("cashback") or payment.points % step.points:
@@ -141,6 +144,8 @@ def pay_with_points(case: Case[RequestT], payment: PointsPayment, payable: int) 
         steps = min(payment.points // step.points, needed)
     else:
         steps = min(max(case.account.available(case.at), 0) // step.points, needed)
+    if steps == 0:
+        return None
     redemption = Redemption(
         reward_id=payment.reward_id,
         points=steps * step.points,

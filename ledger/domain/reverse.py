@@ -12,6 +12,7 @@ from loyalty.v1.events_pb2 import (
     RewardReleased,
     RewardReserved,
     SaleRecorded,
+    SaleReturned,
     TierChangeReason,
     TransactionReversed,
     Undo,
@@ -64,11 +65,17 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction) -> Undo:
         case PointsAdjusted():
             added = max(main.request.points, 0)
             return undo(case, claw_back=added, own_lot=main.lot.number, restore=main.allocations)
+        case ReturnAwaited() if not case.account.awaits(target.transaction_id):
+            raise _not_reversible(SaleReturned)  # its sale came: it is a return by now
         case ReturnAwaited() | CommandRefused():
             # A return that still waits stops waiting; a refused command did nothing that could be undone.
             return Undo()
         case _:
-            raise Refused(ErrorReason.ERROR_REASON_NOT_REVERSIBLE, type=main.DESCRIPTOR.name)
+            raise _not_reversible(type(main))
+
+
+def _not_reversible(event_type: type[Message]) -> Refused:
+    return Refused(ErrorReason.ERROR_REASON_NOT_REVERSIBLE, type=event_type.DESCRIPTOR.name)
 
 
 def _release(case: Case[ReverseTransactionRequest], target: Transaction) -> None:

@@ -16,8 +16,8 @@ from loyalty.v1.commands_pb2 import (
 from loyalty.v1.events_pb2 import ProgramPublished
 from loyalty.v1.snapshot_pb2 import AccountSnapshot
 
-from ledger.domain.account import Account
-from ledger.domain.case import NewEvent, main_event
+from ledger.domain.account import Account, AccountEvent
+from ledger.domain.case import NewEvent, event_of
 from ledger.domain.names import program_stream
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken
@@ -132,6 +132,7 @@ class Book:
                 program = account.program
         elif account_id is not None:
             missing.streams.add(account_id)
+            self._look_up_again(command, missing)
             cached = self._cache.account(account_id)
             if cached is None:
                 return False
@@ -146,6 +147,20 @@ class Book:
                 known = False
             known = self._knows_receipt(command, program, missing) and known
         return known
+
+    def _look_up_again(self, command: Command, missing: Missing) -> None:
+        """Has the transactions that led to an account read in the same statement as the account.
+
+        Otherwise another server's return could lie between the two: the account would have it and the sale's file
+        not, and the same goods would be taken back twice. One that is read later than its account does no harm:
+        whatever it has that the account lacks also makes the new events' versions clash.
+        """
+        missing.transactions.update(command.transactions)
+        if command.reference is not None and command.reference in self.references:
+            missing.references.add(command.reference)
+            sale = self.references[command.reference]
+            if sale is not None:
+                missing.transactions.add(sale)
 
     def _knows_named(self, command: Command, missing: Missing) -> bool:
         """The same for what the command itself names."""
@@ -213,7 +228,7 @@ class Book:
         for row in rows:
             if row.found_by == BY_STREAM:
                 self._replay(row, accounts)
-            if row.request_id in missing.requests:
+            if row.request_id in requests:
                 self.recorded[row.request_id] = row
             if row.sale_reference in missing.references:
                 self.references[row.sale_reference] = row.request_id
@@ -283,7 +298,8 @@ class Book:
             return self.identifiers.get(command.identifier)
         if command.target is not None:
             file = self.file(command.target)
-            return file.account_id if file is not None else None
+            # Programs and reversals that wait have transactions too, but no account.
+            return file.account_id if file is not None and isinstance(file.main, AccountEvent) else None
         if isinstance(command.request, ReturnSaleRequest) and command.program:
             reference = self.reference(command, command.program)
             sale = self.references.get(reference) if reference else None
@@ -314,7 +330,7 @@ class Book:
         file = self.files.get(transaction)
         if file is None and transaction in self.decided:
             events = self.decided[transaction]
-            main = main_event(events)
+            main = event_of(events, transaction)
             file = Transaction(transaction, main.stream_id, main.payload)
             file.follow_ups = [
                 (event.request_id, event.payload) for event in events if event.transaction_id == transaction
@@ -327,10 +343,10 @@ class Book:
     def enter(self, command: Command, events: list[NewEvent], account: Account | None) -> None:
         """Makes what a command decided visible to the commands behind it."""
         for event in events:
-            if event.transaction_id is not None:
-                file = self.files.get(event.transaction_id)
-                if file is not None:
-                    file.follow_ups.append((event.request_id, event.payload))
+            file = self.file(event.transaction_id) if event.transaction_id is not None else None
+            if file is not None:
+                file.follow_ups.append((event.request_id, event.payload))
+        for event in events:
             if event.request_id is not None:
                 self.decided[event.request_id] = events
             if event.sale_reference is not None:
@@ -339,8 +355,13 @@ class Book:
             self.accounts[account.account_id] = account
         if command.person is not None and account is not None:
             self.identifiers.update(dict.fromkeys(command.person.identifiers, account.account_id))
+            self.people[command.request_id] = command.person.request
 
     def close(self) -> None:
         """Hands the new states to the cache, now that they are on disk."""
-        self._cache.keep(account for account in self.accounts.values() if account is not None)
+        self._cache.keep(
+            account
+            for account_id, account in self.accounts.items()
+            if account is not None and account_id not in self.damaged
+        )
         self._cache.programs.update((name, program) for name, program in self.programs.items() if program is not None)

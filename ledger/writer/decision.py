@@ -17,12 +17,12 @@ from loyalty.v1.events_pb2 import CommandBlocked, CommandRefused, SaleRecorded
 from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.program_pb2 import DuplicateEnrolment
 
-from ledger.domain.account import Account
-from ledger.domain.case import Case, NewEvent, main_event
-from ledger.domain.decide import block, decide, enroll_member, publish_program, settle_account
+from ledger.domain.account import Account, AccountEvent
+from ledger.domain.case import Case, NewEvent, event_of
+from ledger.domain.decide import block, decide, enroll_member, publish_program, refuse, settle_account
 from ledger.domain.names import member_name, transaction_name
 from ledger.domain.program import Program
-from ledger.domain.refusal import Rejected
+from ledger.domain.refusal import Refused, Rejected
 from ledger.writer.book import Book
 from ledger.writer.command import Command
 from ledger.writer.difference import first_difference
@@ -72,6 +72,8 @@ def decide_command(book: Book, command: Command, new_id: UUID) -> Decided | Repe
             return Decided(block(request, command.request_id, command.origin, command.target), None)
         if isinstance(target.main, CommandBlocked):
             raise Rejected(ErrorReason.ERROR_REASON_ALREADY_REVERSED, reversal=target.main.reversal)
+        if not isinstance(target.main, AccountEvent):
+            raise Rejected(ErrorReason.ERROR_REASON_NOT_REVERSIBLE, type=target.main.DESCRIPTOR.name)
     return _on_account(book, command)
 
 
@@ -93,10 +95,11 @@ def _on_account(book: Book, command: Command) -> Decided | Repeated:
         request.member = member_name(account_id)  # type: ignore[attr-defined]  # each command with an identifier has it
     reference = book.reference(command, program.name)
     target = command.target
+    used = None
     if isinstance(request, RecordSaleRequest) and reference is not None and not command.dry_run:
         used = book.references.get(reference)
-        if used is not None:
-            return _same_receipt(book, request, used)
+        if used is not None and _is_same_receipt(book, request, used):
+            return Repeated(used)
     if isinstance(request, ReturnSaleRequest) and reference is not None:
         target = book.references.get(reference)
     case = Case(
@@ -114,21 +117,22 @@ def _on_account(book: Book, command: Command) -> Decided | Repeated:
     )
     if isinstance(request, Empty):
         settle_account(case)
+    elif used is not None:
+        refuse(case, Refused(ErrorReason.ERROR_REASON_TILL_REFERENCE_REUSED, transaction=transaction_name(used)))
     else:
         decide(case)
     return Decided(case.events, case.account)
 
 
-def _same_receipt(book: Book, request: RecordSaleRequest, used: UUID) -> Repeated:
-    """The answer to a receipt that was recorded under another request id: the first answer, if it is the same sale."""
+def _is_same_receipt(book: Book, request: RecordSaleRequest, used: UUID) -> bool:
+    """Whether a receipt that was recorded under another request id is this sale: then its answer is the first one."""
     file = book.file(used)
-    if file is not None and isinstance(file.main, SaleRecorded):
-        stored = RecordSaleRequest()
-        stored.CopyFrom(file.main.request)
-        stored.request_id = request.request_id
-        if stored == request:
-            return Repeated(used)
-    raise Rejected(ErrorReason.ERROR_REASON_TILL_REFERENCE_REUSED, transaction=transaction_name(used))
+    if file is None or not isinstance(file.main, SaleRecorded):
+        return False
+    stored = RecordSaleRequest()
+    stored.CopyFrom(file.main.request)
+    stored.request_id = request.request_id
+    return stored == request
 
 
 def _program(book: Book, name: str) -> Program:
@@ -181,7 +185,7 @@ def _earlier(book: Book, request_id: UUID) -> Message | None:
         return recorded.payload
     events = book.decided.get(request_id)
     if events is not None:
-        return main_event(events).payload
+        return event_of(events, request_id).payload
     return None
 
 

@@ -9,7 +9,8 @@ def first_difference(one: Message, other: Message, path: str = "") -> str | None
     """The path of the first field (by number) in which two messages of one type differ; None when they are equal."""
     if one == other:
         return None
-    for _, field in sorted(one.DESCRIPTOR.fields_by_number.items()):
+    fields: Any = one.DESCRIPTOR.fields_by_number
+    for _, field in sorted(fields.items()):
         here = f"{path}.{field.name}" if path else field.name
         if field.has_presence and one.HasField(field.name) != other.HasField(field.name):
             return here

@@ -3,7 +3,7 @@
 -- Nothing here depends on a job having run: lots and holds carry their deadlines, and a reader counts them by time.
 CREATE PROCEDURE projection.create_balances() LANGUAGE plpgsql AS $$
 BEGIN
-    CREATE TABLE members (
+    CREATE TABLE accounts (
         member_id           uuid    NOT NULL PRIMARY KEY,
         program             text    NOT NULL,
         version             bigint  NOT NULL,
@@ -13,7 +13,7 @@ BEGIN
         activity_expires_at bigint  NOT NULL,  -- the earliest expiry of the lots that follow activity; 0 before any
         following_points    bigint  NOT NULL CHECK (following_points >= 0)  -- in lots whose expires_at is 0
     ) WITH (fillfactor = 60);
-    CREATE INDEX members_deadline_idx ON members (activity_expires_at) WHERE following_points > 0;
+    CREATE INDEX accounts_deadline_idx ON accounts (activity_expires_at) WHERE following_points > 0;
 
     -- Lots with points left. An expiry that is recorded takes the points out; until then readers go by expires_at.
     -- Of a lot that follows activity, expires_at is 0 once the member's activity_expires_at has caught up with it.
@@ -49,13 +49,14 @@ BEGIN
     CREATE INDEX holds_deadline_idx ON holds (expires_at);
 
     CREATE TABLE held_lots (
+        member_id           uuid    NOT NULL,
         hold_id             uuid    NOT NULL,
         number              bigint  NOT NULL,
         expires_at          bigint  NOT NULL,  -- the lot's
         activates_at        bigint  NOT NULL,
         follows_activity    boolean NOT NULL,
         points              bigint  NOT NULL CHECK (points > 0),
-        PRIMARY KEY (hold_id, number, expires_at)
+        PRIMARY KEY (member_id, hold_id, number, expires_at)
     );
 END $$;
 
@@ -63,21 +64,21 @@ CREATE PROCEDURE projection.show_balances() LANGUAGE plpgsql AS $$
 BEGIN
     CREATE OR REPLACE VIEW views.balances AS
         SELECT member_id, program, version, position, recorded_at, owed_points, activity_expires_at, following_points
-        FROM members;
+        FROM accounts;
     CREATE OR REPLACE VIEW views.lots AS
         SELECT l.member_id, l.number, l.activates_at, l.follows_activity, l.points, l.expires_at AS own_expires_at,
-               CASE WHEN l.follows_activity THEN greatest(l.expires_at, m.activity_expires_at) ELSE l.expires_at END
+               CASE WHEN l.follows_activity THEN greatest(l.expires_at, a.activity_expires_at) ELSE l.expires_at END
                    AS expires_at
-        FROM members m JOIN lots l USING (member_id);
+        FROM accounts a JOIN lots l USING (member_id);
     CREATE OR REPLACE VIEW views.expired_lots AS
         SELECT member_id, number, activates_at, expires_at, points FROM expired_lots;
     CREATE OR REPLACE VIEW views.holds AS
         SELECT member_id, hold_id, expires_at, reward_id FROM holds;
     CREATE OR REPLACE VIEW views.held_lots AS
         SELECT h.member_id, h.hold_id, h.expires_at AS hold_expires_at, l.number, l.activates_at, l.points,
-               CASE WHEN l.follows_activity THEN greatest(l.expires_at, m.activity_expires_at) ELSE l.expires_at END
+               CASE WHEN l.follows_activity THEN greatest(l.expires_at, a.activity_expires_at) ELSE l.expires_at END
                    AS expires_at
-        FROM holds h JOIN held_lots l USING (hold_id) JOIN members m USING (member_id);
+        FROM holds h JOIN held_lots l USING (member_id, hold_id) JOIN accounts a USING (member_id);
 END $$;
 
 CALL projection.begin_generation('balances', 1);

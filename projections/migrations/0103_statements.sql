@@ -1,7 +1,7 @@
 -- Statements: one line for every event that can move points, with the member's total after it.
 CREATE PROCEDURE projection.create_statements() LANGUAGE plpgsql AS $$
 BEGIN
-    CREATE TABLE totals (
+    CREATE TABLE member_totals (
         member_id       uuid    NOT NULL PRIMARY KEY,
         total_points    bigint  NOT NULL  -- pending and held included, less what is owed
     ) WITH (fillfactor = 60);
@@ -22,7 +22,7 @@ END $$;
 
 CREATE PROCEDURE projection.show_statements() LANGUAGE plpgsql AS $$
 BEGIN
-    CREATE OR REPLACE VIEW views.totals AS SELECT member_id, total_points FROM totals;
+    CREATE OR REPLACE VIEW views.member_totals AS SELECT member_id, total_points FROM member_totals;
     CREATE OR REPLACE VIEW views.statements AS
         SELECT member_id, position, effective_at, recorded_at, type, transaction_id, points, total_points, store
         FROM entries;

@@ -1,7 +1,7 @@
 -- Tiers: where each member stands, and the newest definition of each program, which says what is still to earn.
 CREATE PROCEDURE projection.create_tiers() LANGUAGE plpgsql AS $$
 BEGIN
-    CREATE TABLE members (
+    CREATE TABLE tiers (
         member_id           uuid    NOT NULL PRIMARY KEY,
         program             text    NOT NULL,
         tier                text    NOT NULL,  -- empty in a program without tiers
@@ -19,7 +19,7 @@ END $$;
 CREATE PROCEDURE projection.show_tiers() LANGUAGE plpgsql AS $$
 BEGIN
     CREATE OR REPLACE VIEW views.tiers AS
-        SELECT member_id, program, tier, qualifying_points, since FROM members;
+        SELECT member_id, program, tier, qualifying_points, since FROM tiers;
     CREATE OR REPLACE VIEW views.programs AS SELECT program, version, definition FROM programs;
 END $$;
 

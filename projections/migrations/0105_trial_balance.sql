@@ -1,14 +1,14 @@
 -- Trial balance: double entry. projections/postings.py says what each event books to which account.
 CREATE PROCEDURE projection.create_trial_balance() LANGUAGE plpgsql AS $$
 BEGIN
-    CREATE TABLE members (
+    CREATE TABLE member_points (
         member_id           uuid    NOT NULL PRIMARY KEY,
         program             text    NOT NULL,
         points              bigint  NOT NULL
     ) WITH (fillfactor = 60);
 
     -- Totals of many members may be more than 64 bits hold, so they are numeric.
-    CREATE TABLE totals (
+    CREATE TABLE program_totals (
         program             text    NOT NULL PRIMARY KEY,
         member              numeric NOT NULL,
         issued              numeric NOT NULL,
@@ -24,8 +24,8 @@ END $$;
 CREATE PROCEDURE projection.show_trial_balance() LANGUAGE plpgsql AS $$
 BEGIN
     CREATE OR REPLACE VIEW views.trial_balance AS
-        SELECT program, member, issued, redeemed, breakage, clawed_back, restored, adjusted FROM totals;
-    CREATE OR REPLACE VIEW views.member_points AS SELECT member_id, program, points FROM members;
+        SELECT program, member, issued, redeemed, breakage, clawed_back, restored, adjusted FROM program_totals;
+    CREATE OR REPLACE VIEW views.member_points AS SELECT member_id, program, points FROM member_points;
 END $$;
 
 CALL projection.begin_generation('trial_balance', 1);

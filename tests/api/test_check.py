@@ -1,7 +1,7 @@
 """Field checks: what is wrong is named by its path, all at once; what is right passes."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
@@ -747,7 +747,9 @@ TEXTS: Final = (
 def messages(kind: type[Message], depth: int = 5) -> st.SearchStrategy[Message]:
     """Any message of a type, with values that are likely to be right or at a bound."""
     parts = {
-        field.name: values(field, depth) for field in kind.DESCRIPTOR.fields if field.message_type is None or depth
+        field.name: values(cast("FieldDescriptor", field), depth)
+        for field in kind.DESCRIPTOR.fields
+        if field.message_type is None or depth
     }
     return st.fixed_dictionaries({}, optional=parts).map(lambda given: kind(**given))
 

@@ -125,9 +125,7 @@ def test_metadata_fills_the_texts(reason: ErrorReason.ValueType) -> None:
 
 def test_a_status_carries_each_detail_once() -> None:
     """AIP-193: reason without prefix, domain, metadata, and the cashier's language."""
-    error = ApiError.of(
-        ErrorReason.ERROR_REASON_INSUFFICIENT_POINTS, available_points=60, needed_points=70
-    )
+    error = ApiError.of(ErrorReason.ERROR_REASON_INSUFFICIENT_POINTS, available_points=60, needed_points=70)
     for language, begin in (("en", "Not enough points"), ("hi", "पॉइंट कम हैं"), ("fr", "Not")):
         found = details(error, language)
         assert found["ErrorInfo"] == ErrorInfo(
@@ -139,18 +137,14 @@ def test_a_status_carries_each_detail_once() -> None:
         assert text.locale == ("hi" if language == "hi" else "en")  # type: ignore[attr-defined]  # it is a LocalizedMessage
         assert text.message.startswith(begin)  # type: ignore[attr-defined]  # it is a LocalizedMessage
         assert "BadRequest" not in found
-    assert error.message == (
-        "70 points are needed and 60 are available. Offer a cheaper reward or another payment."
-    )
+    assert error.message == ("70 points are needed and 60 are available. Offer a cheaper reward or another payment.")
 
 
 def test_invalid_names_every_field() -> None:
     """The message names the first field, the details all of them."""
     error = ApiError.invalid([("sale.lines", "must be 1 to 500"), ("request_id", "is required")])
     assert error.reason == ErrorReason.ERROR_REASON_INVALID_FIELD
-    assert error.message == (
-        "sale.lines: must be 1 to 500. 1 more in the field violations. Correct the request."
-    )
+    assert error.message == ("sale.lines: must be 1 to 500. 1 more in the field violations. Correct the request.")
     bad = details(error)["BadRequest"]
     named = [(v.field, v.description) for v in bad.field_violations]  # type: ignore[attr-defined]  # it is a BadRequest
     assert named == [("sale.lines", "must be 1 to 500"), ("request_id", "is required")]

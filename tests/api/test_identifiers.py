@@ -106,9 +106,7 @@ def test_the_identifier_s_own_program_counts_first() -> None:
 
 
 @given(kind=st.sampled_from(TYPES), text=st.text(max_size=300), region=st.sampled_from(["", "IN"]))
-def test_any_text_is_stored_or_refused(
-    kind: IdentifierType.ValueType, text: str, region: str
-) -> None:
+def test_any_text_is_stored_or_refused(kind: IdentifierType.ValueType, text: str, region: str) -> None:
     """Nothing else is raised, and what is stored is stored alike when it is sent again."""
     try:
         stored = value(kind, text, region)

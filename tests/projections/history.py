@@ -67,9 +67,7 @@ def inactivity_program() -> p.Program:
         "programs/club",
         pending_days=0,
         expiry=p.ExpiryPolicy(inactivity=p.InactivityExpiry(period=p.CalendarPeriod(days=40))),
-        returns=p.ReturnPolicy(
-            restore_expired=p.RestoreExpired.RESTORE_EXPIRED_GRACE, grace_days=90
-        ),
+        returns=p.ReturnPolicy(restore_expired=p.RestoreExpired.RESTORE_EXPIRED_GRACE, grace_days=90),
     )
 
 
@@ -109,9 +107,7 @@ class History:
         self._keep(case)
         return member_id
 
-    def sell(
-        self, member: UUID, *prices: int, holds: Sequence[str] = (), pay: bool = False
-    ) -> UUID:
+    def sell(self, member: UUID, *prices: int, holds: Sequence[str] = (), pay: bool = False) -> UUID:
         """A sale with a line for each price."""
         sale = Sale(
             currency="EUR",
@@ -130,9 +126,7 @@ class History:
 
     def reserve(self, member: UUID, reward: str = "five-off", quantity: int = 1) -> UUID:
         """A reservation; its id is the hold's."""
-        request = c.ReserveRewardRequest(
-            member=member_name(member), reward_id=reward, quantity=quantity
-        )
+        request = c.ReserveRewardRequest(member=member_name(member), reward_id=reward, quantity=quantity)
         return self.run(member, request)
 
     def commit(self, member: UUID, hold: UUID) -> UUID:
@@ -197,9 +191,7 @@ class History:
         self.events += case.events
         for event in case.events:
             if event.request_id is not None:
-                self.files[event.request_id] = Transaction(
-                    event.request_id, event.stream_id, event.payload
-                )
+                self.files[event.request_id] = Transaction(event.request_id, event.stream_id, event.payload)
         for event in case.events:
             if event.transaction_id in self.files:
                 file = self.files[event.transaction_id]

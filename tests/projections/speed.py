@@ -53,7 +53,9 @@ def catch_up(database_url: str, name: str) -> float:
             generation = apply_page(cursor, PROJECTIONS[name], generation, events)
         took = time.perf_counter() - started
         cpu = time.process_time() - cpu
-    print(f"{name:14} {generation.position / took:9.0f} events/s  {cpu / generation.position * 1e6:5.1f} us/event of Python")
+    print(
+        f"{name:14} {generation.position / took:9.0f} events/s  {cpu / generation.position * 1e6:5.1f} us/event of Python"
+    )
     return generation.position / took
 
 

@@ -245,11 +245,19 @@ def test_e16_points_pay_exactly(
     assert prove(shop, member).available_points == 150_000 - points
 
 
-def test_e16_discounts_are_shared_out_exactly(open_shop: OpenShop) -> None:
+@pytest.mark.parametrize(
+    ("prices", "off", "net"),
+    [((10, 10, 10), 10, [7, 7, 6]), ((1, 1, 1), 2, [1, 0, 0]), ((0, 7, 90), 13, [0, 7, 77])],
+)
+def test_e16_discounts_are_shared_out_exactly(
+    open_shop: OpenShop, prices: tuple[int, ...], off: int, net: list[int]
+) -> None:
     """The lines' shares of a discount add up to it, though none of them is a whole cent."""
-    shop = open_shop(program(spend(1, 1, only=LineFilter(skus=["a", "b", "c"]))))
-    lines = [line(10, "a"), line(10, "b"), line(10, "c")]
-    sale = shop.sale(shop.member(), lines, discounts=[SaleDiscount(amount_minor=10)])
-    (award,) = sale.awards
-    assert [part.basis_minor for part in award.lines] == [7, 7, 6]
-    assert sale.receipt.earned_points == sale.receipt.payable_minor == 20
+    shop = open_shop(program(spend(1, 1)))
+    member = shop.member()
+    lines = [line(price) for price in prices]
+    sale = shop.sale(member, lines, discounts=[SaleDiscount(amount_minor=off)])
+    (event,) = shop.events(member, "SaleRecorded")
+    shares = list(event.sale_recorded.line_net_minor)
+    assert sum(shares) == sale.receipt.payable_minor == sale.receipt.earned_points == sum(net)
+    assert all(abs(share - due) <= 1 for share, due in zip(shares, net, strict=True))

@@ -13,7 +13,7 @@ from grpc_status import rpc_status
 from loyalty.v1.pos_service_pb2 import GetBalanceRequest
 from loyalty.v1.pos_service_pb2_grpc import PosServiceStub
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 """Longer than anything takes; a test that reaches it has failed."""
 
 Metadata = tuple[tuple[str, str], ...]
@@ -25,7 +25,7 @@ class Failure(NamedTuple):
     code: grpc.StatusCode
     message: str
     reason: str
-    metadata: dict[str, str]
+    metadata: tuple[tuple[str, str], ...]
     retry_ms: int | None
     cashier_text: str
     cashier_language: str
@@ -40,10 +40,13 @@ def balance(port: int, metadata: Metadata = (), member: str = "members/1") -> st
     """Calls GetBalance on a channel of its own."""
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         request = GetBalanceRequest(member=member)
-        reply = PosServiceStub(channel).GetBalance(
-            request, metadata=metadata, timeout=DEADLINE_S
-        )
+        reply = PosServiceStub(channel).GetBalance(request, metadata=metadata, timeout=DEADLINE_S)
         return reply.member
+
+
+def raw(channel: grpc.Channel, path: str, kind: str = "unary_unary") -> Any:
+    """A method that takes bytes as they are, which the stubs do not know."""
+    return getattr(channel, kind)(path)
 
 
 def failure(error: grpc.RpcError) -> Failure:
@@ -64,7 +67,7 @@ def failure(error: grpc.RpcError) -> Failure:
         call.code(),
         call.details(),
         info.reason,
-        dict(info.metadata),
+        tuple(sorted(info.metadata.items())),
         retry.retry_delay.ToMilliseconds() if retry is not None else None,
         text.message,
         text.locale,

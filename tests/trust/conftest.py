@@ -25,11 +25,13 @@ def postgres() -> Iterator[LocalPostgres]:
     """A PostgreSQL with a migrated template."""
     with tempfile.TemporaryDirectory(prefix="loyalty-trust-") as folder:
         Path(folder).chmod(0o755)
-        with LocalPostgres(Path(folder) / "postgres") as server:
-            with psycopg.connect(server.url, autocommit=True) as connection:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
-            migrate(make_conninfo(server.url, dbname=TEMPLATE))
-            yield server
+        server = LocalPostgres(Path(folder) / "postgres")
+        server.start()
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+        migrate(make_conninfo(server.url, dbname=TEMPLATE))
+        yield server
+        server.stop("immediate")  # nobody needs its data any more
 
 
 @pytest.fixture
@@ -38,9 +40,7 @@ def database_url(postgres: LocalPostgres) -> str:
     name = f"trust_{uuid4().hex}"
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(name), sql.Identifier(TEMPLATE)
-            )
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
         )
     return make_conninfo(postgres.url, dbname=name)
 

@@ -1,0 +1,87 @@
+"""`loyalty member`: what the ledger knows of a member, for support."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import grpc
+import typer
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
+from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest
+from loyalty.v1.crm_service_pb2_grpc import CrmServiceStub
+from loyalty.v1.member_pb2 import Identifier, IdentifierType
+from loyalty.v1.pos_service_pb2 import GetBalanceRequest
+from loyalty.v1.pos_service_pb2_grpc import PosServiceStub
+from rich.console import Console
+from rich.table import Table
+
+from ledger.cli.connection import AddressOption, DataDirOption, TokenOption, connect, fail, fail_call
+
+CALL_TIMEOUT_S: Final = 10.0
+
+app = typer.Typer(help="Members: points, tier and statement.", no_args_is_help=True)
+
+
+@app.callback()
+def group() -> None:
+    """Keeps `show` a command of a group, also while it is the only one."""
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="members/{member}")] = "",
+    card: Annotated[str, typer.Option(help="Number of the loyalty card, instead of the name.")] = "",
+    program: Annotated[str, typer.Option(help="programs/{program} of the card.")] = "",
+    entries: Annotated[int, typer.Option(min=1, max=1_000, help="Lines of the statement.")] = 20,
+    address: AddressOption = "",
+    token: TokenOption = "",
+    data_dir: DataDirOption = Path("var"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Show a member's points, tier and the newest lines of the statement."""
+    if bool(name) == bool(card):
+        fail("give either the member's name or --card")
+    connection = connect(address, token, data_dir, "admin")
+    asked = GetBalanceRequest(member=name) if name else GetBalanceRequest(identifier=_card(card, program))
+    with connection.channel:
+        try:
+            balance = PosServiceStub(connection.channel).GetBalance(
+                asked, metadata=connection.metadata, timeout=CALL_TIMEOUT_S
+            )
+            statement = CrmServiceStub(connection.channel).ListStatementEntries(
+                ListStatementEntriesRequest(member=balance.member, page_size=entries),
+                metadata=connection.metadata,
+                timeout=CALL_TIMEOUT_S,
+            )
+        except grpc.RpcError as error:
+            fail_call(error)
+    if as_json:
+        both = {
+            "balance": MessageToDict(balance, preserving_proto_field_name=True),
+            "statement": MessageToDict(statement, preserving_proto_field_name=True),
+        }
+        typer.echo(json.dumps(both))
+        return
+    points = balance.balance
+    typer.echo(f"{balance.member}  tier {balance.tier.tier or 'none'}")
+    typer.echo(
+        f"{points.available_points} points available, {points.pending_points} pending, {points.held_points} held"
+    )
+    table = Table("recorded", "what", "points", "total", "store")
+    for entry in statement.entries:
+        table.add_row(
+            _time(entry.recorded_at), entry.type, f"{entry.points:+d}", str(entry.total_points), entry.store
+        )
+    Console().print(table)
+
+
+def _card(number: str, program: str) -> Identifier:
+    return Identifier(
+        type=IdentifierType.IDENTIFIER_TYPE_CARD, value=number, program=program or "programs/sample"
+    )
+
+
+def _time(stamp: Timestamp) -> str:
+    return datetime.fromtimestamp(stamp.seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,287 @@
+"""The check: everything replayed from event 1 and compared, byte for byte, with the live views.
+
+It works beside a running ledger. The events up to where the views are get replayed first, each share of the streams in
+a process of its own, into tables that only its connection sees. Then one snapshot of the database says where each view
+is; the replay goes on to exactly there and compares.
+"""
+
+import gc
+import multiprocessing
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from multiprocessing.connection import Connection
+from typing import Any, Final, NamedTuple
+
+import psycopg
+from psycopg import Cursor
+from psycopg.rows import tuple_row
+
+from projections.catalogue import PROJECTIONS
+from projections.finding import FIRST_FINDINGS_MAX, Finding, Findings
+from projections.hub import HEAD, connect
+from projections.share import Share, ShareResult, Snapshot
+from projections.sql import statements
+from projections.tracking import Generation, live_generation, try_lock
+
+PROCESSES_MAX: Final = 16
+
+_SQL: Final = statements("check.sql")
+
+Progress = Callable[[int, int], None]
+"""(events done, events in all), now and then."""
+
+
+class CheckError(Exception):
+    """The check could not be made. The message says what to do."""
+
+
+class CheckResult(NamedTuple):
+    """What a check came to."""
+
+    head: int
+    """The end of the log."""
+    positions: dict[str, int]
+    """Where each view was compared."""
+    accounts: int
+    seconds: float
+    first: list[Finding]
+    """The first findings of each place."""
+    count: dict[str, int]
+    """How many there are by place."""
+
+    @property
+    def ok(self) -> bool:
+        """True when nothing was found."""
+        return not self.count
+
+    def lines(self) -> Iterator[str]:
+        """A report for people."""
+        rate = self.head / self.seconds if self.seconds else 0.0
+        yield (
+            f"{self.head} events of {self.accounts} accounts replayed in {self.seconds:.1f} s ({rate:,.0f} events/s)"
+        )
+        for name, position in self.positions.items():
+            wrong = sum(n for place, n in self.count.items() if place.split()[0].split(".")[0] == name)
+            behind = f", {self.head - position} events behind" if position < self.head else ""
+            yield f"{name}: {f'{wrong} differences' if wrong else 'same'} at position {position}{behind}"
+        for finding in self.first:
+            yield str(finding)
+        for place, count in self.count.items():
+            if count > FIRST_FINDINGS_MAX:
+                yield f"{place}: {count} in all"
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {
+            "ok": self.ok,
+            "head": self.head,
+            "positions": self.positions,
+            "accounts": self.accounts,
+            "seconds": round(self.seconds, 3),
+            "count": self.count,
+            "first": [finding._asdict() for finding in self.first],
+        }
+
+
+def check(
+    database_url: str,
+    processes: int | None = None,
+    progress: Progress = lambda _done, _of: None,
+) -> CheckResult:
+    """Checks a database. One process for each CPU unless told otherwise; with 1, in this one.
+
+    Raises CheckError.
+    """
+    started = time.monotonic()
+    shares = min(processes or os.cpu_count() or 1, PROCESSES_MAX)
+    try:
+        with connect(database_url, "check") as connection:
+            cursor = connection.cursor(binary=True, row_factory=tuple_row)
+            for name in PROJECTIONS:
+                if not try_lock(cursor, f"rebuild {name}"):
+                    raise CheckError(f"{name} is being rebuilt or checked: wait until that is done")
+            until = min(live_generation(cursor, name).position for name in PROJECTIONS)
+            head = _head(cursor)
+            with _workers(database_url, shares, lambda done: progress(done, head)) as workers:
+                workers.replay(until)
+                return _compare(cursor, workers, started)
+    except psycopg.OperationalError as error:
+        raise CheckError(f"the database went away: {' '.join(str(error).split())}") from error
+
+
+def _compare(cursor: Cursor[Any], workers: "_Workers", started: float) -> CheckResult:
+    findings = Findings()
+    with cursor.connection.transaction():
+        cursor.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        row = cursor.execute(b"SELECT pg_export_snapshot()").fetchone()
+        generations = [live_generation(cursor, name) for name in PROJECTIONS]
+        snapshot = Snapshot(row[0] if row is not None else "", _head(cursor), generations)
+        workers.compare(snapshot)
+        _check_log(cursor, snapshot.head, findings)
+        _check_programs(cursor, generations, findings)
+        results = workers.results()
+        for result in results:
+            findings.merge(result.findings)
+        for generation in generations:
+            for table in PROJECTIONS[generation.name].shared_tables:
+                _compare_shared(cursor, generation, table, results, findings)
+    return CheckResult(
+        snapshot.head,
+        {generation.name: generation.position for generation in generations},
+        sum(result.accounts for result in results),
+        time.monotonic() - started,
+        findings.first,
+        dict(findings.count),
+    )
+
+
+def _head(cursor: Cursor[Any]) -> int:
+    row = cursor.execute(HEAD).fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def _check_log(cursor: Cursor[Any], head: int, findings: Findings) -> None:
+    rows = cursor.execute(_SQL["log"], {"until": head, "limit": FIRST_FINDINGS_MAX}).fetchall()
+    first: list[Finding] = []
+    for position, expected, recorded_at, recorded_before, _ in rows:
+        if position != expected:
+            missing = Finding("positions", f"event {expected}", "an event", f"{position} as the next")
+            first.append(missing)
+        else:
+            late = f"at least {recorded_before}, when the one before it was recorded"
+            first.append(Finding("positions", f"event {position}", late, str(recorded_at)))
+    findings.add_counted("positions", first, rows[0][4] if rows else 0)
+
+
+def _check_programs(cursor: Cursor[Any], generations: Sequence[Generation], findings: Findings) -> None:
+    """The trial balance of each program agrees with its members."""
+    schema = next(g.schema for g in generations if g.name == "trial_balance")
+    sql = _SQL["members_of_programs"].replace(b"{live}", schema.encode())
+    for program, total, members in cursor.execute(sql).fetchall():
+        findings.add(Finding("trial_balance.program_totals", program, f"member = {members}", str(total)))
+
+
+def _compare_shared(
+    cursor: Cursor[Any],
+    generation: Generation,
+    table: str,
+    results: Sequence[ShareResult],
+    findings: Findings,
+) -> None:
+    """Compares a table that is not of members with what the shares come to together."""
+    place = f"{generation.name}.{table}"
+    keys = PROJECTIONS[generation.name].shared_tables[table]
+    rows = cursor.execute(f"SELECT * FROM {generation.schema}.{table}".encode()).fetchall()
+    names = [column.name for column in cursor.description or ()]
+    live = _by_key([dict(zip(names, row, strict=True)) for row in rows], keys)
+    replayed: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for result in results:
+        for key, row in _by_key(result.shared_rows[place], keys).items():
+            replayed[key] = _add(replayed[key], row) if key in replayed else row
+    for key in sorted(live.keys() | replayed.keys()):
+        if live.get(key) != replayed.get(key):
+            findings.add(Finding(place, str(key), str(replayed.get(key)), str(live.get(key))))
+
+
+def _by_key(rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    return {tuple(row[key] for key in keys): row for row in rows}
+
+
+def _add(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value + other[name] if isinstance(value, Decimal) else value for name, value in one.items()}
+
+
+# -- processes
+
+
+class _Workers:
+    """The shares: in this process when there is one, else each in its own."""
+
+    def __init__(self, pipes: Sequence[Connection], report: Callable[[int], None]) -> None:
+        self._pipes = pipes
+        self._report = report
+        self._done = Counter[int]()
+
+    def replay(self, until: int) -> None:
+        """Has all shares replay up to a position and waits for them."""
+        self._send(("replay", until))
+        self.results()
+
+    def compare(self, snapshot: Snapshot) -> None:
+        """Has all shares compare."""
+        self._send(("compare", snapshot))
+
+    def results(self) -> list[Any]:
+        """What all shares answer."""
+        return [self._result(number, pipe) for number, pipe in enumerate(self._pipes)]
+
+    def _send(self, order: tuple[str, Any]) -> None:
+        for pipe in self._pipes:
+            pipe.send(order)
+
+    def _result(self, number: int, pipe: Connection) -> Any:
+        while True:
+            try:
+                kind, value = pipe.recv()
+            except EOFError:
+                raise CheckError("a process of the check was killed: is there enough memory?") from None
+            if kind == "progress":
+                self._done[number] = value
+                self._report(self._done.total())
+            elif kind == "error":
+                raise CheckError(f"a process of the check failed: {value}")
+            else:
+                return value
+
+
+@contextmanager
+def _workers(database_url: str, shares: int, report: Callable[[int], None]) -> Iterator[_Workers]:
+    context = multiprocessing.get_context("spawn")
+    pipes: list[Connection] = []
+    processes = []
+    try:
+        for number in range(shares):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_work, args=(database_url, number, shares, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            pipes.append(ours)
+            processes.append(process)
+        yield _Workers(pipes, report)
+    finally:
+        for pipe in pipes:
+            pipe.close()
+        for process in processes:
+            process.terminate()
+            process.join()
+            process.close()
+
+
+def _work(database_url: str, number: int, shares: int, pipe: Connection) -> None:
+    """The process of a share: does what it is told until nobody tells it anything."""
+    # Pages are large and hold no cycles; looking for some takes a third of the time.
+    gc.disable()
+    done = 0
+
+    def progress(events: int) -> None:
+        nonlocal done
+        done += events
+        pipe.send(("progress", done))
+
+    try:
+        share = Share(database_url, number, shares)
+        while True:
+            order, argument = pipe.recv()
+            if order == "replay":
+                share.replay(argument, progress)
+                pipe.send(("done", None))
+            else:
+                pipe.send(("done", share.compare(argument, progress)))
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        return
+    except Exception as error:  # told to the parent, which reports it
+        pipe.send(("error", f"{type(error).__name__}: {error}"))

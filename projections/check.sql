@@ -1,0 +1,54 @@
+-- What `loyalty check` asks.
+
+-- name: read
+-- The events of one share of the streams.
+SELECT {columns} FROM events e
+WHERE e.notification_id > %(after)b AND e.notification_id <= %(until)b
+  AND (uuid_hash(e.originator_id) & 2147483647) %% %(shares)b = %(share)b
+ORDER BY e.notification_id LIMIT %(limit)b
+
+-- name: log
+-- Positions are 1, 2, 3 and so on, and recorded_at never decreases.
+SELECT position, expected, recorded_at, recorded_before, count(*) OVER () FROM (
+    SELECT notification_id AS position, recorded_at,
+           coalesce(lag(notification_id) OVER log, 0) + 1 AS expected, lag(recorded_at) OVER log AS recorded_before
+    FROM events WHERE notification_id <= %(until)b WINDOW log AS (ORDER BY notification_id)
+) AS e
+WHERE position <> expected OR recorded_at < recorded_before
+ORDER BY position LIMIT %(limit)b
+
+-- name: compare
+-- Rows that are not the same, byte for byte, in a live table and in what the replay made of it.
+SELECT coalesce(to_jsonb(live), 'null')::text, coalesce(to_jsonb(replayed), 'null')::text, count(*) OVER ()
+FROM (
+    SELECT * FROM {live}.{table} WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
+) AS live
+FULL JOIN pg_temp.{table} AS replayed USING ({key})
+WHERE live IS NULL OR replayed IS NULL OR live *<> replayed
+ORDER BY {key} LIMIT %(limit)b
+
+-- name: balances
+-- What the fold of each account must agree with.
+SELECT a.member_id, a.program, a.version, a.owed_points, coalesce(l.points, 0)::bigint, coalesce(h.points, 0)::bigint
+FROM {live}.accounts a
+LEFT JOIN (SELECT member_id, sum(points) AS points FROM {live}.lots GROUP BY member_id) AS l USING (member_id)
+LEFT JOIN (SELECT member_id, sum(points) AS points FROM {live}.held_lots GROUP BY member_id) AS h USING (member_id)
+WHERE (uuid_hash(a.member_id) & 2147483647) %% %(shares)b = %(share)b
+
+-- name: statements
+SELECT member_id, total_points FROM {live}.member_totals
+WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
+
+-- name: tiers
+SELECT member_id, tier, qualifying_points FROM {live}.tiers
+WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
+
+-- name: trial_balance
+SELECT member_id, points FROM {live}.member_points
+WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
+
+-- name: members_of_programs
+-- The account `member` of a program is the sum of its members'.
+SELECT t.program, t.member::text, coalesce(sum(m.points), 0)::text
+FROM {live}.program_totals t LEFT JOIN {live}.member_points m USING (program)
+GROUP BY t.program, t.member HAVING t.member <> coalesce(sum(m.points), 0)

@@ -1,0 +1,118 @@
+"""`loyalty check` and `loyalty rebuild`. Functions for the application's Typer app."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import psycopg
+import typer
+from psycopg.conninfo import make_conninfo
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ledger.cli.connection import LOCAL_DATABASE, DataDirOption, fail
+from ledger.local_postgres import LocalPostgres, LocalPostgresError
+from ledger.store.datastore import check_reachable
+from projections.catalogue import PROJECTIONS
+from projections.check import PROCESSES_MAX, CheckError
+from projections.check import check as check_database
+from projections.rebuild import RebuildError
+from projections.rebuild import rebuild as rebuild_projection
+from projections.tracking import UnknownProjection
+
+DatabaseOption = Annotated[
+    str,
+    typer.Option(
+        "--database-url",
+        envvar="LOYALTY_DATABASE_URL",
+        show_envvar=True,
+        help="The ledger's PostgreSQL.",
+    ),
+]
+LocalOption = Annotated[bool, typer.Option("--local", help="Use the local PostgreSQL of `serve --local`.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def check(
+    database_url: DatabaseOption = "",
+    local: LocalOption = False,
+    data_dir: DataDirOption = Path("var"),
+    processes: Annotated[int, typer.Option(min=0, max=PROCESSES_MAX, help="0: one for each CPU.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay every event and compare every view, byte for byte; status 1 when anything differs."""
+    with _database(database_url, data_dir, local=local) as url, _progress("replaying") as bar:
+        result = check_database(url, processes or None, bar)
+    if as_json:
+        typer.echo(json.dumps(result.as_json()))
+    else:
+        for line in result.lines():
+            typer.echo(line)
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+def rebuild(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(PROJECTIONS)}.")],
+    database_url: DatabaseOption = "",
+    local: LocalOption = False,
+    data_dir: DataDirOption = Path("var"),
+    as_json: JsonOption = False,
+) -> None:
+    """Make a projection anew beside the live one, and switch to it."""
+    with _database(database_url, data_dir, local=local) as url, _progress("rebuilding") as bar:
+        done = rebuild_projection(url, name, bar)
+    if as_json:
+        typer.echo(json.dumps(done._asdict()))
+    else:
+        typer.echo(f"{done.name} was rebuilt and switched to at position {done.position}")
+
+
+@contextmanager
+def _database(database_url: str, data_dir: Path, *, local: bool) -> Iterator[str]:
+    """The database's address; what goes wrong with it, or in the block, ends the command with one line."""
+    try:
+        if local:
+            with LocalPostgres(data_dir / "postgres") as postgres:
+                yield make_conninfo(postgres.url, dbname=LOCAL_DATABASE)
+            return
+        if not database_url:
+            fail("LOYALTY_DATABASE_URL is not set: set it, give --database-url, or use --local")
+        problem = check_reachable(database_url)
+        if problem is not None:
+            fail(f"the database cannot be reached: {problem}")
+        yield database_url
+    except psycopg.errors.UndefinedTable:
+        fail("the database has no ledger yet; run `loyalty migrate` first")
+    except (CheckError, RebuildError, UnknownProjection, LocalPostgresError) as error:
+        fail(str(error))
+    except (OSError, psycopg.Error) as error:
+        fail(" ".join(str(error).split()))
+
+
+class _Bar:
+    """A progress bar, to be called with how much of how much is done."""
+
+    def __init__(self, progress: Progress, title: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(title, total=None)
+
+    def __call__(self, done: int, of: int) -> None:
+        self._progress.update(self._task, completed=done, total=of)
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[_Bar]:
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        yield _Bar(progress, title)

@@ -1,0 +1,71 @@
+"""Every line of the bench: its unit and its goal, in the order of the table."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from projections.catalogue import PROJECTIONS
+from tests.bench.line import Goal, Measure
+
+UNARY: Final[Mapping[str, Measure]] = {
+    "unary_vs_echo": Measure("ratio", Goal(">=", 0.70)),
+    "unary_vs_stock": Measure("ratio", Goal(">=", 5)),
+    "unary_per_s": Measure("sales/s"),
+    "unary_p50_ms": Measure("ms"),
+    "unary_p99_ms": Measure("ms"),
+    "echo_per_s": Measure("calls/s"),
+    "stock_per_s": Measure("sales/s"),
+}
+
+BATCH: Final[Mapping[str, Measure]] = {
+    "batch_vs_pgbench": Measure("ratio", Goal(">=", 1)),
+    "batch_per_s": Measure("sales/s"),
+    "batch_p99_ms": Measure("ms"),
+    "pgbench_32_per_s": Measure("transactions/s"),
+}
+
+SINGLE: Final[Mapping[str, Measure]] = {
+    "single_p50_ratio": Measure("ratio", Goal("<=", 1)),
+    "single_p50_ms": Measure("ms"),
+    "echo_p50_ms": Measure("ms"),
+    "pgbench_commit_p50_ms": Measure("ms"),
+}
+
+OPEN_LOOP: Final[Mapping[str, Measure]] = {
+    "open_loop_p50_ms": Measure("ms"),
+    "open_loop_p99_ms": Measure("ms"),
+    "open_loop_call_p99_ms": Measure("ms"),
+    "open_loop_call_mean_ms": Measure("ms"),
+    "open_loop_commit_p99_ms": Measure("ms"),
+    "open_loop_commit_mean_ms": Measure("ms"),
+    "open_loop_queue_mean_ms": Measure("ms"),
+}
+
+LAG: Final[Mapping[str, Measure]] = {
+    "projection_lag_p99_s": Measure("s", Goal("<", 1)),
+    "projection_lag_max_s": Measure("s"),
+}
+
+GROWTH: Final[Mapping[str, Measure]] = {
+    "growth_throughput_ratio": Measure("ratio", Goal(">=", 0.8)),
+    "growth_p99_ratio": Measure("ratio", Goal("<=", 1.2)),
+    "server_rss_mb": Measure("MiB"),
+    "server_rss_ratio": Measure("ratio", Goal("<=", 1.5)),
+    "bytes_per_sale": Measure("bytes"),
+    "view_bytes_per_sale": Measure("bytes"),
+}
+
+READ_SIDE: Final[Mapping[str, Measure]] = {
+    "check_events_per_s": Measure("events/s", Goal(">=", 50_000)),
+    "projection_events_per_s": Measure("events/s", Goal(">=", 40_000)),
+    **{f"projection_{name}_events_per_s": Measure("events/s") for name in PROJECTIONS},
+}
+
+ALL: Final[Mapping[str, Measure]] = {
+    **UNARY,
+    **BATCH,
+    **SINGLE,
+    **OPEN_LOOP,
+    **LAG,
+    **GROWTH,
+    **READ_SIDE,
+}

@@ -1,0 +1,1 @@
+"""Tests of `loyalty demo`, on the real files."""
