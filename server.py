@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 from uuid import NAMESPACE_URL, uuid5
@@ -215,6 +216,8 @@ def serve(
     """Serve the API until SIGTERM or Ctrl-C, which finish what is in flight."""
     config = load_config(address)
     if local:
+        if "LOYALTY_LOG_FORMAT" not in os.environ:
+            config = replace(config, log_format="console")
         try:
             with local_database(config, database) as url:
                 serve_local(url, config, local_file(config.data_dir, database))

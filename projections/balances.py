@@ -33,13 +33,12 @@ from projections.postings import total
 from projections.projection import Contradiction, Projection, Step, columns
 from projections.sql import statements
 
-_SQL: Final = statements("balances.sql")
-
 
 class Balances(Projection):
     """What every account holds."""
 
     name: ClassVar[str] = "balances"
+    sql: ClassVar[Mapping[str, bytes]] = statements("balances.sql")
     tables: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "accounts": ("member_id",),
         "lots": ("member_id", "number", "expires_at"),
@@ -142,24 +141,24 @@ class _Page:
         """The statements."""
         steps: list[Step] = []
         if self.enrolled:
-            steps.append(Step(_SQL["enrol"], columns(self.enrolled), len(self.enrolled)))
+            steps.append(Step("enrol", columns(self.enrolled), len(self.enrolled)))
         if self.touched:
-            steps.append(Step(_SQL["touch"], self._touched_columns(), len(self.touched)))
+            steps.append(Step("touch", self._touched_columns(), len(self.touched)))
         if self.moves:
-            steps.append(Step(_SQL["move"], columns(self.moves)))
+            steps.append(Step("move", columns(self.moves)))
         if self.following or self.active:
             steps += self._follow_steps()
         if self.expired:
-            steps.append(Step(_SQL["expire"], columns(self.expired)))
+            steps.append(Step("expire", columns(self.expired)))
         if self.ended:
             ended = columns(self.ended)
-            steps.append(Step(_SQL["end_hold"], ended, len(self.ended)))
-            steps.append(Step(_SQL["end_hold_lots"], ended))
+            steps.append(Step("end_hold", ended, len(self.ended)))
+            steps.append(Step("end_hold_lots", ended))
         if self.holds:
-            steps.append(Step(_SQL["hold"], columns(list(self.holds.values()))))
+            steps.append(Step("hold", columns(list(self.holds.values()))))
             held = [row for rows in self.held.values() for row in rows]
             if held:
-                steps.append(Step(_SQL["hold_lots"], columns(held)))
+                steps.append(Step("hold_lots", columns(held)))
         return steps
 
     def _touched_columns(self) -> list[list[Any]]:
@@ -179,8 +178,8 @@ class _Page:
         names = ("member_ids", "numbers", "expiries", "activations", "points")
         touched = self.active + moves[0]
         return [
-            Step(_SQL["move_following"], {"touched": touched, **dict(zip(names, moves, strict=True))}),
-            Step(_SQL["sum_following"], (touched,)),
+            Step("move_following", {"touched": touched, **dict(zip(names, moves, strict=True))}),
+            Step("sum_following", (touched,)),
         ]
 
 

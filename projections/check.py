@@ -11,10 +11,10 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from multiprocessing.connection import Connection
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import psycopg
 from psycopg import Cursor
@@ -28,6 +28,9 @@ from projections.sql import statements
 from projections.tracking import Generation, live_generation, try_lock
 
 PROCESSES_MAX: Final = 16
+
+EVENTS_PER_PROCESS_MIN: Final = 50_000
+"""With fewer events than this for each, starting processes takes longer than it saves."""
 
 _SQL: Final = statements("check.sql")
 
@@ -50,13 +53,13 @@ class CheckResult(NamedTuple):
     seconds: float
     first: list[Finding]
     """The first findings of each place."""
-    count: dict[str, int]
+    counts: dict[str, int]
     """How many there are by place."""
 
     @property
     def ok(self) -> bool:
         """True when nothing was found."""
-        return not self.count
+        return not self.counts
 
     def lines(self) -> Iterator[str]:
         """A report for people."""
@@ -65,12 +68,12 @@ class CheckResult(NamedTuple):
             f"{self.head} events of {self.accounts} accounts replayed in {self.seconds:.1f} s ({rate:,.0f} events/s)"
         )
         for name, position in self.positions.items():
-            wrong = sum(n for place, n in self.count.items() if place.split()[0].split(".")[0] == name)
+            wrong = sum(n for place, n in self.counts.items() if place.split()[0].split(".")[0] == name)
             behind = f", {self.head - position} events behind" if position < self.head else ""
             yield f"{name}: {f'{wrong} differences' if wrong else 'same'} at position {position}{behind}"
         for finding in self.first:
             yield str(finding)
-        for place, count in self.count.items():
+        for place, count in self.counts.items():
             if count > FIRST_FINDINGS_MAX:
                 yield f"{place}: {count} in all"
 
@@ -82,7 +85,7 @@ class CheckResult(NamedTuple):
             "positions": self.positions,
             "accounts": self.accounts,
             "seconds": round(self.seconds, 3),
-            "count": self.count,
+            "counts": self.counts,
             "first": [finding._asdict() for finding in self.first],
         }
 
@@ -92,12 +95,11 @@ def check(
     processes: int | None = None,
     progress: Progress = lambda _done, _of: None,
 ) -> CheckResult:
-    """Checks a database. One process for each CPU unless told otherwise; with 1, in this one.
+    """Checks a database, in as many processes as there are CPUs unless told otherwise; a short log in this one.
 
     Raises CheckError.
     """
     started = time.monotonic()
-    shares = min(processes or os.cpu_count() or 1, PROCESSES_MAX)
     try:
         with connect(database_url, "check") as connection:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
@@ -106,6 +108,7 @@ def check(
                     raise CheckError(f"{name} is being rebuilt or checked: wait until that is done")
             until = min(live_generation(cursor, name).position for name in PROJECTIONS)
             head = _head(cursor)
+            shares = processes or min(os.cpu_count() or 1, 1 + head // EVENTS_PER_PROCESS_MIN, PROCESSES_MAX)
             with _workers(database_url, shares, lambda done: progress(done, head)) as workers:
                 workers.replay(until)
                 return _compare(cursor, workers, started)
@@ -198,8 +201,44 @@ def _add(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 # -- processes
 
 
-class _Workers:
-    """The shares: in this process when there is one, else each in its own."""
+class _Workers(Protocol):
+    """The shares. What they are told to do they do at the same time; `results` waits for all of them."""
+
+    def replay(self, until: int) -> None:
+        """Has all shares replay up to a position and waits for them."""
+
+    def compare(self, snapshot: Snapshot) -> None:
+        """Has all shares compare."""
+
+    def results(self) -> list[ShareResult]:
+        """What all shares came to."""
+
+
+class _Here:
+    """One share, in this process."""
+
+    def __init__(self, share: Share, report: Callable[[int], None]) -> None:
+        self._share = share
+        self._report = report
+        self._done = 0
+        self._results: list[ShareResult] = []
+
+    def replay(self, until: int) -> None:
+        self._share.replay(until, self._progress)
+
+    def compare(self, snapshot: Snapshot) -> None:
+        self._results = [self._share.compare(snapshot, self._progress)]
+
+    def results(self) -> list[ShareResult]:
+        return self._results
+
+    def _progress(self, events: int) -> None:
+        self._done += events
+        self._report(self._done)
+
+
+class _Processes:
+    """Each share in a process of its own, at the other end of a pipe."""
 
     def __init__(self, pipes: Sequence[Connection], report: Callable[[int], None]) -> None:
         self._pipes = pipes
@@ -207,16 +246,13 @@ class _Workers:
         self._done = Counter[int]()
 
     def replay(self, until: int) -> None:
-        """Has all shares replay up to a position and waits for them."""
         self._send(("replay", until))
         self.results()
 
     def compare(self, snapshot: Snapshot) -> None:
-        """Has all shares compare."""
         self._send(("compare", snapshot))
 
     def results(self) -> list[Any]:
-        """What all shares answer."""
         return [self._result(number, pipe) for number, pipe in enumerate(self._pipes)]
 
     def _send(self, order: tuple[str, Any]) -> None:
@@ -240,6 +276,10 @@ class _Workers:
 
 @contextmanager
 def _workers(database_url: str, shares: int, report: Callable[[int], None]) -> Iterator[_Workers]:
+    if shares == 1:
+        with closing(Share(database_url, 0, 1)) as share:
+            yield _Here(share, report)
+        return
     context = multiprocessing.get_context("spawn")
     pipes: list[Connection] = []
     processes = []
@@ -251,7 +291,7 @@ def _workers(database_url: str, shares: int, report: Callable[[int], None]) -> I
             theirs.close()
             pipes.append(ours)
             processes.append(process)
-        yield _Workers(pipes, report)
+        yield _Processes(pipes, report)
     finally:
         for pipe in pipes:
             pipe.close()
@@ -283,5 +323,5 @@ def _work(database_url: str, number: int, shares: int, pipe: Connection) -> None
                 pipe.send(("done", share.compare(argument, progress)))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
-    except Exception as error:  # told to the parent, which reports it
+    except Exception as error:  # noqa: BLE001 - told to the parent, which reports it
         pipe.send(("error", f"{type(error).__name__}: {error}"))

@@ -42,7 +42,7 @@ class Hub:
 
     def __init__(self, database_url: str, repull_s: float = REPULL_S) -> None:
         self._database_url = database_url
-        self._repull_s = repull_s
+        self.repull_s = repull_s
         self._head = 0
         self._moved = threading.Condition()
         self._stopping = False
@@ -109,8 +109,8 @@ class Hub:
                 # Also what came in while the head was read.
                 for notification in connection.notifies(timeout=0):
                     self._advance(int(notification.payload))
-                selector.select(max(looked + self._repull_s - time.monotonic(), 0))
-                if time.monotonic() - looked >= self._repull_s:
+                selector.select(max(looked + self.repull_s - time.monotonic(), 0))
+                if time.monotonic() - looked >= self.repull_s:
                     self._look(connection)
                     looked = time.monotonic()
 

@@ -82,16 +82,19 @@ def read_page(cursor: Cursor[Any], after: int, until: int, limit: int) -> list[E
     """
     rows = cursor.execute(_READ, (after, until, limit), prepare=True).fetchall()
     events: list[Event] = []
-    expected = after
     try:
-        for row in rows:
-            expected += 1
-            if row[0] != expected:
-                raise Poisoned(expected, "is missing in the log")
-            events.append(event_of(row))
-    except (Poisoned, MapperDeserialisationError, ValueError) as error:
+        for position, row in enumerate(rows, after + 1):
+            events.append(_event_at(position, row))
+    except Poisoned:
         if not events:
-            if isinstance(error, Poisoned):
-                raise
-            raise Poisoned(expected, str(error)) from error
+            raise
     return events
+
+
+def _event_at(position: int, row: Sequence[Any]) -> Event:
+    if row[0] != position:
+        raise Poisoned(position, "it is missing in the log")
+    try:
+        return event_of(row)
+    except (MapperDeserialisationError, ValueError) as error:
+        raise Poisoned(position, str(error)) from error

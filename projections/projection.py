@@ -16,7 +16,8 @@ class Contradiction(Exception):
 class Step(NamedTuple):
     """One statement for a page."""
 
-    statement: bytes
+    name: str
+    """Of the statement, in the projection's file of SQL."""
     parameters: Sequence[Any] | Mapping[str, Any]
     rows: int | None = None
     """How many rows it must change, or count."""
@@ -31,6 +32,9 @@ class Projection(ABC):
 
     name: ClassVar[str]
     """Also the name of its schema, less the generation."""
+
+    sql: ClassVar[Mapping[str, bytes]]
+    """Its statements by name."""
 
     tables: ClassVar[Mapping[str, tuple[str, ...]]]
     """Its tables of rows of members, each with a member_id, by their primary keys."""
@@ -48,16 +52,13 @@ class Projection(ABC):
         Raises Contradiction, or psycopg.Error when the database itself refuses.
         """
         for step in self.collect(events):
-            cursor.execute(step.statement, step.parameters, prepare=True)
+            cursor.execute(self.sql[step.name], step.parameters, prepare=True)
             if step.rows is None:
                 continue
             row = cursor.fetchone() if cursor.description else None
             changed = row[0] if row is not None else cursor.rowcount
             if changed != step.rows:
-                raise Contradiction(
-                    f"{self.name}: {changed} rows where {step.rows} were expected by"
-                    f" {step.statement.split(b'(', 1)[0].decode().strip()}"
-                )
+                raise Contradiction(f"{changed} rows where {step.rows} were expected by {step.name!r} of {self.name}")
 
 
 def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -24,10 +24,12 @@ _SQL: Final = {
     name: sql.replace(b"{columns}", COLUMNS.strip().encode()) for name, sql in statements("reader.sql").items()
 }
 
-_TOPICS: Final = {event_type.DESCRIPTOR.name: topic for event_type, topic in TOPICS.items()}
+_TOPICS: Final = {topic_type.__name__: topic for topic_type, topic in TOPICS.items()}
 
 _FIELDS: Final = {
-    field.message_type.name: field.name for field in events_pb2.Event.DESCRIPTOR.oneofs_by_name["event"].fields
+    field.message_type.name: field.name
+    for field in events_pb2.Event.DESCRIPTOR.oneofs_by_name["event"].fields
+    if field.message_type is not None
 }
 
 
@@ -66,7 +68,7 @@ class PostgresReader:
             scan = last if subject else min(last, after + SCAN_EVENTS_MAX)
             rows: list[tuple[Any, ...]] = []
             if scan > after:
-                parameters = {"after": after, "until": scan, "limit": limit}
+                parameters: dict[str, Any] = {"after": after, "until": scan, "limit": limit}
                 question = "range"
                 if subject:
                     question = "stream"
@@ -75,10 +77,9 @@ class PostgresReader:
                     question = "range_of_types"
                     parameters["topics"] = topics
                 rows = cursor.execute(_SQL[question], parameters, prepare=True).fetchall()
+        scanned_to = scan if scan < last else max(end, after)
         if len(rows) == limit:
             scanned_to = rows[-1][0]
-        else:
-            scanned_to = max(end, after) if scan >= last else scan
         return EventPage([message_of(event_of(row)) for row in rows], scanned_to, head)
 
     def transaction(self, transaction_id: UUID) -> list[events_pb2.Event]:
@@ -101,7 +102,7 @@ class PostgresReader:
 def message_of(event: Event) -> events_pb2.Event:
     """An event as readers get it."""
     payload = event.payload
-    name = payload.DESCRIPTOR.name
+    name = type(payload).__name__
     message = events_pb2.Event(
         position=event.position,
         subject=_subject(event),

@@ -150,6 +150,7 @@ class Runner:
                 self._stop.wait(backoff_s)
                 backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
             except Poisoned as poisoned:
+                self._reached(poisoned.position - 1)
                 self._stopped(poisoned.position, str(poisoned))
                 return
             except Exception as error:  # a defect stops this projection, and says so, like a bad event
@@ -198,7 +199,7 @@ class Runner:
                 generation = apply_page(cursor, self._projection, generation, events)
                 self._reached(generation.position)
             else:
-                self._hub.wait_beyond(generation.position, REPULL_S, self._stop.is_set)
+                self._hub.wait_beyond(generation.position, self._hub.repull_s, self._stop.is_set)
                 self._lag_metric.set(max(self._hub.head - generation.position, 0))
 
     def _reached(self, position: int) -> None:

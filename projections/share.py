@@ -1,4 +1,4 @@
-"""A share of a check: some of the streams, replayed into tables of this connection's own and compared with the live ones."""
+"""A share of a check: some of the streams, replayed into tables of its own and compared with the live ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -133,28 +133,29 @@ class Share:
 
     def _admit(self, row: Sequence[Any]) -> Event | None:
         """The event of a row, when it can be read and goes on where its stream and its account are."""
-        position, stream_id, version = row[:3]
+        position, stream_id = row[:2]
         if stream_id in self._damaged:
             return None
         try:
             event = event_of(row)
-            if type(event.payload) in _NOT_OF_ACCOUNTS:
-                before = self._versions.get(stream_id, 0)
-                self._versions[stream_id] = version
-                account = None
-            else:
-                account = self._accounts.get(stream_id)
-                if account is None:
-                    account = self._accounts[stream_id] = Account(stream_id)
-                before = account.version
-            if version != before + 1:
-                raise InvariantBroken(f"event {before + 1} of its stream is missing")
-            if account is not None:
-                account.apply(event.payload)
+            self._fold(event)
         except (MapperDeserialisationError, InvariantBroken, ValueError, LookupError) as error:
             self._damage(position, stream_id, str(error))
             return None
         return event
+
+    def _fold(self, event: Event) -> None:
+        """Applies an event to its account. Raises InvariantBroken."""
+        stream_id, version, payload = event.stream_id, event.version, event.payload
+        if type(payload) in _NOT_OF_ACCOUNTS:
+            _check_version(self._versions.get(stream_id, 0), version)
+            self._versions[stream_id] = version
+            return
+        account = self._accounts.get(stream_id)
+        if account is None:
+            account = self._accounts[stream_id] = Account(stream_id)
+        _check_version(account.version, version)
+        account.apply(payload)
 
     def _damage(self, position: int, stream_id: UUID, reason: str) -> None:
         """Notes an event that cannot be applied. What follows in its stream is left out."""
@@ -218,6 +219,11 @@ class Share:
             account.check()
         except InvariantBroken as error:
             self._findings.add(Finding("accounts", str(account.account_id), "points that add up", str(error)))
+
+
+def _check_version(before: int, version: int) -> None:
+    if version != before + 1:
+        raise InvariantBroken(f"event {version} of its stream where {before + 1} was due")
 
 
 def _fill_in(name: str, **names: str) -> bytes:

@@ -23,8 +23,6 @@ from projections.postings import postings
 from projections.projection import Projection, Step, columns
 from projections.sql import statements
 
-_SQL: Final = statements("statements.sql")
-
 _TYPES: Final[Mapping[type[Message], str]] = {
     event_type: event_type.DESCRIPTOR.name
     for event_type in (
@@ -45,6 +43,7 @@ class Statements(Projection):
     """The lines of every member's statement."""
 
     name: ClassVar[str] = "statements"
+    sql: ClassVar[Mapping[str, bytes]] = statements("statements.sql")
     tables: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "member_totals": ("member_id",),
         "entries": ("member_id", "position"),
@@ -79,9 +78,9 @@ class Statements(Projection):
             )
         steps: list[Step] = []
         if enrolled:
-            steps.append(Step(_SQL["enrol"], (enrolled,), len(enrolled)))
+            steps.append(Step("enrol", (enrolled,), len(enrolled)))
         if entries:
-            steps.append(Step(_SQL["enter"], columns(entries), len(entries)))
+            steps.append(Step("enter", columns(entries), len(entries)))
             parameters = (list(running), list(running.values()))
-            steps.append(Step(_SQL["total"], parameters, len(running)))
+            steps.append(Step("total", parameters, len(running)))
         return steps

@@ -1,7 +1,7 @@
 """Tiers: what counts towards tiers, the tier of each member, and the newest definition of each program."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 from uuid import UUID
 
 from loyalty.v1.events_pb2 import (
@@ -15,17 +15,15 @@ from loyalty.v1.events_pb2 import (
 
 from projections.effect import effective_at
 from projections.page import Event
-from projections.postings import total
 from projections.projection import Contradiction, Projection, Step, columns
 from projections.sql import statements
-
-_SQL: Final = statements("tiers.sql")
 
 
 class Tiers(Projection):
     """Where each member stands."""
 
     name: ClassVar[str] = "tiers"
+    sql: ClassVar[Mapping[str, bytes]] = statements("tiers.sql")
     tables: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "tiers": ("member_id",),
     }
@@ -42,9 +40,7 @@ class Tiers(Projection):
                 case TierChanged():
                     page.change(event)
                 case SaleReturned() | TransactionReversed():
-                    undo = payload.undo
-                    taken = total(undo.clawed_back) + undo.owed_points + undo.shortfall_points
-                    page.qualify(event.stream_id, -taken)
+                    page.qualify(event.stream_id, -payload.undo.qualifying_points)
                 case MemberEnrolled():
                     since = effective_at(event)
                     page.enrolled.append((event.stream_id, payload.program, payload.tier, since))
@@ -86,17 +82,17 @@ class _Page:
         """The statements."""
         steps: list[Step] = []
         if self.programs:
-            steps.append(Step(_SQL["publish"], columns(list(self.programs.values()))))
+            steps.append(Step("publish", columns(list(self.programs.values()))))
         if self.enrolled:
-            steps.append(Step(_SQL["enrol"], columns(self.enrolled), len(self.enrolled)))
+            steps.append(Step("enrol", columns(self.enrolled), len(self.enrolled)))
         if self.points:
             parameters: list[list[Any]] = [
                 list(self.points),
                 list(self.points.values()),
                 [self.lowest.get(member_id, 0) for member_id in self.points],
             ]
-            steps.append(Step(_SQL["qualify"], parameters, len(self.points)))
+            steps.append(Step("qualify", parameters, len(self.points)))
         if self.changes:
             changes = columns([(member, *change) for member, change in self.changes.items()])
-            steps.append(Step(_SQL["change"], changes, len(self.changes)))
+            steps.append(Step("change", changes, len(self.changes)))
         return steps

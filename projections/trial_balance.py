@@ -11,7 +11,6 @@ from projections.postings import ACCOUNTS, postings
 from projections.projection import Projection, Step, columns
 from projections.sql import statements
 
-_SQL: Final = statements("trial_balance.sql")
 _PLACE: Final = {account: place for place, account in enumerate(ACCOUNTS)}
 
 
@@ -19,6 +18,7 @@ class TrialBalance(Projection):
     """Double entry over all programs."""
 
     name: ClassVar[str] = "trial_balance"
+    sql: ClassVar[Mapping[str, bytes]] = statements("trial_balance.sql")
     tables: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "member_points": ("member_id",),
     }
@@ -39,8 +39,8 @@ class TrialBalance(Projection):
                 enrolled.append((event.stream_id, payload.program))
         steps: list[Step] = []
         if enrolled:
-            steps.append(Step(_SQL["enrol"], columns(enrolled), len(enrolled)))
+            steps.append(Step("enrol", columns(enrolled), len(enrolled)))
         if booked:
             parameters = [list(booked), *columns(list(booked.values()))]
-            steps.append(Step(_SQL["book"], parameters, len(booked)))
+            steps.append(Step("book", parameters, len(booked)))
         return steps

@@ -9,8 +9,14 @@ from uuid import uuid4
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, LocalizedMessage, RetryInfo
+from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # the package ships no types
+    BadRequest,
+    ErrorInfo,
+    LocalizedMessage,
+    RetryInfo,
+)
 from grpc_status import rpc_status
 from loyalty.v1 import commands_pb2 as c
 from loyalty.v1 import pos_service_pb2 as pos
@@ -115,9 +121,7 @@ class Shop:
 
     def reference(self, till: int) -> c.SaleReference:
         """The receipt of that number at this till."""
-        return c.SaleReference(
-            store=self.store, terminal=self.terminal, till=self.origin(till=till).till
-        )
+        return c.SaleReference(store=self.store, terminal=self.terminal, till=self.origin(till=till).till)
 
     def enroll(
         self,
@@ -136,6 +140,10 @@ class Shop:
             profile=profile,
         )
         return self.pos.EnrollMember(request, metadata=self.metadata, timeout=TIMEOUT_S)
+
+    def here(self, identifier: Identifier) -> Identifier:
+        """An identifier in this shop's program, for callers whose credential is bound to none."""
+        return Identifier(type=identifier.type, value=identifier.value, program=self.program)
 
     def member(self) -> str:
         """A new member's name."""
@@ -251,6 +259,12 @@ class Shop:
             request.original_request_id = original_request_id
         return self.pos.ReverseTransaction(request, metadata=self.metadata, timeout=TIMEOUT_S)
 
+    def batch(self, *requests: Message, with_texts: bool = False) -> list[pos.CommandResult]:
+        """Sends commands as one batch; returns their results."""
+        request = pos.SubmitBatchRequest(commands=map(command, requests), with_texts=with_texts)
+        response = self.pos.SubmitBatch(request, metadata=self.metadata, timeout=TIMEOUT_S)
+        return list(response.results)
+
     # -- reading
 
     def balance(self, member: str, as_of: str | None = None, *, min_position: int | None = None) -> Balance:
@@ -282,10 +296,20 @@ class Shop:
         return self.pos.GetTransaction(request, metadata=self.metadata, timeout=TIMEOUT_S)
 
 
+def command(request: Message) -> c.Command:
+    """A request as an item of a batch or stream."""
+    for field in c.Command.DESCRIPTOR.fields:
+        if field.message_type is request.DESCRIPTOR:
+            item = c.Command()
+            getattr(item, field.name).CopyFrom(request)
+            return item
+    raise AssertionError(f"{request.DESCRIPTOR.name} is no command of a batch")
+
+
 class Details:
     """The details of an error."""
 
-    def __init__(self, error: grpc.RpcError) -> None:
+    def __init__(self, error: Any) -> None:  # a grpc.RpcError is a grpc.Call too, which its types deny
         self.code = error.code()
         self.info = ErrorInfo()
         self.bad_request = BadRequest()
@@ -299,7 +323,7 @@ class Details:
     @property
     def reason(self) -> str:
         """The reason, without the enum's prefix."""
-        return self.info.reason
+        return str(self.info.reason)
 
     @property
     def fields(self) -> list[str]:

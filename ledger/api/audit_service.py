@@ -17,6 +17,9 @@ from ledger.writer.writer import Clock
 
 BATCH_EVENTS_DEFAULT: Final = 500
 
+BATCH_EVENTS_MAX: Final = 2_000
+"""Events, or members of a snapshot, in one message. Whoever asks for more gets as many (AIP-158)."""
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -48,7 +51,7 @@ class AuditService(AuditServiceServicer):
                 request.types,
                 from_timestamp(request.recorded_from) if request.HasField("recorded_from") else None,
                 from_timestamp(request.recorded_until) if request.HasField("recorded_until") else None,
-                request.batch_size or BATCH_EVENTS_DEFAULT,
+                min(request.batch_size or BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX),
             )
             after = page.scanned_to
             if page.events or after >= until:

@@ -12,7 +12,7 @@ from loyalty.v1 import crm_service_pb2 as pb
 from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 
-from ledger.api.audit_service import BATCH_EVENTS_DEFAULT
+from ledger.api.audit_service import BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX
 from ledger.api.check import CHECKS
 from ledger.api.dispatch import remaining_s
 from ledger.api.errors import ApiError
@@ -21,6 +21,10 @@ from ledger.views import EventReader, ViewBehind, Views
 from ledger.writer.writer import Clock
 
 PAGE_ENTRIES_DEFAULT: Final = 100
+
+PAGE_ENTRIES_MAX: Final = 1_000
+"""Entries in one page. Whoever asks for more gets as many (AIP-158)."""
+
 VIEW_WAIT_S: Final = 5.0
 TAIL_WAIT_S: Final = 1.0
 """How long a tail waits for news before it looks whether its consumer is still there."""
@@ -43,7 +47,7 @@ class CrmService(CrmServiceServicer):
         CHECKS[pb.ListStatementEntriesRequest](request, self._clock())
         member_id = last_id(request.member)
         before = _position_of(request.page_token, member_id)
-        size = request.page_size or PAGE_ENTRIES_DEFAULT
+        size = min(request.page_size or PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX)
         remaining = remaining_s(context)
         timeout_s = VIEW_WAIT_S if remaining is None else min(remaining, VIEW_WAIT_S)
         try:
@@ -66,7 +70,7 @@ class CrmService(CrmServiceServicer):
         read later may already show a change that the tail brings once more, and none is missing.
         """
         CHECKS[pb.WatchChangesRequest](request, self._clock())
-        size = request.batch_size or BATCH_EVENTS_DEFAULT
+        size = min(request.batch_size or BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX)
         head = await asyncio.to_thread(self._reader.head_position)
         after = request.after_position
         if after > head:

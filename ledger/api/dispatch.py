@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -29,6 +30,8 @@ class Dispatch:
         self._writer = writer
         self._programs = programs
         self._clock = clock
+        self._answers: deque[tuple[asyncio.Future[Sequence[Result]], Sequence[Result]]] = deque()
+        self._is_woken = False
 
     async def settle(self, request: WriteRequest, context: Context) -> Result:
         """What one request comes to."""
@@ -68,18 +71,26 @@ class Dispatch:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Sequence[Result]] = loop.create_future()
 
-        def resolve(results: Sequence[Result]) -> None:
-            if not future.done():  # the caller may have gone
-                future.set_result(results)
-
         def answer(results: Sequence[Result]) -> None:
-            loop.call_soon_threadsafe(resolve, results)
+            # In the writer's thread. The loop is woken once for all groups of a batch.
+            self._answers.append((future, results))
+            if not self._is_woken:
+                self._is_woken = True
+                loop.call_soon_threadsafe(self._hand_out)
 
         try:
             self._writer.submit(commands, answer)
         except (Overloaded, ShuttingDown) as error:
             raise api_error(error) from None
         return await future
+
+    def _hand_out(self) -> None:
+        """Gives every answer that has arrived to who awaits it."""
+        self._is_woken = False  # first, so that an answer that arrives meanwhile wakes the loop again
+        while self._answers:
+            future, results = self._answers.popleft()
+            if not future.done():  # the caller may have gone
+                future.set_result(results)
 
 
 def deadline_of(context: Context) -> float | None:

@@ -28,7 +28,7 @@ from google.protobuf.message import DecodeError, Message
 from loyalty.v1.errors_pb2 import ErrorReason
 from uuid_utils import uuid7
 
-from ledger.api.authentication import Authenticator
+from ledger.api.authentication import CACHE_S, Authenticator
 from ledger.api.errors import ApiError
 from ledger.api.rate import Rate
 from ledger.metrics import CALL_SECONDS, CALLS
@@ -116,12 +116,14 @@ class _Method:
 class _Call:
     """One call, as the log tells of it."""
 
-    __slots__ = ("context", "method", "principal", "request", "started")
+    __slots__ = ("believed_until", "context", "method", "principal", "request", "started", "token")
 
     def __init__(self, method: _Method, context: Context) -> None:
         self.method = method
         self.context = context
         self.started = time.perf_counter()
+        self.token = _bearer(_METADATA.get())
+        self.believed_until = 0.0
         self.principal: Principal | None = None
         self.request: Message | None = None
 
@@ -242,7 +244,7 @@ class Gate(grpc.aio.ServerInterceptor):
         handle: Callable[[AsyncIterator[Message], Context], AsyncGenerator[Message, None]],
     ) -> None:
         """Has a handler answer a stream of requests."""
-        requests = _Requests(source, call.method.parse)
+        requests = _Requests(source, call.method.parse, lambda: self._admit_still(call))
         if self._draining:
             requests.end()
         self._streams.add(requests)
@@ -250,8 +252,8 @@ class Gate(grpc.aio.ServerInterceptor):
             await self._respond(call, handle(requests, call.context))
         finally:
             self._streams.discard(requests)
-        if requests.cut_off:
-            raise ApiError.of(ErrorReason.ERROR_REASON_SHUTTING_DOWN)
+        if requests.failure is not None:
+            raise requests.failure
 
     async def _respond(self, call: _Call, responses: AsyncGenerator[Message, None]) -> None:
         """Sends what a handler yields, and closes it whatever happens."""
@@ -264,6 +266,8 @@ class Gate(grpc.aio.ServerInterceptor):
         try:
             async with aclosing(responses):
                 async for response in responses:
+                    if call.request is not None:  # what a stream of commands asked for, it gets
+                        await self._admit_still(call)
                     await write(serialize(response))
         except asyncio.CancelledError:
             # By `drain`; or by a caller that went away, who does not see the answer.
@@ -281,7 +285,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 ErrorReason.ERROR_REASON_OVERLOADED,
                 f"The server has {CALLS_MAX} calls in flight, as many as it takes. Retry after the delay.",
             )
-        principal = await self._authenticator.principal(_bearer(_METADATA.get()))
+        principal = await self._authenticator.principal(call.token)
         call.principal = principal
         if principal.role not in call.method.roles:
             raise ApiError.of(
@@ -289,6 +293,13 @@ class Gate(grpc.aio.ServerInterceptor):
                 f"The role {principal.role} may not call {call.method.name}. Use the right credential.",
             )
         PRINCIPAL.set(principal)
+
+    async def _admit_still(self, call: _Call) -> None:
+        """Looks again, now and then, whether the caller of a long stream has been shut out."""
+        now = time.monotonic()
+        if now >= call.believed_until:
+            await self._authenticator.principal(call.token)
+            call.believed_until = now + CACHE_S
 
     def _parse(self, call: _Call, raw: bytes) -> Message:
         call.request = request = _parsed(call.method.parse, raw)
@@ -339,42 +350,56 @@ class Gate(grpc.aio.ServerInterceptor):
 
 
 class _Requests(AsyncIterator[Message]):
-    """The requests of a stream, parsed, until the client or the server ends them."""
+    """The requests of a stream, parsed, until the client ends them or something is wrong.
 
-    def __init__(self, source: AsyncIterable[bytes], parse: Callable[[bytes], Message]) -> None:
+    What is wrong ends the stream like the client would, so that the handler answers what it has;
+    then the call ends with the failure.
+    """
+
+    def __init__(
+        self,
+        source: AsyncIterable[bytes],
+        parse: Callable[[bytes], Message],
+        admit_still: Callable[[], Awaitable[None]],
+    ) -> None:
         self._source = aiter(source)
         self._parse = parse
+        self._admit_still = admit_still
         self._reader: asyncio.Task[Any] | None = None
         self._complete = False
-        self.cut_off = False
+        self.failure: ApiError | None = None
 
     async def __anext__(self) -> Message:
-        if self.cut_off:
+        if self.failure is not None:
             raise StopAsyncIteration
         reader = self._reader = asyncio.current_task()
         try:
             raw = await anext(self._source)
+            await self._admit_still()
+            return _parsed(self._parse, raw)
         except StopAsyncIteration:
             self._complete = True
             raise
+        except ApiError as error:
+            self.failure = error
+            raise StopAsyncIteration from None
         except asyncio.CancelledError:
-            if self._is_cut_off() and reader is not None:
+            if self._is_ended() and reader is not None:
                 reader.uncancel()
                 raise StopAsyncIteration from None
             raise
         finally:
             self._reader = None
-        return _parsed(self._parse, raw)
 
     def end(self) -> None:
         """No more requests, also for a handler that waits for the next one."""
-        if not self._complete:
-            self.cut_off = True
+        if not self._complete and self.failure is None:
+            self.failure = ApiError.of(ErrorReason.ERROR_REASON_SHUTTING_DOWN)
             if self._reader is not None:
                 self._reader.cancel()
 
-    def _is_cut_off(self) -> bool:
-        return self.cut_off  # changes while a reader waits, which a type checker does not expect
+    def _is_ended(self) -> bool:
+        return self.failure is not None  # `end` may have been called since; a type checker thinks not
 
 
 _WARNINGS: Final = frozenset(

@@ -37,7 +37,7 @@ from ledger.writer.command import Command, IdentifierKey
 from ledger.writer.writer import Clock
 
 STREAM_IN_FLIGHT_MAX: Final = 256
-"""Commands of one stream that may wait for their results; then the stream is read no further."""
+"""Commands of one stream whose results the client has not taken yet; then the stream is read no further."""
 
 VIEW_WAIT_S: Final = 5.0
 """How long a read waits for min_position at most, when the call has no earlier deadline."""
@@ -162,31 +162,35 @@ class PosService(PosServiceServicer):
         room = asyncio.Semaphore(STREAM_IN_FLIGHT_MAX)
 
         async def one(item: CommandMessage) -> None:
-            try:
-                command = await self._command(item, None)
-                if isinstance(command, Command):
-                    settled = (await self._dispatch.settle_all([command]))[0]
-                    command = batch_result(settled, with_texts=True)
-                results.put_nowait(command)
-            except ApiError as error:
-                results.put_nowait(pb.CommandResult(request_id=_request_id(item), error=error.item_error()))
-            finally:
-                room.release()
+            results.put_nowait(await self._settled(item))
 
         async def read() -> None:
-            async with asyncio.TaskGroup() as tasks:
-                async for message in request_iterator:
-                    await room.acquire()
-                    tasks.create_task(one(message.command))
-            results.put_nowait(None)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    async for message in request_iterator:
+                        await room.acquire()
+                        tasks.create_task(one(message.command))
+            finally:
+                results.put_nowait(None)
 
         reading = asyncio.create_task(read())
         try:
             while (result := await results.get()) is not None:
                 yield pb.StreamCommandsResponse(result=result)
+                room.release()
             await reading
         finally:
             reading.cancel()
+
+    async def _settled(self, item: CommandMessage) -> pb.CommandResult:
+        """What one command of a stream comes to."""
+        try:
+            command = await self._command(item, None)
+            if isinstance(command, Command):
+                return batch_result((await self._dispatch.settle_all([command]))[0], with_texts=True)
+            return command
+        except ApiError as error:
+            return pb.CommandResult(request_id=_request_id(item), error=error.item_error())
 
     async def _command(self, item: CommandMessage, deadline: float | None) -> Command | pb.CommandResult:
         """The command in an item, or the result that says why it is none."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+import structlog
 from google.protobuf.message import Message
 from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
@@ -36,6 +37,7 @@ from loyalty.v1.pos_service_pb2 import (
 )
 from loyalty.v1.pos_service_pb2 import Outcome as OutcomeMessage
 from loyalty.v1.program_service_pb2 import AdjustPointsResponse, PublishProgramResponse
+from uuid_utils.compat import uuid7
 
 from ledger.api.errors import ApiError
 from ledger.api.texts import receipt_texts
@@ -51,6 +53,8 @@ from ledger.writer.writer import (
     Result,
     ShuttingDown,
 )
+
+log = structlog.stdlib.get_logger(__name__)
 
 _REASONS: Final[dict[type[Exception], ErrorReason.ValueType]] = {
     DeadlinePassed: ErrorReason.ERROR_REASON_DEADLINE_PASSED,
@@ -106,6 +110,12 @@ def batch_result(result: Result, *, with_texts: bool) -> CommandResult:
         response = reply(result, with_texts=with_texts)
     except ApiError as error:
         item.error.CopyFrom(error.item_error())
+        return item
+    except Exception:
+        # Its neighbours are on disk and must get their answers.
+        incident = uuid7().hex[:20]
+        log.exception("incident", incident=incident)
+        item.error.CopyFrom(ApiError.internal(incident).item_error())
         return item
     getattr(item, RESULT_FIELD[type(result.command.request)]).CopyFrom(response)
     return item

@@ -71,7 +71,7 @@ def demo(
 
 def _run(baskets: int | None, address: str, token: str, data_dir: Path) -> "Report":
     """The demo, with what can go wrong told in one line."""
-    from ledger.demo.run import run  # noqa: PLC0415 # needs the extra, as no other command does
+    from ledger.demo.run import run  # noqa: PLC0415 - needs the extra, as no other command
 
     try:
         with _server(baskets, address, token, data_dir) as endpoint, _progress() as progress:

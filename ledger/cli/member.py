@@ -71,16 +71,12 @@ def show(
     )
     table = Table("recorded", "what", "points", "total", "store")
     for entry in statement.entries:
-        table.add_row(
-            _time(entry.recorded_at), entry.type, f"{entry.points:+d}", str(entry.total_points), entry.store
-        )
+        table.add_row(_time(entry.recorded_at), entry.type, f"{entry.points:+d}", str(entry.total_points), entry.store)
     Console().print(table)
 
 
 def _card(number: str, program: str) -> Identifier:
-    return Identifier(
-        type=IdentifierType.IDENTIFIER_TYPE_CARD, value=number, program=program or "programs/sample"
-    )
+    return Identifier(type=IdentifierType.IDENTIFIER_TYPE_CARD, value=number, program=program or "programs/sample")
 
 
 def _time(stamp: Timestamp) -> str:

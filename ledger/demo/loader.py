@@ -15,7 +15,7 @@ from loyalty.v1.pos_service_pb2 import GetTransactionRequest
 from loyalty.v1.program_pb2 import Program
 from loyalty.v1.program_service_pb2 import GetProgramRequest
 
-from ledger.demo.client import Client
+from ledger.demo.client import CALL_TIMEOUT_S, Client
 from ledger.demo.grocery_year import GroceryYear, Household
 from ledger.demo.requests import basket_request_id, enroll_member, publish_program, record_sale
 
@@ -34,8 +34,10 @@ OnSales = Callable[[int], None]
 
 async def ensure_program(client: Client, program: Program) -> None:
     """Publishes a program unless there is one of its name."""
+    request = GetProgramRequest(name=program.name)
     try:
-        await client.call(client.programs.GetProgram, GetProgramRequest(name=program.name))
+        # Without patience: where no server answers the first call, the address is wrong.
+        await client.programs.GetProgram(request, timeout=CALL_TIMEOUT_S, metadata=client.metadata)
     except grpc.aio.AioRpcError as error:
         if error.code() != grpc.StatusCode.NOT_FOUND:
             raise

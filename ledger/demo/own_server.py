@@ -44,8 +44,9 @@ class OwnServer:
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
+        others = {name: os.environ[name] for name in os.environ if not name.startswith("LOYALTY_")}
         environment = {
-            **os.environ,
+            **others,
             "LOYALTY_ADDRESS": "127.0.0.1:0",
             "LOYALTY_METRICS_ADDRESS": "off",
             "LOYALTY_DATA_DIR": str(self._data_dir),

@@ -18,7 +18,7 @@ def main() -> None:
         sys.exit("the kernel does not tie processes to their parents")
     if os.getppid() != int(parent):  # it was gone before
         return
-    os.execv(command[0], command)  # noqa: S606 # a list of our own
+    os.execv(command[0], command)  # noqa: S606 - a list of our own
 
 
 if __name__ == "__main__":

@@ -51,6 +51,15 @@ OPTIMISTIC_ATTEMPTS_MAX: Final = 2
 DATABASE_PATIENCE_S: Final = 8.0
 """How long a batch is tried again while the database does not answer. Then its callers get UNAVAILABLE."""
 
+_AWAY: Final = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg_pool.PoolTimeout,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.ReadOnlySqlTransaction,  # a standby that is not the primary yet, or no longer
+)
+"""What the database says when it cannot be reached, or cannot write at the moment."""
+
 Result = Outcome | Existing | Settled | Failure
 Answer = Callable[[Sequence[Result]], None]
 Clock = Callable[[], int]
@@ -122,7 +131,11 @@ class Writer:
             results = self._settle(commands)
             at = 0
             for group in groups:
-                group.answer(results[at : at + len(group.commands)])
+                try:
+                    group.answer(results[at : at + len(group.commands)])
+                except Exception:
+                    # Whoever waited is gone. What it sent is on disk, and the others wait for theirs.
+                    log.exception("an answer could not be delivered")
                 at += len(group.commands)
 
     def _next_groups(self) -> list[_Group] | None:
@@ -147,16 +160,16 @@ class Writer:
         while True:
             try:
                 with self._recorder.session(locked=conflicts >= OPTIMISTIC_ATTEMPTS_MAX) as session:
-                    return _Batch(self._cache, session, self._clock()).settle(commands)
+                    batch = _Batch(self._cache, session, self._clock(), is_retry=failures > 0)
+                    results = batch.settle(commands)
+                # Only now: a locked session commits when it ends, and until then its states may still come to nothing.
+                batch.close()
+                return results
             except psycopg.errors.UniqueViolation:
                 # Somebody else was faster. Nothing of the batch was written; all of it is decided anew.
                 conflicts += 1
                 CONFLICTS.inc()
-            except (
-                psycopg.OperationalError,
-                psycopg.InterfaceError,
-                psycopg_pool.PoolTimeout,
-            ) as error:
+            except _AWAY as error:
                 # The batch may or may not be on disk. Decided anew, each command finds its own outcome by its request
                 # id if it is.
                 failures += 1
@@ -173,8 +186,10 @@ class Writer:
 class _Batch:
     """One attempt at a batch."""
 
-    def __init__(self, cache: Cache, session: Session, now: int) -> None:
+    def __init__(self, cache: Cache, session: Session, now: int, *, is_retry: bool) -> None:
         self._book = Book(cache)
+        self._is_retry = is_retry
+        """Whether an earlier attempt ended without anybody knowing how."""
         self._session = session
         self._now = now
         self._events: list[NewEvent] = []
@@ -190,7 +205,6 @@ class _Batch:
             started = time.monotonic()
             appended = self._session.append(self._events, self._now, self._write_people if self._people else None)
             COMMIT_SECONDS.observe(time.monotonic() - started)
-        self._book.close()
         self._snapshot()
         positions = {
             event.request_id: appended.first_position + index
@@ -202,9 +216,13 @@ class _Batch:
             for command, decision in zip(commands, decisions, strict=True)
         ]
 
+    def close(self) -> None:
+        """Lets later batches start from the states that this one left."""
+        self._book.close()
+
     def _decide(self, command: Command) -> Decided | Repeated | Exists | Exception:
-        if command.deadline is not None and time.monotonic() > command.deadline:
-            return DeadlinePassed()
+        if self._is_too_late(command):
+            return OutcomeUnknown() if self._is_retry else DeadlinePassed()
         try:
             decision = decide_command(self._book, command, uuid7())
         except (Rejected, DamagedAccount) as error:
@@ -234,6 +252,12 @@ class _Batch:
                 )
             self._book.enter(command, decision.events, decision.account)
         return decision
+
+    def _is_too_late(self, command: Command) -> bool:
+        """Whether a command that is not written yet must not be written any more."""
+        if command.deadline is None or time.monotonic() <= command.deadline:
+            return False
+        return self._book.recorded.get(command.request_id) is None and command.request_id not in self._book.decided
 
     def _existing(self, command: Command, account: Account) -> Existing:
         receipt = Receipt()

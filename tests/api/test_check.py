@@ -1,6 +1,7 @@
 """Field checks: what is wrong is named by its path, all at once; what is right passes."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, cast
 
 import pytest
@@ -45,6 +46,7 @@ from ledger.api.check import (
     LABELS_MAX,
     LINES_MAX,
     OCCURRED_AT_AHEAD_MAX,
+    QUANTITY_MAX,
     REASON_CHARACTERS_MAX,
     TENDERS_MAX,
     TEXT_CHARACTERS_MAX,
@@ -52,12 +54,13 @@ from ledger.api.check import (
     fill_line_ids,
 )
 from ledger.api.errors import ApiError
-from ledger.api.identifiers import normalise
+from ledger.api.identifiers import VALUE_CHARACTERS_MAX, normalise
 from ledger.domain.basket import Basket
-from ledger.domain.instant import EARLIEST, SECOND, from_timestamp, set_timestamp
+from ledger.domain.instant import EARLIEST, MINUTE, SECOND, from_timestamp, set_timestamp
 from ledger.domain.publish import problems
 from ledger.domain.rounding import INT64_MAX
 
+PROTOS: Final = Path(__file__).parents[2] / "protos" / "loyalty" / "v1"
 NOW: Final = 1_795_000_000 * SECOND
 ID: Final = "0190b5a0-7d1c-7aaa-8bbb-0123456789ab"
 OTHER: Final = "0190b5a0-7d1c-7aaa-8bbb-0123456789ac"
@@ -880,3 +883,25 @@ def test_the_quick_pass_lets_nothing_wrong_through(lines: list[SaleLine]) -> Non
 def test_what_was_sent_is_understood_as_sent() -> None:
     """The instants of these tests are what they seem."""
     assert from_timestamp(record_sale().origin.occurred_at) == NOW - SECOND
+
+
+@pytest.mark.parametrize(
+    ("contract", "phrase"),
+    [
+        ("sale.proto", f"The lines: 1 to {LINES_MAX}."),
+        ("sale.proto", f"Discounts on the order: at most {DISCOUNTS_MAX}."),
+        ("sale.proto", f"How it was paid: at most {TENDERS_MAX}."),
+        ("commands.proto", f"Identifiers: at most {IDENTIFIERS_MAX}."),
+        ("commands.proto", f"members/{{member}}/holds/{{hold}}: at most {HOLDS_MAX}."),
+        ("commands.proto", f"not come back yet. At most {LINES_MAX}."),
+        ("commands.proto", f"from 1 to {QUANTITY_MAX:,}; absent means 1."),
+        ("commands.proto", f"1 to {REASON_CHARACTERS_MAX} characters"),
+        ("member.proto", f"Given name, at most {TEXT_CHARACTERS_MAX} characters."),
+        ("member.proto", f"1 to {VALUE_CHARACTERS_MAX} characters"),
+        ("origin.proto", f"At most {OCCURRED_AT_AHEAD_MAX // MINUTE} minutes ahead"),
+        ("pos_service.proto", f"The commands: 1 to {BATCH_COMMANDS_MAX:,}"),
+    ],
+)
+def test_limits_are_the_documented_ones(contract: str, phrase: str) -> None:
+    """The contract tells a till's developer what is checked here."""
+    assert phrase in (PROTOS / contract).read_text(encoding="utf-8")

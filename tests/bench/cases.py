@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final, NamedTuple
 
 import psycopg
@@ -12,7 +12,7 @@ from rich.console import Console
 from projections.catalogue import PROJECTIONS
 from projections.check import check
 from projections.rebuild import rebuild
-from tests.bench.load import Clients, Round
+from tests.bench.load import Clients, Job, Round
 from tests.bench.pgbench import commit_p50_ms, create_table, transactions_per_s
 from tests.bench.plan import Plan
 from tests.bench.process import Served
@@ -61,11 +61,15 @@ class Bench(NamedTuple):
     console: Console
 
 
-class Stock(NamedTuple):
-    """A stand-in server with a credential of its own."""
+class StandIn(NamedTuple):
+    """A server that does something else in RecordSale."""
 
     server: Served
     token: str
+
+    def job(self, job: Job) -> Job:
+        """The same round, sent to it."""
+        return job._replace(address=self.server.address, token=self.token)
 
 
 def unary(bench: Bench) -> Figures:
@@ -73,18 +77,26 @@ def unary(bench: Bench) -> Figures:
     ours: list[Round] = []
     echoes: list[Round] = []
     stocks: list[Round] = []
-    with _echo(bench) as echo, _stock(bench) as stock:
+    our_us: list[float] = []
+    echo_us: list[float] = []
+    with _echo(bench) as echo, _stand_in(bench, "stock") as stock:
         for _ in _rounds(bench, "unary"):
             job = bench.site.job(bench.plan.round_s, UNARY_IN_FLIGHT)
-            echoes.append(bench.clients.run(job._replace(address=echo.address)))
+            spent = echo.server.cpu_s()
+            echoes.append(bench.clients.run(echo.job(job)))
+            echo_us.append((echo.server.cpu_s() - spent) / echoes[-1].calls * 1e6)
+            spent = bench.site.server.cpu_s()
             ours.append(bench.site.run(job))
             bench.site.catch_up()
-            stocks.append(bench.clients.run(job._replace(address=stock.server.address, token=stock.token)))
+            our_us.append((bench.site.server.cpu_s() - spent) / ours[-1].calls * 1e6)
+            stocks.append(bench.clients.run(stock.job(job)))
     client_us = _median(round_.client_cpu_s / round_.calls * 1e6 for round_ in ours)
     return {
         "unary_vs_echo": Figure(_ratio(ours, echoes)),
         "unary_vs_stock": Figure(_ratio(ours, stocks)),
         "unary_per_s": Figure(_rate(ours), f"{UNARY_IN_FLIGHT} in flight"),
+        "unary_cpu_us": Figure(_median(our_us), "of the server a sale, with its projections"),
+        "echo_cpu_us": Figure(_median(echo_us), "of the server a call"),
         "unary_p50_ms": Figure(_percentile(ours, 50)),
         "unary_p99_ms": Figure(_percentile(ours, 99)),
         "echo_per_s": Figure(_rate(echoes), f"the client takes {client_us:.0f} us of CPU a call"),
@@ -120,7 +132,7 @@ def single(bench: Bench) -> Figures:
     with _echo(bench) as echo:
         for _ in _rounds(bench, "single"):
             job = bench.site.job(bench.plan.round_s, 1)
-            echoes.append(bench.clients.run(job._replace(address=echo.address)))
+            echoes.append(bench.clients.run(echo.job(job)))
             ours.append(bench.site.run(job))
             bench.site.catch_up()
             commits.append(commit_p50_ms(bench.databases.postgres.bin_dir, url, bench.plan.round_s))
@@ -239,9 +251,8 @@ def read_side(bench: Bench) -> Figures:
     return figures
 
 
-@contextmanager
-def _echo(bench: Bench) -> Iterator[Served]:
-    """A server with an empty handler, beside the ledger's: same credentials, same answer as to a real sale."""
+def _echo(bench: Bench) -> AbstractContextManager[StandIn]:
+    """A server with an empty handler, whose answer is one to a real sale."""
     site = bench.site
     connection = Connection(site.server.address, RECORD_SALE, site.token)
     try:
@@ -252,18 +263,14 @@ def _echo(bench: Bench) -> Iterator[Served]:
             answers = connection.receive()
     finally:
         connection.close()
-    command = ("-m", "tests.bench.stand_in", "echo", answers[0].message.hex())
-    with Served(site.database_url, command) as server:
-        yield server
+    return _stand_in(bench, "echo", answers[0].message.hex())
 
 
 @contextmanager
-def _stock(bench: Bench) -> Iterator[Stock]:
-    """A server that saves with the library as it comes, in a database of its own."""
+def _stand_in(bench: Bench, kind: str, response: str = "") -> Iterator[StandIn]:
     database_url = bench.databases.url(bench.databases.create())
-    command = ("-m", "tests.bench.stand_in", "stock", "")
-    with Served(database_url, command) as server:
-        yield Stock(server, token(database_url, "pos"))
+    with Served(database_url, ("-m", "tests.bench.stand_in", kind, response)) as server:
+        yield StandIn(server, token(database_url, "pos"))
 
 
 def _pgbench_database(bench: Bench) -> str:

@@ -10,6 +10,8 @@ UNARY: Final[Mapping[str, Measure]] = {
     "unary_vs_echo": Measure("ratio", Goal(">=", 0.70)),
     "unary_vs_stock": Measure("ratio", Goal(">=", 5)),
     "unary_per_s": Measure("sales/s"),
+    "unary_cpu_us": Measure("us"),
+    "echo_cpu_us": Measure("us"),
     "unary_p50_ms": Measure("ms"),
     "unary_p99_ms": Measure("ms"),
     "echo_per_s": Measure("calls/s"),

@@ -1,7 +1,8 @@
 """The ledger's server under observation: `python -m tests.bench.profiled_server serve`.
 
 With LOYALTY_BENCH_PROFILE naming a folder, each thread runs under cProfile, and the end of the server leaves a file of
-figures for each. SIGUSR1 prints which thread is which.
+figures for each. Time is the thread's CPU time, so that neither waiting for the GIL nor for the database counts.
+SIGUSR1 prints which thread is which.
 """
 
 import cProfile
@@ -9,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -30,7 +32,7 @@ def main() -> None:
     if not folder:
         server.main()
         return
-    profile = _profiles["loop"] = cProfile.Profile()
+    profile = _profiles["loop"] = cProfile.Profile(time.thread_time)
     try:
         profile.runcall(_serve)
     finally:
@@ -50,7 +52,7 @@ def _profile_threads() -> None:
     run: Callable[[threading.Thread], Any] = threading.Thread.run
 
     def profiled(self: threading.Thread) -> None:
-        profile = _profiles[self.name] = cProfile.Profile()
+        profile = _profiles[self.name] = cProfile.Profile(time.thread_time)
         profile.runcall(run, self)
 
     threading.Thread.run = profiled  # type: ignore[method-assign]  # there is no other way in

@@ -8,6 +8,7 @@ code: it tells which functions, not how many microseconds.
 import pstats
 import re
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 from typing import Final, Literal
 
@@ -22,7 +23,8 @@ from tests.bench.site import Site
 from tests.running import Databases
 
 SECONDS: Final = 5.0
-MEMBERS: Final = 10_000
+WARM_UP_S: Final = 1.0
+MEMBERS: Final = 2_000
 FUNCTIONS: Final = 25
 SERVER: Final = ("-m", "tests.bench.profiled_server", "serve")
 
@@ -31,52 +33,49 @@ Kind = Literal["unary", "batch"]
 
 def profile(kind: Kind, databases: Databases, clients: Clients, console: Console) -> None:
     """Prints both views of a load."""
-    _cpu_by_thread(kind, databases, clients, console)
-    _functions(kind, databases, clients, console)
-
-
-def _job(kind: Kind, site: Site) -> Job:
-    if kind == "unary":
-        return site.job(SECONDS, 64)
-    return site.job(SECONDS, 16, batch=100)
-
-
-def _cpu_by_thread(kind: Kind, databases: Databases, clients: Clients, console: Console) -> None:
     url = databases.url(databases.create())
     with Site(url, clients, MEMBERS, SERVER) as site:
-        site.run(_job(kind, site)._replace(seconds=1.0))
-        site.catch_up()
-        names = site.server.thread_names()
-        threads = site.server.threads_cpu_s()
-        backends = _backends_cpu_s(url)
-        done = site.run(_job(kind, site))
-        threads_after = site.server.threads_cpu_s()
-        backends_after = _backends_cpu_s(url)
-    spent = {names.get(thread, "gRPC's own threads"): 0.0 for thread in threads_after}
-    for thread, seconds in threads_after.items():
+        site.run(_job(kind, site, WARM_UP_S))
+        _cpu_by_thread(kind, site, console)
+    with tempfile.TemporaryDirectory(prefix="loyalty-profile-") as folder:
+        # Another server, whose members are there already: only the load is in its profile.
+        with Site(url, clients, site.members, SERVER, {FOLDER: folder}) as profiled:
+            done = profiled.run(_job(kind, profiled, SECONDS))
+        for thread in ("loop", "writer"):
+            stats = pstats.Stats(str(Path(folder) / f"{thread}.prof"))
+            console.print(_table(thread, stats, done.sales))
+
+
+def _job(kind: Kind, site: Site, seconds: float) -> Job:
+    if kind == "unary":
+        return site.job(seconds, 64)
+    return site.job(seconds, 16, batch=100)
+
+
+def _cpu_by_thread(kind: Kind, site: Site, console: Console) -> None:
+    site.catch_up()
+    names = site.server.thread_names()
+    threads = site.server.threads_cpu_s()
+    backends = _backends_cpu_s(site.database_url)
+    done = site.run(_job(kind, site, SECONDS))
+    site.catch_up()
+    spent: defaultdict[str, float] = defaultdict(float)
+    for thread, seconds in site.server.threads_cpu_s().items():
         spent[names.get(thread, "gRPC's own threads")] += seconds - threads.get(thread, 0.0)
-    for backend, seconds in backends_after.items():
-        spent[f"postgres: {backend}"] = seconds - backends.get(backend, 0.0)
+    for backend, seconds in _backends_cpu_s(site.database_url).items():
+        spent[f"postgres: {backend}"] += seconds - backends.get(backend, 0.0)
     spent["client"] = done.client_cpu_s
-    table = Table("CPU time of", "us a sale", "s in all", title=f"{kind}: {done.sales_per_s:,.0f} sales/s")
+    title = f"{kind}: {done.sales_per_s:,.0f} sales/s"
+    table = Table("CPU time of", "us a sale", "s in all", title=title)
     for name, seconds in sorted(spent.items(), key=lambda item: -item[1]):
         if seconds >= 0.01:
             table.add_row(name, f"{seconds / done.sales * 1e6:.1f}", f"{seconds:.2f}")
     console.print(table)
 
 
-def _functions(kind: Kind, databases: Databases, clients: Clients, console: Console) -> None:
-    with tempfile.TemporaryDirectory(prefix="loyalty-profile-") as folder:
-        url = databases.url(databases.create())
-        with Site(url, clients, MEMBERS, SERVER, {FOLDER: folder}) as site:
-            done = site.run(_job(kind, site))
-        for thread in ("loop", "writer"):
-            stats = pstats.Stats(str(Path(folder) / f"{thread}.prof"))
-            console.print(_table(thread, stats, done.sales))
-
-
 def _table(thread: str, stats: pstats.Stats, sales: int) -> Table:
-    table = Table("function", "calls a sale", "own us a sale", "with callees", title=f"{thread} (cProfile)")
+    title = f"{thread} (cProfile)"
+    table = Table("function", "calls a sale", "own us a sale", "with callees", title=title)
     profile = stats.get_stats_profile().func_profiles
     rows = sorted(profile.items(), key=lambda item: -item[1].tottime)[:FUNCTIONS]
     for name, function in rows:

@@ -31,22 +31,30 @@ class SalesLost(Exception):
 
 
 class Site:
-    """A ledger server at work."""
+    """A ledger server at work.
+
+    Args:
+        database_url: A migrated database.
+        clients: Where the load comes from.
+        members: How many to enrol, or the members that another server on the database has enrolled.
+        command: What to run in place of the ledger.
+        environment: Further settings of the server.
+    """
 
     def __init__(
         self,
         database_url: str,
         clients: Clients,
-        members: int,
+        members: int | Sequence[str],
         command: Sequence[str] = LEDGER,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.database_url = database_url
         self.server = Served(database_url, command, environment)
         self.token = token(database_url, "pos")
-        self.members: Sequence[str] = ()
+        self.members: Sequence[str] = () if isinstance(members, int) else members
         self._clients = clients
-        self._members = members
+        self._enroll = members if isinstance(members, int) else 0
 
     def __enter__(self) -> Self:
         self.server.__enter__()
@@ -66,10 +74,12 @@ class Site:
         self.server.__exit__(kind, error, traceback)
 
     def _open(self) -> None:
+        if not self._enroll:
+            return
         with grpc.insecure_channel(self.server.address) as channel:
             shop = Shop(channel, token(self.database_url, "manager"))
             shop.publish(sample_program())
-        self.members = self._clients.enroll(self.server.address, self.token, self._members)
+        self.members = self._clients.enroll(self.server.address, self.token, self._enroll)
 
     def job(self, seconds: float, in_flight: int, *, batch: int = 0, rate: float = 0.0) -> Job:
         """A round of sales that nobody has sent."""

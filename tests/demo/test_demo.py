@@ -29,7 +29,7 @@ pytestmark = pytest.mark.xdist_group("demo")
 
 LOYALTY = [sys.executable, "-m", "server"]
 FEW = 300
-MANY = 6_000
+MANY = 4_000
 """More than one batch for each lane."""
 
 
@@ -99,7 +99,7 @@ def test_the_first_baskets_reconcile_and_a_second_run_repeats_nothing(endpoint: 
 def test_a_load_that_was_killed_goes_on_to_the_same_figures(endpoint: Endpoint) -> None:
     """SIGKILL in the middle of the batches; nothing is lost and nothing counted twice."""
     killed = subprocess.run(
-        [sys.executable, "-m", "tests.demo.killed", *endpoint, str(MANY), "2000"],
+        [sys.executable, "-m", "tests.demo.killed", *endpoint, str(MANY), "1000"],
         cwd=ROOT,
         check=False,
     )
@@ -222,6 +222,14 @@ def test_a_credential_that_is_refused_is_told_in_one_line(server: ServerProcess)
     done = demo("--address", server.address, "--token", "s-222222." + "A" * 43, "--baskets", "1")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("loyalty: UNAUTHENTICATED: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_address_where_nobody_listens_is_told_in_one_line() -> None:
+    """At once, and not after the patience that a running load has."""
+    done = demo("--address", "127.0.0.1:1", "--token", "s-222222." + "A" * 43, "--baskets", "1")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("loyalty: UNAVAILABLE: ")
     assert "Traceback" not in done.stderr
 
 

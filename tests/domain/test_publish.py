@@ -1,6 +1,7 @@
 """What may be published: each rule can be broken, and each problem names its field."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -27,7 +28,18 @@ from loyalty.v1.program_pb2 import (
 from loyalty.v1.sale_pb2 import LineKind
 
 from ledger.domain.program import Program as Compiled
-from ledger.domain.publish import FILTER_ENTRIES_MAX, RULES_MAX, TIERS_MAX, problems
+from ledger.domain.publish import (
+    FILTER_ENTRIES_MAX,
+    GRACE_DAYS_MAX,
+    HOLD_TIMEOUT_MAX_S,
+    PENDING_DAYS_MAX,
+    REWARDS_MAX,
+    RULES_MAX,
+    STORE_ID_CHARACTERS_MAX,
+    STORES_MAX,
+    TIERS_MAX,
+    problems,
+)
 from ledger.sample_program import demo_program, sample_program
 
 Change = Callable[[Program], object]
@@ -399,3 +411,22 @@ def test_stores_are_told_apart(store_id: str, expected: list[str]) -> None:
 def test_what_is_left(change: Change, expected: list[str]) -> None:
     """Enums are known; version and etag are the server's."""
     assert after(change) == expected
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        f"at most {RULES_MAX:,} rules",
+        f"Tiers by ascending threshold: at most {TIERS_MAX}",
+        f"at most {REWARDS_MAX:,} rewards",
+        f"at most {STORES_MAX:,}; none for any store",
+        f"At most {PENDING_DAYS_MAX:,}.",
+        f"1 to {GRACE_DAYS_MAX:,}.",
+        f"At most {HOLD_TIMEOUT_MAX_S // 86_400} days.",
+        f"1 to {STORE_ID_CHARACTERS_MAX} characters",
+    ],
+)
+def test_limits_are_the_documented_ones(phrase: str) -> None:
+    """The contract tells a programme manager what is checked here."""
+    protos = Path(__file__).parents[2] / "protos" / "loyalty" / "v1"
+    assert phrase in (protos / "program.proto").read_text(encoding="utf-8")

@@ -356,8 +356,9 @@ class Planner:
             sale=Sale(lines=[sale_line(line) for line in lines]),
             holds=[f"{member}/holds/{hold}" for hold in holds],
         )
-        if step.discount:
-            request.sale.discounts.append(SaleDiscount(amount_minor=step.discount))
+        discount = min(step.discount, sum(line.price - line.discount for line in lines))
+        if discount:
+            request.sale.discounts.append(SaleDiscount(amount_minor=discount))
         if step.pay is not None:
             request.points_payment.reward_id = CASHBACK
             request.points_payment.points = step.pay
@@ -366,7 +367,7 @@ class Planner:
             request,
             at,
             lambda world: world.sale(
-                request_id, member, at, lines, discount=step.discount, holds=holds, pay=step.pay
+                request_id, member, at, lines, discount=discount, holds=holds, pay=step.pay
             ),
         )
 

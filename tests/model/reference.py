@@ -535,7 +535,7 @@ class World:
         sold = self.done.get(sale)
         if sold is not None and not isinstance(sold, Sold):
             raise No("TRANSACTION_NOT_FOUND", recorded=False)
-        if sold is None and sale in self.blocked:
+        if sold is None and (sale in self.blocked or sale in self.owner):
             raise No("TRANSACTION_NOT_FOUND", recorded=False)
         self.pass_time(account, at)
         self.owner[request_id] = account
@@ -650,6 +650,8 @@ class World:
         self._not_blocked(request_id)
         if target in self.blocked:
             raise No("ALREADY_REVERSED", recorded=False)
+        if self.done.get(target) == "block":
+            raise No("NOT_REVERSIBLE", recorded=False)
         if target not in self.owner:
             self.blocked.add(target)
             self.done[request_id] = "block"

@@ -172,7 +172,7 @@ def one_line(message: Answered) -> str:
     return str(message) if isinstance(message, Refusal) else MessageToString(message, as_one_line=True)
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(program=rules(), start=st.sampled_from(STARTS), commands=steps())
 def test_model(servers: list[InProcess], program: Rules, start: int, commands: list[AnyStep]) -> None:
     """Every answer and the balance at any time are the model's, whatever is repeated, joined or lost."""

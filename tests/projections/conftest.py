@@ -8,7 +8,9 @@ import psycopg
 import pytest
 
 from ledger.local_postgres import LocalPostgres
+from ledger.store.datastore import POINT_LOOKUPS, LedgerDatastore
 from ledger.store.migrate import migrate
+from projections.runner import ReadSide
 
 _numbers = count(1)
 
@@ -31,7 +33,38 @@ def url_of(server: LocalPostgres, database: str) -> str:
 @pytest.fixture
 def database_url(postgres: LocalPostgres) -> str:
     """A fresh, migrated database."""
+    return _fresh(postgres)
+
+
+@pytest.fixture
+def another_url(postgres: LocalPostgres) -> str:
+    """One more, to compare with."""
+    return _fresh(postgres)
+
+
+@pytest.fixture
+def third_url(postgres: LocalPostgres) -> str:
+    """And one more."""
+    return _fresh(postgres)
+
+
+def _fresh(postgres: LocalPostgres) -> str:
     name = f"read_{next(_numbers)}"
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE blank".encode())
     return url_of(postgres, name)
+
+
+@pytest.fixture
+def read_side(database_url: str) -> Iterator[ReadSide]:
+    """The runners on the database, in small pages. Started by the test, stopped after it."""
+    side = ReadSide(database_url, page_events=7)
+    yield side
+    side.stop()
+
+
+@pytest.fixture
+def datastore(database_url: str) -> Iterator[LedgerDatastore]:
+    """Connections as the server reads through."""
+    with LedgerDatastore(database_url, options=POINT_LOOKUPS) as datastore:
+        yield datastore

@@ -75,7 +75,7 @@ class History:
     """Decides commands in order and keeps what they come to. Ids come from a seed, so two histories are alike."""
 
     def __init__(self, definition: p.Program | None = None, seed: int = 1) -> None:
-        self.random = random.Random(seed)
+        self.random = random.Random(seed)  # noqa: S311 - no secret
         self.at = START
         self.events: list[NewEvent] = []
         self.accounts: dict[UUID, Account] = {}
@@ -186,6 +186,12 @@ class History:
         self._keep(case)
         return request_id
 
+    def record(self, member: UUID, event: Any) -> None:
+        """Records an event that no command would decide."""
+        account = self.accounts[member]
+        account.apply(event)
+        self.events.append(NewEvent(member, account.version, event, None, None, None))
+
     def _keep(self, case: Case[Any]) -> None:
         self.accounts[case.account.account_id] = case.account
         self.events += case.events
@@ -229,17 +235,23 @@ class History:
                 self.commit(member, rnd.choice(holds))
             case 9 if holds:
                 self.release(member, rnd.choice(holds))
-            case 10 if sales:
-                self.give_back(member, rnd.choice(sales), *rnd.choice([(), ("1",), ("2", "3")]))
-            case 11 if sales or holds:
-                self.reverse(member, rnd.choice(sales + holds))
+            case 10 | 11 if sales:
+                self._undo_something(member, sales, holds)
             case 12:
                 self.adjust(member, rnd.choice([-80, -10, 25, 300]))
             case 13:
-                rnd.choice([self.block, lambda: self.settle(member)])()
+                self.settle(member)
+                self.block()
             case _:
                 name = hold_name(member, str(holds[-1])) if holds else ""
                 sales.append(self.sell(member, 9_000, holds=[name] if name else []))
+
+    def _undo_something(self, member: UUID, sales: list[UUID], holds: list[UUID]) -> None:
+        if self.random.random() < 0.5:
+            lines: tuple[str, ...] = self.random.choice([(), ("1",), ("2", "3")])
+            self.give_back(member, self.random.choice(sales), *lines)
+        else:
+            self.reverse(member, self.random.choice(sales + holds))
 
 
 def append(database_url: str, events: Sequence[NewEvent], batch: int = 50, at: int = START) -> None:

@@ -12,7 +12,7 @@ from tests.programs import cashback, discount, program, spend
 from tests.proof import prove
 from tests.shop import basket_w, line
 
-FOUR_A_EURO: dict[str, int] = {"points": 4, "per_minor": 1_00}
+FOUR_A_EURO: dict[str, Any] = {"points": 4, "per_minor": 1_00}
 
 
 @pytest.mark.parametrize(
@@ -26,9 +26,7 @@ FOUR_A_EURO: dict[str, int] = {"points": 4, "per_minor": 1_00}
         (1, 10_00, 0, 0),
     ],
 )
-def test_e1_whole_steps(
-    open_shop: OpenShop, points: int, per_minor: int, price_minor: int, earned: int
-) -> None:
+def test_e1_whole_steps(open_shop: OpenShop, points: int, per_minor: int, price_minor: int, earned: int) -> None:
     """Points come for whole steps of the amount, and what is left below a step gives nothing."""
     shop = open_shop(program(spend(points, per_minor)))
     member = shop.member()
@@ -54,9 +52,7 @@ def test_e1_whole_steps(
         (Rounding.ROUNDING_CEILING, 1, 1),
     ],
 )
-def test_e1_each_rounding(
-    open_shop: OpenShop, rounding: Rounding.ValueType, price_minor: int, earned: int
-) -> None:
+def test_e1_each_rounding(open_shop: OpenShop, rounding: Rounding.ValueType, price_minor: int, earned: int) -> None:
     """The rule names its rounding; it is applied once, to the sum of the lines and not to each of them."""
     shop = open_shop(program(spend(**FOUR_A_EURO, rounding=rounding)))
     one, others = price_minor // 3, price_minor - price_minor // 3
@@ -121,9 +117,7 @@ def _shelves() -> list[SaleLine]:
         ),
     ],
 )
-def test_e7_exclusions_by_category_brand_and_kind(
-    open_shop: OpenShop, filters: dict[str, Any], earned: int
-) -> None:
+def test_e7_exclusions_by_category_brand_and_kind(open_shop: OpenShop, filters: dict[str, Any], earned: int) -> None:
     """Lines are named by category, brand or kind too; a line without a kind is goods."""
     shop = open_shop(program(spend(**filters)))
     assert shop.sale(shop.member(), _shelves()).receipt.earned_points == earned
@@ -132,9 +126,7 @@ def test_e7_exclusions_by_category_brand_and_kind(
 def test_e7_award_names_its_lines(open_shop: OpenShop) -> None:
     """The breakdown names the lines that counted, with what of each did."""
     shop = open_shop(program(spend(**FOUR_A_EURO, excluding=LineFilter(skus=["000"]))))
-    sale = shop.sale(
-        shop.member(), basket_w(), discounts=[SaleDiscount(amount_minor=15_20, code="ten")]
-    )
+    sale = shop.sale(shop.member(), basket_w(), discounts=[SaleDiscount(amount_minor=15_20, code="ten")])
     (award,) = sale.awards
     assert [(part.line_id, part.basis_minor) for part in award.lines] == [
         ("1", 10_80),
@@ -156,13 +148,9 @@ def test_e11_minimum_basket(open_shop: OpenShop, minimum_minor: int, earned: int
     ("basis", "earned"),
     [(Basis.BASIS_AFTER_DISCOUNT, 0), (Basis.BASIS_BEFORE_DISCOUNT, 48)],
 )
-def test_e11_minimum_counts_the_whole_basket(
-    open_shop: OpenShop, basis: Basis.ValueType, earned: int
-) -> None:
+def test_e11_minimum_counts_the_whole_basket(open_shop: OpenShop, basis: Basis.ValueType, earned: int) -> None:
     """The minimum looks at all lines, also those the rule does not count, on the rule's own basis."""
-    rule = spend(
-        **FOUR_A_EURO, minimum_minor=100_00, only=LineFilter(labels=["red"]), basis=basis
-    )
+    rule = spend(**FOUR_A_EURO, minimum_minor=100_00, only=LineFilter(labels=["red"]), basis=basis)
     shop = open_shop(program(rule))
     assert shop.sale(shop.member(), basket_w()).receipt.earned_points == 48
     reduced = shop.sale(shop.member(), basket_w(), discounts=[SaleDiscount(amount_minor=60_00)])
@@ -170,9 +158,7 @@ def test_e11_minimum_counts_the_whole_basket(
 
 
 @pytest.mark.parametrize(("price", "percent"), [(100, 10), (100, 33), (250, 40), (80, 100)])
-def test_e14_discount_reduces_what_is_earned(
-    open_shop: OpenShop, price: int, percent: int
-) -> None:
+def test_e14_discount_reduces_what_is_earned(open_shop: OpenShop, price: int, percent: int) -> None:
     """What a promotion takes off is neither paid nor earned on, whoever gives it: till, line or reward."""
     shop = open_shop(program(rewards=[discount(1, percent_hundredths=percent * 100)]))
     rest = price * (100 - percent) // 100
@@ -208,9 +194,7 @@ def test_e14_means_of_payment_do_not(open_shop: OpenShop, price: int, part: int)
     assert prove(shop, member).available_points == 2 * price
 
 
-@pytest.mark.parametrize(
-    ("prices", "total"), [((267_39, 89), 268_28), ((10, 20), 30), ((33, 33, 33, 1), 1_00)]
-)
+@pytest.mark.parametrize(("prices", "total"), [((267_39, 89), 268_28), ((10, 20), 30), ((33, 33, 33, 1), 1_00)])
 def test_e16_sums_are_exact(open_shop: OpenShop, prices: tuple[int, ...], total: int) -> None:
     """Amounts are added exactly, to the minor unit."""
     shop = open_shop(program(spend(1, 1)))

@@ -1,5 +1,7 @@
-"""Expiry and balance: X1 to X3 and X5 to X8 of the scenario book. Every deadline here lies in the past,
-and no job records it: what is right is right without one."""
+"""Expiry and balance: X1 to X3 and X5 to X8 of the scenario book.
+
+Every deadline here lies in the past, and no job records it: what is right is right without one.
+"""
 
 from datetime import UTC, datetime, timedelta
 
@@ -46,9 +48,7 @@ def expiries(shop: Shop, member: str) -> list[tuple[int, str]]:
     ]
 
 
-def check_expiry(
-    open_shop: OpenShop, policy: ExpiryPolicy, zone: str, earned: str, gone: str
-) -> None:
+def check_expiry(open_shop: OpenShop, policy: ExpiryPolicy, zone: str, earned: str, gone: str) -> None:
     """Points earned at one instant are there until the microsecond before the other, and gone at it."""
     shop = open_shop(program(expiry=policy, time_zone=zone))
     member = shop.member()
@@ -74,9 +74,7 @@ def check_expiry(
         (BERLIN, 18, "2022-08-15T08:00+02:00", "2024-03-01T00:00+01:00"),
     ],
 )
-def test_x1_months_then_end_of_month(
-    open_shop: OpenShop, zone: str, after: int, earned: str, gone: str
-) -> None:
+def test_x1_months_then_end_of_month(open_shop: OpenShop, zone: str, after: int, earned: str, gone: str) -> None:
     """Points are valid through the end of the month that lies so many months ahead, in program time."""
     check_expiry(open_shop, end_of(MONTH, months=after), zone, earned, gone)
 
@@ -93,9 +91,7 @@ def test_x1_months_then_end_of_month(
         (end_of(YEAR, years=2), KOLKATA, "2019-01-01T00:00+05:30", "2022-01-01T00:00+05:30"),
     ],
 )
-def test_x2_end_of_calendar_unit(
-    open_shop: OpenShop, policy: ExpiryPolicy, zone: str, earned: str, gone: str
-) -> None:
+def test_x2_end_of_calendar_unit(open_shop: OpenShop, policy: ExpiryPolicy, zone: str, earned: str, gone: str) -> None:
     """Points are gone at the first instant of the next month, quarter or year, in program time."""
     check_expiry(open_shop, policy, zone, earned, gone)
 
@@ -114,9 +110,7 @@ def test_x2_end_of_calendar_unit(
         (rolling(days=90), LOS_ANGELES, "2024-01-01T00:00-08:00", "2024-04-01T00:00-07:00"),
     ],
 )
-def test_x3_rolling_and_clamped(
-    open_shop: OpenShop, policy: ExpiryPolicy, zone: str, earned: str, gone: str
-) -> None:
+def test_x3_rolling_and_clamped(open_shop: OpenShop, policy: ExpiryPolicy, zone: str, earned: str, gone: str) -> None:
     """Points are valid through the day that lies the period ahead, or that month's last day."""
     check_expiry(open_shop, policy, zone, earned, gone)
 
@@ -131,9 +125,7 @@ def test_x3_rolling_and_clamped(
         ((12, 31), "2023-01-10T12:00+01:00", "2024-01-01T00:00+01:00"),
     ],
 )
-def test_fixed_date(
-    open_shop: OpenShop, day: tuple[int, int], earned: str, gone: str
-) -> None:
+def test_fixed_date(open_shop: OpenShop, day: tuple[int, int], earned: str, gone: str) -> None:
     """Points are valid through the next such day of a year, the day of the sale included."""
     check_expiry(open_shop, fixed_date(*day), BERLIN, earned, gone)
 
@@ -181,9 +173,7 @@ def test_inactivity(open_shop: OpenShop) -> None:
 
 
 @pytest.mark.parametrize(("spent", "left"), [(120, (0, 80)), (100, (0, 100)), (30, (70, 100))])
-def test_x5_soonest_expiring_first(
-    open_shop: OpenShop, spent: int, left: tuple[int, int]
-) -> None:
+def test_x5_soonest_expiring_first(open_shop: OpenShop, spent: int, left: tuple[int, int]) -> None:
     """Points that expire sooner are spent first, though they were earned later."""
     shop = open_shop(program(expiry=fixed_date(6, 30)))
     member = shop.member()
@@ -244,9 +234,7 @@ def test_x6_never(open_shop: OpenShop, policy: ExpiryPolicy) -> None:
 
 
 @pytest.mark.parametrize(("first", "second", "spent"), [(300, 200, 200), (1, 1, 2), (50, 0, 20)])
-def test_x7_nothing_left_to_spend(
-    open_shop: OpenShop, first: int, second: int, spent: int
-) -> None:
+def test_x7_nothing_left_to_spend(open_shop: OpenShop, first: int, second: int, spent: int) -> None:
     """Once all lots have expired, spending one point is refused, however much was spent before."""
     shop = open_shop(program(expiry=rolling(days=10), rewards=[cashback(), discount(1)]))
     member = shop.member()
@@ -267,9 +255,7 @@ def test_x7_nothing_left_to_spend(
         (KOLKATA, "2024-02-22T10:00+05:30", "2024-02-29T18:30:00+00:00", "2024-03-01T00:30+00:00"),
     ],
 )
-def test_x8_late_job(
-    open_shop: OpenShop, zone: str, earned: str, deadline: str, late: str
-) -> None:
+def test_x8_late_job(open_shop: OpenShop, zone: str, earned: str, deadline: str, late: str) -> None:
     """No job ran for hours: balance and redemption know the deadline anyway, and so does the event later."""
     shop = open_shop(program(expiry=end_of(MONTH), time_zone=zone, rewards=[discount(5)]))
     member = shop.member()

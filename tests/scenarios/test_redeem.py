@@ -6,8 +6,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
-from loyalty.v1.commands_pb2 import PointsPayment, ReserveRewardRequest
+from loyalty.v1.commands_pb2 import PointsPayment, RecordSaleRequest, ReserveRewardRequest
 from loyalty.v1.events_pb2 import ReleaseReason
 
 from tests.conftest import OpenShop
@@ -34,9 +33,7 @@ def kinds(shop: Shop, member: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("start", "first", "second"), [(100, 40, 70), (41, 40, 2), (40, 40, 1)])
-def test_r1_reserve_release_commit(
-    open_shop: OpenShop, start: int, first: int, second: int
-) -> None:
+def test_r1_reserve_release_commit(open_shop: OpenShop, start: int, first: int, second: int) -> None:
     """A hold's points cannot be spent again; a release gives them back, a commit ends the hold for good."""
     shop = open_shop(program(rewards=[discount(first, "one"), discount(second, "two")]))
     member = shop.member()
@@ -116,9 +113,7 @@ def test_r2_other_body(open_shop: OpenShop, change: dict[str, Any], field: str) 
     shop = open_shop(program(rewards=[discount(20, "one"), discount(20, "two")]))
     member = shop.member()
     shop.adjust(member, 100)
-    request = ReserveRewardRequest(
-        request_id=new_id(), origin=shop.origin(), member=member, reward_id="one"
-    )
+    request = ReserveRewardRequest(request_id=new_id(), origin=shop.origin(), member=member, reward_id="one")
     shop.pos.ReserveReward(request, metadata=shop.metadata)
     request.MergeFrom(ReserveRewardRequest(**change))
     head = shop.head()
@@ -132,9 +127,9 @@ def test_r2_other_body(open_shop: OpenShop, change: dict[str, Any], field: str) 
     assert shop.events("", "CommandRefused", after=head) == []
 
 
-def _sales(shop: Shop, member: str, request_id: str) -> list[tuple[Message, str]]:
+def _sales(shop: Shop, member: str, request_id: str) -> list[tuple[RecordSaleRequest, str]]:
     """A sale as it was sent, and variants of it, each with the field in which it differs."""
-    sold = {"request_id": request_id}
+    sold: dict[str, Any] = {"request_id": request_id}
     return [
         (shop.sale_request(member, [line(5_00), line(6_00)], **sold), ""),
         (shop.sale_request(member, [line(5_00), line(6_01)], **sold), "sale.lines[1].price_minor"),
@@ -168,7 +163,7 @@ def test_r2_other_sale(open_shop: OpenShop) -> None:
 
 @pytest.mark.parametrize("timeout_s", [None, 30 * 60, 45, 30 * 86_400])
 def test_r3_time_out(open_shop: OpenShop, timeout_s: int | None) -> None:
-    """After the time-out the points are back whether or not anybody noticed, an event says so, and a commit is refused."""
+    """After the time-out the points are back, noticed or not; then an event says so and a commit is refused."""
     hold_timeout = Duration(seconds=timeout_s) if timeout_s else None
     shop = open_shop(program(rewards=[discount(40)], hold_timeout=hold_timeout))
     member = shop.member()
@@ -266,9 +261,7 @@ def test_r6_only_whole_steps(open_shop: OpenShop) -> None:
 
 @pytest.mark.parametrize(("cost", "hint"), [(5, 1), (5, 500), (1, 0)])
 @pytest.mark.parametrize("quantity", [1, 4])
-def test_r8_the_program_sets_the_price(
-    open_shop: OpenShop, cost: int, hint: int, quantity: int
-) -> None:
+def test_r8_the_program_sets_the_price(open_shop: OpenShop, cost: int, hint: int, quantity: int) -> None:
     """The reward's price is charged, whatever the till thinks that it costs."""
     shop = open_shop(program(rewards=[discount(cost)]))
     member = shop.member()
@@ -359,9 +352,7 @@ def test_r11_a_hold_beyond_the_bill_is_refused(open_shop: OpenShop) -> None:
 
 def test_r11_discount_first_then_cashback(open_shop: OpenShop) -> None:
     """Cashback pays what a discount reward leaves, in whatever order the till names the holds."""
-    shop = open_shop(
-        program(rewards=[cashback(2_00), discount(10, percent_hundredths=50_00, maximum_minor=30_00)])
-    )
+    shop = open_shop(program(rewards=[cashback(2_00), discount(10, percent_hundredths=50_00, maximum_minor=30_00)]))
     member = shop.member()
     shop.adjust(member, 60)
     holds = [

@@ -19,7 +19,7 @@ from loyalty.v1.program_pb2 import (
 from loyalty.v1.sale_pb2 import ReturnLine, SaleDiscount
 
 from tests.conftest import OpenShop
-from tests.programs import cashback, discount, end_of, MONTH, program, rolling, spend, YEAR
+from tests.programs import MONTH, YEAR, cashback, discount, end_of, program, rolling, spend
 from tests.proof import fold, prove
 from tests.shop import Shop, instant, line, new_id, refused
 
@@ -76,9 +76,7 @@ def test_t1_claw_back_by_line(
         (spend(basis=Basis.BASIS_AFTER_DISCOUNT), "1", 5),
     ],
 )
-def test_t1_only_lines_that_earned(
-    open_shop: OpenShop, rule: Any, returned: str, taken: int
-) -> None:
+def test_t1_only_lines_that_earned(open_shop: OpenShop, rule: Any, returned: str, taken: int) -> None:
     """What a line earned goes with it, on the basis on which it was earned; a line that earned nothing takes none."""
     shop = open_shop(program(rule))
     member = shop.member()
@@ -99,9 +97,7 @@ def test_t1_only_lines_that_earned(
 @pytest.mark.parametrize(
     ("points", "quantity", "taken"), [((5, 1_00), 5, 500), ((5, 1_00), 1, 100), ((1, 3_00), 3, 19)]
 )
-def test_t2_never_taken_twice(
-    open_shop: OpenShop, points: tuple[int, int], quantity: int, taken: int
-) -> None:
+def test_t2_never_taken_twice(open_shop: OpenShop, points: tuple[int, int], quantity: int, taken: int) -> None:
     """Half of a sale takes half of its points; what came back cannot come back again."""
     shop = open_shop(program(spend(*points)))
     member = shop.member()
@@ -111,9 +107,7 @@ def test_t2_never_taken_twice(
     assert give_back(shop, sale, part).receipt.clawed_back_points == taken
     assert shop.balance(member).available_points == earned - taken
     left_minor = 200_00 * (10 - quantity) // 10
-    with refused(
-        "RETURN_EXCEEDS_SALE", line_id="1", left_quantity=10 - quantity, left_minor=left_minor
-    ):
+    with refused("RETURN_EXCEEDS_SALE", line_id="1", left_quantity=10 - quantity, left_minor=left_minor):
         give_back(shop, sale, ReturnLine(line_id="1", quantity=11 - quantity))
     assert give_back(shop, sale).receipt.clawed_back_points == earned - taken
     assert prove(shop, member).available_points == 0
@@ -141,7 +135,7 @@ def test_t2_sent_again(open_shop: OpenShop) -> None:
 def test_t3_partial_returns_add_up(
     open_shop: OpenShop, price_minor: int, quantity: int, points: tuple[int, int]
 ) -> None:
-    """Unit by unit, money and points come to exactly the sale's; the last unit takes the remainder; one more is refused."""
+    """Unit by unit, money and points come to exactly the sale's; the last takes the remainder; one more is refused."""
     shop = open_shop(program(spend(*points)))
     member = shop.member()
     sale = shop.sale(member, [line(price_minor, quantity=quantity)])
@@ -235,7 +229,8 @@ def test_t5_claw_back_of_spent_points(
     member = shop.member()
     sale = shop.sale(member, earned * 1_00)
     shop.adjust(member, -spent)
-    request_id, undo = new_id(), {"return": shop.give_back, "reversal": shop.reverse}[by]
+    request_id = new_id()
+    undo: Callable[..., Any] = shop.give_back if by == "return" else shop.reverse
     receipts = [undo(sale.outcome.transaction, request_id=request_id).receipt for _ in range(3)]
     assert receipts[0] == receipts[1] == receipts[2]
     may_owe = policy.claw_back == ClawBack.CLAW_BACK_NEGATIVE
@@ -260,12 +255,8 @@ def test_t5_a_debt_cannot_be_spent(open_shop: OpenShop) -> None:
     assert prove(shop, member).available_points == -95
 
 
-@pytest.mark.parametrize(
-    ("owed", "earns", "left"), [(100, (30, 80), 10), (100, (100,), 0), (1, (1, 1), 1)]
-)
-def test_t6_later_earnings_repay(
-    open_shop: OpenShop, owed: int, earns: tuple[int, ...], left: int
-) -> None:
+@pytest.mark.parametrize(("owed", "earns", "left"), [(100, (30, 80), 10), (100, (100,), 0), (1, (1, 1), 1)])
+def test_t6_later_earnings_repay(open_shop: OpenShop, owed: int, earns: tuple[int, ...], left: int) -> None:
     """What is owed is repaid first, and what remains of the last earning expires as if nothing had been owed."""
     shop = open_shop(program(returns=NEGATIVE, expiry=end_of(YEAR), time_zone="UTC"))
     member = shop.member()
@@ -282,9 +273,7 @@ def test_t6_later_earnings_repay(
     assert shop.balance(member, "2024-12-31T23:59:59").available_points == left
     assert shop.balance(member, "2025-01-01T00:00").available_points == 0
     account = fold(shop, member)
-    assert [(lot.number, lot.points) for lot in account.lots] == (
-        [(1 + len(earns), left)] if left else []
-    )
+    assert [(lot.number, lot.points) for lot in account.lots] == ([(1 + len(earns), left)] if left else [])
     prove(shop, member)
 
 
@@ -350,14 +339,12 @@ def test_t8_expired_meanwhile_forfeit(open_shop: OpenShop) -> None:
     assert receipt.balance.available_points == 0
     assert shop.adjust(member, 1, at="2024-01-06T12:00").receipt.balance.available_points == 1
     expired = [
-        sum(part.points for part in event.points_expired.allocations)
-        for event in shop.events(member, "PointsExpired")
+        sum(part.points for part in event.points_expired.allocations) for event in shop.events(member, "PointsExpired")
     ]
     assert expired == [20, 80]
-    assert {
-        event.points_expired.effective_at.ToJsonString()
-        for event in shop.events(member, "PointsExpired")
-    } == {"2024-01-01T00:00:00Z"}
+    assert {event.points_expired.effective_at.ToJsonString() for event in shop.events(member, "PointsExpired")} == {
+        "2024-01-01T00:00:00Z"
+    }
     prove(shop, member)
 
 
@@ -369,13 +356,9 @@ def test_t8_expired_meanwhile_forfeit(open_shop: OpenShop) -> None:
         (86, "Europe/Berlin", "2024-04-01T00:00+02:00"),
     ],
 )
-def test_t8_expired_meanwhile_grace(
-    open_shop: OpenShop, days: int, zone: str, gone: str
-) -> None:
+def test_t8_expired_meanwhile_grace(open_shop: OpenShop, days: int, zone: str, gone: str) -> None:
     """With grace they are valid for so many more days, which is recorded; the lot keeps its number."""
-    definition = t8_program(
-        restore_expired=RestoreExpired.RESTORE_EXPIRED_GRACE, grace_days=days
-    )
+    definition = t8_program(restore_expired=RestoreExpired.RESTORE_EXPIRED_GRACE, grace_days=days)
     definition.time_zone = zone
     shop = open_shop(definition)
     member, sale = _t8(shop)
@@ -387,9 +370,6 @@ def test_t8_expired_meanwhile_grace(
     assert (restored.lot, restored.points, restored.expires_at) == (1, 80, instant(gone))
     assert shop.balance(member, gone).available_points == 0
     prove(shop, member)
-
-
-Undo = Callable[[Shop, RecordSaleResponse], Any]
 
 
 def _by_transaction(shop: Shop, sale: RecordSaleResponse) -> dict[str, str]:
@@ -642,11 +622,7 @@ def test_x4_validity_counts_from_activation(
 
 def test_month_end_of_restored_points(open_shop: OpenShop) -> None:
     """A return in a later month gives points back to their own month, not to a new one."""
-    shop = open_shop(
-        program(
-            spend(1, 1_00), expiry=end_of(MONTH, months=2), time_zone="UTC", rewards=[cashback(1)]
-        )
-    )
+    shop = open_shop(program(spend(1, 1_00), expiry=end_of(MONTH, months=2), time_zone="UTC", rewards=[cashback(1)]))
     member = shop.member()
     shop.sale(member, 50_00, at="2024-01-15T12:00")
     sale = shop.sale(member, 30_00, at="2024-02-15T12:00", points_payment=pay(40))

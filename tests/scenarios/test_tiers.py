@@ -1,5 +1,8 @@
 """Tiers: G1, G2 and G8 of the scenario book."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from loyalty.v1.account_pb2 import TierProgress
 from loyalty.v1.commands_pb2 import PointsPayment
@@ -82,9 +85,7 @@ def test_g1_one_event_for_several_steps(open_shop: OpenShop) -> None:
 @pytest.mark.parametrize("by", ["payment", "hold", "adjustment"])
 def test_g2_spending_never_lowers_a_tier(open_shop: OpenShop, spent: int, by: str) -> None:
     """The tier is what was earned: spending every point leaves it, and what counts towards the next, as they were."""
-    shop = open_shop(
-        program(tiers=tiers(**METALS), rewards=[cashback(1), discount(1, amount_minor=1)])
-    )
+    shop = open_shop(program(tiers=tiers(**METALS), rewards=[cashback(1), discount(1, amount_minor=1)]))
     member = shop.member()
     before = shop.sale(member, 10_000_00).receipt.tier
     if by == "payment":
@@ -144,9 +145,7 @@ def test_g7_a_return_lowers_the_tier(open_shop: OpenShop, by: str) -> None:
         (99_999, ("gold", "", 0)),
     ],
 )
-def test_g8_what_is_needed(
-    open_shop: OpenShop, earned: int, expected: tuple[str, str, int]
-) -> None:
+def test_g8_what_is_needed(open_shop: OpenShop, earned: int, expected: tuple[str, str, int]) -> None:
     """What is needed for the next tier, and to keep this one, is right after every event."""
     shop = open_shop(program(tiers=tiers(**METALS)))
     member = shop.member()
@@ -170,9 +169,7 @@ def test_g8_to_keep_after_the_rules_changed(open_shop: OpenShop) -> None:
 
 def test_g8_every_receipt_has_it(open_shop: OpenShop) -> None:
     """Every reply with a receipt carries the tier, right after its event, and GetBalance shows the same then."""
-    shop = open_shop(
-        program(tiers=tiers(base=0, top=60), rewards=[discount(5), cashback(1)])
-    )
+    shop = open_shop(program(tiers=tiers(base=0, top=60), rewards=[discount(5), cashback(1)]))
     enrolled = shop.enroll()
     member = enrolled.member
     assert enrolled.receipt.tier == TierProgress(tier="base", next_tier="top", points_to_next=60)
@@ -184,7 +181,7 @@ def test_g8_every_receipt_has_it(open_shop: OpenShop) -> None:
     holds = [shop.reserve(member, "discount").hold for _ in range(2)]
     quote = shop.quote(member, 5_00)
     assert (quote.receipt.tier.qualifying_points, quote.receipt.tier.points_to_next) == (26, 34)
-    steps = [
+    steps: list[tuple[Callable[[], Any], int]] = [
         (lambda: shop.sale(member, 50_00), 71),
         (lambda: shop.reserve(member, "discount"), 71),
         (lambda: shop.commit(holds[0]), 71),

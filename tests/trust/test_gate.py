@@ -182,6 +182,12 @@ def test_bytes_that_are_no_request(gate: Gate, credentials: Credentials, payload
         with pytest.raises(grpc.RpcError) as caught:
             list(stream(iter([payload]), metadata=bearer(token), timeout=DEADLINE_S))
         assert failure(caught.value).reason == "INVALID_FIELD"
+        good = pos_service_pb2.StreamCommandsRequest().SerializeToString()
+        results = stream(iter([good, good, payload, good]), metadata=bearer(token), timeout=DEADLINE_S)
+        assert [type(next(results)) for _ in "ab"] == [bytes, bytes], "what came before is answered"
+        with pytest.raises(grpc.RpcError) as caught:
+            next(results)
+        assert failure(caught.value).reason == "INVALID_FIELD"
         assert balance(port, bearer(token))
 
 
@@ -285,6 +291,31 @@ def test_draining_ends_what_would_not_end(gate: Gate, credentials: Credentials) 
             said = failure(caught.value)
             assert (said.code, said.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
         more.set()
+
+
+def test_a_revoked_credential_stops_a_stream(gate: Gate, credentials: Credentials) -> None:
+    """However long the stream has been open: what was sent before is answered, and then it ends."""
+    token = credentials.add("pos")
+    answered = threading.Semaphore(0)
+    ended = threading.Event()
+
+    def commands() -> Iterator[pos_service_pb2.StreamCommandsRequest]:
+        while not ended.is_set():
+            command = Command(record_sale=RecordSaleRequest(request_id="one"))
+            yield pos_service_pb2.StreamCommandsRequest(command=command)
+            answered.acquire(timeout=DEADLINE_S)
+
+    with running(gate) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stream = PosServiceStub(channel).StreamCommands(commands(), metadata=bearer(token), timeout=DEADLINE_S)
+        assert next(stream).result.request_id == "one"
+        credentials.revoke(token[:8])
+        answered.release()
+        with pytest.raises(grpc.RpcError) as caught:  # noqa: PT012 - one call of many fails
+            for _ in stream:
+                answered.release()
+        ended.set()
+        answered.release()
+        assert failure(caught.value).reason == "CREDENTIAL_INVALID"
 
 
 def test_the_service_config_retries_only_unavailable(gate: Gate, credentials: Credentials) -> None:

@@ -22,6 +22,8 @@ from ledger.config import Config
 from ledger.store.credentials import Credentials
 from tests.trust.client import DEADLINE_S, bearer
 from tests.trust.stand_in import running
+from tests.trust.test_lifecycle import program
+from tests.trust.test_terminals import run
 
 
 class Pair(NamedTuple):
@@ -174,6 +176,31 @@ def test_a_new_certificate_is_used_without_a_restart(
         renewed = authority.issue("localhost")
         assert renewed.key == config.tls_key
         assert token[:8] in call(port, authority.file, token)
+
+
+def test_a_server_off_loopback(
+    database_url: str, credentials: Credentials, config: Config, authority: Authority, tmp_path: Path
+) -> None:
+    """With TLS it may listen anywhere; `loyalty health` asks it with the same settings, as a container does."""
+    token = credentials.add("auditor")
+    tls = {
+        "LOYALTY_TLS_CERTIFICATE": str(config.tls_certificate),
+        "LOYALTY_TLS_KEY": str(config.tls_key),
+    }
+    with program(database_url, tmp_path, LOYALTY_ADDRESS="0.0.0.0:0", **tls) as server:
+        at = f"0.0.0.0:{server.port}"
+        for trusted in (config.tls_certificate, authority.file):
+            assert run("health", "--address", at, "--ca", str(trusted)).strip() == "SERVING"
+        stranger = Authority(tmp_path, "their-ca").file
+        said = run("health", "--address", at, "--ca", str(stranger), exit_code=1)
+        assert "does not answer over TLS" in said
+        assert said.count("\n") == 1
+        said = run("health", "--address", at, "--ca", str(authority.file), "--server-name", "x", exit_code=1)
+        assert "UNAVAILABLE" in said
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            with pytest.raises(grpc.RpcError) as caught:
+                PosServiceStub(channel).GetBalance(GetBalanceRequest(), metadata=bearer(token), timeout=DEADLINE_S)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 def test_bad_files_end_in_one_line(tmp_path: Path, authority: Authority) -> None:
