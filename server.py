@@ -5,6 +5,8 @@ Run it as `python server.py --help`, or as `loyalty --help` where it is installe
 
 import json
 import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -58,9 +60,16 @@ from ledger.store.recorder import LedgerRecorder
 from ledger.writer.command import Command, Failure
 from ledger.writer.sweeper import Sweeper
 from ledger.writer.writer import Result, Writer
+from projections.hub import Hub
+from projections.process import ReadSideProcess, wait_for_end_of_input
 from projections.reader import PostgresReader
 from projections.runner import ReadSide
 from projections.views import PostgresViews
+
+READ_SIDE_COMMAND: Final = (sys.executable, str(Path(__file__).resolve()), "project", "--until-parent-ends")
+
+READ_SIDE_NICENESS: Final = 5
+"""Tills go first where there are few cores; views catch up right after."""
 
 SAMPLE_STORE: Final = "store-1"
 SAMPLE_TERMINAL: Final = "till-1"
@@ -86,9 +95,10 @@ class Ledger:
         self.reads = LedgerDatastore(database_url, options=POINT_LOOKUPS, pool_size=2)
         self.writer = Writer(LedgerRecorder(self.writes), system_clock)
         self.programs = Programs(LedgerRecorder(self.reads))
-        self.read_side = ReadSide(database_url)
-        self.views = PostgresViews(self.reads, self.read_side)
-        self.reader = PostgresReader(self.reads, self.read_side.hub)
+        self.hub = Hub(database_url)
+        self.views = PostgresViews(self.reads)
+        self.reader = PostgresReader(self.reads, self.hub)
+        self.read_side = ReadSideProcess(READ_SIDE_COMMAND, database_url, self.reads, self.hub)
         self.sweeper = Sweeper(self.writer, self.views.due, system_clock)
         self.authenticator = Authenticator(Credentials(self.reads.pool))
         self.gate = Gate(
@@ -102,6 +112,7 @@ class Ledger:
         self.writes.pool.open()
         self.reads.pool.open()
         self.writer.start()
+        self.hub.start()
         self.read_side.start()
         self.sweeper.start()
 
@@ -115,6 +126,7 @@ class Ledger:
                 self.sweeper.stop,
                 self.writer.stop,
                 self.read_side.stop,
+                self.hub.stop,
                 self.authenticator.close,
                 self.writes.close,
                 self.reads.close,
@@ -286,6 +298,31 @@ def load_config(address: str = "") -> Config:
         return Config.from_env(environment)
     except ConfigError as error:
         fail("\nloyalty: ".join(error.problems))
+
+
+@app.command()
+def project(
+    until_parent_ends: Annotated[
+        bool, typer.Option("--until-parent-ends", help="End with standard input, not with SIGTERM.")
+    ] = False,
+) -> None:
+    """Build the views, and nothing else. `serve` runs this by itself; more of it stand by for each other."""
+    config = load_config()
+    if config.database_url is None:
+        fail("LOYALTY_DATABASE_URL is not set: give the URL of a PostgreSQL")
+    configure_logs(config.log_level, config.log_format)
+    os.nice(READ_SIDE_NICENESS)
+    read_side = ReadSide(config.database_url)
+    read_side.start()
+    if until_parent_ends:
+        # The parent decides when, also when a terminal sends Ctrl-C to both.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        wait_for_end_of_input()
+    else:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    read_side.stop()
 
 
 @app.command("migrate")

@@ -5,7 +5,6 @@ a process of its own, into tables that only its connection sees. Then one snapsh
 is; the replay goes on to exactly there and compares.
 """
 
-import gc
 import multiprocessing
 import os
 import time
@@ -23,6 +22,7 @@ from psycopg.rows import tuple_row
 from projections.catalogue import PROJECTIONS
 from projections.finding import FIRST_FINDINGS_MAX, Finding, Findings
 from projections.hub import HEAD, connect
+from projections.page import large_pages
 from projections.share import Share, ShareResult, Snapshot
 from projections.sql import statements
 from projections.tracking import Generation, live_generation, try_lock
@@ -109,7 +109,10 @@ def check(
             until = min(live_generation(cursor, name).position for name in PROJECTIONS)
             head = _head(cursor)
             shares = processes or min(os.cpu_count() or 1, 1 + head // EVENTS_PER_PROCESS_MIN, PROCESSES_MAX)
-            with _workers(database_url, shares, lambda done: progress(done, head)) as workers:
+            with (
+                large_pages(),
+                _workers(database_url, shares, lambda done: progress(done, head)) as workers,
+            ):
                 workers.replay(until)
                 return _compare(cursor, workers, started)
     except psycopg.OperationalError as error:
@@ -303,8 +306,6 @@ def _workers(database_url: str, shares: int, report: Callable[[int], None]) -> I
 
 def _work(database_url: str, number: int, shares: int, pipe: Connection) -> None:
     """The process of a share: does what it is told until nobody tells it anything."""
-    # Pages are large and hold no cycles; looking for some takes a third of the time.
-    gc.disable()
     done = 0
 
     def progress(events: int) -> None:
@@ -313,14 +314,14 @@ def _work(database_url: str, number: int, shares: int, pipe: Connection) -> None
         pipe.send(("progress", done))
 
     try:
-        share = Share(database_url, number, shares)
-        while True:
-            order, argument = pipe.recv()
-            if order == "replay":
-                share.replay(argument, progress)
-                pipe.send(("done", None))
-            else:
-                pipe.send(("done", share.compare(argument, progress)))
+        with large_pages(), closing(Share(database_url, number, shares)) as share:
+            while True:
+                order, argument = pipe.recv()
+                if order == "replay":
+                    share.replay(argument, progress)
+                    pipe.send(("done", None))
+                else:
+                    pipe.send(("done", share.compare(argument, progress)))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
     except Exception as error:  # noqa: BLE001 - told to the parent, which reports it

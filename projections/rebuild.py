@@ -9,7 +9,7 @@ from psycopg.rows import tuple_row
 
 from projections.catalogue import PROJECTIONS
 from projections.hub import HEAD, connect
-from projections.page import Poisoned, read_page
+from projections.page import Poisoned, large_pages, read_page
 from projections.projection import Projection
 from projections.runner import apply_page
 from projections.sql import statements
@@ -68,7 +68,8 @@ def rebuild(database_url: str, name: str, progress: Progress = lambda _position,
             raise RebuildError(f"{name} is being rebuilt or checked already: wait until that is done")
         tune(cursor)
         try:
-            return _rebuild(cursor, projection, progress)
+            with large_pages():
+                return _rebuild(cursor, projection, progress)
         except Poisoned as poisoned:
             raise RebuildError(
                 f"{name} cannot be rebuilt: {poisoned}. Run `loyalty check`; readers keep what they had"

@@ -18,7 +18,7 @@ from ledger.views import MemberView, SnapshotPage, StatementPage, ViewBehind
 from projections.runner import ReadSide
 from projections.sql import statements
 
-POLL_S: Final = 0.05
+POLL_S: Final = 0.01
 """How often a waiting reader looks when the projection's runner is in another process."""
 
 _SQL: Final = statements("views.sql")

@@ -290,6 +290,10 @@ class Shop:
         pages = self.audit.ReadEvents(request, metadata=self.metadata, timeout=TIMEOUT_S)
         return [event for page in pages for event in page.events]
 
+    def written(self, after: int) -> list[Event]:
+        """What commands wrote behind a position. Deadlines of other tests' members may be recorded at any time."""
+        return [event for event in self.events("", after=after) if event.transaction]
+
     def transaction(self, name: str) -> pos.GetTransactionResponse:
         """A transaction."""
         request = pos.GetTransactionRequest(name=name)

@@ -30,7 +30,8 @@ class ProgramService(ProgramServiceServicer):
 
     async def PublishProgram(self, request: PublishProgramRequest, context: Context) -> pb.PublishProgramResponse:
         """Publishes a program as its next version."""
-        found = problems(request.program)
+        CHECKS[PublishProgramRequest](request, self._clock())
+        found = await asyncio.to_thread(problems, request.program)
         if found:
             raise ApiError.invalid([(f"program.{path}", what) for path, what in found])
         if request.validate_only:

@@ -150,7 +150,7 @@ def _progress() -> Iterator[_Lines | _Bar]:
     columns = (
         bars.TextColumn("{task.description}"),
         bars.BarColumn(),
-        bars.TaskProgressColumn(show_speed=True),
+        bars.TaskProgressColumn(),
         bars.TimeRemainingColumn(),
     )
     with bars.Progress(*columns, console=console) as drawn:

@@ -30,7 +30,7 @@ from ledger.domain.instant import FOREVER, from_timestamp, set_timestamp
 from ledger.domain.lot import Lot
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken
-from ledger.domain.rounding import INT64_MAX
+from ledger.domain.rounding import INT64_MAX, Overflow
 
 AccountEvent = (
     MemberEnrolled
@@ -202,6 +202,14 @@ class Account:
     def lot(self, number: int) -> Lot | None:
         """The lot of that number, if it has points left."""
         return next((lot for lot in self.lots if lot.number == number), None)
+
+    def check_room(self, points: int) -> None:
+        """Raises Overflow when all that ever came in would not fit into 64 bits with these points.
+
+        What went out again makes no room: totals and what counts towards tiers remember it.
+        """
+        if self.issued + max(self.adjusted, 0) + points > INT64_MAX:
+            raise Overflow
 
     def awaits(self, request_id: UUID) -> bool:
         """Whether the return of that request id still waits for its sale."""

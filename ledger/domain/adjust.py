@@ -7,7 +7,6 @@ from loyalty.v1.events_pb2 import PointsAdjusted
 from ledger.domain.case import Case
 from ledger.domain.earn import new_lot
 from ledger.domain.refusal import Refused
-from ledger.domain.rounding import INT64_MAX, Overflow
 
 
 def adjust_points(case: Case[AdjustPointsRequest]) -> None:
@@ -15,8 +14,7 @@ def adjust_points(case: Case[AdjustPointsRequest]) -> None:
     points = case.request.points
     event = PointsAdjusted(origin=case.origin, request=case.request, program_version=case.program.version)
     if points > 0:
-        if case.account.issued + case.account.adjusted + points > INT64_MAX:
-            raise Overflow
+        case.account.check_room(points)
         lot, event.repaid_points = new_lot(case, points, pending=False)
         if lot.points:
             lot.write(event.lot)

@@ -12,7 +12,6 @@ from ledger.domain.earn import change_tier, new_lot
 from ledger.domain.instant import set_timestamp
 from ledger.domain.redeem import pay_with_points, redeem_holds
 from ledger.domain.return_sale import apply_awaited
-from ledger.domain.rounding import INT64_MAX, Overflow
 
 _EARNED: Final = TierChangeReason.TIER_CHANGE_REASON_EARNED
 
@@ -33,8 +32,7 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
             redeemed.append(payment)
     awards = [award for rule in program.rules if (award := rule.award(basket)) is not None]
     points = sum(award.points for award in awards)
-    if case.account.issued + case.account.adjusted + points > INT64_MAX:
-        raise Overflow
+    case.account.check_room(points)
     event = _event(case, basket, awards, points, redeemed)
     receipt = event.receipt
     receipt.earned_points = points

@@ -5,6 +5,10 @@ from loyalty.v1.origin_pb2 import Origin
 
 
 def sale_reference(program: str, receipt: Origin | SaleReference) -> str:
-    """The key of a receipt within all programs."""
+    """The key of a receipt within all programs.
+
+    The length of the store's id makes it unambiguous, whatever characters ids have.
+    """
     till = receipt.till
-    return f"{program}|{receipt.store}|{receipt.terminal}|{till.business_date}|{till.sequence}"
+    store = receipt.store
+    return f"{program}|{till.business_date}|{till.sequence}|{len(store)}|{store}|{receipt.terminal}"

@@ -491,6 +491,7 @@ def test_a_quote_needs_no_request_id() -> None:
     """Nothing is written."""
     assert after(QuoteSaleRequest, lambda r: r.sale.ClearField("request_id")) == []
     assert after(QuoteSaleRequest, put("sale.request_id", NIL)) == ["sale.request_id"]
+    assert after(QuoteSaleRequest, put("sale.origin.channel", 99)) == ["sale.origin.channel"]
 
 
 def test_lines_get_their_numbers() -> None:

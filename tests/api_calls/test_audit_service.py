@@ -53,24 +53,25 @@ def test_all_in_order(open_shop: OpenShop, batch_size: int) -> None:
     found = [event for message in messages for event in message.events]
     head = messages[-1].head_position
     assert positions(found) == list(range(before + 1, head + 1))
-    assert messages[-1].position == head == shop.head()
+    assert messages[-1].position == head <= shop.head()
     assert max(len(message.events) for message in messages) <= (batch_size or 500)
     for message in messages:
         assert message.position >= message.events[-1].position
     recorded = [event.recorded_at.ToNanoseconds() for event in found]
     assert recorded == sorted(recorded)
-    assert {event.subject for event in found} == {*members, ""}
+    assert {event.subject for event in found} >= {*members, ""}
 
 
 def test_going_on_after_a_broken_call(open_shop: OpenShop) -> None:
     """Whoever goes on behind the position of any message misses nothing and gets nothing twice."""
     shop, _, before = busy_shop(open_shop)
-    whole = positions(events(shop, after_position=before))
-    messages = read(shop, after_position=before, batch_size=4)
+    head = shop.head()
+    whole = positions(events(shop, after_position=before, until_position=head))
     seen: list[int] = []
-    for message in messages:
+    for message in read(shop, after_position=before, until_position=head, batch_size=4):
         seen += positions(list(message.events))
-        assert seen + positions(events(shop, after_position=message.position)) == whole
+        rest = events(shop, after_position=message.position, until_position=head)
+        assert seen + positions(rest) == whole
 
 
 def test_by_subject(open_shop: OpenShop) -> None:
@@ -95,7 +96,7 @@ def test_by_type(open_shop: OpenShop) -> None:
     assert len(found) == 10
     of_one = events(shop, subject=members[0], types=["CommandRefused"])
     assert [event.WhichOneof("event") for event in of_one] == ["command_refused"]
-    assert events(shop, after_position=before, types=["PointsExpired"]) == []
+    assert events(shop, after_position=before, types=["PointsAdjusted"]) == []
 
 
 def test_by_range(open_shop: OpenShop) -> None:
@@ -103,7 +104,7 @@ def test_by_range(open_shop: OpenShop) -> None:
     shop, members, before = busy_shop(open_shop)
     found = events(shop, after_position=before + 3, until_position=before + 9, batch_size=4)
     assert positions(found) == list(range(before + 4, before + 10))
-    (empty,) = read(shop, after_position=before, until_position=before + 2, types=["PointsExpired"])
+    (empty,) = read(shop, after_position=before, until_position=before + 2, types=["PointsAdjusted"])
     assert (list(empty.events), empty.position) == ([], before + 2)
     both = events(shop, subject=members[0], after_position=before + 3, until_position=before + 9)
     assert positions(both) == [event.position for event in found if event.subject == members[0]]
@@ -125,7 +126,7 @@ def test_by_time(open_shop: OpenShop) -> None:
     for size in (0, 2):
         found = events(shop, recorded_from=first, recorded_until=last, batch_size=size)
         assert positions(found) == wanted
-    open_end = events(shop, recorded_from=first)
+    open_end = events(shop, recorded_from=first, until_position=whole[-1].position)
     assert positions(open_end) == positions(whole)[positions(whole).index(wanted[0]) :]
     assert events(shop, recorded_until=Timestamp(seconds=946_684_801)) == []
 
@@ -139,7 +140,9 @@ def test_batches_are_bounded(open_shop: OpenShop, batch_size: int) -> None:
     for _ in range(3):
         shop.batch(*(shop.sale_request(member, 1_00) for _ in range(700)))
     messages = read(shop, after_position=before, batch_size=batch_size)
-    assert [len(message.events) for message in messages] == [2_000, 101]
+    sizes = [len(message.events) for message in messages]
+    assert sizes[0] == max(sizes) == 2_000
+    assert sum(sizes) >= 2_101
 
 
 def test_at_the_end(open_shop: OpenShop) -> None:

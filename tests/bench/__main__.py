@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 import psycopg
 from rich.console import Console
@@ -25,7 +26,9 @@ from tests.running import ROOT, Databases
 
 Case = Callable[[Bench], Figures]
 
-CASES: Mapping[str, tuple[Case, Mapping[str, Measure]]] = {
+OUTPUT_COLUMNS: Final = 150
+
+CASES: Final[Mapping[str, tuple[Case, Mapping[str, Measure]]]] = {
     "unary": (cases.unary, measures.UNARY),
     "batch": (cases.batch, measures.BATCH),
     "single": (cases.single, measures.SINGLE),
@@ -47,12 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         clients = Clients()
         try:
             if options.profile:
-                profile(options.profile, databases, clients, Console())
+                profile(options.profile, databases, clients, _output())
                 return 0
             lines = measure(plan, options.case or list(CASES), databases, clients, console)
         finally:
             clients.close()
-    print_table(lines, Console())
+    print_table(lines, _output())
     write_json(lines, options.output)
     console.log(f"written to {options.output}")
     return int(any(line.value is None for line in lines))
@@ -110,6 +113,11 @@ def _databases() -> Iterator[Databases]:
             yield databases
         finally:
             databases.stop()
+
+
+def _output() -> Console:
+    """Standard output, wide enough for the tables also where it is a file."""
+    return Console() if sys.stdout.isatty() else Console(width=OUTPUT_COLUMNS)
 
 
 def _parser() -> argparse.ArgumentParser:

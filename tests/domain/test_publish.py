@@ -430,3 +430,26 @@ def test_limits_are_the_documented_ones(phrase: str) -> None:
     """The contract tells a programme manager what is checked here."""
     protos = Path(__file__).parents[2] / "protos" / "loyalty" / "v1"
     assert phrase in (protos / "program.proto").read_text(encoding="utf-8")
+
+
+def test_the_limits_belong_to_what_is_allowed() -> None:
+    """As many entries as the limit says are right, one more is not."""
+
+    def change(more: int) -> Change:
+        def run(definition: Program) -> None:
+            del definition.tiers[:]
+            definition.tiers.extend(Tier(tier_id=f"t{at}", threshold_points=at) for at in range(TIERS_MAX + more))
+            definition.stores.extend(Store(store_id=f"s{at}") for at in range(STORES_MAX + more))
+
+        return run
+
+    assert after(change(0)) == []
+    assert after(change(1)) == ["tiers", "stores"]
+
+
+def test_rewards_are_told_apart_and_stores_have_names_in_both_languages() -> None:
+    """As rules and tiers do."""
+    twice = Reward(reward_id="cashback", cashback=Cashback(points=1, value_minor=1))
+    assert after(lambda p: p.rewards.append(twice)) == ["rewards[2].reward_id"]
+    half = Store(store_id="s", display_name=LocalizedText(en="Station"))
+    assert after(lambda p: p.stores.append(half)) == ["stores[0].display_name.hi"]

@@ -202,11 +202,14 @@ class _Connection:
             pass
         _close(self._client)
         _close(self._server)
+        if self._swallow:
+            self._proxy.delivered.set()
 
     def _swallowed(self, received: bytes) -> None:
         self._answer = self._answer[-len(_READY) :] + received
         if _READY in self._answer:
             _close(self._client)
+            _close(self._server)
             self._proxy.fired.set()
             self._proxy.delivered.set()
 

@@ -1,6 +1,8 @@
 """C8 and C9: servers and PostgreSQL are killed at full load. What was acknowledged is there once; a retry settles the rest."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -11,15 +13,17 @@ from tests.running import Databases, ServerProcess, running, token
 from tests.shop import Shop
 
 ROUNDS = 3
-COMMANDS_A_ROUND = 300
+COMMANDS_A_ROUND = 150
 
 
 @pytest.fixture
-def own_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
-    """A PostgreSQL that a test may stop."""
-    databases = Databases(tmp_path_factory.mktemp("own"))
-    yield databases
-    databases.stop()
+def own_databases() -> Iterator[Databases]:
+    """A PostgreSQL that a test may stop. Not below pytest's folder, which every other run of pytest closes again."""
+    with tempfile.TemporaryDirectory(prefix="loyalty-") as path:
+        Path(path).chmod(0o755)
+        databases = Databases(Path(path) / "postgres")
+        yield databases
+        databases.stop()
 
 
 def keep_address(server: ServerProcess) -> None:

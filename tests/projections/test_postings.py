@@ -30,7 +30,9 @@ def test_postings_balance_and_make_up_the_accounts(definition: p.Program, seed: 
     assert booked["clawed_back"] == sum(account.clawed_back for account in accounts)
     assert booked["restored"] == -sum(account.restored for account in accounts)
     assert booked["adjusted"] == -sum(account.adjusted for account in accounts)
-    assert all(booked[account] for account in ACCOUNTS if account != "breakage"), "nothing booked"
+    assert booked["issued"]
+    assert booked["redeemed"]
+    assert booked["clawed_back"]
 
 
 def test_trial_balance_is_the_sum_of_the_postings(database_url: str) -> None:

@@ -228,7 +228,7 @@ def test_contradiction_stops_one_projection(database_url: str, read_side: ReadSi
         ("UPDATE events SET topic = 'sale/9' WHERE notification_id = 4", "unknown topic 'sale/9'"),
         ("UPDATE events SET state = '\\xff' WHERE notification_id = 4", "are damaged"),
         ("DELETE FROM events WHERE notification_id = 4", "missing in the log"),
-        ("UPDATE events SET originator_version = 9 WHERE notification_id = 4", "9"),
+        ("UPDATE events SET originator_version = 9 WHERE notification_id = 4", "'touch' of balances"),
     ],
 )
 def test_poisoned_event_is_named_and_kept_out(

@@ -10,9 +10,24 @@ from loyalty.v1.sale_pb2 import LineKind, SaleDiscount, SaleLine, Tender, Tender
 from tests.conftest import OpenShop
 from tests.programs import cashback, discount, program, spend
 from tests.proof import prove
-from tests.shop import basket_w, line
+from tests.shop import basket_w, line, refused
 
 FOUR_A_EURO: dict[str, Any] = {"points": 4, "per_minor": 1_00}
+
+
+def test_e1_beyond_int64(open_shop: OpenShop) -> None:
+    """What an account ever earned never passes 64 bits, though it was spent: the sale is refused, and only that."""
+    shop = open_shop(program(spend(2**62, 1_00)))
+    member = shop.member()
+    assert shop.sale(member, 1_00).receipt.earned_points == 2**62
+    shop.adjust(member, -(2**62))
+    for _ in range(2):
+        with refused("OVERFLOW"):
+            shop.sale(member, 1_00)
+    with refused("OVERFLOW"):
+        shop.sale(member, 2_00)
+    assert shop.sale(member, 99).receipt.earned_points == 0
+    assert prove(shop, member).available_points == 0
 
 
 @pytest.mark.parametrize(

@@ -297,3 +297,23 @@ def test_x8_a_deadline_belongs_to_no_transaction(open_shop: OpenShop) -> None:
     shop.sale(member, 5_00, at="2024-01-10T12:00")
     shop.sale(member, 5_00, at="2024-03-10T12:00")
     assert [event.transaction for event in shop.events(member, EXPIRED)] == [""]
+
+
+def test_x8_a_sale_later_than_its_points(open_shop: OpenShop) -> None:
+    """A sale that is uploaded after its points' deadline earns them, and they are gone; each expiry comes once."""
+    shop = open_shop(program(expiry=end_of(MONTH), time_zone="UTC"))
+    member = shop.member()
+    shop.sale(member, 5_00, at="2024-01-10T12:00")
+    shop.sale(member, 6_00, at="2024-02-10T12:00")
+    late = shop.sale(member, 7_00, at="2024-01-12T12:00")
+    assert late.receipt.earned_points == 7
+    assert late.receipt.balance.available_points == 7 + 6
+    assert shop.balance(member, "2024-01-31T12:00").available_points == 5 + 7 + 6
+    assert shop.balance(member, "2024-02-10T12:00").available_points == 6
+    shop.sale(member, 8_00, at="2024-03-10T12:00")
+    assert expiries(shop, member) == [
+        (5, "2024-02-01T00:00:00+00:00"),
+        (7, "2024-02-01T00:00:00+00:00"),
+        (6, "2024-03-01T00:00:00+00:00"),
+    ]
+    assert prove(shop, member).available_points == 0

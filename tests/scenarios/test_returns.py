@@ -21,6 +21,7 @@ from loyalty.v1.sale_pb2 import ReturnLine, SaleDiscount
 from tests.conftest import OpenShop
 from tests.programs import MONTH, YEAR, cashback, discount, end_of, program, rolling, spend
 from tests.proof import fold, prove
+from tests.running import ServerProcess, token
 from tests.shop import Shop, instant, line, new_id, refused
 
 CLAMP = ReturnPolicy(claw_back=ClawBack.CLAW_BACK_CLAMP)
@@ -581,6 +582,19 @@ def test_returns_of_sales_that_nobody_knows(open_shop: OpenShop) -> None:
         shop.give_back(f"transactions/{new_id()}")
     with refused("MEMBER_NOT_FOUND", NOT_FOUND):
         shop.give_back(f"transactions/{new_id()}", member=f"members/{new_id()}")
+
+
+def test_return_by_receipt_alone(open_shop: OpenShop, server: ServerProcess, channel: grpc.Channel) -> None:
+    """A till whose credential is bound to the program needs no more than the receipt."""
+    shop = open_shop(program())
+    member = shop.member()
+    shop.sale(member, [line(5_00), line(6_00)], till=8)
+    bound = Shop(channel, token(server.database_url, "pos", program=shop.program))
+    response = bound.give_back(receipt=shop.reference(8), lines=["2"])
+    assert (response.outcome.member, response.receipt.clawed_back_points) == (member, 6)
+    with refused("TRANSACTION_NOT_FOUND", NOT_FOUND):
+        bound.give_back(receipt=shop.reference(9))
+    assert prove(shop, member).available_points == 5
 
 
 def test_t7_pending_points_first(open_shop: OpenShop) -> None:

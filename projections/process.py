@@ -1,0 +1,105 @@
+"""The read side in a process of its own, so that building views never takes the interpreter away from the tills."""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from ledger.metrics import PROJECTION_LAG_EVENTS, PROJECTION_POSITION
+from ledger.store.datastore import LedgerDatastore
+from projections.hub import Hub
+
+log = logging.getLogger(__name__)
+
+BACKOFF_MIN_S: Final = 0.5
+BACKOFF_MAX_S: Final = 30.0
+
+STOP_TIMEOUT_S: Final = 10.0
+"""How long the process may take to finish its pages before it is ended."""
+
+LOOK_EVERY_S: Final = 1.0
+"""How often the metrics of the views are brought up to date."""
+
+
+class ReadSideProcess:
+    """Runs a command that builds the views for as long as this process lives, and starts it again when it dies.
+
+    The command ends when its standard input does, so it outlives no parent, however that ended.
+    """
+
+    def __init__(self, command: Sequence[str], database_url: str, datastore: LedgerDatastore, hub: Hub) -> None:
+        """The command gets the URL in its environment, since it may hold a password."""
+        self._command = list(command)
+        self._environment = {**os.environ, "LOYALTY_DATABASE_URL": database_url}
+        self._datastore = datastore
+        self._hub = hub
+        self._stop = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._threads = [
+            threading.Thread(target=self._supervise, name="read side", daemon=True),
+            threading.Thread(target=self._look, name="read side metrics", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Starts it."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Lets it finish the pages that it is at, and ends it."""
+        self._stop.set()
+        process = self._process
+        if process is not None:
+            _end(process)
+        for thread in self._threads:
+            thread.join()
+
+    def _supervise(self) -> None:
+        backoff_s = BACKOFF_MIN_S
+        while not self._stop.is_set():
+            started = time.monotonic()
+            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=self._environment)
+            if self._stop.is_set():  # stop() may have looked before there was anything to end
+                _end(self._process)
+            status = self._process.wait()
+            if self._stop.is_set():
+                return
+            if time.monotonic() - started > BACKOFF_MAX_S:
+                backoff_s = BACKOFF_MIN_S
+            log.error("the read side ended with status %d; it is started again in %.1f s", status, backoff_s)
+            self._stop.wait(backoff_s)
+            backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
+
+    def _look(self) -> None:
+        while not self._stop.wait(LOOK_EVERY_S):
+            try:
+                with self._datastore.pool.connection() as connection:
+                    cursor = connection.cursor(row_factory=tuple_row)
+                    positions = cursor.execute("SELECT name, position FROM views.positions").fetchall()
+            except psycopg.Error:
+                continue  # health says so already
+            for name, position in positions:
+                PROJECTION_POSITION.labels(name).set(position)
+                PROJECTION_LAG_EVENTS.labels(name).set(max(self._hub.head - position, 0))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def wait_for_end_of_input() -> None:
+    """Returns when the parent has closed the command's standard input, or is gone."""
+    while sys.stdin.buffer.read(1):
+        pass

@@ -1,0 +1,189 @@
+"""The check finds what was changed behind the ledger's back, and nothing where nothing was (L2)."""
+
+import pytest
+
+from projections.catalogue import PROJECTIONS
+from projections.check import CheckError, CheckResult, check
+from projections.hub import connect
+from projections.runner import ReadSide
+from projections.tracking import try_lock
+from tests.projections.history import History, append, inactivity_program
+from tests.projections.tables import catch_up, execute, tables
+from tests.projections.test_runner import PATIENCE_S
+
+
+@pytest.fixture(name="history")
+def _history(database_url: str) -> History:
+    """A history in the database, with all views caught up."""
+    history = History().live(200)
+    append(database_url, history.events)
+    catch_up(database_url)
+    return history
+
+
+def text(result: CheckResult) -> str:
+    """The whole report."""
+    return "\n".join(result.lines())
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_nothing_is_wrong(database_url: str, history: History, processes: int) -> None:
+    """Live views are what a replay makes, however the streams are shared out; the check leaves nothing behind."""
+    before = tables(database_url)
+    result = check(database_url, processes)
+    assert result.ok, text(result)
+    assert result.counts == {}
+    assert result.head == len(history.events)
+    assert set(result.positions.values()) == {result.head}
+    assert result.accounts == len(history.accounts)
+    assert "balances: same at position" in text(result)
+    assert tables(database_url) == before
+
+
+def test_lots_that_follow_activity(database_url: str) -> None:
+    """Views and accounts agree under an inactivity policy too."""
+    append(database_url, History(inactivity_program()).live(200).events)
+    catch_up(database_url)
+    result = check(database_url, 1)
+    assert result.ok, text(result)
+
+
+def test_views_at_different_positions(database_url: str, history: History) -> None:
+    """Each view is compared at the position where it is."""
+    before = len(history.events)
+    history.sell(next(iter(history.accounts)), 5_000)
+    append(database_url, history.events[before:], at=history.at)
+    catch_up(database_url, projections=[PROJECTIONS["tiers"]])
+    result = check(database_url, 1)
+    assert result.ok, text(result)
+    assert result.positions["tiers"] == result.head == len(history.events)
+    assert result.positions["balances"] == before
+    assert f"balances: same at position {before}, {result.head - before} events behind" in text(result)
+
+
+def test_while_the_server_runs(database_url: str, read_side: ReadSide) -> None:
+    """Events are written and applied during the check; it compares at one snapshot."""
+    history = History().live(200)
+    append(database_url, history.events[:50])
+    read_side.start()
+    assert read_side.wait(["balances", "tiers"], 50, PATIENCE_S)
+    results = []
+    for first in range(50, len(history.events), 60):
+        append(database_url, history.events[first : first + 60], 5, at=history.at)
+        results.append(check(database_url, 1))
+    assert all(result.ok for result in results), [text(result) for result in results]
+    assert len({result.head for result in results}) == len(results)
+
+
+TOTALS = "trial_balance_1.program_totals"
+ONE_LOT = "ctid = (SELECT min(ctid) FROM balances_1.lots)"
+
+
+@pytest.mark.parametrize(
+    ("place", "damage"),
+    [
+        ("balances.lots", f"UPDATE balances_1.lots SET points = points + 1 WHERE {ONE_LOT}"),
+        ("balances.accounts", "UPDATE balances_1.accounts SET owed_points = owed_points + 1"),
+        ("statements.entries", "DELETE FROM statements_1.entries WHERE position = 9"),
+        ("statements.entries", "UPDATE statements_1.entries SET store = store || ' ' WHERE position = 9"),
+        ("statements.member_totals", "UPDATE statements_1.member_totals SET total_points = total_points + 1"),
+        ("tiers.tiers", "UPDATE tiers_1.tiers SET since = since + 1"),
+        ("tiers.programs", "UPDATE tiers_1.programs SET definition = definition || '\\x00'"),
+        ("tiers.programs", "DELETE FROM tiers_1.programs"),
+        ("trial_balance.program_totals", f"UPDATE {TOTALS} SET issued = issued - 1, member = member + 1"),
+        ("trial_balance.member_points", "INSERT INTO trial_balance_1.member_points SELECT gen_random_uuid(), 'x', 5"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("history")
+def test_changed_view_is_found(database_url: str, place: str, damage: str) -> None:
+    """A changed, missing or added row of any view is named with both its values."""
+    execute(database_url, damage)
+    result = check(database_url, 1)
+    assert not result.ok
+    found = [finding for finding in result.first if finding.place == place]
+    assert found, text(result)
+    assert found[0].expected != found[0].found
+    assert place.split(".", maxsplit=1)[0] in text(result)
+
+
+def test_many_differences_are_counted(database_url: str, history: History) -> None:
+    """The first ones are shown, all are counted, and what belongs to shares comes together."""
+    execute(database_url, "UPDATE statements_1.entries SET points = points + 1")
+    for processes in (1, 2):
+        result = check(database_url, processes)
+        lines = [finding for finding in result.first if finding.place == "statements.entries"]
+        assert len(lines) == 10
+        assert 10 < result.counts["statements.entries"] <= len(history.events)
+
+
+SALE = "(SELECT min(notification_id) FROM events WHERE topic = 'sale/1')"
+
+
+@pytest.mark.parametrize(
+    ("damage", "finding"),
+    [
+        (f"UPDATE events SET state = '\\xff' WHERE notification_id = {SALE}", "bytes of a 'sale/1' event are damaged"),
+        (f"UPDATE events SET topic = 'sale/9' WHERE notification_id = {SALE}", "unknown topic"),
+        (f"DELETE FROM events WHERE notification_id = {SALE}", "positions event"),
+        ("UPDATE events SET recorded_at = 5 WHERE notification_id = 60", "positions event 60"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("history")
+def test_damaged_log_is_found(database_url: str, damage: str, finding: str) -> None:
+    """A changed topic, changed bytes, a removed event and a clock that goes back: the first bad position is named."""
+    execute(database_url, damage)
+    result = check(database_url, 1)
+    assert not result.ok
+    assert finding in text(result)
+
+
+@pytest.mark.usefixtures("history")
+def test_one_changed_byte_that_can_still_be_read_is_found(database_url: str) -> None:
+    """An event that says another store than the statement does."""
+    execute(
+        database_url,
+        "UPDATE events SET state = decode(replace(encode(state, 'hex'), encode('store-'::bytea, 'hex'),"
+        f" encode('stole-'::bytea, 'hex')), 'hex') WHERE notification_id = {SALE}",
+    )
+    result = check(database_url, 1)
+    assert [finding.place for finding in result.first] == ["statements.entries"], text(result)
+    assert "stole-" in result.first[0].expected
+
+
+@pytest.mark.usefixtures("history")
+def test_swapped_events_are_found(database_url: str) -> None:
+    """Two events of a stream in each other's place."""
+    stream = "(SELECT originator_id FROM events WHERE topic = 'sale/1' ORDER BY 1 LIMIT 1)"
+    execute(
+        database_url,
+        "UPDATE events e SET topic = o.topic, state = o.state FROM events o"
+        f" WHERE e.originator_id = {stream} AND o.originator_id = e.originator_id"
+        " AND (e.originator_version, o.originator_version) IN ((2, 5), (5, 2))",
+    )
+    result = check(database_url, 1)
+    assert not result.ok
+
+
+def test_balanced_books_that_are_wrong_are_found(database_url: str, history: History) -> None:
+    """A view that contradicts an account is named also where the rows themselves were not looked at."""
+    member = next(iter(history.accounts))
+    execute(
+        database_url,
+        f"UPDATE trial_balance_1.member_points SET points = points + 1 WHERE member_id = '{member}'",
+    )
+    report = text(check(database_url, 1))
+    assert f"trial_balance of account {member}" in report
+    assert "trial_balance.program_totals programs/shop: expected member =" in report
+
+
+def test_not_during_a_rebuild(database_url: str) -> None:
+    """The tables of a view that is being rebuilt are about to go away."""
+    with connect(database_url, "test") as connection:
+        assert try_lock(connection.cursor(), "rebuild tiers")
+        with pytest.raises(CheckError, match="tiers is being rebuilt"):
+            check(database_url, 1)
+
+
+def test_empty_log(database_url: str) -> None:
+    """Nothing is right too."""
+    assert check(database_url).ok

@@ -1,0 +1,82 @@
+"""Hot queries look keys up in an index, whatever the planner thinks of tables that are still small."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from psycopg.rows import tuple_row
+
+from ledger.store.datastore import LedgerDatastore
+from projections import reader, views
+from projections.catalogue import PROJECTIONS
+from projections.hub import connect
+from projections.page import _READ, Event, read_page
+from projections.runner import END
+from projections.tracking import enter_schema, live_generation, search_path, tune
+from tests.projections.history import History, append, inactivity_program
+from tests.projections.tables import catch_up
+
+MEMBER = UUID(int=7)
+
+QUESTIONS: dict[str, tuple[bytes, Any]] = {
+    "member": (views._SQL["member"], {"member_id": MEMBER, "at": 1}),
+    "members": (views._SQL["members"], {"after": MEMBER, "at": 1, "limit": 10}),
+    "statement": (views._SQL["statement"], {"member_id": MEMBER, "before": 10**15, "limit": 10}),
+    "due": (views._SQL["due"], {"before": 1, "untouched_since": 1, "limit": 10}),
+    "range": (reader._SQL["range"], {"after": 1, "until": 10, "limit": 5}),
+    "stream": (
+        reader._SQL["stream"],
+        {"after": 1, "until": 10, "limit": 5, "stream": MEMBER, "topics": ["sale/1"]},
+    ),
+    "transaction": (reader._SQL["transaction"], {"transaction": MEMBER}),
+    "page": (_READ.encode(), (1, 10, 5)),
+}
+
+
+def plan(cursor: Any, statement: bytes, parameters: Any) -> str:
+    """The plan, as text."""
+    return "\n".join(row[0] for row in cursor.execute(b"EXPLAIN " + statement, parameters))
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_reads_use_indexes(database_url: str, datastore: LedgerDatastore, question: str) -> None:
+    """No read goes through a whole table; `tracking` has a handful of rows."""
+    append(database_url, History().live(40).events)
+    catch_up(database_url)
+    with datastore.get_connection() as connection:
+        cursor = connection.cursor(binary=True, row_factory=tuple_row)
+        text = plan(cursor, *QUESTIONS[question])
+    scanned = [line for line in text.splitlines() if "Seq Scan" in line and "tracking" not in line]
+    assert not scanned, text
+    assert "Index" in text
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_pages_use_indexes(database_url: str, name: str) -> None:
+    """Applying a page touches the rows of its members and no others."""
+    projection = PROJECTIONS[name]
+    for definition in (None, inactivity_program()):
+        history = History(definition).live(150)
+        events = [
+            Event(position, e.stream_id, e.version, 0, None, e.payload) for position, e in enumerate(history.events, 1)
+        ]
+        with connect(database_url, "test") as connection:
+            cursor = connection.cursor(binary=True, row_factory=tuple_row)
+            tune(cursor)
+            generation = live_generation(cursor, name)
+            enter_schema(cursor, generation.schema, search_path(cursor))
+            for step in projection.collect(events):
+                text = plan(cursor, projection.sql[step.name], step.parameters)
+                tables = [*projection.tables, *projection.shared_tables]
+                scans = [f"Seq Scan on {table}" for table in tables]
+                assert not any(scan in text for scan in scans), text
+
+
+def test_page_is_read_by_position(database_url: str) -> None:
+    """Pages come in order, without gaps and without an end to stumble over."""
+    append(database_url, History().live(30).events)
+    with connect(database_url, "test") as connection:
+        cursor = connection.cursor(binary=True, row_factory=tuple_row)
+        positions = [event.position for event in read_page(cursor, 4, END, 6)]
+        assert positions == [5, 6, 7, 8, 9, 10]
+        assert read_page(cursor, 10**6, END, 6) == []
