@@ -59,16 +59,16 @@ def convert(
     principal: Principal,
     now: int,
     *,
-    region: str = "",
+    regions: Mapping[str, str],
     deadline: float | None = None,
 ) -> Command:
     """Checks a request and makes it a command. The request is the command's from then on.
 
-    `region` is the default region of the program, for phone numbers. Raises ApiError, naming every field at fault.
+    `regions` has the default regions of programs, for phone numbers. Raises ApiError, naming every field at fault.
     """
     _fill_origin(request.origin, principal)
     CHECKS[type(request)](request, now)
-    return _command(request, principal, now, region, deadline)
+    return _command(request, principal, now, regions, deadline)
 
 
 def convert_quote(
@@ -76,7 +76,7 @@ def convert_quote(
     principal: Principal,
     now: int,
     *,
-    region: str = "",
+    regions: Mapping[str, str],
     deadline: float | None = None,
 ) -> Command:
     """The same for a quote, which becomes the command that it asks about, as a dry run."""
@@ -84,7 +84,7 @@ def convert_quote(
     CHECKS[QuoteSaleRequest](quote, now)
     if not quote.sale.request_id:
         quote.sale.request_id = str(uuid7())
-    command = _command(quote.sale, principal, now, region, deadline)
+    command = _command(quote.sale, principal, now, regions, deadline)
     command.dry_run = True
     return command
 
@@ -93,7 +93,7 @@ def _command(
     request: WriteRequest,
     principal: Principal,
     now: int,
-    region: str,
+    regions: Mapping[str, str],
     deadline: float | None,
 ) -> Command:
     origin = Origin()
@@ -114,7 +114,7 @@ def _command(
         deadline=deadline,
         clock_given=clock_given,
     )
-    _name_keys(command, request, region)
+    _name_keys(command, request, regions.get(command.program, ""))
     return command
 
 

@@ -15,7 +15,6 @@ from ledger.api.convert import WITH_WHO, WriteRequest, convert, convert_quote, p
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
 from ledger.api.reply import api_error
-from ledger.store.credentials import Principal
 from ledger.store.programs import Programs
 from ledger.writer.command import Command
 from ledger.writer.writer import Clock, Overloaded, Result, ShuttingDown, Writer
@@ -35,29 +34,41 @@ class Dispatch:
 
     async def settle(self, request: WriteRequest, context: Context) -> Result:
         """What one request comes to."""
-        command = await self.command(request, deadline_of(context))
+        regions = await self._regions([request])
+        command = convert(request, PRINCIPAL.get(), self._clock(), regions=regions, deadline=deadline_of(context))
         return (await self.settle_all([command]))[0]
 
     async def quote(self, request: QuoteSaleRequest, context: Context) -> Result:
         """What a sale would come to."""
-        principal = PRINCIPAL.get()
-        region = await self._region_for(request.sale, principal)
-        command = convert_quote(request, principal, self._clock(), region=region, deadline=deadline_of(context))
+        regions = await self._regions([request.sale])
+        command = convert_quote(request, PRINCIPAL.get(), self._clock(), regions=regions, deadline=deadline_of(context))
         return (await self.settle_all([command]))[0]
 
-    async def command(self, request: WriteRequest, deadline: float | None) -> Command:
-        """A checked command. Looks the program up first where a phone number may need its region."""
-        principal = PRINCIPAL.get()
-        region = await self._region_for(request, principal)
-        return convert(request, principal, self._clock(), region=region, deadline=deadline)
+    async def settle_each(self, requests: Sequence[WriteRequest], deadline: float | None) -> list[Result | ApiError]:
+        """What each of some requests comes to, or why it is no command. They go to the writer as one group."""
+        principal, now = PRINCIPAL.get(), self._clock()
+        regions = await self._regions(requests)
+        commands: list[Command] = []
+        settled: list[Result | ApiError | None] = []
+        for request in requests:
+            try:
+                commands.append(convert(request, principal, now, regions=regions, deadline=deadline))
+                settled.append(None)
+            except ApiError as error:
+                settled.append(error)
+        results = iter(await self.settle_all(commands) if commands else ())
+        return [next(results) if error is None else error for error in settled]
 
-    async def _region_for(self, request: WriteRequest, principal: Principal) -> str:
-        if isinstance(request, EnrollMemberRequest) or (
-            isinstance(request, WITH_WHO) and request.WhichOneof("who") == "identifier"
-        ):
-            program = program_named(request, principal)
-            return await self.region(program) if program else ""
-        return ""
+    async def _regions(self, requests: Sequence[WriteRequest]) -> dict[str, str]:
+        """The default regions of the programs whose members some requests identify by what may be a phone number."""
+        principal = PRINCIPAL.get()
+        programs = {
+            program_named(request, principal)
+            for request in requests
+            if isinstance(request, EnrollMemberRequest)
+            or (isinstance(request, WITH_WHO) and request.WhichOneof("who") == "identifier")
+        }
+        return {program: await self.region(program) for program in programs if program}
 
     async def region(self, program: str) -> str:
         """The default region of a program; empty where there is no such program: the writer will say so."""

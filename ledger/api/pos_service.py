@@ -1,7 +1,7 @@
 """PosService: what tills call."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -28,12 +28,12 @@ from ledger.api.dispatch import Dispatch, deadline_of, remaining_s
 from ledger.api.errors import ApiError
 from ledger.api.identifiers import normalise
 from ledger.api.interceptor import PRINCIPAL
-from ledger.api.reply import batch_result, reply
+from ledger.api.reply import reply, write_result
 from ledger.domain.instant import from_timestamp
 from ledger.domain.names import last_id, member_name
 from ledger.store.profiles import Profiles
 from ledger.views import EventReader, MemberView, ViewBehind, Views
-from ledger.writer.command import Command, IdentifierKey
+from ledger.writer.command import IdentifierKey
 from ledger.writer.writer import Clock
 
 STREAM_IN_FLIGHT_MAX: Final = 256
@@ -41,6 +41,8 @@ STREAM_IN_FLIGHT_MAX: Final = 256
 
 VIEW_WAIT_S: Final = 5.0
 """How long a read waits for min_position at most, when the call has no earlier deadline."""
+
+_NO_COMMAND: Final = ApiError.invalid([("command", "is missing: set one of its fields")])
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -64,7 +66,7 @@ class PosService(PosServiceServicer):
 
     async def EnrollMember(self, request: EnrollMemberRequest, context: Context) -> pb.EnrollMemberResponse:
         """Makes a member."""
-        return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
+        return reply(pb.EnrollMemberResponse(), await self._dispatch.settle(request, context))
 
     async def LookupMember(self, request: pb.LookupMemberRequest, context: Context) -> pb.LookupMemberResponse:
         """Finds a member by identifier."""
@@ -85,33 +87,33 @@ class PosService(PosServiceServicer):
 
     async def QuoteSale(self, request: pb.QuoteSaleRequest, context: Context) -> pb.QuoteSaleResponse:
         """What RecordSale would answer."""
-        return reply(await self._dispatch.quote(request, context))  # type: ignore[no-any-return]
+        return reply(pb.QuoteSaleResponse(), await self._dispatch.quote(request, context))
 
     async def RecordSale(self, request: RecordSaleRequest, context: Context) -> pb.RecordSaleResponse:
         """Records a paid sale."""
-        return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
+        return reply(pb.RecordSaleResponse(), await self._dispatch.settle(request, context))
 
     async def ReserveReward(self, request: ReserveRewardRequest, context: Context) -> pb.ReserveRewardResponse:
         """Sets points aside."""
-        return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
+        return reply(pb.ReserveRewardResponse(), await self._dispatch.settle(request, context))
 
     async def CommitReward(self, request: CommitRewardRequest, context: Context) -> pb.CommitRewardResponse:
         """Redeems a hold."""
-        return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
+        return reply(pb.CommitRewardResponse(), await self._dispatch.settle(request, context))
 
     async def ReleaseReward(self, request: ReleaseRewardRequest, context: Context) -> pb.ReleaseRewardResponse:
         """Gives a hold's points back."""
-        return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
+        return reply(pb.ReleaseRewardResponse(), await self._dispatch.settle(request, context))
 
     async def ReturnSale(self, request: ReturnSaleRequest, context: Context) -> pb.ReturnSaleResponse:
         """Takes lines of a sale back."""
-        return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
+        return reply(pb.ReturnSaleResponse(), await self._dispatch.settle(request, context))
 
     async def ReverseTransaction(
         self, request: ReverseTransactionRequest, context: Context
     ) -> pb.ReverseTransactionResponse:
         """Voids an earlier command."""
-        return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
+        return reply(pb.ReverseTransactionResponse(), await self._dispatch.settle(request, context))
 
     async def GetTransaction(self, request: pb.GetTransactionRequest, context: Context) -> pb.GetTransactionResponse:
         """The outcome of an earlier command."""
@@ -141,15 +143,8 @@ class PosService(PosServiceServicer):
     async def SubmitBatch(self, request: pb.SubmitBatchRequest, context: Context) -> pb.SubmitBatchResponse:
         """Many commands, each for itself."""
         check_batch(request)
-        deadline = deadline_of(context)
-        asked = [await self._command(item, deadline) for item in request.commands]
-        settled = iter(await self._dispatch.settle_all([command for command in asked if isinstance(command, Command)]))
         response = pb.SubmitBatchResponse()
-        for command in asked:
-            if isinstance(command, Command):
-                response.results.append(batch_result(next(settled), with_texts=request.with_texts))
-            else:
-                response.results.append(command)
+        await self._settle(request.commands, response.results, deadline_of(context), with_texts=request.with_texts)
         return response
 
     async def StreamCommands(
@@ -162,7 +157,9 @@ class PosService(PosServiceServicer):
         room = asyncio.Semaphore(STREAM_IN_FLIGHT_MAX)
 
         async def one(item: CommandMessage) -> None:
-            results.put_nowait(await self._settled(item))
+            response = pb.SubmitBatchResponse()
+            await self._settle([item], response.results, None, with_texts=True)
+            results.put_nowait(response.results[0])
 
         async def read() -> None:
             try:
@@ -182,25 +179,23 @@ class PosService(PosServiceServicer):
         finally:
             reading.cancel()
 
-    async def _settled(self, item: CommandMessage) -> pb.CommandResult:
-        """What one command of a stream comes to."""
+    async def _settle(
+        self, items: Sequence[CommandMessage], results: Any, deadline: float | None, *, with_texts: bool
+    ) -> None:
+        """Adds the result of each item to a repeated field of results, in order."""
+        kinds = [item.WhichOneof("command") for item in items]
+        requests = [getattr(item, kind) for item, kind in zip(items, kinds, strict=True) if kind is not None]
         try:
-            command = await self._command(item, None)
-            if isinstance(command, Command):
-                return batch_result((await self._dispatch.settle_all([command]))[0], with_texts=True)
-            return command
+            settled = iter(await self._dispatch.settle_each(requests, deadline))
         except ApiError as error:
-            return pb.CommandResult(request_id=_request_id(item), error=error.item_error())
-
-    async def _command(self, item: CommandMessage, deadline: float | None) -> Command | pb.CommandResult:
-        """The command in an item, or the result that says why it is none."""
-        kind = item.WhichOneof("command")
-        try:
-            if kind is None:
-                raise ApiError.invalid([("command", "is missing: set one of its fields")])
-            return await self._dispatch.command(getattr(item, kind), deadline)
-        except ApiError as error:
-            return pb.CommandResult(request_id=_request_id(item), error=error.item_error())
+            settled = iter([error] * len(requests))
+        for item, kind in zip(items, kinds, strict=True):
+            result = _NO_COMMAND if kind is None else next(settled)
+            if isinstance(result, ApiError):
+                request_id = "" if kind is None else getattr(item, kind).request_id
+                results.add(request_id=request_id, error=result.item_error())
+            else:
+                write_result(results.add(), result, with_texts=with_texts)
 
     async def _member_by(self, identifier: Message) -> UUID:
         program = identifier.program or PRINCIPAL.get().program or ""  # type: ignore[attr-defined]
@@ -221,8 +216,3 @@ class PosService(PosServiceServicer):
         if view is None:
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=member_name(member_id))
         return view
-
-
-def _request_id(item: CommandMessage) -> str:
-    kind = item.WhichOneof("command")
-    return getattr(item, kind).request_id if kind is not None else ""

@@ -36,7 +36,7 @@ class ProgramService(ProgramServiceServicer):
             raise ApiError.invalid([(f"program.{path}", what) for path, what in found])
         if request.validate_only:
             return pb.PublishProgramResponse(program=request.program)
-        return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
+        return reply(pb.PublishProgramResponse(), await self._dispatch.settle(request, context))
 
     async def GetProgram(self, request: pb.GetProgramRequest, context: Context) -> pb.GetProgramResponse:
         """A version of a program."""
@@ -48,4 +48,4 @@ class ProgramService(ProgramServiceServicer):
 
     async def AdjustPoints(self, request: AdjustPointsRequest, context: Context) -> pb.AdjustPointsResponse:
         """Adjusts points by hand."""
-        return reply(await self._dispatch.settle(request, context))  # type: ignore[no-any-return]
+        return reply(pb.AdjustPointsResponse(), await self._dispatch.settle(request, context))

@@ -1,12 +1,11 @@
 """From the writer's results to replies."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import structlog
 from google.protobuf.message import Message
 from loyalty.v1.commands_pb2 import (
-    AdjustPointsRequest,
     CommitRewardRequest,
     EnrollMemberRequest,
     RecordSaleRequest,
@@ -18,11 +17,15 @@ from loyalty.v1.commands_pb2 import (
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import (
     CommandRefused,
+    MemberEnrolled,
     PointsRedeemed,
     ProgramPublished,
     ReturnAwaited,
     ReversalAwaited,
+    RewardReserved,
     SaleRecorded,
+    SaleReturned,
+    TransactionReversed,
 )
 from loyalty.v1.pos_service_pb2 import (
     CommandResult,
@@ -74,54 +77,46 @@ def api_error(error: Exception) -> Exception:
     return error if reason is None else ApiError.of(reason)
 
 
-def reply(result: Result, *, with_texts: bool = True) -> Any:
-    """The response of the call that a command came from. Raises ApiError where it failed or was refused."""
+ResponseT = TypeVar("ResponseT", bound=Message)
+
+
+def reply(response: ResponseT, result: Result, *, with_texts: bool = True) -> ResponseT:
+    """Fills the response of the call that a command came from. Raises ApiError where it failed or was refused."""
     if isinstance(result, Failure):
         raise api_error(result.error)
-    if isinstance(result, Existing):
-        existing = EnrollMemberResponse(member=member_name(result.member), existed=True, receipt=result.receipt)
-        existing.outcome.member = existing.member
-        existing.outcome.program_version = result.program.version
-        if with_texts:
-            existing.receipt.texts.extend(receipt_texts(existing.receipt, result.program))
-        return existing
     if isinstance(result, Settled):
         raise InvariantBroken("no call settles an account")
-    main = result.main
-    if isinstance(main, CommandRefused):
+    if isinstance(result, Outcome) and isinstance(result.main, CommandRefused):
         # Where a refusal names another transaction, that one is what the caller needs.
         own = {"transaction": transaction_name(result.transaction)}
-        raise ApiError.of(main.reason, **(own | dict(main.metadata)))
-    if isinstance(main, ProgramPublished):
-        return _published(result, main)
-    response = _REPLIES[type(result.command.request)](result, main)
-    if result.command.dry_run:
-        response = _quote(response)
-    if with_texts and result.program is not None and response.HasField("receipt"):
-        texts = receipt_texts(response.receipt, result.program, is_quote=result.command.dry_run)
-        response.receipt.texts.extend(texts)
+        raise ApiError.of(result.main.reason, **(own | dict(result.main.metadata)))
+    written: Any = response
+    if isinstance(result, Existing):
+        _write_existing(written, result)
+    else:
+        _WRITE[type(response)](written, result, result.main)
+    program = result.program
+    if with_texts and program is not None and written.HasField("receipt"):
+        texts = receipt_texts(written.receipt, program, is_quote=result.command.dry_run)
+        written.receipt.texts.extend(texts)
     return response
 
 
-def batch_result(result: Result, *, with_texts: bool) -> CommandResult:
-    """The result of one command of a batch or stream."""
-    item = CommandResult(request_id=str(result.command.request_id))
+def write_result(item: CommandResult, result: Result, *, with_texts: bool) -> None:
+    """Fills the result of one command of a batch or stream."""
+    item.request_id = str(result.command.request_id)
     try:
-        response = reply(result, with_texts=with_texts)
+        reply(getattr(item, RESULT_FIELD[type(result.command.request)]), result, with_texts=with_texts)
     except ApiError as error:
         item.error.CopyFrom(error.item_error())
-        return item
     except Exception:
         # Its neighbours are on disk and must get their answers.
         incident = uuid7().hex[:20]
         log.exception("incident", incident=incident)
         item.error.CopyFrom(ApiError.internal(incident).item_error())
-        return item
-    getattr(item, RESULT_FIELD[type(result.command.request)]).CopyFrom(response)
-    return item
 
 
-RESULT_FIELD: Final[dict[type[Message], str]] = {
+RESULT_FIELD: Final[Mapping[type[Message], str]] = {
     EnrollMemberRequest: "enroll_member",
     RecordSaleRequest: "record_sale",
     ReserveRewardRequest: "reserve_reward",
@@ -130,100 +125,96 @@ RESULT_FIELD: Final[dict[type[Message], str]] = {
     ReturnSaleRequest: "return_sale",
     ReverseTransactionRequest: "reverse_transaction",
 }
+"""The field of CommandResult for each kind of command."""
 
 
 def _write_outcome(message: OutcomeMessage, result: Outcome) -> None:
     message.transaction = transaction_name(result.transaction)
     message.position = result.position
     set_timestamp(message.recorded_at, result.recorded_at)
-    message.replayed = result.replayed
-    if not isinstance(result.main, ReversalAwaited):
+    if result.replayed:
+        message.replayed = True
+    main: Any = result.main
+    if isinstance(main, ProgramPublished):
+        message.program_version = main.request.program.version
+    elif not isinstance(main, ReversalAwaited):
         message.member = member_name(result.subject)
-        message.program_version = result.main.program_version  # type: ignore[attr-defined]  # every main event on an account has it
+        message.program_version = main.program_version
 
 
-def _enrolled(result: Outcome, main: Any) -> EnrollMemberResponse:
-    response = EnrollMemberResponse(member=member_name(result.subject), receipt=main.receipt)
+def _write_existing(response: EnrollMemberResponse, result: Existing) -> None:
+    response.member = response.outcome.member = member_name(result.member)
+    response.existed = True
+    response.receipt.CopyFrom(result.receipt)
+    response.outcome.program_version = result.program.version
+
+
+def _enrolled(response: EnrollMemberResponse, result: Outcome, main: MemberEnrolled) -> None:
+    response.member = member_name(result.subject)
+    _receipt(response, result, main)
+
+
+def _sale(response: RecordSaleResponse, result: Outcome, main: SaleRecorded) -> None:
+    _quote(response, result, main)
     _write_outcome(response.outcome, result)
-    return response
 
 
-def _sale(result: Outcome, main: SaleRecorded) -> RecordSaleResponse:
-    response = RecordSaleResponse(receipt=main.receipt, awards=main.awards, redemptions=main.redemptions)
-    _write_outcome(response.outcome, result)
-    return response
+def _quote(response: RecordSaleResponse | QuoteSaleResponse, _result: Outcome, main: SaleRecorded) -> None:
+    response.receipt.CopyFrom(main.receipt)
+    response.awards.MergeFrom(main.awards)
+    if main.redemptions:
+        response.redemptions.MergeFrom(main.redemptions)
 
 
-def _quote(sale: RecordSaleResponse) -> QuoteSaleResponse:
-    return QuoteSaleResponse(receipt=sale.receipt, awards=sale.awards, redemptions=sale.redemptions)
+def _reserved(response: ReserveRewardResponse, result: Outcome, main: RewardReserved) -> None:
+    response.hold = hold_name(result.subject, str(result.transaction))
+    response.points = main.points
+    response.expires_at.CopyFrom(main.expires_at)
+    _receipt(response, result, main)
 
 
-def _reserved(result: Outcome, main: Any) -> ReserveRewardResponse:
-    response = ReserveRewardResponse(
-        hold=hold_name(result.subject, str(result.transaction)),
-        points=main.points,
-        expires_at=main.expires_at,
-        receipt=main.receipt,
-    )
-    _write_outcome(response.outcome, result)
-    return response
+def _committed(response: CommitRewardResponse, result: Outcome, main: PointsRedeemed) -> None:
+    response.redemption.CopyFrom(main.redemption)
+    _receipt(response, result, main)
 
 
-def _committed(result: Outcome, main: PointsRedeemed) -> CommitRewardResponse:
-    response = CommitRewardResponse(receipt=main.receipt, redemption=main.redemption)
-    _write_outcome(response.outcome, result)
-    return response
-
-
-def _released(result: Outcome, main: Any) -> ReleaseRewardResponse:
-    response = ReleaseRewardResponse(receipt=main.receipt)
-    _write_outcome(response.outcome, result)
-    return response
-
-
-def _returned(result: Outcome, main: Any) -> ReturnSaleResponse:
-    response = ReturnSaleResponse(receipt=main.receipt)
+def _returned(response: ReturnSaleResponse, result: Outcome, main: SaleReturned | ReturnAwaited) -> None:
     if isinstance(main, ReturnAwaited):
         response.waiting = True
     else:
         response.returned_minor = main.returned_minor
-    _write_outcome(response.outcome, result)
-    return response
+    _receipt(response, result, main)
 
 
-def _reversed(result: Outcome, main: Any) -> ReverseTransactionResponse:
-    response = ReverseTransactionResponse()
+def _reversed(
+    response: ReverseTransactionResponse, result: Outcome, main: TransactionReversed | ReversalAwaited
+) -> None:
     if isinstance(main, ReversalAwaited):
         response.blocked = True
+        _write_outcome(response.outcome, result)
     else:
-        response.receipt.CopyFrom(main.receipt)
+        _receipt(response, result, main)
+
+
+def _receipt(response: Any, result: Outcome, main: Any) -> None:
+    response.receipt.CopyFrom(main.receipt)
     _write_outcome(response.outcome, result)
-    return response
 
 
-def _adjusted(result: Outcome, main: Any) -> AdjustPointsResponse:
-    response = AdjustPointsResponse(receipt=main.receipt)
+def _published(response: PublishProgramResponse, result: Outcome, main: ProgramPublished) -> None:
+    response.program.CopyFrom(main.request.program)
     _write_outcome(response.outcome, result)
-    return response
 
 
-def _published(result: Outcome, main: ProgramPublished) -> PublishProgramResponse:
-    response = PublishProgramResponse(program=main.request.program)
-    response.outcome.transaction = transaction_name(result.transaction)
-    response.outcome.position = result.position
-    set_timestamp(response.outcome.recorded_at, result.recorded_at)
-    response.outcome.replayed = result.replayed
-    response.outcome.program_version = main.request.program.version
-    return response
-
-
-_REPLIES: Final[dict[type[Message], Callable[[Outcome, Any], Any]]] = {
-    EnrollMemberRequest: _enrolled,
-    RecordSaleRequest: _sale,
-    ReserveRewardRequest: _reserved,
-    CommitRewardRequest: _committed,
-    ReleaseRewardRequest: _released,
-    ReturnSaleRequest: _returned,
-    ReverseTransactionRequest: _reversed,
-    AdjustPointsRequest: _adjusted,
+_WRITE: Final[Mapping[type[Message], Callable[[Any, Outcome, Any], None]]] = {
+    EnrollMemberResponse: _enrolled,
+    RecordSaleResponse: _sale,
+    QuoteSaleResponse: _quote,
+    ReserveRewardResponse: _reserved,
+    CommitRewardResponse: _committed,
+    ReleaseRewardResponse: _receipt,
+    ReturnSaleResponse: _returned,
+    ReverseTransactionResponse: _reversed,
+    AdjustPointsResponse: _receipt,
+    PublishProgramResponse: _published,
 }

@@ -171,7 +171,7 @@ class Session:
 class LedgerRecorder(PostgresApplicationRecorder):
     """The library's recorder over our table: dense positions, binary insert, one lock and one NOTIFY a batch.
 
-    It differs from the stock recorder in three ways. Inserting goes through `append_events`, whose table lock makes
+    It differs from the stock recorder in three ways. Inserting goes through `append_events`, whose lock makes
     position order commit order for however many writers. A lost connection is reported, never retried blindly: whoever
     called has to read back. The tables come from the migrations, not from the recorder.
     """
@@ -189,7 +189,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 return
             with connection.transaction():
                 connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
-                connection.execute("LOCK TABLE events IN EXCLUSIVE MODE")
+                connection.execute("SELECT lock_log()")
                 yield Session(connection)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
@@ -212,4 +212,4 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 appended = Session(connection)._append(parameters)
             except psycopg.IntegrityError as error:
                 raise IntegrityError(str(error)) from error
-        return range(appended.first_position, appended.first_position + len(stored_events))
+        return list(range(appended.first_position, appended.first_position + len(stored_events)))

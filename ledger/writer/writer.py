@@ -18,6 +18,7 @@ import psycopg
 import psycopg_pool
 from google.protobuf.empty_pb2 import Empty
 from loyalty.v1.account_pb2 import Receipt
+from loyalty.v1.commands_pb2 import PublishProgramRequest
 from psycopg import Cursor
 from psycopg.rows import TupleRow
 from uuid_utils.compat import uuid7
@@ -294,7 +295,8 @@ class _Batch:
             return self._existing(command, decision.account)
         if isinstance(command.request, Empty):
             return Settled(command)
-        program = self._book.programs.get(self._book.program_name(command))
+        publishes = isinstance(command.request, PublishProgramRequest)
+        program = None if publishes else self._book.programs.get(self._book.program_name(command))
         if isinstance(decision, Decided):
             account = decision.account
             if account is not None:

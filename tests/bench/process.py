@@ -1,5 +1,6 @@
 """Server processes of the bench: the ledger, and what it is compared with."""
 
+import contextlib
 import os
 import re
 import signal
@@ -86,16 +87,12 @@ class Served:
         return self._process.pid
 
     def rss_mb(self) -> float:
-        """Its resident memory, in MiB."""
-        status = Path(f"/proc/{self.pid}/status").read_text("ascii")
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        if found is None:
-            raise RuntimeError("the server has no memory: it has ended")
-        return int(found[1]) / 1024
+        """Resident memory of it and the processes that it has started, in MiB; what they share counts for each."""
+        return sum(_rss_mb(pid) for pid in family(self.pid))
 
     def cpu_s(self) -> float:
-        """CPU time of all its threads so far."""
-        return cpu_s(Path(f"/proc/{self.pid}/stat"))
+        """CPU time so far of it and the processes that it has started."""
+        return sum(cpu_s(Path(f"/proc/{pid}/stat")) for pid in family(self.pid))
 
     def threads_cpu_s(self) -> dict[int, float]:
         """CPU time so far by thread id."""
@@ -133,10 +130,31 @@ class Served:
         raise RuntimeError(f"the server ended with {process.wait()} before it listened")
 
 
+def family(pid: int) -> list[int]:
+    """A process, its children, and theirs."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            fields = stat.read_text("utf-8").rpartition(")")[2].split()
+            parents[int(stat.parent.name)] = int(fields[1])
+    found = [pid]
+    for one in found:  # grows while it is gone through
+        found += [child for child, parent in parents.items() if parent == one]
+    return found
+
+
 def cpu_s(stat: Path) -> float:
     """CPU time from a stat file of /proc."""
     fields = stat.read_text("utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
+def _rss_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text("ascii")
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    if found is None:
+        raise RuntimeError("the server has no memory: it has ended")
+    return int(found[1]) / 1024
 
 
 def _free_port() -> int:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.load import Clients, Job
-from tests.bench.process import cpu_s
+from tests.bench.process import cpu_s, family
 from tests.bench.profiled_server import FOLDER
 from tests.bench.site import Site
 from tests.running import Databases
@@ -57,6 +57,7 @@ def _cpu_by_thread(kind: Kind, site: Site, console: Console) -> None:
     names = site.server.thread_names()
     threads = site.server.threads_cpu_s()
     backends = _backends_cpu_s(site.database_url)
+    children = _children_cpu_s(site)
     done = site.run(_job(kind, site, SECONDS))
     site.catch_up()
     spent: defaultdict[str, float] = defaultdict(float)
@@ -64,6 +65,7 @@ def _cpu_by_thread(kind: Kind, site: Site, console: Console) -> None:
         spent[names.get(thread, "gRPC's own threads")] += seconds - threads.get(thread, 0.0)
     for backend, seconds in _backends_cpu_s(site.database_url).items():
         spent[f"postgres: {backend}"] += seconds - backends.get(backend, 0.0)
+    spent["processes that the server has started"] = _children_cpu_s(site) - children
     spent["client"] = done.client_cpu_s
     title = f"{kind}: {done.sales_per_s:,.0f} sales/s"
     table = Table("CPU time of", "us a sale", "s in all", title=title)
@@ -71,6 +73,11 @@ def _cpu_by_thread(kind: Kind, site: Site, console: Console) -> None:
         if seconds >= 0.01:
             table.add_row(name, f"{seconds / done.sales * 1e6:.1f}", f"{seconds:.2f}")
     console.print(table)
+
+
+def _children_cpu_s(site: Site) -> float:
+    _, *children = family(site.server.pid)
+    return sum(cpu_s(Path(f"/proc/{pid}/stat")) for pid in children)
 
 
 def _table(thread: str, stats: pstats.Stats, sales: int) -> Table:

@@ -6,6 +6,7 @@ Every deadline here lies in the past, and no job records it: what is right is ri
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from loyalty.v1.commands_pb2 import PointsPayment
 from loyalty.v1.program_pb2 import ExpiryPolicy
 
 from tests.conftest import OpenShop
@@ -156,7 +157,8 @@ def test_inactivity(open_shop: OpenShop) -> None:
     assert next_expiry() == "2024-02-10T23:00:00+00:00"
     shop.sale(member, 20_00, at="2024-01-15T12:00+01:00")
     assert next_expiry() == "2024-02-15T23:00:00+00:00"
-    shop.sale(member, 1_00, at="2024-01-12T12:00+01:00")
+    older = shop.sale(member, 1_00, at="2024-01-12T12:00+01:00").receipt.balance.next_expiry
+    assert (older.points, older.expires_at) == (71, instant("2024-02-15T23:00"))
     shop.adjust(member, 9, at="2024-01-16T12:00+01:00")
     with refused("INSUFFICIENT_POINTS", available_points=80, needed_points=90):
         shop.reserve(member, "discount", 9, at="2024-01-17T12:00+01:00")
@@ -169,6 +171,26 @@ def test_inactivity(open_shop: OpenShop) -> None:
     with refused("INSUFFICIENT_POINTS", available_points=0):
         shop.reserve(member, "discount", at="2024-03-01T00:00")
     assert expiries(shop, member) == [(70, "2024-02-18T23:00:00+00:00")]
+    assert prove(shop, member).available_points == 0
+
+
+def test_inactivity_of_points_given_back(open_shop: OpenShop) -> None:
+    """Points that were away while the member was active come back with the expiry that the others have by now."""
+    shop = open_shop(program(expiry=inactivity(days=10), time_zone="UTC", rewards=[discount(5), cashback(1)]))
+    member = shop.member()
+    shop.sale(member, 50_00, at="2024-01-10T12:00")
+    hold = shop.reserve(member, "discount", at="2024-01-10T12:01").hold
+    payment = PointsPayment(reward_id="cashback", points=8)
+    spent = shop.sale(member, 50, at="2024-01-11T12:00", points_payment=payment)
+    shop.sale(member, 20_00, at="2024-01-15T12:00")
+    for receipt, points in (
+        (shop.release(hold, at="2024-01-16T12:00").receipt, 62),
+        (shop.give_back(spent.outcome.transaction, at="2024-01-16T12:01").receipt, 70),
+    ):
+        expiry = receipt.balance.next_expiry
+        assert (expiry.points, expiry.expires_at) == (points, instant("2024-01-26T00:00"))
+        assert shop.balance(member, "2024-01-16T12:02").next_expiry == expiry
+    assert shop.balance(member, "2024-01-25T23:59:59").available_points == 70
     assert prove(shop, member).available_points == 0
 
 

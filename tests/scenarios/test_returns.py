@@ -331,6 +331,24 @@ def test_t8_same_lot_same_date(open_shop: OpenShop, returns: dict[str, Any]) -> 
     prove(shop, member)
 
 
+def test_t8_last_spent_is_first_given_back(open_shop: OpenShop) -> None:
+    """A partial return gives back what was spent last, which expires last; the full one each lot what was its own."""
+    shop = open_shop(program(expiry=end_of(MONTH), time_zone="UTC", rewards=[cashback(1)]))
+    member = shop.member()
+    shop.sale(member, 30_00, at="2024-02-01T12:00")
+    shop.publish(program(expiry=end_of(YEAR), time_zone="UTC", rewards=[cashback(1)]))
+    shop.sale(member, 30_00, at="2024-02-02T12:00")
+    lines = [line(40), line(40)]
+    sale = shop.sale(member, lines, at="2024-02-03T12:00", points_payment=pay(50))
+    lots = []
+    for number in ("1", "2"):
+        give_back(shop, sale, number, at="2024-02-04T12:00")
+        lots.append([(lot.number, lot.points) for lot in fold(shop, member).lots])
+    assert lots == [[(1, 5), (2, 30)], [(1, 30), (2, 30)]]
+    assert shop.balance(member, "2024-03-01T00:00").available_points == 30
+    prove(shop, member)
+
+
 def test_t8_expired_meanwhile_forfeit(open_shop: OpenShop) -> None:
     """Points that come back after their expiry, in a program that forfeits them, are restored and expire at once."""
     shop = open_shop(t8_program())

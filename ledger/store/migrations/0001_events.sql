@@ -29,9 +29,15 @@ END $$;
 CREATE TRIGGER events_are_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON events
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
--- Appends a batch and gives it its positions. The table lock makes commit order and position order the same, so no
--- reader ever passes over an event; it is held only while this one statement runs and commits. recorded_at never
--- decreases, even when the clocks of two servers differ.
+-- Lets one writer at a time append, until its transaction ends. Not by LOCK TABLE: every mode that keeps writers apart
+-- also waits for VACUUM and CREATE INDEX CONCURRENTLY, so that maintenance would stop the tills for as long as it runs.
+CREATE FUNCTION lock_log() RETURNS void LANGUAGE sql AS $$
+    SELECT pg_advisory_xact_lock(7106407)  -- "log"
+$$;
+
+-- Appends a batch and gives it its positions. The lock makes commit order and position order the same, so no reader
+-- ever passes over an event; it is held only while this one statement runs and commits. recorded_at never decreases,
+-- even when the clocks of two servers differ.
 CREATE FUNCTION append_events(
     originator_ids      uuid[],
     originator_versions bigint[],
@@ -46,7 +52,7 @@ DECLARE
     head_position bigint;
     head_recorded_at bigint;
 BEGIN
-    LOCK TABLE events IN EXCLUSIVE MODE;
+    PERFORM lock_log();
     SELECT e.notification_id, e.recorded_at INTO head_position, head_recorded_at
         FROM events e ORDER BY e.notification_id DESC LIMIT 1;
     head_position := coalesce(head_position, 0);
