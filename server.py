@@ -60,6 +60,7 @@ from ledger.store.recorder import LedgerRecorder
 from ledger.writer.command import Command, Failure
 from ledger.writer.sweeper import Sweeper
 from ledger.writer.writer import Result, Writer
+from projections.cli import check, rebuild
 from projections.hub import Hub
 from projections.process import ReadSideProcess, wait_for_end_of_input
 from projections.reader import PostgresReader
@@ -78,8 +79,8 @@ app = typer.Typer(help="Event-sourced loyalty ledger.", no_args_is_help=True, pr
 app.add_typer(till.app, name="till")
 app.add_typer(member.app, name="member")
 app.add_typer(terminals.app, name="terminals")
-app.command()(health)
-app.command()(demo)
+for command in (check, rebuild, health, demo):
+    app.command()(command)
 
 
 def system_clock() -> int:

@@ -163,9 +163,6 @@ class Writer:
                 with self._recorder.session(locked=conflicts >= OPTIMISTIC_ATTEMPTS_MAX) as session:
                     batch = _Batch(self._cache, session, self._clock(), is_retry=failures > 0)
                     results = batch.settle(commands)
-                # Only now: a locked session commits when it ends, and until then its states may still come to nothing.
-                batch.close()
-                return results
             except psycopg.errors.UniqueViolation:
                 # Somebody else was faster. Nothing of the batch was written; all of it is decided anew.
                 conflicts += 1
@@ -182,6 +179,10 @@ class Writer:
             except Exception as error:
                 log.exception("a batch failed")
                 return [Failure(command, error) for command in commands]
+            else:
+                # Only now: a locked session commits when it ends, and until then its states may still come to nothing.
+                batch.close()
+                return results
 
 
 class _Batch:

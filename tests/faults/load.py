@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,9 +22,7 @@ from ledger.domain.account import Account, AccountEvent
 from ledger.store.topics import decode
 from tests.shop import Shop, new_id
 
-UNKNOWN: Final = frozenset(
-    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
-)
+UNKNOWN: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED})
 """What a client may be told when nobody knows what became of its command."""
 
 CALL_TIMEOUT_S: Final = 30.0
@@ -110,6 +109,7 @@ class Till(threading.Thread):
         self._end.set()
 
     def run(self) -> None:
+        """Sends until told to end."""
         while not self._end.is_set():
             count = BATCH_COMMANDS if self._in_batches else 1
             requests = [self._request() for _ in range(count)]
@@ -123,13 +123,13 @@ class Till(threading.Thread):
     def _request(self) -> Any:
         member = self._random.choice(self._members)
         kind = self._random.random()
-        if kind < 0.1:  # noqa: PLR2004 - one in ten
+        if kind < 0.1:
             card = Identifier(type=IdentifierType.IDENTIFIER_TYPE_CARD, value=new_id())
             return c.EnrollMemberRequest(
                 request_id=new_id(), origin=self._shop.origin(), program=self._shop.program, identifiers=[card]
             )
         request = self._shop.sale_request(member, self._random.randrange(1, 20) * 100)
-        if kind < 0.3:  # noqa: PLR2004 - two in ten
+        if kind < 0.3:
             request.points_payment.reward_id = "cash"
         return request
 
@@ -201,7 +201,7 @@ def verify(database_url: str, journal: Journal) -> None:
             " FROM events ORDER BY notification_id"
         ).fetchall()
     assert [row[4] for row in rows] == list(range(1, len(rows) + 1))
-    assert all(before[5] <= after[5] for before, after in zip(rows, rows[1:], strict=False))
+    assert all(before[5] <= after[5] for before, after in pairwise(rows))
     positions: dict[str, int] = {}
     sold: list[str] = []
     accounts: dict[UUID, Account] = {}
@@ -239,5 +239,3 @@ def _verify_points(journal: Journal, accounts: dict[UUID, Account], sold: set[st
         assert account.issued == earned.get(name, 0)
         if not journal.unknown():
             assert account.redeemed == spent.get(name, 0)
-
-

@@ -1,4 +1,4 @@
-"""C10: the connection to PostgreSQL is cut around INSERT and COMMIT. Each command is applied once, and the answers agree."""
+"""C10: the connection to PostgreSQL is cut around INSERT and COMMIT. Each command is applied once."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -98,7 +98,7 @@ def test_c10_batch(shop: Shop, proxy: Proxy, url: str, point: Point, cut: Cut) -
     first = call.result()
     again = shop.pos.SubmitBatch(batch, metadata=shop.metadata, timeout=WAIT_S)
     for one, other in zip(first.results, again.results, strict=True):
-        kind = one.WhichOneof("result")
+        kind = one.WhichOneof("result") or ""
         assert kind != "error", one
         answer = getattr(other, kind)
         assert answer.outcome.replayed
@@ -116,15 +116,13 @@ def test_c10_batch(shop: Shop, proxy: Proxy, url: str, point: Point, cut: Cut) -
 
 def pos_enroll(shop: Shop, card: Identifier) -> Any:
     """An enrolment with a card."""
-    return EnrollMemberRequest(
-        request_id=new_id(), origin=shop.origin(), program=shop.program, identifiers=[card]
-    )
+    return EnrollMemberRequest(request_id=new_id(), origin=shop.origin(), program=shop.program, identifiers=[card])
 
 
 @pytest.mark.parametrize("cut", list(Cut))
 @pytest.mark.parametrize("point", list(Point))
 def test_c10_locked(proxy: Proxy, url: str, monkeypatch: pytest.MonkeyPatch, point: Point, cut: Cut) -> None:
-    """A batch that lost too many races locks the log and commits last of all: a lost COMMIT leaves nothing in memory."""
+    """A batch that lost too many races locks the log and commits last: a lost COMMIT leaves nothing in memory."""
     monkeypatch.setattr(writer, "OPTIMISTIC_ATTEMPTS_MAX", 0)
     with in_process(through(proxy, url), lambda: NOW) as ledger:
         definition = program(name=f"programs/p-{new_id()}", currency="EUR", time_zone="UTC", default_region="DE")
@@ -172,8 +170,6 @@ def test_sessions_terminated(shop: Shop, url: str) -> None:
             journal.wait_for(20)
     assert not journal.wrong
     retry_unknown(shop, journal)
-    for member in members:
-        prove(shop, member)
     assert count(url, *journal.sent) == len(journal.sent)
 
 

@@ -1,4 +1,4 @@
-"""Two servers that work on the same things at the same moment: whoever comes second decides anew, on all that changed."""
+"""Two servers that work on the same things at the same moment: the second decides anew, on all that changed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -38,9 +38,7 @@ def member(servers: list[InProcess]) -> str:
 
 def sale_of(member: str, **fields: Any) -> c.RecordSaleRequest:
     """A sale of two lines."""
-    return c.RecordSaleRequest(
-        request_id=new_id(), member=member, sale=Sale(lines=[line(1_000), line(500)]), **fields
-    )
+    return c.RecordSaleRequest(request_id=new_id(), member=member, sale=Sale(lines=[line(1_000), line(500)]), **fields)
 
 
 def between_look_ups(monkeypatch: pytest.MonkeyPatch, after: int, happens: Callable[[], object]) -> None:
@@ -109,9 +107,7 @@ def test_return_waits_only_for_a_sale_that_is_not_there(
         c.EnrollMemberRequest(request_id=new_id(), program=account.program, identifiers=[card])
     )[0]
     sale = sale_of(enrolled.member)
-    back = c.ReturnSaleRequest(
-        request_id=new_id(), identifier=card, transaction=f"transactions/{sale.request_id}"
-    )
+    back = c.ReturnSaleRequest(request_id=new_id(), identifier=card, transaction=f"transactions/{sale.request_id}")
     servers[1].restart()
     between_look_ups(monkeypatch, 1, lambda: servers[0].send(sale))
     answer: Any = servers[1].send(back)[0]
@@ -121,9 +117,7 @@ def test_return_waits_only_for_a_sale_that_is_not_there(
 
 def test_receipt_sent_again_under_another_id(servers: list[InProcess], member: str) -> None:
     """A till that lost its memory gets the first answer, alone and among others."""
-    origin = Origin(
-        store="s-1", terminal=new_id()[:8], till=TillReference(business_date="2029-12-31", sequence=7)
-    )
+    origin = Origin(store="s-1", terminal=new_id()[:8], till=TillReference(business_date="2029-12-31", sequence=7))
     origin.occurred_at.FromMicroseconds(NOW)
     first = sale_of(member, origin=origin)
     answer: Any = servers[0].send(first)[0]

@@ -1,4 +1,4 @@
-"""C2, C3, C8, C11: the same command again, in parallel, later, on another server, after a restart. One effect, one answer."""
+"""C1-C3, C11: the same command again, at once, later, elsewhere, after a restart: one effect, one answer."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -63,9 +63,7 @@ def refusal(shop: Shop, request: Any) -> Details:
 
 def phone() -> Identifier:
     """A phone number that nobody has."""
-    return Identifier(
-        type=IdentifierType.IDENTIFIER_TYPE_PHONE, value=f"+4930{int(new_id()[:7], 16) % 10**8:08}"
-    )
+    return Identifier(type=IdentifierType.IDENTIFIER_TYPE_PHONE, value=f"+4930{int(new_id()[:7], 16) % 10**8:08}")
 
 
 def requests(shop: Shop) -> dict[str, Any]:
@@ -74,7 +72,7 @@ def requests(shop: Shop) -> dict[str, Any]:
     bought = shop.sale(member, [line(1_000), line(500)]).outcome.transaction
     holds = [shop.reserve(member, "cash", 2).hold for _ in range(2)]
     reversed_sale = shop.sale(member, 300).outcome.transaction
-    common = {"origin": shop.origin()}
+    common: dict[str, Any] = {"origin": shop.origin()}
     definition = program(name=f"programs/p-{new_id()}", currency="EUR", time_zone="UTC", default_region="DE")
     return {
         "enroll": c.EnrollMemberRequest(
@@ -85,19 +83,13 @@ def requests(shop: Shop) -> dict[str, Any]:
             **common,
         ),
         "sale": shop.sale_request(member, [line(1_000, "A"), line(500, "B")], till=int(new_id()[:6], 16) + 1),
-        "reserve": c.ReserveRewardRequest(
-            request_id=new_id(), member=member, reward_id="cash", quantity=3, **common
-        ),
+        "reserve": c.ReserveRewardRequest(request_id=new_id(), member=member, reward_id="cash", quantity=3, **common),
         "commit": c.CommitRewardRequest(request_id=new_id(), hold=holds[0], **common),
         "release": c.ReleaseRewardRequest(request_id=new_id(), hold=holds[1], **common),
         "return": c.ReturnSaleRequest(request_id=new_id(), transaction=bought, **common),
         "reverse": c.ReverseTransactionRequest(request_id=new_id(), transaction=reversed_sale, **common),
-        "tombstone": c.ReverseTransactionRequest(
-            request_id=new_id(), original_request_id=new_id(), **common
-        ),
-        "adjust": c.AdjustPointsRequest(
-            request_id=new_id(), member=member, points=5, reason="birthday", **common
-        ),
+        "tombstone": c.ReverseTransactionRequest(request_id=new_id(), original_request_id=new_id(), **common),
+        "adjust": c.AdjustPointsRequest(request_id=new_id(), member=member, points=5, reason="birthday", **common),
         "publish": c.PublishProgramRequest(request_id=new_id(), program=definition, **common),
     }
 
@@ -125,7 +117,7 @@ def test_same_command_at_once(shops: list[Shop], kind: str) -> None:
         answers = list(threads.map(lambda number: call(shops[number % 2], request), range(AT_ONCE)))
     assert sum(not answer.outcome.replayed for answer in answers) == 1
     assert {without_replayed(answer).SerializeToString(deterministic=True) for answer in answers} == {
-        without_replayed(answers[0]).SerializeToString(deterministic=True)  # type: ignore[union-attr]  # no refusal
+        without_replayed(answers[0]).SerializeToString(deterministic=True)
     }
     transaction = shops[0].transaction(answers[0].outcome.transaction)
     assert all(event.position > before for event in transaction.events)
@@ -251,9 +243,7 @@ def test_sale_on_two_servers_and_in_a_batch(shops: list[Shop]) -> None:
     answers = [call(shop, request) for shop in (*shops, *shops)]
     batch = [c.Command(record_sale=request)] * 3
     for shop in shops:
-        results = shop.pos.SubmitBatch(
-            _batch(batch), metadata=shop.metadata, timeout=TIMEOUT_S
-        ).results
+        results = shop.pos.SubmitBatch(_batch(batch), metadata=shop.metadata, timeout=TIMEOUT_S).results
         answers += [result.record_sale for result in results]
     assert all(answer.receipt.earned_points == 50 for answer in answers)
     assert len(shops[0].events(member, "SaleRecorded")) == 1
@@ -263,4 +253,3 @@ def test_sale_on_two_servers_and_in_a_batch(shops: list[Shop]) -> None:
 def _batch(commands: list[c.Command]) -> Any:
     """A batch."""
     return SubmitBatchRequest(commands=commands)
-

@@ -1,1 +1,1 @@
-"""Stored bytes of every event that a release has written. They are never changed: what is on disk has to be read for ever."""
+"""Stored bytes of every event that a release has written. They are never changed, and read for ever."""

@@ -44,7 +44,7 @@ def fill(message: Message, depth: int = DEPTH) -> Message:
     return message
 
 
-def _value(field: FieldDescriptor) -> Any:
+def _value(field: Any) -> Any:
     if field.enum_type is not None:
         return field.enum_type.values[-1].number
     if field.cpp_type in _INTEGERS:

@@ -15,7 +15,7 @@ from loyalty.v1.origin_pb2 import Channel, Origin
 from loyalty.v1.sale_pb2 import LineKind, ReturnLine, Sale, SaleDiscount, SaleLine
 
 from tests.model.reference import US, Expiry, Figures, Line, No, Prize, Rule, Rules, World
-from tests.shop import new_id, instant
+from tests.shop import instant, new_id
 
 STARTS: Final = tuple(
     int(instant(text).ToMicroseconds())
@@ -68,9 +68,13 @@ def rules() -> st.SearchStrategy[Rules]:
         st.builds(Expiry, st.just("inactivity"), st.sampled_from((1, 30))),
     )
     prizes = st.tuples(
-        st.builds(Prize, st.just(CASHBACK), st.sampled_from((1, 10, 25)), st.sampled_from((1, 100)), cashback=st.just(True)),
+        st.builds(
+            Prize, st.just(CASHBACK), st.sampled_from((1, 10, 25)), st.sampled_from((1, 100)), cashback=st.just(True)
+        ),
         st.builds(Prize, st.just("percent"), st.just(50), percent_hundredths=st.sampled_from((1_000, 3_333, 10_000))),
-        st.builds(Prize, st.just("amount"), st.just(30), value=st.sampled_from((999, 5_000)), most=st.sampled_from((0, 700))),
+        st.builds(
+            Prize, st.just("amount"), st.just(30), value=st.sampled_from((999, 5_000)), most=st.sampled_from((0, 700))
+        ),
     )
     return st.builds(
         Rules,
@@ -317,6 +321,7 @@ class Planner:
         at = self.at + step.later
         self.at = max(self.at, at)
         member = self.members[step.who]
+        planned: Planned | None
         match step:
             case SaleStep():
                 planned = self._sale(step, member, at)
@@ -330,9 +335,7 @@ class Planner:
                 request = c.AdjustPointsRequest(
                     request_id=new_id(), origin=origin(at), member=member, points=step.points, reason="test"
                 )
-                planned = Planned(
-                    request, at, lambda world: world.adjust(request.request_id, member, at, step.points)
-                )
+                planned = Planned(request, at, lambda world: world.adjust(request.request_id, member, at, step.points))
             case ReverseStep():
                 planned = self._reverse(step, at)
             case _:
@@ -366,16 +369,12 @@ class Planner:
         return Planned(
             request,
             at,
-            lambda world: world.sale(
-                request_id, member, at, lines, discount=discount, holds=holds, pay=step.pay
-            ),
+            lambda world: world.sale(request_id, member, at, lines, discount=discount, holds=holds, pay=step.pay),
         )
 
     def _return(self, step: ReturnStep, member: str, at: int) -> Planned:
         sale = self._known(self.sales, step.which) or self._future()
-        request = c.ReturnSaleRequest(
-            request_id=new_id(), origin=origin(at), transaction=f"transactions/{sale}"
-        )
+        request = c.ReturnSaleRequest(request_id=new_id(), origin=origin(at), transaction=f"transactions/{sale}")
         if step.named:
             request.member = member
         lines = [(str(number), quantity, amount) for number, quantity, amount in step.lines]
@@ -387,9 +386,7 @@ class Planner:
                 line.amount_minor = amount
             request.lines.append(line)
         who = member if step.named else None
-        return Planned(
-            request, at, lambda world: world.give_back(request.request_id, who, at, sale, lines)
-        )
+        return Planned(request, at, lambda world: world.give_back(request.request_id, who, at, sale, lines))
 
     def _reserve(self, step: ReserveStep, member: str, at: int) -> Planned:
         reward = (CASHBACK, "percent", "amount")[step.reward]
@@ -414,9 +411,7 @@ class Planner:
 
     def _reverse(self, step: ReverseStep, at: int) -> Planned:
         target = self._known([one.request.request_id for one in self.done], step.which) or self._future()
-        request = c.ReverseTransactionRequest(
-            request_id=new_id(), origin=origin(at), original_request_id=target
-        )
+        request = c.ReverseTransactionRequest(request_id=new_id(), origin=origin(at), original_request_id=target)
         return Planned(request, at, lambda world: world.reverse(request.request_id, at, target))
 
     def _known(self, ids: list[str], which: int) -> str | None:

@@ -8,9 +8,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from google.protobuf.message import Message
-from loyalty.v1.commands_pb2 import PublishProgramRequest
+from loyalty.v1 import commands_pb2 as c
+from loyalty.v1 import pos_service_pb2 as pos
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.program_pb2 import Program as Definition
+from loyalty.v1.program_service_pb2 import AdjustPointsResponse, PublishProgramResponse
 
 from ledger.api.convert import convert
 from ledger.api.errors import ApiError
@@ -74,7 +76,7 @@ class InProcess:
         """A request as a command; the request stays as it is."""
         own = type(request)()
         own.CopyFrom(request)
-        return convert(own, ADMIN, self.clock(), region="DE", deadline=deadline)
+        return convert(own, ADMIN, self.clock(), regions={}, deadline=deadline)
 
     def submit(self, commands: Sequence[Command]) -> Callable[[], Sequence[Result]]:
         """Hands commands to the writer as one group; returns what waits for their results."""
@@ -101,9 +103,8 @@ class InProcess:
 
     def publish(self, program: Definition) -> None:
         """Publishes a program."""
-        outcome = self.send(PublishProgramRequest(request_id=new_id(), program=program))[0]
-        if isinstance(outcome, Refusal):
-            raise AssertionError(outcome)
+        outcome = self.send(c.PublishProgramRequest(request_id=new_id(), program=program))[0]
+        assert not isinstance(outcome, Refusal), outcome
 
     def replayed(self, account_id: UUID) -> Account:
         """An account from its events alone."""
@@ -115,22 +116,35 @@ class InProcess:
         return account
 
 
+RESPONSES: Final[dict[type[Message], type[Any]]] = {
+    c.EnrollMemberRequest: pos.EnrollMemberResponse,
+    c.RecordSaleRequest: pos.RecordSaleResponse,
+    c.ReserveRewardRequest: pos.ReserveRewardResponse,
+    c.CommitRewardRequest: pos.CommitRewardResponse,
+    c.ReleaseRewardRequest: pos.ReleaseRewardResponse,
+    c.ReturnSaleRequest: pos.ReturnSaleResponse,
+    c.ReverseTransactionRequest: pos.ReverseTransactionResponse,
+    c.PublishProgramRequest: PublishProgramResponse,
+    c.AdjustPointsRequest: AdjustPointsResponse,
+}
+
+
 def answered(result: Result) -> Answered:
     """A result as a client sees it. Raises what would become an incident."""
     try:
-        response: Message = reply(result, with_texts=False)
+        response: Message = reply(RESPONSES[type(result.command.request)](), result, with_texts=False)
     except ApiError as error:
         return Refusal.of(error)
     return response
 
 
-def without_replayed(answer: Answered) -> Answered:
+def without_replayed(answer: Any) -> Any:
     """An answer with all but the flag that says that it is a repetition."""
     if isinstance(answer, Refusal):
         return answer
-    copy = type(answer)()
+    copy: Any = type(answer)()
     copy.CopyFrom(answer)
-    copy.outcome.replayed = False  # type: ignore[attr-defined]  # every response to a write has an outcome
+    copy.outcome.replayed = False  # every response to a write has an outcome
     return copy
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from math import ceil, floor
+from typing import Any
 from zoneinfo import ZoneInfo
 
 US = 1_000_000
@@ -104,7 +105,7 @@ def months_later(day: date, months: int) -> date:
     """The same day of a later month, or the last one that exists."""
     year, month = day.year, day.month
     for _ in range(months):
-        year, month = (year + 1, 1) if month == 12 else (year, month + 1)  # noqa: PLR2004 - months
+        year, month = (year + 1, 1) if month == 12 else (year, month + 1)
     for number in range(day.day, 0, -1):
         try:
             return date(year, month, number)
@@ -413,7 +414,7 @@ class World:
     def __init__(self, rules: Rules, accounts: Iterable[str]) -> None:
         self.rules = rules
         self.purses = {account: Purse(rules) for account in accounts}
-        self.done: dict[str, object] = {}
+        self.done: dict[str, Any] = {}
         """What each request id came to: Sold, Reserved, Adjusted, Committed, Wait, or a text for anything else."""
         self.owner: dict[str, str] = {}
         self.reversed: set[str] = set()
@@ -462,36 +463,10 @@ class World:
         if discount:
             off(discount)
         spent: list[Part] = []
-        paid = 0
-        used = [(name, self._open(name, account)) for name in holds]
-        for _, hold in sorted(used, key=lambda item: item[1].prize.cashback):
-            if hold.prize.cashback:
-                value = hold.prize.value * hold.quantity
-                if value > sum(net) - paid:
-                    raise No("REWARD_NOT_APPLICABLE")
-                paid += value
-            else:
-                value = sum(off(worth(hold.prize, sum(net))) for _ in range(hold.quantity))
-            hold.state = "COMMITTED"
-            spent += hold.parts
-            figures.reward += value
-            figures.spent += hold.points
-            purse.flow -= hold.points
-            purse.be_active(at)
+        paid = self._use_holds(account, at, holds, net, off, spent, figures)
         payable = sum(net) - paid
         if pay is not None:
-            step = next(prize for prize in self.rules.prizes if prize.cashback)
-            if pay % step.cost:
-                raise No("REWARD_NOT_APPLICABLE")
-            wanted = pay if pay else max(purse.available(at), 0)
-            steps = min(wanted // step.cost, payable // step.value)
-            parts = purse.spend(steps * step.cost, at)
-            spent += parts
-            figures.reward += steps * step.value
-            figures.spent += steps * step.cost
-            payable -= steps * step.value
-            purse.flow -= steps * step.cost
-            purse.be_active(at)
+            payable -= self._pay(purse, at, pay, payable, spent, figures)
         given = [found for rule in self.rules.earning if (found := award(rule, lines, net))]
         figures.earned = sum(one.points for one in given)
         figures.payable = payable
@@ -510,14 +485,63 @@ class World:
         )
         sold.back = {line.line_id: (0, 0) for line in lines}
         self.done[request_id] = sold
+        self._apply_waits(request_id, sold, at, figures)
+        return self._shown(account, at, figures)
+
+    def _use_holds(
+        self,
+        account: str,
+        at: int,
+        holds: Sequence[str],
+        net: list[int],
+        off: Callable[[int], int],
+        spent: list[Part],
+        figures: Figures,
+    ) -> int:
+        """Discounts first, then cashback; returns what cashback paid."""
+        purse, paid = self.purses[account], 0
+        used = [self._open(name, account) for name in holds]
+        for hold in sorted(used, key=lambda hold: hold.prize.cashback):
+            if hold.prize.cashback:
+                value = hold.prize.value * hold.quantity
+                if value > sum(net) - paid:
+                    raise No("REWARD_NOT_APPLICABLE")
+                paid += value
+            else:
+                value = sum(off(worth(hold.prize, sum(net))) for _ in range(hold.quantity))
+            hold.state = "COMMITTED"
+            spent += hold.parts
+            figures.reward += value
+            figures.spent += hold.points
+            purse.flow -= hold.points
+            purse.be_active(at)
+        return paid
+
+    def _pay(self, purse: Purse, at: int, pay: int, payable: int, spent: list[Part], figures: Figures) -> int:
+        """Pays with points; returns what they paid."""
+        step = next(prize for prize in self.rules.prizes if prize.cashback)
+        if pay % step.cost:
+            raise No("REWARD_NOT_APPLICABLE")
+        wanted = pay or max(purse.available(at), 0)
+        steps = min(wanted // step.cost, payable // step.value)
+        if not steps:
+            return 0
+        spent += purse.spend(steps * step.cost, at)
+        figures.reward += steps * step.value
+        figures.spent += steps * step.cost
+        purse.flow -= steps * step.cost
+        purse.be_active(at)
+        return steps * step.value
+
+    def _apply_waits(self, request_id: str, sold: Sold, at: int, figures: Figures) -> None:
+        """Returns that came before their sale."""
         for wait in list(self.waits):
-            if wait.sale == request_id and wait.account == account:
+            if wait.sale == request_id and wait.account == sold.account:
                 try:
                     self._return(sold, wait.lines, at, figures)
                 except No:
                     continue
                 self.waits.remove(wait)
-        return self._shown(account, at, figures)
 
     def give_back(
         self,
@@ -555,9 +579,7 @@ class World:
         self.done[request_id] = "return"
         return self._shown(account, at, figures)
 
-    def _return(
-        self, sold: Sold, asked: list[tuple[str, int | None, int | None]], at: int, figures: Figures
-    ) -> None:
+    def _return(self, sold: Sold, asked: list[tuple[str, int | None, int | None]], at: int, figures: Figures) -> None:
         if sold.complete:
             raise No("RETURN_EXCEEDS_SALE")
         before, back = sold.due(), dict(sold.back)
@@ -573,9 +595,7 @@ class World:
         )
 
     @staticmethod
-    def _return_line(
-        sold: Sold, line_id: str, quantity: int | None, amount: int | None, *, all_lines: bool
-    ) -> None:
+    def _return_line(sold: Sold, line_id: str, quantity: int | None, amount: int | None, *, all_lines: bool) -> None:
         if line_id not in sold.lines:
             raise No("LINE_NOT_FOUND")
         (bought, net), (had, had_net) = sold.lines[line_id], sold.back[line_id]
@@ -661,7 +681,13 @@ class World:
         self.owner[request_id] = account
         if target in self.reversed:
             raise No("ALREADY_REVERSED")
-        figures, purse, done = Figures(), self.purses[account], self.done.get(target)
+        figures = Figures()
+        self._undo(self.purses[account], self.done.get(target), at, figures)
+        self.reversed.add(target)
+        self.done[request_id] = "reversal"
+        return self._shown(account, at, figures)
+
+    def _undo(self, purse: Purse, done: Any, at: int, figures: Figures) -> None:
         match done:
             case Sold():
                 before = done.due()
@@ -681,17 +707,12 @@ class World:
                 qualifying = purse.qualifying
                 purse.give_and_take(parts, take, lot, at, figures)
                 purse.qualifying = qualifying
-            case Wait():
-                if done not in self.waits:
-                    raise No("NOT_REVERSIBLE")
+            case Wait() if done in self.waits:
                 self.waits.remove(done)
             case None:
                 pass  # it was refused: nothing to undo
             case _:
                 raise No("NOT_REVERSIBLE")
-        self.reversed.add(target)
-        self.done[request_id] = "reversal"
-        return self._shown(account, at, figures)
 
     # -- time
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from loyalty.v1.commands_pb2 import EnrollMemberRequest
 from loyalty.v1.origin_pb2 import Origin
 
+from ledger.api.convert import convert
 from ledger.domain.account import Account
 from ledger.domain.case import Case
 from ledger.domain.decide import decide, enroll_member, settle_account
@@ -23,8 +24,6 @@ from tests.model.commands import STARTS, AnyStep, Planned, Planner, definition, 
 from tests.model.in_process import ADMIN
 from tests.model.reference import NEVER, US, Expiry, Rules, gone_at
 from tests.shop import instant
-
-from ledger.api.convert import convert  # isort: skip
 
 NOW = instant("2035-01-01").ToMicroseconds()
 MEMBERS = ("members/00000000-0000-7000-8000-000000000001", "members/00000000-0000-7000-8000-000000000002")
@@ -47,7 +46,7 @@ class Desk:
         """A command with all that it needs; None for one that is not about an account."""
         request = type(planned.request)()
         request.CopyFrom(planned.request)
-        command = convert(request, ADMIN, NOW)
+        command = convert(request, ADMIN, NOW, regions={})
         target = self.files.get(command.target) if command.target is not None else None
         account_id = command.member or (target.account_id if target is not None else None)
         if account_id is None:
@@ -189,7 +188,7 @@ def moments() -> st.SearchStrategy[int]:
 @settings(max_examples=400)
 @given(zone=st.sampled_from(ZONES), policy=st.sampled_from(POLICIES), at=st.lists(moments(), min_size=1, max_size=6))
 def test_expiry(zone: str, policy: Expiry, at: list[int]) -> None:
-    """What a program remembers is what it would work out, and both are what the calendar says, in any order of asking."""
+    """What a program remembers is what it would work out, and both are what the calendar says."""
     program = Program(definition(Rules(zone=zone, expiry=policy), "programs/p"))
     for moment in [*at, *(moment - moment % (3_600 * US) for moment in at), *at]:
         found = program.expires_at(moment)

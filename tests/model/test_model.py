@@ -14,7 +14,6 @@ from loyalty.v1.pos_service_pb2 import EnrollMemberResponse
 from loyalty.v1.snapshot_pb2 import AccountSnapshot
 
 from ledger.domain.account import Account
-
 from ledger.store.recorder import BY_STREAM
 from ledger.writer import writer
 from tests.model.commands import (
@@ -156,8 +155,7 @@ class Run:
                 states = session.snapshots([account_id])
                 bases = [known.copy()] if known is not None else []
                 bases += [
-                    Account.from_snapshot(account_id, AccountSnapshot.FromString(state))
-                    for state in states.values()
+                    Account.from_snapshot(account_id, AccountSnapshot.FromString(state)) for state in states.values()
                 ]
                 for account in bases:
                     for row in session.fetch({account_id: account.version}):

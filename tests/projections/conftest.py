@@ -22,6 +22,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPostgres
         with psycopg.connect(server.url, autocommit=True) as connection:
             connection.execute("CREATE DATABASE blank")
         migrate(url_of(server, "blank"))
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            # Nobody, autovacuum included, is in it while it is copied.
+            connection.execute("ALTER DATABASE blank ALLOW_CONNECTIONS false")
         yield server
 
 

@@ -55,9 +55,7 @@ def test_positions_and_clocks(recorder: LedgerRecorder, database_url: str) -> No
         for done in [threads.submit(append_many, recorder, seed) for seed in range(WRITERS)]:
             done.result(WAIT_S)
     with psycopg.connect(database_url) as connection:
-        rows = connection.execute(
-            "SELECT notification_id, recorded_at FROM events ORDER BY notification_id"
-        ).fetchall()
+        rows = connection.execute("SELECT notification_id, recorded_at FROM events ORDER BY notification_id").fetchall()
     assert [row[0] for row in rows] == list(range(1, len(rows) + 1))
     assert [row[1] for row in rows] == sorted(row[1] for row in rows)
 
@@ -114,9 +112,7 @@ def test_position_cannot_be_chosen_twice(recorder: LedgerRecorder, database_url:
     """An insert past append_events cannot put anything before what is there."""
     recorder.insert_events([StoredEvent(uuid4(), 1, "topic", b"state")])
     with psycopg.connect(database_url) as connection, pytest.raises(psycopg.errors.UniqueViolation):
-        connection.execute(
-            "INSERT INTO events VALUES (gen_random_uuid(), 1, 'topic', '', 1, 0, NULL, NULL, NULL)"
-        )
+        connection.execute("INSERT INTO events VALUES (gen_random_uuid(), 1, 'topic', '', 1, 0, NULL, NULL, NULL)")
 
 
 def test_maintenance_does_not_stop_tills(recorder: LedgerRecorder, database_url: str) -> None:
@@ -127,4 +123,4 @@ def test_maintenance_does_not_stop_tills(recorder: LedgerRecorder, database_url:
             session._cursor.execute("SET statement_timeout = '2s'")
             assert session.append(new_events(uuid4(), 1, 1), 1).first_position == 1
         with recorder.session(locked=True) as session:
-            assert session.append(new_events(uuid4(), 1, 1), 1).first_position == 2  # noqa: PLR2004 - the next one
+            assert session.append(new_events(uuid4(), 1, 1), 1).first_position == 2

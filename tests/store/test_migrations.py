@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -17,7 +16,7 @@ MIGRATE = "import sys; from ledger.store.migrate import migrate; print(*migrate(
 
 
 @pytest.fixture
-def empty_url(databases: Databases) -> Iterator[str]:
+def empty_url(databases: Databases) -> str:
     """A database with nothing in it."""
     name = f"e_{new_id().replace('-', '')}"
     with psycopg.connect(databases.postgres.url, autocommit=True) as connection:
@@ -35,9 +34,7 @@ def names(url: str) -> list[str]:
 def test_processes_at_once(empty_url: str) -> None:
     """Each migration is applied by exactly one of them, and all of them succeed."""
     command = [sys.executable, "-c", MIGRATE, empty_url]
-    processes = [
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)
-    ]
+    processes = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     done = [process.communicate(timeout=60)[0].split() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     every = [migration.name for migration in sorted(migrations())]

@@ -39,9 +39,7 @@ def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("analyzed", [False, True])
 @pytest.mark.parametrize("generic", [False, True])
 @pytest.mark.parametrize("keys", [1, 2_000])
-def test_fetch_uses_indexes_only(
-    large_log: psycopg.Connection[Any], keys: int, generic: bool, analyzed: bool
-) -> None:
+def test_fetch_uses_indexes_only(large_log: psycopg.Connection[Any], keys: int, generic: bool, analyzed: bool) -> None:
     """Whether or not the table was ever analysed, for one command and for a full batch, planned now or long ago."""
     if analyzed:
         large_log.execute("ANALYZE events")

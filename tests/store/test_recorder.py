@@ -64,7 +64,7 @@ class TestNonInterleaving(OurRecorder, persistence.NonInterleavingNotificationID
 
 # Not inherited: AggregateRecorderTestCase (a table without positions, which we do not have; what it tests of inserting
 # and selecting ApplicationRecorderTestCase tests too), TrackingRecorderTestCase and ProcessRecorderTestCase (ours are
-# the projections' own), InfrastructureFactoryTestCase and the mapper's (compressor, cipher and transcoder are not used).
+# the projections' own), InfrastructureFactoryTestCase and the mapper's (no compressor, cipher or transcoder is used).
 
 
 def event(stream: UUID, version: int, state: bytes = b"state") -> StoredEvent:
