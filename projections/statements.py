@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
-from uuid import UUID
 
 from google.protobuf.message import Message
 from loyalty.v1.events_pb2 import (
@@ -51,9 +50,9 @@ class Statements(Projection):
 
     def collect(self, events: Sequence[Event]) -> list[Step]:
         """The statements that apply a page."""
-        enrolled: list[UUID] = []
+        enrolled: list[str] = []
         entries: list[tuple[Any, ...]] = []
-        running: dict[UUID, int] = {}
+        running: dict[str, int] = {}
         for event in events:
             position, member_id, _, recorded_at, command_id, payload = event
             event_type = _TYPES.get(type(payload))

@@ -11,6 +11,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.check import CHECKS
 from ledger.api.errors import ApiError
+from ledger.api.paging import messages
 from ledger.domain.instant import from_timestamp
 from ledger.views import EventReader
 from ledger.writer.writer import Clock
@@ -54,5 +55,6 @@ class AuditService(AuditServiceServicer):
                 min(request.batch_size or BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX),
             )
             after = page.scanned_to
-            if page.events or after >= until:
-                yield pb.ReadEventsResponse(events=page.events, position=after, head_position=page.head)
+            for events, position in messages(page):
+                if events or position >= until:
+                    yield pb.ReadEventsResponse(events=events, position=position, head_position=page.head)

@@ -16,6 +16,7 @@ from ledger.api.audit_service import BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX
 from ledger.api.check import CHECKS
 from ledger.api.dispatch import remaining_s
 from ledger.api.errors import ApiError
+from ledger.api.paging import messages
 from ledger.domain.names import last_id
 from ledger.views import EventReader, ViewBehind, Views
 from ledger.writer.writer import Clock
@@ -92,12 +93,12 @@ class CrmService(CrmServiceServicer):
                 yield pb.WatchChangesResponse(members=page.members, head_position=head)
             yield pb.WatchChangesResponse(position=after, head_position=head)
         while not context.done():
-            events = await asyncio.to_thread(self._reader.read_events, after, 0, "", (), None, None, size)
-            if events.scanned_to > after:
-                after = events.scanned_to
-                yield pb.WatchChangesResponse(changes=events.events, position=after, head_position=events.head)
-            else:
+            tail = await asyncio.to_thread(self._reader.read_events, after, 0, "", (), None, None, size)
+            if tail.scanned_to == after:
                 await asyncio.to_thread(self._reader.wait_for, after + 1, TAIL_WAIT_S)
+                continue
+            for changes, after in messages(tail):
+                yield pb.WatchChangesResponse(changes=changes, position=after, head_position=tail.head)
 
 
 def _token(position: int, member_id: UUID) -> str:

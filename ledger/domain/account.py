@@ -48,6 +48,10 @@ AccountEvent = (
 )
 
 
+AWAITED_RETURNS_MAX: Final = 100
+"""Returns that may wait for their sales in one account; further ones are refused."""
+
+
 class Hold(NamedTuple):
     """Points set aside for a reward, with the reward as it was then."""
 
@@ -209,6 +213,11 @@ class Account:
         What went out again makes no room: totals and what counts towards tiers remember it.
         """
         if self.issued + max(self.adjusted, 0) + points > INT64_MAX:
+            raise Overflow
+
+    def check_totals(self) -> None:
+        """Raises Overflow when the points of any kind of movement do not fit into 64 bits any more."""
+        if (self.issued | self.redeemed | self.restored | self.clawed_back) > INT64_MAX:
             raise Overflow
 
     def awaits(self, request_id: UUID) -> bool:

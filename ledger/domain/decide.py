@@ -73,6 +73,7 @@ def decide(case: Case[Any]) -> None:
     settle(case)
     try:
         DECIDE[type(case.request)](case)
+        case.account.check_totals()
     except (Refused, Overflow) as error:
         case.account = before
         case.events = []

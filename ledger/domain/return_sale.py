@@ -15,6 +15,7 @@ from loyalty.v1.events_pb2 import (
 )
 from loyalty.v1.sale_pb2 import ReturnLine
 
+from ledger.domain.account import AWAITED_RETURNS_MAX
 from ledger.domain.case import Case, RequestT
 from ledger.domain.earn import change_tier
 from ledger.domain.names import transaction_name
@@ -127,7 +128,7 @@ def return_sale(case: Case[ReturnSaleRequest]) -> None:
     """Decides a return. Without its sale it waits, or is refused, as the program says."""
     sale = case.target
     if sale is None:
-        if not case.program.returns_wait:
+        if not case.program.returns_wait or len(case.account.awaited) >= AWAITED_RETURNS_MAX:
             raise Refused(ErrorReason.ERROR_REASON_SALE_NOT_FOUND)
         waiting = ReturnAwaited(origin=case.origin, request=case.request, program_version=case.program.version)
         case.record(waiting, main=True)

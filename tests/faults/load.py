@@ -79,6 +79,11 @@ class Journal:
                 self.wrong.append(f"{code.name}: {what}")
                 self.changed.notify_all()
 
+    def copy(self) -> "Journal":
+        """The journal as it is now, while tills go on."""
+        with self.changed:
+            return Journal(dict(self.sent), dict(self.answers), list(self.wrong))
+
     def unknown(self) -> list[Any]:
         """Commands whose outcome nobody knows."""
         return [request for request_id, request in self.sent.items() if request_id not in self.answers]
@@ -195,6 +200,7 @@ def retry_unknown(shop: Shop, journal: Journal) -> int:
 
 def verify(database_url: str, journal: Journal) -> None:
     """The log against the journal: what was acknowledged is there once, nothing is there twice, all adds up."""
+    journal = journal.copy()
     with psycopg.connect(database_url) as connection:
         rows = connection.execute(
             "SELECT originator_id, originator_version, topic, state, notification_id, recorded_at, request_id"

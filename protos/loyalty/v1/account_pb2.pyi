@@ -147,7 +147,7 @@ class Award(_message.Message):
     """The amount it was computed on, in minor units."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___AwardLine]:
-        """The lines that it counted."""
+        """The lines that it counted. None when it counted all lines with their net amounts."""
 
     def __init__(
         self,

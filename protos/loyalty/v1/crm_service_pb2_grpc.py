@@ -60,7 +60,8 @@ class CrmServiceServicer:
 
     def WatchChanges(self, request, context):
         """A snapshot of all members, then every change, in order, as it happens. A consumer that stores the position of each
-        message together with what it did with it, and resumes from there, sees every change exactly once.
+        message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
+        read in pages: a member in it may show the first changes of the tail already; each change says what it left.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,8 @@ class CrmServiceStub:
     """The lines of a member's statement, newest first."""
     WatchChanges: _grpc.UnaryStreamMultiCallable[_crm_service_pb2.WatchChangesRequest, _crm_service_pb2.WatchChangesResponse]
     """A snapshot of all members, then every change, in order, as it happens. A consumer that stores the position of each
-    message together with what it did with it, and resumes from there, sees every change exactly once.
+    message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
+    read in pages: a member in it may show the first changes of the tail already; each change says what it left.
     """
 
 @_typing.type_check_only
@@ -49,7 +50,8 @@ class CrmServiceAsyncStub(CrmServiceStub):
     """The lines of a member's statement, newest first."""
     WatchChanges: _aio.UnaryStreamMultiCallable[_crm_service_pb2.WatchChangesRequest, _crm_service_pb2.WatchChangesResponse]  # type: ignore[assignment]
     """A snapshot of all members, then every change, in order, as it happens. A consumer that stores the position of each
-    message together with what it did with it, and resumes from there, sees every change exactly once.
+    message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
+    read in pages: a member in it may show the first changes of the tail already; each change says what it left.
     """
 
 class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -70,7 +72,8 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_crm_service_pb2.WatchChangesResponse], _abc.AsyncIterator[_crm_service_pb2.WatchChangesResponse]]:
         """A snapshot of all members, then every change, in order, as it happens. A consumer that stores the position of each
-        message together with what it did with it, and resumes from there, sees every change exactly once.
+        message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
+        read in pages: a member in it may show the first changes of the tail already; each change says what it left.
         """
 
 def add_CrmServiceServicer_to_server(servicer: CrmServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

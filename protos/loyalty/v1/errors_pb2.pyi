@@ -78,7 +78,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SALE_OF_OTHER_MEMBER: _ErrorReason.ValueType  # 19
     """FAILED_PRECONDITION, recorded. The sale belongs to another member. Return it for the member who bought."""
     ERROR_REASON_SALE_NOT_FOUND: _ErrorReason.ValueType  # 20
-    """FAILED_PRECONDITION, recorded. The program refuses returns of unknown sales. Send the sale first."""
+    """FAILED_PRECONDITION, recorded. The program refuses returns of unknown sales, or too many wait already. Send the sale first."""
     ERROR_REASON_IDENTIFIER_TAKEN: _ErrorReason.ValueType  # 21
     """ALREADY_EXISTS. An identifier belongs to another member and the program refuses a second enrolment. Look the member up."""
     ERROR_REASON_OVERFLOW: _ErrorReason.ValueType  # 22
@@ -171,7 +171,7 @@ ERROR_REASON_LINE_NOT_FOUND: ErrorReason.ValueType  # 18
 ERROR_REASON_SALE_OF_OTHER_MEMBER: ErrorReason.ValueType  # 19
 """FAILED_PRECONDITION, recorded. The sale belongs to another member. Return it for the member who bought."""
 ERROR_REASON_SALE_NOT_FOUND: ErrorReason.ValueType  # 20
-"""FAILED_PRECONDITION, recorded. The program refuses returns of unknown sales. Send the sale first."""
+"""FAILED_PRECONDITION, recorded. The program refuses returns of unknown sales, or too many wait already. Send the sale first."""
 ERROR_REASON_IDENTIFIER_TAKEN: ErrorReason.ValueType  # 21
 """ALREADY_EXISTS. An identifier belongs to another member and the program refuses a second enrolment. Look the member up."""
 ERROR_REASON_OVERFLOW: ErrorReason.ValueType  # 22
