@@ -12,7 +12,8 @@ it, and the lock is free for a process of a release that may know better.
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -54,6 +55,16 @@ GATHER_S: Final = 0.03
 """How long events gather after a page that was not full: one page of many costs far less than many of few."""
 
 
+REST: Final = 1.0
+"""How long a runner rests after a page while sales come in, as a multiple of the time that the page took. Views may lag
+for a moment; tills may not wait for them."""
+
+REST_MAX_S: Final = 0.25
+
+TURN_WAIT_S: Final = 1.0
+"""How long a runner waits for the others of its process before it goes on all the same."""
+
+
 class Status(NamedTuple):
     """How a projection is, as far as this process knows."""
 
@@ -89,10 +100,39 @@ def apply_page(
     return apply_page(cursor, projection, generation, events[half:])
 
 
+class Turns:
+    """Has the runners of a process apply their pages one after the other, so that they never take all cores.
+
+    One that takes long, because a table is locked for instance, is not waited for.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """A turn."""
+        is_mine = self._lock.acquire(timeout=TURN_WAIT_S)
+        try:
+            yield
+        finally:
+            if is_mine:
+                self._lock.release()
+
+
 class Runner:
     """One thread for one projection."""
 
-    def __init__(self, projection: Projection, database_url: str, hub: Hub, page_events: int = PAGE_EVENTS) -> None:
+    def __init__(
+        self,
+        projection: Projection,
+        database_url: str,
+        hub: Hub,
+        page_events: int = PAGE_EVENTS,
+        turns: "Turns | None" = None,
+    ) -> None:
+        """`turns` is shared by the runners of a process; without it this one takes no notice of others."""
+        self._turns = turns or Turns()
         self._projection = projection
         self._database_url = database_url
         self._hub = hub
@@ -198,10 +238,16 @@ class Runner:
     def _follow_generation(self, cursor: Cursor[Any], generation: Generation) -> None:
         self._reached(generation.position)
         while not self._stop.is_set():
-            events = read_page(cursor, generation.position, END, self._page_events)
+            head, started = self._hub.head, time.monotonic()
+            with self._turns.one():
+                events = read_page(cursor, generation.position, END, self._page_events)
+                if events:
+                    generation = apply_page(cursor, self._projection, generation, events)
             if events:
-                generation = apply_page(cursor, self._projection, generation, events)
                 self._reached(generation.position)
+                if self._hub.head > head:
+                    took_s = time.monotonic() - started
+                    self._stop.wait(min(took_s * REST, REST_MAX_S))
                 if len(events) < self._page_events:
                     self._stop.wait(GATHER_S)
             else:
@@ -227,8 +273,10 @@ class ReadSide:
         repull_s: float = REPULL_S,
     ) -> None:
         self.hub = Hub(database_url, repull_s)
+        turns = Turns()
         self.runners = {
-            projection.name: Runner(projection, database_url, self.hub, page_events) for projection in projections
+            projection.name: Runner(projection, database_url, self.hub, page_events, turns)
+            for projection in projections
         }
 
     def start(self) -> None:

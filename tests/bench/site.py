@@ -36,7 +36,7 @@ class Site:
     Args:
         database_url: A migrated database.
         clients: Where the load comes from.
-        members: How many to enrol, or the members that another server on the database has enrolled.
+        members: How many to enrol.
         command: What to run in place of the ledger.
         environment: Further settings of the server.
     """
@@ -45,16 +45,16 @@ class Site:
         self,
         database_url: str,
         clients: Clients,
-        members: int | Sequence[str],
+        members: int,
         command: Sequence[str] = LEDGER,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.database_url = database_url
         self.server = Served(database_url, command, environment)
         self.token = token(database_url, "pos")
-        self.members: Sequence[str] = () if isinstance(members, int) else members
+        self.members: Sequence[str] = ()
         self._clients = clients
-        self._enroll = members if isinstance(members, int) else 0
+        self._members = members
 
     def __enter__(self) -> Self:
         self.server.__enter__()
@@ -74,12 +74,10 @@ class Site:
         self.server.__exit__(kind, error, traceback)
 
     def _open(self) -> None:
-        if not self._enroll:
-            return
         with grpc.insecure_channel(self.server.address) as channel:
             shop = Shop(channel, token(self.database_url, "manager"))
             shop.publish(sample_program())
-        self.members = self._clients.enroll(self.server.address, self.token, self._enroll)
+        self.members = self._clients.enroll(self.server.address, self.token, self._members)
 
     def job(self, seconds: float, in_flight: int, *, batch: int = 0, rate: float = 0.0) -> Job:
         """A round of sales that nobody has sent."""

@@ -155,7 +155,7 @@ def test_every_call_while_the_database_is_away(own_databases: Databases) -> None
         ]
         own_databases.postgres.stop("immediate")
         with ThreadPoolExecutor(len(calls)) as threads:
-            codes = list(threads.map(lambda each: _code(*each, shop), calls))
+            codes = list(threads.map(lambda each: _code(each[0], each[1], shop), calls))
         own_databases.postgres.start()
         names = [type(request).__name__ for _, request in calls]
         assert [each for each in zip(names, codes, strict=True) if each[1] not in UNKNOWN] == []

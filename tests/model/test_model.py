@@ -1,16 +1,19 @@
 """Random commands in random order, with retries and crashes, against the model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from typing import Protocol
 from uuid import UUID
 
 import psycopg
 import pytest
+from google.protobuf.message import Message
 from google.protobuf.text_format import MessageToString
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from loyalty.v1.commands_pb2 import EnrollMemberRequest
 from loyalty.v1.pos_service_pb2 import EnrollMemberResponse
+from loyalty.v1.program_pb2 import Program
 from loyalty.v1.snapshot_pb2 import AccountSnapshot
 
 from ledger.domain.account import Account
@@ -53,10 +56,23 @@ def servers(databases: Databases) -> Iterator[list[InProcess]]:
             yield [one, other]
 
 
+class Server(Protocol):
+    """What a run asks of a server."""
+
+    def restart(self) -> None:
+        """Loses all that it has in memory."""
+
+    def publish(self, program: Program) -> None:
+        """Publishes a program."""
+
+    def send(self, *requests: Message) -> list[Answered]:
+        """What some requests, sent as one batch, are answered."""
+
+
 class Run:
     """One example: the same commands for the ledger and for the model."""
 
-    def __init__(self, servers: list[InProcess], program: Rules, start: int) -> None:
+    def __init__(self, servers: Sequence[Server], program: Rules, start: int) -> None:
         self.servers = servers
         for server in servers:
             server.restart()
@@ -126,43 +142,45 @@ class Run:
     def crash(self, step: CrashStep) -> None:
         """A server starts again with nothing in memory."""
         self.servers[step.server].restart()
-        if step.snapshots:
-            with self.servers[0].datastore.pool.connection() as connection:
-                connection.execute(
-                    "DELETE FROM snapshots WHERE originator_id = ANY (%s)",
-                    ([UUID(member[8:]) for member in self.members],),
-                )
 
-    def check(self) -> None:
-        """The promises that must hold whenever nothing is under way."""
-        for member in self.members:
-            account_id = UUID(member[8:])
-            replayed = self.servers[0].replayed(account_id)
-            replayed.check()
-            for account in self._ways_to(account_id):
-                assert account.to_snapshot() == replayed.to_snapshot()
-            for later in (0, DAY, 40 * DAY, 400 * DAY):
-                at = self.planner.at + later
-                world = deepcopy(self.world)
-                world.pass_time(member, at)
-                assert replayed.available(at) == world.purses[member].available(at)
 
-    def _ways_to(self, account_id: UUID) -> Iterator[Account]:
-        """The account from each server's memory, and from its snapshot, each with the events since then."""
-        for server in self.servers:
-            with server.recorder.session() as session:
-                known = server.writer._cache.account(account_id)
-                states = session.snapshots([account_id])
-                bases = [known.copy()] if known is not None else []
-                bases += [
-                    Account.from_snapshot(account_id, AccountSnapshot.FromString(state)) for state in states.values()
-                ]
-                for account in bases:
-                    for row in session.fetch({account_id: account.version}):
-                        if row.found_by == BY_STREAM:
-                            account.apply(row.payload)  # type: ignore[arg-type]  # an account's stream holds nothing else
-                    account.check()
-                    yield account
+def drop_snapshots(server: InProcess, members: list[str]) -> None:
+    """Snapshots can be done without."""
+    with server.datastore.pool.connection() as connection:
+        connection.execute(
+            "DELETE FROM snapshots WHERE originator_id = ANY (%s)", ([UUID(member[8:]) for member in members],)
+        )
+
+
+def check(run: Run, servers: list[InProcess]) -> None:
+    """The promises that must hold whenever nothing is under way."""
+    for member in run.members:
+        account_id = UUID(member[8:])
+        replayed = servers[0].replayed(account_id)
+        replayed.check()
+        for account in ways_to(servers, account_id):
+            assert account.to_snapshot() == replayed.to_snapshot()
+        for later in (0, DAY, 40 * DAY, 400 * DAY):
+            at = run.planner.at + later
+            world = deepcopy(run.world)
+            world.pass_time(member, at)
+            assert replayed.available(at) == world.purses[member].available(at)
+
+
+def ways_to(servers: list[InProcess], account_id: UUID) -> Iterator[Account]:
+    """The account from each server's memory, and from its snapshot, each with the events since then."""
+    for server in servers:
+        with server.recorder.session() as session:
+            known = server.writer._cache.account(account_id)
+            states = session.snapshots([account_id])
+            bases = [known.copy()] if known is not None else []
+            bases += [Account.from_snapshot(account_id, AccountSnapshot.FromString(state)) for state in states.values()]
+            for account in bases:
+                for row in session.fetch({account_id: account.version}):
+                    if row.found_by == BY_STREAM:
+                        account.apply(row.payload)  # type: ignore[arg-type]  # an account's stream holds nothing else
+                account.check()
+                yield account
 
 
 def one_line(message: Answered) -> str:
@@ -177,5 +195,7 @@ def test_model(servers: list[InProcess], program: Rules, start: int, commands: l
     run = Run(servers, program, start)
     for step in commands:
         run.take(step)
+        if isinstance(step, CrashStep) and step.snapshots:
+            drop_snapshots(servers[0], run.members)
     run.flush()
-    run.check()
+    check(run, servers)

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from loyalty.v1.commands_pb2 import AdjustPointsRequest, EnrollMemberRequest, ReverseTransactionRequest
 
 from tests.model.commands import (
@@ -16,7 +15,6 @@ from tests.model.commands import (
     HoldStep,
     Planner,
     ReserveStep,
-    Rules,
     SaleStep,
     definition,
     origin,
@@ -24,6 +22,7 @@ from tests.model.commands import (
     steps,
 )
 from tests.model.in_process import InProcess, Refusal, in_process
+from tests.model.reference import Rules
 from tests.running import Databases
 from tests.shop import instant, new_id
 

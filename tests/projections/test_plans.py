@@ -59,7 +59,7 @@ def test_pages_use_indexes(database_url: str, name: str) -> None:
         history = History(definition).live(150)
         events = [
             Event(position, str(e.stream_id), e.version, 0, None, e.payload)
-            for position, e in enumerate(history.events, 1)
+            for position, e in enumerate(history.events, start=1)
         ]
         with connect(database_url, "test") as connection:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
