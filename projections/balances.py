@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
+from uuid import UUID
 
 from google.protobuf.message import Message
 from loyalty.v1.account_pb2 import Allocation
@@ -26,6 +27,7 @@ from loyalty.v1.events_pb2 import (
 )
 
 from ledger.domain.instant import FOREVER, from_timestamp
+from ledger.domain.names import last_id
 from projections.page import Event
 from projections.postings import total
 from projections.projection import Contradiction, Projection, Step, columns
@@ -73,15 +75,15 @@ class _Page:
     """What a page does, as rows for the statements."""
 
     def __init__(self) -> None:
-        self.touched: dict[str, _Touched] = {}
-        self.enrolled: list[tuple[str, str]] = []
-        self.moves: list[tuple[str, int, int, int, int]] = []
-        self.following: list[tuple[str, int, int, int, int]] = []
-        self.expired: list[tuple[str, int, int, int, int]] = []
-        self.holds: dict[str, tuple[str, str, int, str]] = {}
-        self.held: dict[str, list[tuple[str, str, int, int, int, bool, int]]] = {}
-        self.ended: list[tuple[str, str]] = []
-        self.active: list[str] = []
+        self.touched: dict[UUID, _Touched] = {}
+        self.enrolled: list[tuple[UUID, str]] = []
+        self.moves: list[tuple[UUID, int, int, int, int]] = []
+        self.following: list[tuple[UUID, int, int, int, int]] = []
+        self.expired: list[tuple[UUID, int, int, int, int]] = []
+        self.holds: dict[UUID, tuple[UUID, UUID, int, str]] = {}
+        self.held: dict[UUID, list[tuple[UUID, UUID, int, int, int, bool, int]]] = {}
+        self.ended: list[tuple[UUID, UUID]] = []
+        self.active: list[UUID] = []
 
     def touch(self, event: Event) -> None:
         """Notes that an account has an event more."""
@@ -95,7 +97,7 @@ class _Page:
         touched.position = event.position
         touched.recorded_at = event.recorded_at
 
-    def put(self, member_id: str, lot: LotMessage | Allocation, number: int, points: int) -> None:
+    def put(self, member_id: UUID, lot: LotMessage | Allocation, number: int, points: int) -> None:
         """Puts points into a lot, or takes them out of it when negative."""
         row = (
             member_id,
@@ -106,12 +108,12 @@ class _Page:
         )
         (self.following if lot.follows_activity else self.moves).append(row)
 
-    def give(self, member_id: str, allocations: Iterable[Allocation]) -> None:
+    def give(self, member_id: UUID, allocations: Iterable[Allocation]) -> None:
         """Puts points back where they came from."""
         for allocation in allocations:
             self.put(member_id, allocation, allocation.lot, allocation.points)
 
-    def take(self, member_id: str, allocations: Iterable[Allocation]) -> None:
+    def take(self, member_id: UUID, allocations: Iterable[Allocation]) -> None:
         """Takes points."""
         for allocation in allocations:
             self.put(member_id, allocation, allocation.lot, -allocation.points)
@@ -124,9 +126,9 @@ class _Page:
             touched.activity_expires_at = max(touched.activity_expires_at, expires_at)
             self.active.append(event.stream_id)
 
-    def end_hold(self, member_id: str, hold: str) -> None:
+    def end_hold(self, member_id: UUID, hold: str) -> None:
         """Drops a hold, opened before the page or in it."""
-        hold_id = hold[-36:]
+        hold_id = last_id(hold)
         opened = self.holds.pop(hold_id, None)
         if opened is None:
             self.ended.append((hold_id, member_id))
@@ -208,7 +210,7 @@ def _points_redeemed(page: _Page, event: Event) -> None:
 def _reward_reserved(page: _Page, event: Event) -> None:
     reserved = event.payload
     page.take(event.stream_id, reserved.allocations)
-    hold_id = reserved.request.request_id
+    hold_id = UUID(reserved.request.request_id)
     expires_at = from_timestamp(reserved.expires_at)
     page.holds[hold_id] = (hold_id, event.stream_id, expires_at, reserved.reward.reward_id)
     page.held[hold_id] = [

@@ -29,22 +29,22 @@ ORDER BY {key} LIMIT %(limit)b
 
 -- name: balances
 -- What the fold of each account must agree with.
-SELECT a.member_id::text, a.program, a.version, a.owed_points, coalesce(l.points, 0)::bigint, coalesce(h.points, 0)::bigint
+SELECT a.member_id, a.program, a.version, a.owed_points, coalesce(l.points, 0)::bigint, coalesce(h.points, 0)::bigint
 FROM {live}.accounts a
 LEFT JOIN (SELECT member_id, sum(points) AS points FROM {live}.lots GROUP BY member_id) AS l USING (member_id)
 LEFT JOIN (SELECT member_id, sum(points) AS points FROM {live}.held_lots GROUP BY member_id) AS h USING (member_id)
 WHERE (uuid_hash(a.member_id) & 2147483647) %% %(shares)b = %(share)b
 
 -- name: statements
-SELECT member_id::text, total_points FROM {live}.member_totals
+SELECT member_id, total_points FROM {live}.member_totals
 WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
 
 -- name: tiers
-SELECT member_id::text, tier, qualifying_points FROM {live}.tiers
+SELECT member_id, tier, qualifying_points FROM {live}.tiers
 WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
 
 -- name: trial_balance
-SELECT member_id::text, points FROM {live}.member_points
+SELECT member_id, points FROM {live}.member_points
 WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
 
 -- name: members_of_programs

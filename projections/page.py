@@ -4,32 +4,31 @@ import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from eventsourcing.persistence import MapperDeserialisationError
 from google.protobuf.message import Message
 from loyalty.v1.events_pb2 import CommandBlocked, ReleaseReason, RewardReleased
 from psycopg import Cursor
 
+from ledger.domain.names import last_id
 from ledger.store.topics import decode
 
 PAGE_EVENTS: Final = 2_000
 """Events that are applied in one transaction."""
 
 COLUMNS: Final = """
-e.notification_id, e.originator_id::text, e.originator_version, e.recorded_at,
-(CASE WHEN e.request_id IS NOT NULL THEN e.request_id
+e.notification_id, e.originator_id, e.originator_version, e.recorded_at,
+CASE WHEN e.request_id IS NOT NULL THEN e.request_id
      WHEN e.topic = 'expired/1' THEN NULL
      WHEN e.topic = 'released/1' THEN (
          SELECT n.request_id FROM events n
          WHERE n.originator_id = e.originator_id AND n.originator_version = e.originator_version + 1
      )
      ELSE e.transaction_id
-END)::text AS command_id, e.topic, e.state
+END AS command_id, e.topic, e.state
 """
-"""An event with the command that caused it. A hold that a reversal ended is followed by that reversal.
-
-Ids are text: Python takes ten times as long to hash and to send a UUID, and does so many times for each event.
-"""
+"""An event with the command that caused it. A hold that a reversal ended is followed by that reversal."""
 
 _READ: Final = f"""
 SELECT {COLUMNS} FROM events e
@@ -57,10 +56,10 @@ class Event(NamedTuple):
     """An event of the log."""
 
     position: int
-    stream_id: str
+    stream_id: UUID
     version: int
     recorded_at: int
-    command_id: str | None
+    command_id: UUID | None
     """Request id of the command that caused it; None for what a deadline caused."""
     payload: Any
     """One of the messages of events.proto. Not Message, so that its fields can be reached."""
@@ -87,9 +86,9 @@ def event_of(row: Sequence[Any]) -> Event:
 _CAUSED_OTHERWISE: Final = frozenset({RewardReleased, CommandBlocked})
 
 
-def _cause(payload: Message, command_id: str) -> str | None:
+def _cause(payload: Message, command_id: UUID) -> UUID | None:
     if isinstance(payload, CommandBlocked):
-        return str(payload.reversal)[-36:]
+        return last_id(payload.reversal)
     timed_out = payload.reason == ReleaseReason.RELEASE_REASON_TIMED_OUT  # type: ignore[attr-defined]  # a RewardReleased
     return None if timed_out else command_id
 

@@ -121,7 +121,7 @@ def _subject(event: Event) -> str:
         case events_pb2.ReversalAwaited() | events_pb2.CommandBlocked():
             return ""
         case _:
-            return member_name(UUID(event.stream_id))
+            return member_name(event.stream_id)
 
 
 def _stream(subject: str) -> UUID:

@@ -57,9 +57,9 @@ class Share:
     def __init__(self, database_url: str, number: int, of: int) -> None:
         self._share = {"share": number, "shares": of}
         self._findings = Findings()
-        self._accounts: dict[str, Account] = {}
-        self._versions: dict[str, int] = {}
-        self._damaged: set[str] = set()
+        self._accounts: dict[UUID, Account] = {}
+        self._versions: dict[UUID, int] = {}
+        self._damaged: set[UUID] = set()
         self._position = 0
         self._events = 0
         self._connection = connect(database_url, f"check {number}")
@@ -153,11 +153,11 @@ class Share:
             return
         account = self._accounts.get(stream_id)
         if account is None:
-            account = self._accounts[stream_id] = Account(UUID(stream_id))
+            account = self._accounts[stream_id] = Account(stream_id)
         _check_version(account.version, version)
         account.apply(payload)
 
-    def _damage(self, position: int, stream_id: str, reason: str) -> None:
+    def _damage(self, position: int, stream_id: UUID, reason: str) -> None:
         """Notes an event that cannot be applied. What follows in its stream is left out."""
         self._damaged.add(stream_id)
         self._accounts.pop(stream_id, None)
@@ -201,7 +201,7 @@ class Share:
     def _compare_with_fold(self, generation: Generation) -> None:
         """Compares a view with the accounts as commands see them."""
         expect = _OF_ACCOUNT[generation.name]
-        seen: set[str] = set()
+        seen: set[UUID] = set()
         place = f"{generation.name} of account"
         sql = _fill_in(generation.name, live=generation.schema)
         for member_id, *found in self._cursor.execute(sql, self._share).fetchall():
@@ -209,10 +209,10 @@ class Share:
             account = self._accounts.get(member_id)
             expected = expect(account) if account is not None else None
             if expected != tuple(found) and member_id not in self._damaged:
-                self._findings.add(Finding(place, member_id, str(expected), str(tuple(found))))
+                self._findings.add(Finding(place, str(member_id), str(expected), str(tuple(found))))
         for member_id in self._accounts.keys() - seen:
             expected = expect(self._accounts[member_id])
-            self._findings.add(Finding(place, member_id, str(expected), "nothing"))
+            self._findings.add(Finding(place, str(member_id), str(expected), "nothing"))
 
     def _check(self, account: Account) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
+from uuid import UUID
 
 from google.protobuf.message import Message
 from loyalty.v1.events_pb2 import (
@@ -50,9 +51,9 @@ class Statements(Projection):
 
     def collect(self, events: Sequence[Event]) -> list[Step]:
         """The statements that apply a page."""
-        enrolled: list[str] = []
+        enrolled: list[UUID] = []
         entries: list[tuple[Any, ...]] = []
-        running: dict[str, int] = {}
+        running: dict[UUID, int] = {}
         for event in events:
             position, member_id, _, recorded_at, command_id, payload = event
             event_type = _TYPES.get(type(payload))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+from uuid import UUID
 
 from loyalty.v1.events_pb2 import (
     MemberEnrolled,
@@ -54,13 +55,13 @@ class Tiers(Projection):
 
 class _Page:
     def __init__(self) -> None:
-        self.enrolled: list[tuple[str, str, str, int]] = []
+        self.enrolled: list[tuple[UUID, str, str, int]] = []
         self.programs: dict[str, tuple[str, int, bytes]] = {}
-        self.points: dict[str, int] = {}
-        self.lowest: dict[str, int] = {}
-        self.changes: dict[str, tuple[str, str, int]] = {}
+        self.points: dict[UUID, int] = {}
+        self.lowest: dict[UUID, int] = {}
+        self.changes: dict[UUID, tuple[str, str, int]] = {}
 
-    def qualify(self, member_id: str, points: int) -> None:
+    def qualify(self, member_id: UUID, points: int) -> None:
         """Adds qualifying points, or takes them off when negative."""
         after = self.points[member_id] = self.points.get(member_id, 0) + points
         if after < 0:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
+from uuid import UUID
 
 from loyalty.v1.events_pb2 import MemberEnrolled
 
@@ -25,8 +26,8 @@ class TrialBalance(Projection):
 
     def collect(self, events: Sequence[Event]) -> list[Step]:
         """The statements that apply a page."""
-        enrolled: list[tuple[str, str]] = []
-        booked: dict[str, list[int]] = {}
+        enrolled: list[tuple[UUID, str]] = []
+        booked: dict[UUID, list[int]] = {}
         for event in events:
             payload = event.payload
             for account, points in postings(payload).items():

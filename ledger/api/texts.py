@@ -5,9 +5,9 @@ thousands (1,234,567), Hindi by lakh and crore (12,34,567). Money is written wit
 because receipt printers often lack the signs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from loyalty.v1.account_pb2 import Receipt, ReceiptText
@@ -23,26 +23,45 @@ LAKH: Final = 100_000
 """Below it, both languages group alike."""
 
 
-class Fact(NamedTuple):
-    """One line of a receipt, before it is said in a language."""
-
-    phrase: str
-    """Its name in PHRASES."""
-    points: int | None
-    """The number that the phrase begins with, if it has one."""
-    others: tuple[str, str] | None = None
-    """What else the phrase names, in English and in Hindi."""
-
-
 def receipt_texts(receipt: Receipt, program: Program, *, is_quote: bool = False) -> list[ReceiptText]:
     """The lines of a receipt, in English and in Hindi. A quote says what the sale would do."""
-    facts = _effects(receipt, program, is_quote=is_quote)
-    _add_balance(facts, receipt, program.zone, is_quote=is_quote)
-    _add_tier(facts, receipt, program)
+    lines = _Lines()
+    _add_effects(lines, receipt, program, is_quote=is_quote)
+    _add_balance(lines, receipt, program.zone, is_quote=is_quote)
+    _add_tier(lines, receipt, program)
     return [
-        ReceiptText(language_code="en", lines=_say(facts, ENGLISH, plain, 0)),
-        ReceiptText(language_code="hi", lines=_say(facts, HINDI, indian, 1)),
+        ReceiptText(language_code="en", lines=lines.english),
+        ReceiptText(language_code="hi", lines=lines.hindi),
     ]
+
+
+class _Lines:
+    """The lines so far, in both languages."""
+
+    __slots__ = ("english", "hindi")
+
+    def __init__(self) -> None:
+        self.english: list[str] = []
+        self.hindi: list[str] = []
+
+    def points(self, phrase: str, number: int) -> None:
+        """A phrase with a number of points."""
+        plural = number != 1
+        figure = f"{number:,}"
+        self.english.append(ENGLISH[phrase][plural] % figure)
+        self.hindi.append(HINDI[phrase][plural] % (figure if number < LAKH else indian(number)))
+
+    def named(self, phrase: str, name: tuple[str, str]) -> None:
+        """A phrase with something that has a name in each language."""
+        self.english.append(ENGLISH[phrase][0] % name[0])
+        self.hindi.append(HINDI[phrase][0] % name[1])
+
+    def points_named(self, phrase: str, number: int, name: tuple[str, str]) -> None:
+        """A phrase with a number of points and something that has a name in each language."""
+        plural = number != 1
+        figure = f"{number:,}"
+        self.english.append(ENGLISH[phrase][plural] % (figure, name[0]))
+        self.hindi.append(HINDI[phrase][plural] % (figure if number < LAKH else indian(number), name[1]))
 
 
 def plain(number: int) -> str:
@@ -70,57 +89,54 @@ def money(minor: int, currency: str) -> tuple[str, str]:
     return f"{currency} {plain(whole)}{fraction}", f"{currency} {indian(whole)}{fraction}"
 
 
-# -- the facts
+# -- what is said
 
 
-def _effects(receipt: Receipt, program: Program, *, is_quote: bool) -> list[Fact]:
+def _add_effects(lines: _Lines, receipt: Receipt, program: Program, *, is_quote: bool) -> None:
     """What the command did."""
-    facts: list[Fact] = []
     if points := receipt.earned_points:
-        facts.append(Fact("will earn" if is_quote else "earned", points))
+        lines.points("will earn" if is_quote else "earned", points)
     if points := receipt.spent_points:
-        facts.append(Fact("will spend" if is_quote else "spent", points))
+        lines.points("will spend" if is_quote else "spent", points)
     if amount := receipt.reward_minor:
-        facts.append(Fact("taken off", None, money(amount, program.currency)))
-        facts.append(Fact("payable", None, money(receipt.payable_minor, program.currency)))
+        lines.named("taken off", money(amount, program.currency))
+        lines.named("payable", money(receipt.payable_minor, program.currency))
     if points := receipt.clawed_back_points:
-        facts.append(Fact("clawed back", points))
+        lines.points("clawed back", points)
     if points := receipt.restored_points:
-        facts.append(Fact("restored", points))
+        lines.points("restored", points)
     if points := receipt.shortfall_points:
-        facts.append(Fact("shortfall", points))
-    return facts
+        lines.points("shortfall", points)
 
 
-def _add_balance(facts: list[Fact], receipt: Receipt, zone: ZoneInfo, *, is_quote: bool) -> None:
+def _add_balance(lines: _Lines, receipt: Receipt, zone: ZoneInfo, *, is_quote: bool) -> None:
     balance = receipt.balance
     available = balance.available_points
     if available < 0:
-        facts.append(Fact("owed", -available))
+        lines.points("owed", -available)
     else:
-        facts.append(Fact("will have" if is_quote else "available", available))
+        lines.points("will have" if is_quote else "available", available)
     if points := balance.pending_points:
-        facts.append(Fact("pending", points))
+        lines.points("pending", points)
     if points := balance.held_points:
-        facts.append(Fact("held", points))
+        lines.points("held", points)
     if balance.HasField("next_expiry"):
         expiry = balance.next_expiry
-        last_day = _last_day(from_timestamp(expiry.expires_at), zone)
-        facts.append(Fact("expiring", expiry.points, last_day))
+        lines.points_named("expiring", expiry.points, _last_day(from_timestamp(expiry.expires_at), zone))
 
 
-def _add_tier(facts: list[Fact], receipt: Receipt, program: Program) -> None:
+def _add_tier(lines: _Lines, receipt: Receipt, program: Program) -> None:
     tier = receipt.tier
     tier_id = tier.tier
     if not tier_id:
         return
     names = _tier_names(program)
     name = names.get(tier_id, (tier_id, tier_id))
-    facts.append(Fact("tier", None, name))
+    lines.named("tier", name)
     if points := tier.points_to_keep:
-        facts.append(Fact("to keep", points, name))
+        lines.points_named("to keep", points, name)
     if next_id := tier.next_tier:
-        facts.append(Fact("to reach", tier.points_to_next, names.get(next_id, (next_id, next_id))))
+        lines.points_named("to reach", tier.points_to_next, names.get(next_id, (next_id, next_id)))
 
 
 @lru_cache(maxsize=4_096)
@@ -145,19 +161,6 @@ def _tier_names(program: Program) -> dict[str, tuple[str, str]]:
 
 Phrase = tuple[str, str]
 """A sentence for one point and for any other number of them."""
-
-
-def _say(facts: list[Fact], phrases: Mapping[str, Phrase], number: Callable[[int], str], language: int) -> list[str]:
-    lines: list[str] = []
-    for name, points, others in facts:
-        phrase = phrases[name][points != 1]
-        if others is None:
-            lines.append(phrase % number(points or 0))
-        elif points is None:
-            lines.append(phrase % others[language])
-        else:
-            lines.append(phrase % (number(points), others[language]))
-    return lines
 
 
 MONTHS: Final = (

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, get_args
 
 import psycopg
 from rich.console import Console
@@ -20,7 +20,7 @@ from tests.bench.cases import Bench, Figures
 from tests.bench.line import Line, Measure, print_table, write_json
 from tests.bench.load import Clients
 from tests.bench.plan import FULL, QUICK, SMOKE, Plan
-from tests.bench.profiling import profile
+from tests.bench.profiling import Kind, profile
 from tests.bench.site import Site
 from tests.running import ROOT, Databases
 
@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         size.add_argument(f"--{plan.name}", dest="plan", action="store_const", const=plan, help=text)
     parser.add_argument("--case", action="append", choices=CASES, help="only this case; repeatable")
-    parser.add_argument("--profile", choices=("unary", "batch"), help="where the server's CPU time goes")
+    parser.add_argument("--profile", choices=get_args(Kind), help="where the server's CPU time goes")
     parser.add_argument("--output", type=Path, default=ROOT / "var" / "bench.json", help="where the lines go")
     return parser
 

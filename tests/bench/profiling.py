@@ -1,4 +1,4 @@
-"""Where the server's CPU time goes, for whoever wants to make it faster: `python -m tests.bench --profile unary|batch`.
+"""Where the server's CPU time goes, for whoever wants to make it faster: `python -m tests.bench --profile KIND`.
 
 Two runs of the same load. The first is undisturbed and tells the CPU time of each thread and process, from the kernel.
 The second is under cProfile, which makes Python functions look dearer than they are and sees nothing inside gRPC's own
@@ -31,7 +31,7 @@ PROFILED_MEMBERS: Final = 500
 FUNCTIONS: Final = 25
 SERVER: Final = ("-m", "tests.bench.profiled_server", "serve")
 
-Kind = Literal["unary", "batch"]
+Kind = Literal["unary", "batch", "single"]
 
 
 def profile(kind: Kind, databases: Databases, clients: Clients, console: Console) -> None:
@@ -49,9 +49,13 @@ def profile(kind: Kind, databases: Databases, clients: Clients, console: Console
 
 
 def _job(kind: Kind, site: Site, seconds: float) -> Job:
-    if kind == "unary":
-        return site.job(seconds, 64)
-    return site.job(seconds, 16, batch=100)
+    match kind:
+        case "unary":
+            return site.job(seconds, 64)
+        case "batch":
+            return site.job(seconds, 16, batch=100)
+        case "single":
+            return site.job(seconds, 1)
 
 
 def _cpu_by_thread(kind: Kind, site: Site, console: Console) -> None:

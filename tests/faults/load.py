@@ -20,6 +20,7 @@ from loyalty.v1.program_pb2 import Cashback, EarningRule, Program, Reward, Spend
 
 from ledger.domain.account import Account, AccountEvent
 from ledger.store.topics import decode
+from tests.proof import prove
 from tests.shop import Shop, new_id
 
 UNKNOWN: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED})
@@ -28,6 +29,9 @@ UNKNOWN: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLIN
 CALL_TIMEOUT_S: Final = 30.0
 PROGRESS_TIMEOUT_S: Final = 60.0
 BATCH_COMMANDS: Final = 20
+
+READS_MAX: Final = 100
+"""How often a read is tried while connections are broken."""
 
 CHANNEL_OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -245,3 +249,17 @@ def _verify_points(journal: Journal, accounts: dict[UUID, Account], sold: set[st
         assert account.issued == earned.get(name, 0)
         if not journal.unknown():
             assert account.redeemed == spent.get(name, 0)
+
+
+def prove_all(shop: Shop, members: Sequence[str]) -> None:
+    """Proves the balances. Reads may be UNAVAILABLE at first: connections that broke are noticed when they are used."""
+    for member in members:
+        for _ in range(READS_MAX):
+            try:
+                prove(shop, member)
+            except grpc.RpcError as error:
+                assert error.code() in UNKNOWN, error  # noqa: PT017 - the loop goes on for these
+            else:
+                break
+        else:
+            raise AssertionError("reads do not recover")

@@ -16,8 +16,7 @@ from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 from loyalty.v1.program_service_pb2 import GetProgramRequest
 
-from tests.faults.load import UNKNOWN, Journal, load_program, open_channel, retry_unknown, tills, verify
-from tests.proof import prove
+from tests.faults.load import UNKNOWN, Journal, load_program, open_channel, prove_all, retry_unknown, tills, verify
 from tests.running import Databases, ServerProcess, running, token
 from tests.shop import TIMEOUT_S, Shop, new_id
 
@@ -50,13 +49,12 @@ def shop_on(channel: grpc.Channel, database_url: str, like: Shop | None = None) 
     return shop
 
 
-def prove_all(shop: Shop, database_url: str, journal: Journal, members: list[str]) -> None:
+def settle_all(shop: Shop, database_url: str, journal: Journal, members: list[str]) -> None:
     """Everything that must hold once the load is over: the log, every retry, the views."""
     verify(database_url, journal)
     retry_unknown(shop, journal)
     verify(database_url, journal)
-    for member in members:
-        prove(shop, member)
+    prove_all(shop, members)
 
 
 def test_c8_server_killed(database_url: str) -> None:
@@ -73,7 +71,7 @@ def test_c8_server_killed(database_url: str) -> None:
                 server.start()
             journal.wait_for(COMMANDS_A_ROUND)
         assert not journal.wrong
-        prove_all(shop, database_url, journal, members)
+        settle_all(shop, database_url, journal, members)
 
 
 def test_c8_one_of_two_servers_killed(database_url: str) -> None:
@@ -93,7 +91,7 @@ def test_c8_one_of_two_servers_killed(database_url: str) -> None:
             one.kill()
             journal.wait_for(COMMANDS_A_ROUND)
         assert not journal.wrong
-        prove_all(second, database_url, journal, members)
+        settle_all(second, database_url, journal, members)
 
 
 def test_c9_database_killed(own_databases: Databases) -> None:
@@ -110,7 +108,7 @@ def test_c9_database_killed(own_databases: Databases) -> None:
                 own_databases.postgres.start()
             journal.wait_for(COMMANDS_A_ROUND)
         assert not journal.wrong
-        prove_all(shop, database_url, journal, members)
+        settle_all(shop, database_url, journal, members)
 
 
 def test_graceful_stop_under_load(database_url: str) -> None:
@@ -127,7 +125,7 @@ def test_graceful_stop_under_load(database_url: str) -> None:
             server.start()
             journal.wait_for(COMMANDS_A_ROUND)
         assert not journal.wrong
-        prove_all(shop, database_url, journal, members)
+        settle_all(shop, database_url, journal, members)
 
 
 def test_every_call_while_the_database_is_away(own_databases: Databases) -> None:

@@ -13,7 +13,7 @@ from loyalty.v1.sale_pb2 import Sale
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ledger.writer import writer
-from tests.faults.load import Journal, as_command, load_program, retry_unknown, tills, verify
+from tests.faults.load import Journal, as_command, load_program, prove_all, retry_unknown, tills, verify
 from tests.faults.proxy import WAIT_S, Cut, Point, Proxy
 from tests.model.in_process import answered, in_process, without_replayed
 from tests.programs import program
@@ -154,23 +154,26 @@ def sale_in(member: str, price_minor: int) -> Any:
     return RecordSaleRequest(request_id=new_id(), member=member, sale=Sale(lines=[line(price_minor)]))
 
 
-def test_sessions_terminated(shop: Shop, url: str) -> None:
+def test_sessions_terminated(database_url: str) -> None:
     """Each of the server's sessions is ended in turn, under load, as an administrator or a fail-over would."""
     journal = Journal()
-    members = [shop.member() for _ in range(3)]
-    name = conninfo_to_dict(url)["dbname"]
-    with psycopg.connect(url, autocommit=True) as connection, tills([shop], members, journal):
-        journal.wait_for(50)
-        sessions = connection.execute(
-            "SELECT pid FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()", (name,)
-        ).fetchall()
-        assert sessions
-        for (pid,) in sessions:
-            connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
-            journal.wait_for(20)
-    assert not journal.wrong
-    retry_unknown(shop, journal)
-    assert count(url, *journal.sent) == len(journal.sent)
+    with running(database_url) as server, server.channel() as channel:
+        shop = Shop(channel, token(database_url), load_program())
+        members = [shop.member() for _ in range(3)]
+        with psycopg.connect(database_url, autocommit=True) as connection, tills([shop], members, journal):
+            journal.wait_for(50)
+            sessions = connection.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            ).fetchall()
+            assert sessions
+            for (pid,) in sessions:
+                connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+                journal.wait_for(20)
+        assert not journal.wrong
+        verify(database_url, journal)
+        retry_unknown(shop, journal)
+        verify(database_url, journal)
+        prove_all(shop, members)
 
 
 def test_slow_network(shop: Shop, proxy: Proxy, url: str) -> None:
@@ -184,8 +187,7 @@ def test_slow_network(shop: Shop, proxy: Proxy, url: str) -> None:
     finally:
         proxy.delay_s = 0.0
     retry_unknown(shop, journal)
-    for member in members:
-        prove(shop, member)
+    prove_all(shop, members)
     assert count(url, *journal.sent) == len(journal.sent)
 
 
@@ -212,5 +214,4 @@ def test_cut_under_load(database_url: str, databases: Databases) -> None:
         verify(url, journal)
         retry_unknown(shop, journal)
         verify(url, journal)
-        for member in members:
-            prove(shop, member)
+        prove_all(shop, members)

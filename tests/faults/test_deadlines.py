@@ -10,6 +10,7 @@ import grpc
 import psycopg
 import pytest
 from loyalty.v1 import pos_service_pb2 as pos
+from loyalty.v1.errors_pb2 import ErrorReason
 
 from tests.faults.load import CALL_TIMEOUT_S, as_command, load_program
 from tests.model.in_process import without_replayed
@@ -38,7 +39,7 @@ def shop(own_server: ServerProcess) -> Iterator[Shop]:
 def no_commits(database_url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
     """Nobody can append to the log for the time of a block."""
     with psycopg.connect(database_url) as connection:
-        connection.execute("LOCK TABLE events IN SHARE MODE")
+        connection.execute("SELECT lock_log()")
         yield connection
 
 
@@ -47,7 +48,8 @@ def wait_until_blocked(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         for _ in range(2_000):
             row = connection.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                "SELECT count(*) FROM pg_locks JOIN pg_database AS d ON d.oid = database"
+                " WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted"
             ).fetchone()
             if row is not None and row[0]:
                 return
@@ -112,10 +114,10 @@ def test_queue_full(own_server: ServerProcess, shop: Shop) -> None:
             for _ in range(21)
         ]
         overloaded = first_done(full)
-        assert overloaded.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        batch = pos.SubmitBatchRequest(commands=[as_command(refused), *_batch_of_strangers(shop).commands[1:]])
+        assert {result.error.reason for result in overloaded.result().results} == {ErrorReason.ERROR_REASON_OVERLOADED}
         with pytest.raises(grpc.RpcError) as caught:
-            shop.pos.SubmitBatch(batch, metadata=shop.metadata, timeout=CALL_TIMEOUT_S)
+            shop.record(refused)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         details = Details(caught.value)
         assert details.reason == "OVERLOADED"
         assert details.retry.retry_delay.ToMilliseconds() > 0

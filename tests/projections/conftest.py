@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -16,9 +17,13 @@ _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPostgres]:
-    """The server, with a migrated database to copy from."""
-    with LocalPostgres(Path(tmp_path_factory.mktemp("read")) / "postgres") as server:
+def postgres() -> Iterator[LocalPostgres]:
+    """The server, with a migrated database to copy from.
+
+    Not in pytest's own folder: when it starts, pytest closes that one again to everybody else, the user that another
+    run's server runs as included.
+    """
+    with TemporaryDirectory(prefix="loyalty-") as folder, LocalPostgres(Path(folder) / "postgres") as server:
         with psycopg.connect(server.url, autocommit=True) as connection:
             connection.execute("CREATE DATABASE blank")
         migrate(url_of(server, "blank"))

@@ -58,7 +58,7 @@ def test_pages_use_indexes(database_url: str, name: str) -> None:
     for definition in (None, inactivity_program()):
         history = History(definition).live(150)
         events = [
-            Event(position, str(e.stream_id), e.version, 0, None, e.payload)
+            Event(position, e.stream_id, e.version, 0, None, e.payload)
             for position, e in enumerate(history.events, start=1)
         ]
         with connect(database_url, "test") as connection:
