@@ -23,9 +23,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder))
         wanted, present = contents(Path(folder)), contents(PROTOS)
-    differing = sorted(
-        path for path in wanted.keys() | present.keys() if wanted.get(path) != present.get(path)
-    )
+    differing = sorted(path for path in wanted.keys() | present.keys() if wanted.get(path) != present.get(path))
     if "--check" in sys.argv[1:]:
         if differing:
             sys.exit(f"run `make protos` and commit: {', '.join(differing)}")

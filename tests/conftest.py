@@ -1,6 +1,8 @@
 """Fixtures: one PostgreSQL and one server for each test process; each test makes a program of its own."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import grpc
 import pytest
@@ -13,11 +15,12 @@ OpenShop = Callable[[Program], Shop]
 
 
 @pytest.fixture(scope="session")
-def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
-    """A PostgreSQL for the whole run."""
-    databases = Databases(tmp_path_factory.mktemp("postgres"))
-    yield databases
-    databases.stop()
+def databases() -> Iterator[Databases]:
+    """A PostgreSQL for the whole run. Not below pytest's own folder, which another run of pytest closes to others."""
+    with TemporaryDirectory(prefix="loyalty-tests-") as folder:
+        databases = Databases(Path(folder))
+        yield databases
+        databases.stop()
 
 
 @pytest.fixture

@@ -22,7 +22,9 @@ from contextlib import aclosing
 from contextvars import ContextVar
 from typing import Any, Final, NoReturn, TypeAlias
 
+import eventsourcing.persistence
 import grpc
+import psycopg
 import structlog
 from google.protobuf.message import DecodeError, Message
 from loyalty.v1.errors_pb2 import ErrorReason
@@ -83,6 +85,14 @@ so that nobody can try out all phone numbers.
 
 ENDLESS: Final = frozenset({"/loyalty.v1.CrmService/WatchChanges"})
 """Calls that end only when somebody ends them: a server that stops sends them elsewhere."""
+
+DATABASE_AWAY: Final = (
+    psycopg.OperationalError,  # also a pool that has no connection in time
+    psycopg.InterfaceError,
+    eventsourcing.persistence.OperationalError,
+    eventsourcing.persistence.InterfaceError,
+)
+"""What a handler raises when it could not read: the caller may try again."""
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _PLACE: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
@@ -336,6 +346,10 @@ class Gate(grpc.aio.ServerInterceptor):
             raise error
         if not isinstance(error, Exception):
             raise error
+        if isinstance(error, DATABASE_AWAY):
+            error = ApiError.of(ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE)
+        elif isinstance(error, eventsourcing.persistence.MapperDeserialisationError):
+            error = ApiError.of(ErrorReason.ERROR_REASON_DATA_CORRUPT, where=str(error))
         failure = error if isinstance(error, ApiError) else _incident(call, error)
         reason = ErrorReason.Name(failure.reason).removeprefix("ERROR_REASON_")
         self._count(call, failure.code.name, reason, seconds)

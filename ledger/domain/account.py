@@ -156,27 +156,21 @@ class Account:
 
         Holds whose time ran out by then count as given back, whether or not that was recorded.
         """
-        if at >= self.pending_until and (not self.lots or self.lots[0].expires_at > at):
-            points = self.lot_points
-        else:
-            points = sum(lot.points for lot in self.lots if lot.activates_at <= at < lot.expires_at)
-        for hold in self.holds.values():
-            if hold.expires_at <= at:
-                points += sum(
-                    allocation.points for allocation in hold.allocations if Lot.of(allocation).expires_at > at
-                )
-        return points - self.owed
+        lots = self._lots_at(at)
+        if lots is self.lots and at >= self.pending_until and (not lots or lots[0].expires_at > at):
+            return self.lot_points - self.owed
+        return sum(lot.points for lot in lots if lot.activates_at <= at < lot.expires_at) - self.owed
 
     def write_balance(self, balance: Balance, at: int) -> None:
         """Writes the balance at an instant."""
         balance.available_points = self.available(at)
         if at < self.pending_until:
-            balance.pending_points = sum(lot.points for lot in self.lots if lot.activates_at > at)
+            balance.pending_points = sum(lot.points for lot in self._lots_at(at) if lot.activates_at > at)
         if self.holds:
             balance.held_points = sum(h.points for h in self.holds.values() if h.expires_at > at)
         set_timestamp(balance.as_of, at)
         expiry, points = FOREVER, 0
-        for lot in self.lots:
+        for lot in self._lots_at(at):
             if lot.expires_at > at and lot.activates_at <= at:
                 if lot.expires_at > expiry or lot.expires_at == FOREVER:
                     break
@@ -185,6 +179,17 @@ class Account:
         if points:
             balance.next_expiry.points = points
             set_timestamp(balance.next_expiry.expires_at, expiry)
+
+    def _lots_at(self, at: int) -> list[Lot]:
+        """The lots with what is back from holds whose time ran out by then."""
+        if self.holds:
+            due = [hold for hold in self.holds.values() if hold.expires_at <= at]
+            if due:
+                settled = self.copy()
+                for hold in due:
+                    settled.give_back(hold.allocations)
+                return settled.lots
+        return self.lots
 
     def write_receipt(self, receipt: Receipt, program: Program, at: int) -> None:
         """Writes where a command leaves the account: balance and tier."""
@@ -382,10 +387,9 @@ class Account:
         if expires_at <= self.activity_expires_at:
             return
         self.activity_expires_at = expires_at
-        self.lots = sorted(
-            lot._replace(expires_at=expires_at) if lot.follows_activity and lot.expires_at < expires_at else lot
-            for lot in self.lots
-        )
+        lots, self.lots, self.lot_points = self.lots, [], 0
+        for lot in lots:
+            self._add(lot)  # which moves those that follow activity
 
     def check(self) -> None:
         """Raises InvariantBroken unless the points add up (promise 5)."""

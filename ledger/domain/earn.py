@@ -12,7 +12,7 @@ def new_lot(case: Case[RequestT], points: int, *, pending: bool) -> tuple[Lot, i
     activates_at = case.program.activates_at(case.at) if pending else 0
     expires_at = case.program.expires_at(activates_at or case.at)
     follows = case.program.follows_activity
-    return Lot(expires_at, activates_at, case.account.next_lot, points - repaid, follows), repaid
+    return Lot(expires_at, case.account.next_lot, activates_at, points - repaid, follows), repaid
 
 
 def change_tier(case: Case[RequestT], reason: TierChangeReason.ValueType) -> None:

@@ -15,8 +15,8 @@ class Lot(NamedTuple):
     """
 
     expires_at: int
-    activates_at: int
     number: int
+    activates_at: int
     points: int
     follows_activity: bool
 
@@ -25,8 +25,8 @@ class Lot(NamedTuple):
         """The lot that an event issued or moved points of."""
         return cls(
             from_timestamp(message.expires_at) if message.HasField("expires_at") else FOREVER,
-            from_timestamp(message.activates_at) if message.HasField("activates_at") else 0,
             message.number if isinstance(message, LotMessage) else message.lot,
+            from_timestamp(message.activates_at) if message.HasField("activates_at") else 0,
             message.points,
             message.follows_activity,
         )

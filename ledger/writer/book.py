@@ -29,6 +29,9 @@ from ledger.writer.command import Command, IdentifierKey, Person
 ACCOUNTS_CACHED_MAX: Final = 100_000
 """Accounts kept in memory; the least lately used one makes room."""
 
+PROGRAMS_CACHED_MAX: Final = 1_000
+"""Programs kept in memory; the least lately used one makes room."""
+
 ROUNDS_MAX: Final = 8
 """Rounds of looking up. A command's keys lead to others at most five deep; more is a defect."""
 
@@ -54,6 +57,14 @@ class Cache:
             self._accounts[account.account_id] = account
         while len(self._accounts) > self._accounts_max:
             self._accounts.popitem(last=False)
+
+    def keep_programs(self, programs: Iterable[Program]) -> None:
+        """Keeps programs as they are now."""
+        for program in programs:
+            self.programs.pop(program.name, None)
+            self.programs[program.name] = program
+        while len(self.programs) > PROGRAMS_CACHED_MAX:
+            del self.programs[next(iter(self.programs))]
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -110,7 +121,6 @@ class Book:
         """Looks up everything that the commands need: what they name, then what that leads to."""
         open_commands = list(commands)
         missing = Missing()
-        missing.programs.update(self._cache.programs)
         for _ in range(ROUNDS_MAX):
             open_commands = [command for command in open_commands if not self._is_known(command, missing)]
             if not open_commands:
@@ -364,4 +374,4 @@ class Book:
             for account_id, account in self.accounts.items()
             if account is not None and account_id not in self.damaged
         )
-        self._cache.programs.update((name, program) for name, program in self.programs.items() if program is not None)
+        self._cache.keep_programs(program for program in self.programs.values() if program is not None)

@@ -25,7 +25,7 @@ CONNECTIONS: Final = 8
 SILENCE_MAX_S: Final = 30.0
 """Without any answer for this long, a round has failed."""
 
-CALLS_PER_S_MAX: Final = 8_000
+CALLS_PER_S_MAX: Final = 16_000
 """Requests that are made ready for each second of a closed loop; a server that is faster ends the round earlier."""
 
 BATCH_SALES_PER_S_MAX: Final = 60_000

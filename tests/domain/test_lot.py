@@ -39,7 +39,7 @@ LOTS: Final = st.builds(
 
 def lot(number: int, points: int, expires_at: int = FOREVER, activates_at: int = 0) -> Lot:
     """A lot."""
-    return Lot(expires_at, activates_at, number, points, False)
+    return Lot(expires_at, number, activates_at, points, False)
 
 
 def account(*lots: Lot) -> Account:
@@ -75,7 +75,7 @@ def test_the_soonest_expiring_is_spent_first() -> None:
     [
         ([lot(1, 5), lot(2, 5)], [1, 2]),
         ([lot(1, 5), lot(2, 5, JUNE)], [2, 1]),
-        ([lot(1, 5, JUNE, 7), lot(2, 5, JUNE, 3)], [2, 1]),
+        ([lot(1, 5, JUNE, 7), lot(2, 5, JUNE, 3)], [1, 2]),
         ([lot(1, 5, JUNE, 3), lot(2, 5, JUNE, 3)], [1, 2]),
     ],
 )
