@@ -54,6 +54,10 @@ log = logging.getLogger(__name__)
 GATHER_S: Final = 0.03
 """How long events gather after a page that was not full: one page of many costs far less than many of few."""
 
+BUSY_EVENTS: Final = 20
+GATHER_BUSY_S: Final = 0.25
+"""How long they gather after a page of so many events or more: then sales come in by the hundred."""
+
 
 REST: Final = 1.0
 """How long a runner rests after a page while sales come in, as a multiple of the time that the page took. Views may lag
@@ -249,7 +253,7 @@ class Runner:
                     took_s = time.monotonic() - started
                     self._stop.wait(min(took_s * REST, REST_MAX_S))
                 if len(events) < self._page_events:
-                    self._stop.wait(GATHER_S)
+                    self._stop.wait(GATHER_S if len(events) < BUSY_EVENTS else GATHER_BUSY_S)
             else:
                 self._hub.wait_beyond(generation.position, self._hub.repull_s, self._stop.is_set)
                 self._lag_metric.set(max(self._hub.head - generation.position, 0))

@@ -1,16 +1,20 @@
 """Connections: the eventsourcing library's pool, opened from a libpq URL."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import psycopg
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 
+from ledger.store.arrays import register_arrays
+
 POOL_SIZE_MAX: Final = 16
 CONNECT_TIMEOUT_S: Final = 5.0
 
 # The ledger's statements look up a few keys in a table that grows for ever. A plan that was good while the table was
-# small (a sequential scan) would be kept, so such plans are ruled out. JIT compiling costs more than these queries.
+# small (a sequential scan) would be kept, so such plans are ruled out. Planning anew each time and JIT compiling cost
+# more than these queries.
 POINT_LOOKUPS: Final = (
     "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off -c jit=off"
 )
@@ -36,6 +40,16 @@ class LedgerDatastore(PostgresDatastore):
         settings |= given
         if isinstance(self.pool.kwargs, dict):
             self.pool.kwargs.update(settings)
+
+    def after_connect_func(self) -> Callable[[psycopg.Connection[Any]], None]:
+        """Besides what the library does with a new connection, teaches it our arrays."""
+        library = super().after_connect_func()
+
+        def after_connect(connection: psycopg.Connection[Any]) -> None:
+            library(connection)
+            register_arrays(connection)
+
+        return after_connect
 
 
 def check_reachable(database_url: str) -> str | None:

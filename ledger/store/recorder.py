@@ -14,6 +14,7 @@ from psycopg import Connection, Cursor
 from psycopg.rows import TupleRow, tuple_row
 
 from ledger.domain.case import NewEvent
+from ledger.store.arrays import BigintArray, ByteaArray, TextArray, UuidArray
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.topics import TOPICS, decode
 
@@ -108,7 +109,7 @@ class Session:
 
     def snapshots(self, streams: Sequence[UUID]) -> dict[UUID, bytes]:
         """The snapshots of some accounts, where there are any."""
-        return dict(self._cursor.execute(_SNAPSHOTS, (list(streams),), prepare=True).fetchall())
+        return dict(self._cursor.execute(_SNAPSHOTS, (UuidArray(streams),), prepare=True).fetchall())
 
     def identifiers(self, keys: Sequence[tuple[str, int, str]]) -> dict[tuple[str, int, str], UUID]:
         """The members that have some identifiers, by (program, type, value)."""
@@ -141,13 +142,13 @@ class Session:
         outcome is not known.
         """
         parameters = (
-            [event.stream_id for event in events],
-            [event.version for event in events],
-            [TOPICS[type(event.payload)] for event in events],
-            [event.payload.SerializeToString() for event in events],
-            [event.request_id for event in events],
-            [event.transaction_id for event in events],
-            [event.sale_reference for event in events],
+            UuidArray([event.stream_id for event in events]),
+            BigintArray([event.version for event in events]),
+            TextArray([TOPICS[type(event.payload)] for event in events]),
+            ByteaArray([event.payload.SerializeToString() for event in events]),
+            UuidArray([event.request_id for event in events]),
+            UuidArray([event.transaction_id for event in events]),
+            TextArray([event.sale_reference for event in events]),
             recorded_at,
         )
         if besides is None:
@@ -198,13 +199,13 @@ class LedgerRecorder(PostgresApplicationRecorder):
             return []
         none = [None] * len(stored_events)
         parameters = (
-            [event.originator_id for event in stored_events],
-            [event.originator_version for event in stored_events],
-            [event.topic for event in stored_events],
-            [event.state for event in stored_events],
-            none,
-            none,
-            none,
+            UuidArray([event.originator_id for event in stored_events]),
+            BigintArray([event.originator_version for event in stored_events]),
+            TextArray([event.topic for event in stored_events]),
+            ByteaArray([event.state for event in stored_events]),
+            UuidArray(none),
+            UuidArray(none),
+            TextArray(none),
             0,
         )
         with self.datastore.get_connection() as connection:
