@@ -51,19 +51,12 @@ STOPPED_AT: Final = Gauge(
 log = logging.getLogger(__name__)
 
 
-GATHER_S: Final = 0.03
-"""How long events gather after a page that was not full: one page of many costs far less than many of few."""
+REST: Final = 10.0
+"""How long a runner rests after a page while events come in, as a multiple of the time that the page took: meanwhile
+they gather, and one page of many costs far less than many of few. Views may lag for a moment; tills may not wait."""
 
-BUSY_EVENTS: Final = 20
-GATHER_BUSY_S: Final = 0.25
-"""How long they gather after a page of so many events or more: then sales come in by the hundred."""
-
-
-REST: Final = 1.0
-"""How long a runner rests after a page while sales come in, as a multiple of the time that the page took. Views may lag
-for a moment; tills may not wait for them."""
-
-REST_MAX_S: Final = 0.25
+REST_MIN_S: Final = 0.03
+REST_MAX_S: Final = 0.4
 
 TURN_WAIT_S: Final = 1.0
 """How long a runner waits for the others of its process before it goes on all the same."""
@@ -249,11 +242,9 @@ class Runner:
                     generation = apply_page(cursor, self._projection, generation, events)
             if events:
                 self._reached(generation.position)
-                if self._hub.head > head:
+                if self._hub.head > head or len(events) < self._page_events:
                     took_s = time.monotonic() - started
-                    self._stop.wait(min(took_s * REST, REST_MAX_S))
-                if len(events) < self._page_events:
-                    self._stop.wait(GATHER_S if len(events) < BUSY_EVENTS else GATHER_BUSY_S)
+                    self._stop.wait(min(max(took_s * REST, REST_MIN_S), REST_MAX_S))
             else:
                 self._hub.wait_beyond(generation.position, self._hub.repull_s, self._stop.is_set)
                 self._lag_metric.set(max(self._hub.head - generation.position, 0))
