@@ -1,7 +1,7 @@
 """The book: all that the commands of one batch need to know, and what they have decided so far."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -9,8 +9,11 @@ from uuid import UUID
 from eventsourcing.persistence import MapperDeserialisationError
 from google.protobuf.message import DecodeError
 from loyalty.v1.commands_pb2 import (
+    AdjustPointsRequest,
     EnrollMemberRequest,
     PublishProgramRequest,
+    RecordSaleRequest,
+    ReserveRewardRequest,
     ReturnSaleRequest,
 )
 from loyalty.v1.events_pb2 import ProgramPublished
@@ -32,17 +35,29 @@ ACCOUNTS_CACHED_MAX: Final = 100_000
 PROGRAMS_CACHED_MAX: Final = 1_000
 """Programs kept in memory; the least lately used one makes room."""
 
+PROGRAM_FRESH_S: Final = 1.0
+"""How long the newest version of a program is taken as the newest without looking again: a version that another server
+publishes decides here after that time at most."""
+
+TRUSTED: Final = (RecordSaleRequest, ReserveRewardRequest, AdjustPointsRequest)
+"""Commands that need nothing but their account and its program, unless they name a hold or an identifier."""
+
 ROUNDS_MAX: Final = 8
 """Rounds of looking up. A command's keys lead to others at most five deep; more is a defect."""
 
 
 class Cache:
-    """Accounts and programs as of the last batch that touched them. Always brought up to date before use."""
+    """Accounts and programs as of the last batch that touched them.
+
+    What is decided on them is checked against the log: by looking up what is newer, or by the unique keys of the
+    events that are appended.
+    """
 
     def __init__(self, accounts_max: int = ACCOUNTS_CACHED_MAX) -> None:
         self._accounts: OrderedDict[UUID, Account] = OrderedDict()
         self._accounts_max = accounts_max
         self.programs: dict[str, Program] = {}
+        self._looked_up_at: dict[str, float] = {}
 
     def account(self, account_id: UUID) -> Account | None:
         """The account, if it is here."""
@@ -58,13 +73,20 @@ class Cache:
         while len(self._accounts) > self._accounts_max:
             self._accounts.popitem(last=False)
 
-    def keep_programs(self, programs: Iterable[Program]) -> None:
-        """Keeps programs as they are now."""
+    def keep_programs(self, programs: Iterable[Program], looked_up_at: float) -> None:
+        """Keeps programs as they were at an instant of the monotonic clock."""
         for program in programs:
             self.programs.pop(program.name, None)
             self.programs[program.name] = program
+            self._looked_up_at[program.name] = looked_up_at
         while len(self.programs) > PROGRAMS_CACHED_MAX:
-            del self.programs[next(iter(self.programs))]
+            oldest = next(iter(self.programs))
+            del self.programs[oldest], self._looked_up_at[oldest]
+
+    def fresh_program(self, name: str, now: float) -> Program | None:
+        """The program, if it was looked up lately."""
+        is_fresh = now - self._looked_up_at.get(name, -PROGRAM_FRESH_S) < PROGRAM_FRESH_S
+        return self.programs[name] if is_fresh else None
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -112,13 +134,39 @@ class Book:
         self.files: dict[UUID, Transaction | None] = {}
         self.references: dict[str, UUID | None] = {}
         self.identifiers: dict[IdentifierKey, UUID | None] = {}
+        self._looked_up_at: float | None = None
         self.people: dict[UUID, EnrollMemberRequest | None] = {}
         """Earlier enrolments as they came, by request id; None once the person is erased."""
 
     # -- looking up
 
-    def load(self, session: Session, commands: Iterable[Command]) -> None:
+    def trust(self, commands: Sequence[Command], now: float) -> bool:
+        """Takes the cache for the truth, where it has all that the commands need; False where it does not.
+
+        It saves a query, and the unique keys of the log see to it that nothing wrong is written: an account that
+        has moved on, a request id or a receipt that was used before make appending fail, and then all is looked up.
+        """
+        accounts: dict[UUID, Account] = {}
+        programs: dict[str, Program] = {}
+        for command in commands:
+            member = command.member
+            if member is None or command.transactions or command.dry_run or not isinstance(command.request, TRUSTED):
+                return False
+            if member in accounts:
+                continue
+            account = self._cache.account(member)
+            program = self._cache.fresh_program(account.program, now) if account is not None else None
+            if account is None or program is None:
+                return False
+            accounts[member] = account
+            programs[program.name] = program
+        self.accounts.update(accounts)
+        self.programs.update(programs)
+        return True
+
+    def load(self, session: Session, commands: Iterable[Command], now: float) -> None:
         """Looks up everything that the commands need: what they name, then what that leads to."""
+        self._looked_up_at = now
         open_commands = list(commands)
         missing = Missing()
         for _ in range(ROUNDS_MAX):
@@ -374,4 +422,6 @@ class Book:
             for account_id, account in self.accounts.items()
             if account is not None and account_id not in self.damaged
         )
-        self._cache.keep_programs(program for program in self.programs.values() if program is not None)
+        if self._looked_up_at is not None:
+            programs = (program for program in self.programs.values() if program is not None)
+            self._cache.keep_programs(programs, self._looked_up_at)

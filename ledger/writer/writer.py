@@ -49,6 +49,9 @@ SNAPSHOT_EVERY: Final = 200
 OPTIMISTIC_ATTEMPTS_MAX: Final = 2
 """Lost races after which a batch locks the log before it reads, so that it cannot lose again."""
 
+DISTRUST_S: Final = 5.0
+"""How long every batch looks up first after one that did not was wrong: servers share accounts, or tills send again."""
+
 DATABASE_PATIENCE_S: Final = 8.0
 """How long a batch is tried again while the database does not answer. Then its callers get UNAVAILABLE."""
 
@@ -82,6 +85,10 @@ class OutcomeUnknown(Exception):
     """The database went away; whether the command was written is not known."""
 
 
+class _LookUp(Exception):
+    """A batch that was decided on the cache alone has to be decided on what the log says."""
+
+
 class _Group(NamedTuple):
     commands: Sequence[Command]
     answer: Answer
@@ -98,6 +105,7 @@ class Writer:
         self._waiting = 0
         self._wake = threading.Condition()
         self._stopping = False
+        self._trust_from = 0.0
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -156,14 +164,22 @@ class Writer:
 
     def _settle(self, commands: list[Command]) -> list[Result]:
         """Results for all commands, whatever happens."""
-        give_up_at = time.monotonic() + DATABASE_PATIENCE_S
+        started = time.monotonic()
         conflicts = failures = 0
+        trusting = started >= self._trust_from
         while True:
             try:
                 with self._recorder.session(locked=conflicts >= OPTIMISTIC_ATTEMPTS_MAX) as session:
                     batch = _Batch(self._cache, session, self._clock(), is_retry=failures > 0)
-                    results = batch.settle(commands)
+                    results = batch.settle(commands, trusting=trusting)
+            except _LookUp:
+                trusting = False
             except psycopg.errors.UniqueViolation:
+                if trusting:
+                    # A command that was sent again, or an account that another server moves: look up for a while.
+                    trusting = False
+                    self._trust_from = time.monotonic() + DISTRUST_S
+                    continue
                 # Somebody else was faster. Nothing of the batch was written; all of it is decided anew.
                 conflicts += 1
                 CONFLICTS.inc()
@@ -171,8 +187,9 @@ class Writer:
                 # The batch may or may not be on disk. Decided anew, each command finds its own outcome by its request
                 # id if it is.
                 failures += 1
+                trusting = False
                 log.warning("the database does not answer: %s", " ".join(str(error).split()))
-                if time.monotonic() > give_up_at:
+                if time.monotonic() > started + DATABASE_PATIENCE_S:
                     return [Failure(command, OutcomeUnknown()) for command in commands]
                 self._recorder.datastore.pool.check()
                 threading.Event().wait(min(0.05 * 2**failures, 1.0))
@@ -199,9 +216,16 @@ class _Batch:
         self._accounts: dict[UUID, Account] = {}
         self._before: dict[UUID, int] = {}
 
-    def settle(self, commands: list[Command]) -> list[Result]:
-        self._book.load(self._session, commands)
+    def settle(self, commands: list[Command], *, trusting: bool = False) -> list[Result]:
+        """Decides and appends. With `trusting`, on what the cache holds; raises _LookUp where that does not do."""
+        now = time.monotonic()
+        trusting = trusting and self._book.trust(commands, now)
+        if not trusting:
+            self._book.load(self._session, commands, now)
         decisions = [self._decide(command) for command in commands]
+        if trusting and not all(isinstance(decision, Decided) for decision in decisions):
+            # What is not written is not checked by the keys of the log.
+            raise _LookUp
         appended = Appended(0, self._now)
         if self._events:
             started = time.monotonic()
