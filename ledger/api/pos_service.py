@@ -211,6 +211,9 @@ class PosService(PosServiceServicer):
         timeout_s = VIEW_WAIT_S if remaining is None else min(remaining, VIEW_WAIT_S)
         try:
             view = await asyncio.to_thread(self._views.member, member_id, at, min_position, timeout_s)
+            if view is None:  # or enrolled a moment ago: what the log holds by now decides
+                head = await asyncio.to_thread(self._reader.head_position)
+                view = await asyncio.to_thread(self._views.member, member_id, at, head, timeout_s)
         except ViewBehind as behind:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
         if view is None:
