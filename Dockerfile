@@ -1,7 +1,8 @@
 # The service alone: it needs LOYALTY_DATABASE_URL and runs as an ordinary user on a read-only file system.
 
 FROM python:3.11-slim-bookworm AS build
-# For builds behind a proxy or a mirror, e.g. --build-arg PIP_OPTIONS="--cert /certificate.pem".
+# For builds behind a mirror or a proxy with its own certificate, e.g. --build-arg PIP_OPTIONS="--index-url URL", or
+# "--cert /certificate.pem" with --volume FILE:/certificate.pem:ro (podman, buildah).
 ARG PIP_OPTIONS=""
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/loyalty
@@ -19,13 +20,15 @@ RUN /opt/loyalty/bin/pip install --no-build-isolation --no-deps . \
 
 FROM python:3.11-slim-bookworm
 LABEL org.opencontainers.image.title="loyalty-ledger" org.opencontainers.image.licenses="Apache-2.0"
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin loyalty
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin loyalty
 COPY --from=build /opt/loyalty /opt/loyalty
 ENV PATH=/opt/loyalty/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 10001
 EXPOSE 50051
-# SIGTERM drains: acknowledged work is kept, new work is refused.
+# SIGTERM drains: acknowledged work is kept, new work is refused. It may take LOYALTY_DRAIN_SECONDS, so allow more than
+# that before a kill, e.g. docker stop -t 30.
 STOPSIGNAL SIGTERM
+# podman and buildah keep this only with --format docker.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["loyalty", "health"]
 ENTRYPOINT ["loyalty"]
 CMD ["serve"]

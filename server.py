@@ -113,7 +113,7 @@ class Ledger:
         )
 
     def start(self) -> None:
-        """Starts the threads."""
+        """Starts the threads, and the process of the read side."""
         self.writes.pool.open()
         self.reads.pool.open()
         self.writer.start()
@@ -141,7 +141,7 @@ class Ledger:
     def trouble(self) -> str | None:
         """What keeps the service from working, in one line; None while it works.
 
-        A projection that has stopped does not: tills go on, and its metric and the log say that it is behind.
+        A projection that has stopped does not: tills go on, its lag grows in the metrics, and the log says why.
         """
         try:
             with self.reads.pool.connection() as connection:

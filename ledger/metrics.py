@@ -8,7 +8,6 @@ _SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5,
 
 CALLS: Final = Counter("loyalty_calls_total", "gRPC calls ended", ("method", "code", "reason"))
 CALL_SECONDS: Final = Histogram("loyalty_call_seconds", "Duration of gRPC calls", ("method",), buckets=_SECONDS)
-COMMANDS: Final = Counter("loyalty_commands_total", "Commands settled", ("type", "outcome"))
 BATCH_COMMANDS: Final = Histogram(
     "loyalty_batch_commands", "Commands in a commit", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 )

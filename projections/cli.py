@@ -8,31 +8,18 @@ from typing import Annotated
 
 import psycopg
 import typer
-from psycopg.conninfo import make_conninfo
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ledger.cli.connection import LOCAL_DATABASE, DataDirOption, fail
-from ledger.local_postgres import LocalPostgres, LocalPostgresError
-from ledger.store.datastore import check_reachable
+from ledger.cli.connection import DataDirOption, fail
+from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
+from ledger.local_postgres import LocalPostgresError
 from projections.catalogue import PROJECTIONS
 from projections.check import PROCESSES_MAX, CheckError
 from projections.check import check as check_database
 from projections.rebuild import RebuildError
 from projections.rebuild import rebuild as rebuild_projection
 from projections.tracking import UnknownProjection
-
-DatabaseOption = Annotated[
-    str,
-    typer.Option(
-        "--database-url",
-        envvar="LOYALTY_DATABASE_URL",
-        show_envvar=True,
-        help="The ledger's PostgreSQL.",
-    ),
-]
-LocalOption = Annotated[bool, typer.Option("--local", help="Use the local PostgreSQL of `serve --local`.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def check(
@@ -74,16 +61,8 @@ def rebuild(
 def _database(database_url: str, data_dir: Path, *, local: bool) -> Iterator[str]:
     """The database's address; what goes wrong with it, or in the block, ends the command with one line."""
     try:
-        if local:
-            with LocalPostgres(data_dir / "postgres") as postgres:
-                yield make_conninfo(postgres.url, dbname=LOCAL_DATABASE)
-            return
-        if not database_url:
-            fail("LOYALTY_DATABASE_URL is not set: set it, give --database-url, or use --local")
-        problem = check_reachable(database_url)
-        if problem is not None:
-            fail(f"the database cannot be reached: {problem}")
-        yield database_url
+        with database(database_url, data_dir, local=local) as url:
+            yield url
     except psycopg.errors.UndefinedTable:
         fail("the database has no ledger yet; run `loyalty migrate` first")
     except (CheckError, RebuildError, UnknownProjection, LocalPostgresError) as error:

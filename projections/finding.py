@@ -12,7 +12,7 @@ class Finding(NamedTuple):
     """One thing that is wrong."""
 
     place: str
-    """`log`, `accounts`, `balances.lots`, …"""
+    """`log`, `positions`, `accounts`, `balances.lots`, …"""
     key: str
     """The event, account or row."""
     expected: str

@@ -28,8 +28,8 @@ _FIRST_ID: Final = UUID(int=0)
 class PostgresViews:
     """Reads the views.
 
-    The datastore should be made with POINT_LOOKUPS. With the process's own read side a waiting reader is woken when
-    the position is reached; without it, or where another process runs the projection, it looks every POLL_S.
+    The datastore should be made with POINT_LOOKUPS. A reader that waits for a position looks every POLL_S, because a
+    server's projections run in another process. With a read side of this process it is woken instead.
     """
 
     def __init__(self, datastore: LedgerDatastore, read_side: ReadSide | None = None) -> None:

@@ -1,11 +1,7 @@
-"""Field checks: what of a request can be judged without any state. All problems are named at once.
-
-The usual request is checked in one pass that makes nothing but short strings. Where that pass finds
-something it does not know to be right, it asks a slower function that knows exactly what is wrong.
-"""
+"""Field checks: what of a request can be judged without any state. All problems are named at once."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -37,25 +33,26 @@ from loyalty.v1.pos_service_pb2 import (
     SubmitBatchRequest,
 )
 from loyalty.v1.program_service_pb2 import GetProgramRequest
-from loyalty.v1.sale_pb2 import LineKind, Sale, SaleLine, TenderKind
 
-from ledger.api.errors import ApiError, Violation
+from ledger.api.check_sale import LINES_MAX, check_sale
+from ledger.api.errors import ApiError
+from ledger.api.fields import (
+    ID,
+    MEMBER,
+    PROGRAM,
+    TEXT_CHARACTERS_MAX,
+    Problems,
+    check_enum,
+    check_hold_name,
+    check_member_name,
+    check_not_negative,
+    check_program_name,
+    check_text,
+    check_timestamp,
+    check_transaction_name,
+)
 from ledger.api.identifiers import VALUE_CHARACTERS_MAX
-from ledger.domain.basket import Basket
-from ledger.domain.instant import EARLIEST, MINUTE, SECOND
-from ledger.domain.rounding import INT64_MAX
-
-LINES_MAX: Final = 500
-"""Lines of a sale, and of a return."""
-
-LABELS_MAX: Final = 50
-"""Labels of a line."""
-
-DISCOUNTS_MAX: Final = 50
-"""Discounts on an order."""
-
-TENDERS_MAX: Final = 20
-"""Means of payment of a sale."""
+from ledger.domain.instant import MINUTE
 
 HOLDS_MAX: Final = 10
 """Holds that one sale redeems."""
@@ -72,9 +69,6 @@ QUANTITY_MAX: Final = 1_000
 EVENT_TYPES_MAX: Final = 50
 """Types that one ReadEvents names."""
 
-TEXT_CHARACTERS_MAX: Final = 100
-"""Length of ids, codes, names and labels."""
-
 REASON_CHARACTERS_MAX: Final = 500
 """Length of an adjustment's reason."""
 
@@ -84,30 +78,14 @@ TOKEN_CHARACTERS_MAX: Final = 1_000
 OCCURRED_AT_AHEAD_MAX: Final = 5 * MINUTE
 """How far a till's clock may be ahead of ours, in microseconds."""
 
-NANOS: Final = 1_000_000_000
-"""Nanoseconds of a second."""
-
-LATEST: Final = 253_402_300_800 * SECOND
-"""The end of the year 9999, where calendars of computers end."""
-
-Problems = list[Violation]
 RequestT = TypeVar("RequestT", bound=Message)
 
-_ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _NIL: Final = "00000000-0000-0000-0000-000000000000"
-_UUID: Final = re.compile(_ID).fullmatch
-_MEMBER: Final = re.compile(f"members/{_ID}").fullmatch
-_HOLD: Final = re.compile(f"members/{_ID}/holds/{_ID}").fullmatch
-_TRANSACTION: Final = re.compile(f"transactions/{_ID}").fullmatch
-_PROGRAM: Final = re.compile("programs/[a-z0-9-]{1,63}").fullmatch
-_CURRENCY: Final = re.compile("[A-Z]{3}").fullmatch
+_UUID: Final = re.compile(ID).fullmatch
 _CARD: Final = re.compile("[0-9A-Za-z-]{4,64}").fullmatch
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]").search
 
 _CHANNELS: Final = frozenset(Channel.values())
 _ENTRY_MODES: Final = frozenset(EntryMode.values())
-_LINE_KINDS: Final = frozenset(LineKind.values())
-_TENDER_KINDS: Final = frozenset(TenderKind.values())
 _REVERSAL_REASONS: Final = frozenset(ReversalReason.values())
 _IDENTIFIER_TYPES: Final = frozenset(IdentifierType.values()) - {0}
 _LANGUAGES: Final = frozenset(("", "en", "hi"))
@@ -128,20 +106,13 @@ def check_batch(request: SubmitBatchRequest) -> None:
         raise ApiError.invalid([("commands", f"must have 1 to {BATCH_COMMANDS_MAX} commands; there are {count}")])
 
 
-def fill_line_ids(sale: Sale) -> None:
-    """Names the lines that have no id by their number in the sale, from "1"."""
-    for number, line in enumerate(sale.lines, 1):
-        if not line.line_id:
-            line.line_id = str(number)
-
-
 # -- commands
 
 
 def _enroll_member(request: EnrollMemberRequest, now: int, problems: Problems) -> None:
     _head(request.request_id, request.origin, now, problems)
     if request.program:
-        _program_name(request.program, "program", problems)
+        check_program_name(request.program, "program", problems)
     if len(request.identifiers) > IDENTIFIERS_MAX:
         problems.append(("identifiers", f"must be at most {IDENTIFIERS_MAX}"))
     for index, identifier in enumerate(request.identifiers[:IDENTIFIERS_MAX]):
@@ -150,8 +121,8 @@ def _enroll_member(request: EnrollMemberRequest, now: int, problems: Problems) -
         if identifier.program and request.program and identifier.program != request.program:
             problems.append((f"{path}.program", "must be the request's program, or empty"))
     profile = request.profile
-    _text(profile.given_name, "profile.given_name", problems)
-    _text(profile.family_name, "profile.family_name", problems)
+    check_text(profile.given_name, "profile.given_name", problems)
+    check_text(profile.family_name, "profile.family_name", problems)
     if profile.language_code not in _LANGUAGES:
         problems.append(("profile.language_code", 'must be "en", "hi" or empty'))
 
@@ -177,15 +148,15 @@ def _quote_sale(request: QuoteSaleRequest, now: int, problems: Problems) -> None
 def _reserve_reward(request: ReserveRewardRequest, now: int, problems: Problems) -> None:
     _head(request.request_id, request.origin, now, problems)
     _who(request, problems)
-    _text(request.reward_id, "reward_id", problems, least=1)
+    check_text(request.reward_id, "reward_id", problems, least=1)
     if not 0 <= request.quantity <= QUANTITY_MAX:
         problems.append(("quantity", f"must be 1 to {QUANTITY_MAX}, or 0 for 1"))
-    _not_negative(request.cost_hint_points, "cost_hint_points", problems)
+    check_not_negative(request.cost_hint_points, "cost_hint_points", problems)
 
 
 def _close_hold(request: CommitRewardRequest | ReleaseRewardRequest, now: int, problems: Problems) -> None:
     _head(request.request_id, request.origin, now, problems)
-    _hold_name(request.hold, "hold", problems)
+    check_hold_name(request.hold, "hold", problems)
 
 
 def _return_sale(request: ReturnSaleRequest, now: int, problems: Problems) -> None:
@@ -193,12 +164,12 @@ def _return_sale(request: ReturnSaleRequest, now: int, problems: Problems) -> No
     _who(request, problems, is_required=False)
     sale = request.WhichOneof("sale")
     if sale == "transaction":
-        _transaction_name(request.transaction, "transaction", problems)
+        check_transaction_name(request.transaction, "transaction", problems)
         if request.transaction[-36:] == request.request_id:
             problems.append(("transaction", "must be the sale's, not that of this return"))
     elif sale == "till":
-        _text(request.till.store, "till.store", problems, least=1)
-        _text(request.till.terminal, "till.terminal", problems, least=1)
+        check_text(request.till.store, "till.store", problems, least=1)
+        check_text(request.till.terminal, "till.terminal", problems, least=1)
         _till(request.till.till, "till.till", problems)
     else:
         problems.append(("transaction", "is missing: name the sale by transaction or till"))
@@ -206,7 +177,7 @@ def _return_sale(request: ReturnSaleRequest, now: int, problems: Problems) -> No
         problems.append(("lines", f"must be at most {LINES_MAX}; there are {len(request.lines)}"))
     for index, line in enumerate(request.lines[:LINES_MAX]):
         path = f"lines[{index}]"
-        _text(line.line_id, f"{path}.line_id", problems, least=1)
+        check_text(line.line_id, f"{path}.line_id", problems, least=1)
         if line.HasField("quantity") and line.quantity < 1:
             problems.append((f"{path}.quantity", "must be 1 or more, or absent for all"))
         if line.HasField("amount_minor"):
@@ -220,7 +191,7 @@ def _reverse_transaction(request: ReverseTransactionRequest, now: int, problems:
     _head(request.request_id, request.origin, now, problems)
     target = request.WhichOneof("target")
     if target == "transaction":
-        _transaction_name(request.transaction, "transaction", problems)
+        check_transaction_name(request.transaction, "transaction", problems)
     elif target == "original_request_id":
         _request_id(request.original_request_id, "original_request_id", problems)
     else:
@@ -232,7 +203,7 @@ def _reverse_transaction(request: ReverseTransactionRequest, now: int, problems:
         )
     if target is not None and getattr(request, target)[-36:] == request.request_id:
         problems.append((target, "must be that of the earlier command, not of this reversal"))
-    _enum(request.reason, _REVERSAL_REASONS, "reason", problems)
+    check_enum(request.reason, _REVERSAL_REASONS, "reason", problems)
 
 
 def _publish_program(request: PublishProgramRequest, now: int, problems: Problems) -> None:
@@ -244,10 +215,10 @@ def _publish_program(request: PublishProgramRequest, now: int, problems: Problem
 
 def _adjust_points(request: AdjustPointsRequest, now: int, problems: Problems) -> None:
     _head(request.request_id, request.origin, now, problems)
-    _member_name(request.member, "member", problems)
+    check_member_name(request.member, "member", problems)
     if request.points == 0:
         problems.append(("points", "must not be 0: give points to add, or less to take off"))
-    _text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
+    check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
 
 
 # -- reads
@@ -255,43 +226,43 @@ def _adjust_points(request: AdjustPointsRequest, now: int, problems: Problems) -
 
 def _lookup_member(request: LookupMemberRequest, _now: int, problems: Problems) -> None:
     _identifier(request.identifier, "identifier", problems)
-    _not_negative(request.min_position, "min_position", problems)
+    check_not_negative(request.min_position, "min_position", problems)
 
 
 def _get_transaction(request: GetTransactionRequest, _now: int, problems: Problems) -> None:
-    _transaction_name(request.name, "name", problems)
+    check_transaction_name(request.name, "name", problems)
 
 
 def _get_balance(request: GetBalanceRequest, _now: int, problems: Problems) -> None:
     _who(request, problems)
     if request.HasField("as_of"):
-        _timestamp(request.as_of, "as_of", problems)
-    _not_negative(request.min_position, "min_position", problems)
+        check_timestamp(request.as_of, "as_of", problems)
+    check_not_negative(request.min_position, "min_position", problems)
 
 
 def _get_program(request: GetProgramRequest, _now: int, problems: Problems) -> None:
-    _program_name(request.name, "name", problems)
-    _not_negative(request.version, "version", problems)
+    check_program_name(request.name, "name", problems)
+    check_not_negative(request.version, "version", problems)
 
 
 def _list_statement(request: ListStatementEntriesRequest, _now: int, problems: Problems) -> None:
-    _member_name(request.member, "member", problems)
-    _not_negative(request.page_size, "page_size", problems)
-    _text(request.page_token, "page_token", problems, most=TOKEN_CHARACTERS_MAX)
-    _not_negative(request.min_position, "min_position", problems)
+    check_member_name(request.member, "member", problems)
+    check_not_negative(request.page_size, "page_size", problems)
+    check_text(request.page_token, "page_token", problems, most=TOKEN_CHARACTERS_MAX)
+    check_not_negative(request.min_position, "min_position", problems)
 
 
 def _watch_changes(request: WatchChangesRequest, _now: int, problems: Problems) -> None:
-    _not_negative(request.after_position, "after_position", problems)
-    _not_negative(request.batch_size, "batch_size", problems)
+    check_not_negative(request.after_position, "after_position", problems)
+    check_not_negative(request.batch_size, "batch_size", problems)
 
 
 def _read_events(request: ReadEventsRequest, _now: int, problems: Problems) -> None:
-    _not_negative(request.after_position, "after_position", problems)
-    _not_negative(request.until_position, "until_position", problems)
+    check_not_negative(request.after_position, "after_position", problems)
+    check_not_negative(request.until_position, "until_position", problems)
     if 0 < request.until_position < request.after_position:
         problems.append(("until_position", "must not be before after_position; 0 for the end"))
-    if request.subject and not (_MEMBER(request.subject) or _PROGRAM(request.subject)):
+    if request.subject and not (MEMBER(request.subject) or PROGRAM(request.subject)):
         problems.append(("subject", "must be members/{member} or programs/{program}, or empty for all"))
     if len(request.types) > EVENT_TYPES_MAX:
         problems.append(("types", f"must be at most {EVENT_TYPES_MAX}"))
@@ -299,12 +270,12 @@ def _read_events(request: ReadEventsRequest, _now: int, problems: Problems) -> N
         if name not in _EVENT_TYPES:
             problems.append((f"types[{index}]", "must be the name of an event, as SaleRecorded"))
     bounds = [
-        _timestamp(getattr(request, name), name, problems) if request.HasField(name) else None
+        check_timestamp(getattr(request, name), name, problems) if request.HasField(name) else None
         for name in ("recorded_from", "recorded_until")
     ]
     if bounds[0] is not None and bounds[1] is not None and bounds[0] >= bounds[1]:
         problems.append(("recorded_until", "must be after recorded_from"))
-    _not_negative(request.batch_size, "batch_size", problems)
+    check_not_negative(request.batch_size, "batch_size", problems)
 
 
 # -- parts of commands
@@ -328,13 +299,13 @@ def _request_id(value: str, path: str, problems: Problems) -> None:
 def _origin(origin: Origin, now: int, problems: Problems) -> None:
     texts = origin.store + origin.terminal + origin.operator
     if len(texts) > TEXT_CHARACTERS_MAX or not texts.isprintable():
-        _text(origin.store, "origin.store", problems)
-        _text(origin.terminal, "origin.terminal", problems)
-        _text(origin.operator, "origin.operator", problems)
+        check_text(origin.store, "origin.store", problems)
+        check_text(origin.terminal, "origin.terminal", problems)
+        check_text(origin.operator, "origin.operator", problems)
     if origin.channel not in _CHANNELS:
-        _enum(origin.channel, _CHANNELS, "origin.channel", problems)
+        check_enum(origin.channel, _CHANNELS, "origin.channel", problems)
     if origin.entry_mode not in _ENTRY_MODES:
-        _enum(origin.entry_mode, _ENTRY_MODES, "origin.entry_mode", problems)
+        check_enum(origin.entry_mode, _ENTRY_MODES, "origin.entry_mode", problems)
     if origin.HasField("occurred_at"):
         _occurred_at(origin.occurred_at, now, problems)
     if origin.HasField("till"):
@@ -346,7 +317,7 @@ def _origin(origin: Origin, now: int, problems: Problems) -> None:
 
 
 def _occurred_at(timestamp: Timestamp, now: int, problems: Problems) -> None:
-    at = _timestamp(timestamp, "origin.occurred_at", problems)
+    at = check_timestamp(timestamp, "origin.occurred_at", problems)
     if at is not None and at > now + OCCURRED_AT_AHEAD_MAX:
         minutes = OCCURRED_AT_AHEAD_MAX // MINUTE
         problems.append(
@@ -385,8 +356,8 @@ def _who(
 ) -> None:
     who = request.WhichOneof("who")
     if who == "member":
-        if not _MEMBER(request.member):
-            _member_name(request.member, "member", problems)
+        if not MEMBER(request.member):
+            check_member_name(request.member, "member", problems)
     elif who == "identifier":
         _identifier(request.identifier, "identifier", problems)
     elif is_required:
@@ -395,27 +366,27 @@ def _who(
 
 def _identifier(identifier: Identifier, path: str, problems: Problems) -> None:
     kind, value = identifier.type, identifier.value.strip()
-    _enum(kind, _IDENTIFIER_TYPES, f"{path}.type", problems)
+    check_enum(kind, _IDENTIFIER_TYPES, f"{path}.type", problems)
     if not value:
         problems.append((f"{path}.value", "is required"))
     elif kind == IdentifierType.IDENTIFIER_TYPE_CARD and not _CARD(value):
         problems.append((f"{path}.value", "must be 4 to 64 letters, digits and dashes for a card"))
-    _text(identifier.value, f"{path}.value", problems, most=VALUE_CHARACTERS_MAX)
+    check_text(identifier.value, f"{path}.value", problems, most=VALUE_CHARACTERS_MAX)
     if identifier.program:
-        _program_name(identifier.program, f"{path}.program", problems)
+        check_program_name(identifier.program, f"{path}.program", problems)
 
 
 def _sold(request: RecordSaleRequest, problems: Problems) -> None:
     _who(request, problems)
     if request.HasField("sale"):
-        _sale(request.sale, problems)
+        check_sale(request.sale, problems)
     else:
         problems.append(("sale", "is required: what was sold"))
     if request.holds:
         _holds(request.holds, problems)
     if request.HasField("points_payment"):
         payment = request.points_payment
-        _text(payment.reward_id, "points_payment.reward_id", problems, least=1)
+        check_text(payment.reward_id, "points_payment.reward_id", problems, least=1)
         if payment.points < 0:
             problems.append(("points_payment.points", "must be more than 0, or 0 for as many as possible"))
 
@@ -426,198 +397,10 @@ def _holds(holds: Iterable[str], problems: Problems) -> None:
         if index == HOLDS_MAX:
             problems.append(("holds", f"must be at most {HOLDS_MAX}"))
             return
-        _hold_name(name, f"holds[{index}]", problems)
+        check_hold_name(name, f"holds[{index}]", problems)
         if name in seen:
             problems.append((f"holds[{index}]", "is named twice"))
         seen.add(name)
-
-
-def _sale(sale: Sale, problems: Problems) -> None:
-    found = len(problems)
-    if sale.currency and not _CURRENCY(sale.currency):
-        problems.append(("sale.currency", "must be an ISO 4217 code in capitals, or empty"))
-    if _lines(sale.lines, problems):
-        _line_ids(sale, problems)
-    if sale.discounts:
-        _discounts(sale, problems)
-        if len(problems) == found:
-            _discounts_fit(sale, problems)
-    if sale.tenders:
-        _tenders(sale, problems)
-
-
-def _lines(lines: Sequence[SaleLine], problems: Problems) -> bool:
-    """Checks the lines of a sale each by itself, and says whether any of them has an id."""
-    count = len(lines)
-    if not 1 <= count <= LINES_MAX:
-        problems.append(("sale.lines", f"must be 1 to {LINES_MAX} lines; there are {count}"))
-        lines = lines[:LINES_MAX]
-    total = 0
-    has_ids = False
-    for index, line in enumerate(lines):
-        price = line.price_minor
-        total += price
-        texts = line.line_id
-        if texts:
-            has_ids = True
-        texts += line.sku + line.category + line.brand
-        labels = line.labels
-        if labels:
-            texts += "".join(labels)
-        if (
-            not 0 <= line.discount_minor <= price
-            or not 0 <= line.tax_minor <= price
-            or line.quantity < 0
-            or line.kind not in _LINE_KINDS
-            or len(texts) > TEXT_CHARACTERS_MAX
-            or not texts.isprintable()
-            or not (price or line.HasField("price_minor"))
-            or (labels and len(labels) > LABELS_MAX)
-        ):
-            _line(line, f"sale.lines[{index}]", problems)
-    if total > INT64_MAX:
-        problems.append(("sale.lines", f"must not come to more than {INT64_MAX} minor units"))
-    return has_ids
-
-
-def _line(line: SaleLine, path: str, problems: Problems) -> None:
-    """What is wrong with a line, in full. Every line that the pass over a sale lets go is right."""
-    price = line.price_minor
-    if not line.HasField("price_minor"):
-        problems.append((f"{path}.price_minor", "is required; 0 for a free item"))
-    elif price < 0:
-        problems.append((f"{path}.price_minor", "must be 0 or more; send returns by ReturnSale"))
-    elif not 0 <= line.discount_minor <= price:
-        problems.append((f"{path}.discount_minor", "must be from 0 to the price"))
-    if price >= 0 and not 0 <= line.tax_minor <= price:
-        problems.append((f"{path}.tax_minor", "must be from 0 to the price, which contains it"))
-    if line.quantity < 0:
-        problems.append((f"{path}.quantity", "must be 0 or more; send returns by ReturnSale"))
-    _enum(line.kind, _LINE_KINDS, f"{path}.kind", problems)
-    _text(line.line_id, f"{path}.line_id", problems)
-    _text(line.sku, f"{path}.sku", problems)
-    _text(line.category, f"{path}.category", problems)
-    _text(line.brand, f"{path}.brand", problems)
-    if len(line.labels) > LABELS_MAX:
-        problems.append((f"{path}.labels", f"must be at most {LABELS_MAX}"))
-    for index, label in enumerate(line.labels[:LABELS_MAX]):
-        _text(label, f"{path}.labels[{index}]", problems)
-
-
-def _line_ids(sale: Sale, problems: Problems) -> None:
-    seen: set[str] = set()
-    for number, line in enumerate(sale.lines[:LINES_MAX], 1):
-        line_id = line.line_id or str(number)
-        if line_id in seen:
-            problems.append(
-                (
-                    f"sale.lines[{number - 1}].line_id",
-                    "must be unique in the sale; an empty one stands for the line's number",
-                )
-            )
-        seen.add(line_id)
-
-
-def _discounts(sale: Sale, problems: Problems) -> None:
-    if len(sale.discounts) > DISCOUNTS_MAX:
-        problems.append(("sale.discounts", f"must be at most {DISCOUNTS_MAX}"))
-    for index, discount in enumerate(sale.discounts[:DISCOUNTS_MAX]):
-        if discount.amount_minor <= 0:
-            problems.append((f"sale.discounts[{index}].amount_minor", "must be more than 0"))
-        if discount.code:
-            _text(discount.code, f"sale.discounts[{index}].code", problems)
-        if discount.line_ids:
-            _discounted_lines(sale, discount.line_ids, f"sale.discounts[{index}]", problems)
-
-
-def _discounted_lines(sale: Sale, named: Sequence[str], path: str, problems: Problems) -> None:
-    if len(named) > LINES_MAX:
-        problems.append((f"{path}.line_ids", f"must be at most {LINES_MAX}"))
-    known = {line.line_id or str(number) for number, line in enumerate(sale.lines, 1)}
-    for index, line_id in enumerate(named[:LINES_MAX]):
-        if line_id not in known:
-            problems.append((f"{path}.line_ids[{index}]", "must be the id of a line of the sale"))
-
-
-def _discounts_fit(sale: Sale, problems: Problems) -> None:
-    """Takes the discounts of a sale that is right so far off its lines, as the domain will."""
-    lines = list(sale.lines)
-    if any(discount.line_ids for discount in sale.discounts):
-        named = Sale(lines=lines)
-        fill_line_ids(named)
-        lines = list(named.lines)
-    basket = Basket(lines, [line.price_minor - line.discount_minor for line in lines])
-    for index, discount in enumerate(sale.discounts):
-        taken = basket.take_off(discount.amount_minor, frozenset(discount.line_ids))
-        if taken < discount.amount_minor:
-            problems.append(
-                (
-                    f"sale.discounts[{index}].amount_minor",
-                    f"must not be more than what is left of its lines, which is {taken}",
-                )
-            )
-
-
-def _tenders(sale: Sale, problems: Problems) -> None:
-    if len(sale.tenders) > TENDERS_MAX:
-        problems.append(("sale.tenders", f"must be at most {TENDERS_MAX}"))
-    for index, tender in enumerate(sale.tenders[:TENDERS_MAX]):
-        if tender.kind not in _TENDER_KINDS:
-            _enum(tender.kind, _TENDER_KINDS, f"sale.tenders[{index}].kind", problems)
-        if tender.amount_minor <= 0:
-            problems.append((f"sale.tenders[{index}].amount_minor", "must be more than 0"))
-
-
-# -- single fields
-
-
-def _text(value: str, path: str, problems: Problems, *, least: int = 0, most: int = TEXT_CHARACTERS_MAX) -> None:
-    if len(value) < least:
-        problems.append((path, "is required"))
-    if len(value) > most:
-        problems.append((path, f"must be at most {most} characters; it has {len(value)}"))
-    if _CONTROL(value):
-        problems.append((path, "must not have control characters"))
-
-
-def _enum(value: int, known: frozenset[int], path: str, problems: Problems) -> None:
-    if value not in known:
-        problems.append((path, "must be one of the values of its enum that this server knows"))
-
-
-def _not_negative(value: int, path: str, problems: Problems) -> None:
-    if value < 0:
-        problems.append((path, "must be 0 or more"))
-
-
-def _timestamp(timestamp: Timestamp, path: str, problems: Problems) -> int | None:
-    """The instant, if it is one of ours: from the year 2000 to the year 9999."""
-    nanos = timestamp.nanos
-    at = timestamp.seconds * SECOND + nanos // 1_000
-    if EARLIEST <= at < LATEST and 0 <= nanos < NANOS:
-        return at
-    problems.append((path, "must be a time from the year 2000 on, with nanos from 0 to 999999999"))
-    return None
-
-
-def _member_name(name: str, path: str, problems: Problems) -> None:
-    if not _MEMBER(name):
-        problems.append((path, "must be members/{member}, with a UUID in lower case"))
-
-
-def _hold_name(name: str, path: str, problems: Problems) -> None:
-    if not _HOLD(name):
-        problems.append((path, "must be members/{member}/holds/{hold}, with UUIDs in lower case"))
-
-
-def _transaction_name(name: str, path: str, problems: Problems) -> None:
-    if not _TRANSACTION(name):
-        problems.append((path, "must be transactions/{request_id}, with a UUID in lower case"))
-
-
-def _program_name(name: str, path: str, problems: Problems) -> None:
-    if not _PROGRAM(name):
-        problems.append((path, "must be programs/{program}, with 1 to 63 lower-case letters, digits and dashes"))
 
 
 def _check(

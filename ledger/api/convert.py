@@ -20,7 +20,8 @@ from loyalty.v1.origin_pb2 import Channel, Origin
 from loyalty.v1.pos_service_pb2 import QuoteSaleRequest
 from uuid_utils.compat import uuid7
 
-from ledger.api.check import CHECKS, fill_line_ids
+from ledger.api.check import CHECKS
+from ledger.api.check_sale import fill_line_ids
 from ledger.api.errors import ApiError
 from ledger.api.identifiers import normalise
 from ledger.domain.instant import from_timestamp, set_timestamp

@@ -27,6 +27,8 @@ PAGE_ENTRIES_MAX: Final = 1_000
 """Entries in one page. Whoever asks for more gets as many (AIP-158)."""
 
 VIEW_WAIT_S: Final = 5.0
+"""How long a read waits for min_position at most, when the call has no earlier deadline."""
+
 TAIL_WAIT_S: Final = 1.0
 """How long a tail waits for news before it looks whether its consumer is still there."""
 

@@ -290,7 +290,8 @@ ENTRIES: Final = {
     ),
     ErrorReason.ERROR_REASON_SALE_NOT_FOUND: Entry(
         StatusCode.FAILED_PRECONDITION,
-        "The sale is not known and the program refuses returns of unknown sales. Send the sale first.",
+        "The sale is not known, and the program refuses returns of unknown sales or too many wait "
+        "already. Send the sale first.",
         "The sale of this return was not found. Check the receipt number.",
         "इस वापसी की बिक्री नहीं मिली। रसीद नंबर जाँचें।",
     ),
@@ -356,7 +357,7 @@ ENTRIES: Final = {
     ),
     ErrorReason.ERROR_REASON_NOT_ALLOWED: Entry(
         StatusCode.PERMISSION_DENIED,
-        "The credential's role, store or program does not allow the call. Use the right credential.",
+        "The credential's role, store, terminal or program does not allow the call. Use the right credential.",
         "This till is not allowed to do that. Call the manager.",
         "इस टिल को इसकी अनुमति नहीं है। मैनेजर को बुलाएँ।",
     ),

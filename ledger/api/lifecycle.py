@@ -69,7 +69,7 @@ class Parts:
     trouble: Callable[[], str | None]
     """None while the service works, else one line that says what does not. May block."""
     close: Sequence[Callable[[], None]]
-    """What to end after the last call, in order: writer, projections, pools. Each may block."""
+    """What to end after the last call, in order: writer, read side, pools. Each may block."""
 
 
 class Listening(NamedTuple):

@@ -9,30 +9,18 @@ from typing import Annotated, Final
 
 import psycopg
 import typer
-from psycopg.conninfo import make_conninfo
 from rich.console import Console
 from rich.table import Table
 
-from ledger.cli.connection import LOCAL_DATABASE, DataDirOption, fail
-from ledger.local_postgres import LocalPostgres, LocalPostgresError
+from ledger.cli.connection import DataDirOption, fail
+from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
+from ledger.local_postgres import LocalPostgresError
 from ledger.store.credentials import ROLES, Credentials, Listed, Principal, parse_token
-from ledger.store.datastore import LedgerDatastore, check_reachable
+from ledger.store.datastore import LedgerDatastore
 
 _PROGRAM: Final = re.compile(r"(?:programs/)?([a-z0-9-]+)")
 
 app = typer.Typer(help="Who may call: add, list and revoke credentials.", no_args_is_help=True)
-
-DatabaseOption = Annotated[
-    str,
-    typer.Option(
-        "--database-url",
-        envvar="LOYALTY_DATABASE_URL",
-        show_envvar=True,
-        help="The ledger's PostgreSQL.",
-    ),
-]
-LocalOption = Annotated[bool, typer.Option("--local", help="Use the local PostgreSQL of `serve --local`.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -108,27 +96,12 @@ def revoke(
 def _credentials(database_url: str, data_dir: Path, *, local: bool) -> Iterator[Credentials]:
     """The credentials in a database; what goes wrong with it ends the command with one line."""
     try:
-        with _database(database_url, data_dir, local=local) as url:
-            problem = check_reachable(url)
-            if problem is not None:
-                fail(f"the database cannot be reached: {problem}")
-            with LedgerDatastore(url) as datastore:
-                yield Credentials(datastore.pool)
+        with database(database_url, data_dir, local=local) as url, LedgerDatastore(url) as datastore:
+            yield Credentials(datastore.pool)
     except psycopg.errors.UndefinedTable:
         fail("the database has no ledger yet; run `loyalty migrate` first")
     except (LocalPostgresError, OSError, psycopg.Error) as error:
         fail(" ".join(str(error).split()))
-
-
-@contextmanager
-def _database(database_url: str, data_dir: Path, *, local: bool) -> Iterator[str]:
-    if local:
-        with LocalPostgres(data_dir / "postgres") as postgres:
-            yield make_conninfo(postgres.url, dbname=LOCAL_DATABASE)
-    elif database_url:
-        yield database_url
-    else:
-        fail("LOYALTY_DATABASE_URL is not set: set it, give --database-url, or use --local")
 
 
 def _as_json(one: Listed) -> dict[str, str | None]:

@@ -208,10 +208,6 @@ class Account:
                 points -= part
         return allocations
 
-    def lot(self, number: int) -> Lot | None:
-        """The lot of that number, if it has points left."""
-        return next((lot for lot in self.lots if lot.number == number), None)
-
     def check_room(self, points: int) -> None:
         """Raises Overflow when all that ever came in would not fit into 64 bits with these points.
 

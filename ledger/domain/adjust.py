@@ -1,4 +1,4 @@
-"""Adjusting points by hand: always with a reason, and by a named operator."""
+"""Adjusting points by hand, always with a reason."""
 
 from loyalty.v1.commands_pb2 import AdjustPointsRequest
 from loyalty.v1.errors_pb2 import ErrorReason

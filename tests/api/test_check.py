@@ -40,20 +40,16 @@ from loyalty.v1.sale_pb2 import LineKind, Sale, SaleLine, TenderKind
 from ledger.api.check import (
     BATCH_COMMANDS_MAX,
     CHECKS,
-    DISCOUNTS_MAX,
     HOLDS_MAX,
     IDENTIFIERS_MAX,
-    LABELS_MAX,
-    LINES_MAX,
     OCCURRED_AT_AHEAD_MAX,
     QUANTITY_MAX,
     REASON_CHARACTERS_MAX,
-    TENDERS_MAX,
-    TEXT_CHARACTERS_MAX,
     check_batch,
-    fill_line_ids,
 )
+from ledger.api.check_sale import DISCOUNTS_MAX, LABELS_MAX, LINES_MAX, TENDERS_MAX, fill_line_ids
 from ledger.api.errors import ApiError
+from ledger.api.fields import TEXT_CHARACTERS_MAX
 from ledger.api.identifiers import VALUE_CHARACTERS_MAX, normalise
 from ledger.domain.basket import Basket
 from ledger.domain.instant import EARLIEST, MINUTE, SECOND, from_timestamp, set_timestamp

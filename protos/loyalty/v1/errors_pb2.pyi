@@ -98,7 +98,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CREDENTIAL_INVALID: _ErrorReason.ValueType  # 29
     """UNAUTHENTICATED. The credential is missing, malformed, unknown or revoked. Ask the operator for a new one."""
     ERROR_REASON_NOT_ALLOWED: _ErrorReason.ValueType  # 30
-    """PERMISSION_DENIED. The credential's role, store or program does not allow the call. Use the right credential."""
+    """PERMISSION_DENIED. The credential's role, store, terminal or program does not allow the call. Use the right credential."""
     ERROR_REASON_VIEW_BEHIND: _ErrorReason.ValueType  # 31
     """FAILED_PRECONDITION. The view has not reached the asked min_position within the deadline; metadata `position` has where it is.
     Retry, or read without min_position.
@@ -108,7 +108,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 33
     """INTERNAL. A defect of the service; metadata `incident` identifies it in the log. Report it."""
     ERROR_REASON_REWARD_NOT_APPLICABLE: _ErrorReason.ValueType  # 34
-    """FAILED_PRECONDITION, recorded. The hold is for another sale amount or an order that is already paid. Release it."""
+    """FAILED_PRECONDITION, recorded. A reward does not fit the sale: its amount is more than what is left to pay, or it cannot
+    pay, or the points are no whole number of its steps. Release the hold, or correct the points.
+    """
     ERROR_REASON_POSITION_IN_FUTURE: _ErrorReason.ValueType  # 35
     """OUT_OF_RANGE. The position lies behind the end of the log. Start from a position that was handed out."""
 
@@ -191,7 +193,7 @@ ERROR_REASON_DEADLINE_PASSED: ErrorReason.ValueType  # 28
 ERROR_REASON_CREDENTIAL_INVALID: ErrorReason.ValueType  # 29
 """UNAUTHENTICATED. The credential is missing, malformed, unknown or revoked. Ask the operator for a new one."""
 ERROR_REASON_NOT_ALLOWED: ErrorReason.ValueType  # 30
-"""PERMISSION_DENIED. The credential's role, store or program does not allow the call. Use the right credential."""
+"""PERMISSION_DENIED. The credential's role, store, terminal or program does not allow the call. Use the right credential."""
 ERROR_REASON_VIEW_BEHIND: ErrorReason.ValueType  # 31
 """FAILED_PRECONDITION. The view has not reached the asked min_position within the deadline; metadata `position` has where it is.
 Retry, or read without min_position.
@@ -201,7 +203,9 @@ ERROR_REASON_DATA_CORRUPT: ErrorReason.ValueType  # 32
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 33
 """INTERNAL. A defect of the service; metadata `incident` identifies it in the log. Report it."""
 ERROR_REASON_REWARD_NOT_APPLICABLE: ErrorReason.ValueType  # 34
-"""FAILED_PRECONDITION, recorded. The hold is for another sale amount or an order that is already paid. Release it."""
+"""FAILED_PRECONDITION, recorded. A reward does not fit the sale: its amount is more than what is left to pay, or it cannot
+pay, or the points are no whole number of its steps. Release the hold, or correct the points.
+"""
 ERROR_REASON_POSITION_IN_FUTURE: ErrorReason.ValueType  # 35
 """OUT_OF_RANGE. The position lies behind the end of the log. Start from a position that was handed out."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -111,7 +111,7 @@ class Event(_message.Message):
     position: _builtins.int
     """Position in the log: 1, 2, 3 and so on, without gaps."""
     subject: _builtins.str
-    """members/{member}, programs/{program}, or empty for commands that wait for an unknown transaction."""
+    """members/{member}, programs/{program}, or empty for reversals that wait for their command."""
     subject_version: _builtins.int
     """Number of the event within its subject, from 1."""
     transaction: _builtins.str
@@ -542,7 +542,9 @@ class Undo(_message.Message):
     """Points that no longer count towards tiers."""
     @_builtins.property
     def clawed_back(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
-        """Points taken back, from these lots, pending ones first."""
+        """Points taken back, from these lots: first the one that they were issued in, also while it is pending, then the active
+        ones in the order of spending.
+        """
 
     @_builtins.property
     def restored(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:

@@ -43,7 +43,7 @@ class Outcome(_message.Message):
     replayed: _builtins.bool
     """True when the command had been carried out before and this is its first answer again."""
     member: _builtins.str
-    """members/{member}; empty while a return or reversal waits for an unknown transaction."""
+    """members/{member}; empty where no account is involved: for programs, and while a reversal waits for its command."""
     program_version: _builtins.int
     """The program version that decided."""
     @_builtins.property
@@ -534,7 +534,9 @@ class GetBalanceRequest(_message.Message):
 
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
-        """The instant to answer for; absent means now. Expiry, activation and hold time-outs are applied up to it, whether or not a job has run."""
+        """The instant to answer for; absent means now. Expiry, activation and hold time-outs are applied up to it, whether or not a
+        job has run. It is not a look into the past: what was recorded since then counts.
+        """
 
     def __init__(
         self,

@@ -58,7 +58,8 @@ class ProgramServiceServicer:
     """
 
     def PublishProgram(self, request, context):
-        """Publishes a program as its next version. It decides every command from then on; what was decided before stays.
+        """Publishes a program as its next version. It decides every command from then on, on other servers within a second; what
+        was decided before stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

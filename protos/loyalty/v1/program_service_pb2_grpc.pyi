@@ -35,7 +35,9 @@ class ProgramServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProgramServiceAsyncStub: ...
     PublishProgram: _grpc.UnaryUnaryMultiCallable[_commands_pb2.PublishProgramRequest, _program_service_pb2.PublishProgramResponse]
-    """Publishes a program as its next version. It decides every command from then on; what was decided before stays."""
+    """Publishes a program as its next version. It decides every command from then on, on other servers within a second; what
+    was decided before stays.
+    """
     GetProgram: _grpc.UnaryUnaryMultiCallable[_program_service_pb2.GetProgramRequest, _program_service_pb2.GetProgramResponse]
     """A version of a program."""
     AdjustPoints: _grpc.UnaryUnaryMultiCallable[_commands_pb2.AdjustPointsRequest, _program_service_pb2.AdjustPointsResponse]
@@ -47,7 +49,9 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PublishProgram: _aio.UnaryUnaryMultiCallable[_commands_pb2.PublishProgramRequest, _program_service_pb2.PublishProgramResponse]  # type: ignore[assignment]
-    """Publishes a program as its next version. It decides every command from then on; what was decided before stays."""
+    """Publishes a program as its next version. It decides every command from then on, on other servers within a second; what
+    was decided before stays.
+    """
     GetProgram: _aio.UnaryUnaryMultiCallable[_program_service_pb2.GetProgramRequest, _program_service_pb2.GetProgramResponse]  # type: ignore[assignment]
     """A version of a program."""
     AdjustPoints: _aio.UnaryUnaryMultiCallable[_commands_pb2.AdjustPointsRequest, _program_service_pb2.AdjustPointsResponse]  # type: ignore[assignment]
@@ -62,7 +66,9 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _commands_pb2.PublishProgramRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.PublishProgramResponse, _abc.Awaitable[_program_service_pb2.PublishProgramResponse]]:
-        """Publishes a program as its next version. It decides every command from then on; what was decided before stays."""
+        """Publishes a program as its next version. It decides every command from then on, on other servers within a second; what
+        was decided before stays.
+        """
 
     @_abc_1.abstractmethod
     def GetProgram(

@@ -79,7 +79,7 @@ class AccountSnapshot(_message.Message):
 
     @_builtins.property
     def holds(self) -> _containers.RepeatedCompositeFieldContainer[Global___HoldSnapshot]:
-        """Holds that are open, or were ended lately."""
+        """Holds that are open."""
 
     @_builtins.property
     def awaited_returns(self) -> _containers.RepeatedCompositeFieldContainer[Global___AwaitedReturn]:

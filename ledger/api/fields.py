@@ -1,0 +1,83 @@
+"""Checks of single fields. Each adds what is wrong, with the field's path, to the problems of its request."""
+
+import re
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ledger.api.errors import Violation
+from ledger.domain.instant import EARLIEST, SECOND
+
+TEXT_CHARACTERS_MAX: Final = 100
+"""Length of ids, codes, names and labels."""
+
+NANOS: Final = 1_000_000_000
+"""Nanoseconds of a second."""
+
+LATEST: Final = 253_402_300_800 * SECOND
+"""The end of the year 9999, where calendars of computers end."""
+
+Problems = list[Violation]
+
+ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+MEMBER: Final = re.compile(f"members/{ID}").fullmatch
+_HOLD: Final = re.compile(f"members/{ID}/holds/{ID}").fullmatch
+_TRANSACTION: Final = re.compile(f"transactions/{ID}").fullmatch
+PROGRAM: Final = re.compile("programs/[a-z0-9-]{1,63}").fullmatch
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]").search
+
+
+def check_text(value: str, path: str, problems: Problems, *, least: int = 0, most: int = TEXT_CHARACTERS_MAX) -> None:
+    """A text of a length, without control characters."""
+    if len(value) < least:
+        problems.append((path, "is required"))
+    if len(value) > most:
+        problems.append((path, f"must be at most {most} characters; it has {len(value)}"))
+    if _CONTROL(value):
+        problems.append((path, "must not have control characters"))
+
+
+def check_enum(value: int, known: frozenset[int], path: str, problems: Problems) -> None:
+    """A value of an enum that this server knows."""
+    if value not in known:
+        problems.append((path, "must be one of the values of its enum that this server knows"))
+
+
+def check_not_negative(value: int, path: str, problems: Problems) -> None:
+    """A number from 0."""
+    if value < 0:
+        problems.append((path, "must be 0 or more"))
+
+
+def check_timestamp(timestamp: Timestamp, path: str, problems: Problems) -> int | None:
+    """The instant, if it is one of ours: from the year 2000 to the year 9999."""
+    nanos = timestamp.nanos
+    at = timestamp.seconds * SECOND + nanos // 1_000
+    if EARLIEST <= at < LATEST and 0 <= nanos < NANOS:
+        return at
+    problems.append((path, "must be a time from the year 2000 on, with nanos from 0 to 999999999"))
+    return None
+
+
+def check_member_name(name: str, path: str, problems: Problems) -> None:
+    """A name members/{member}."""
+    if not MEMBER(name):
+        problems.append((path, "must be members/{member}, with a UUID in lower case"))
+
+
+def check_hold_name(name: str, path: str, problems: Problems) -> None:
+    """A name members/{member}/holds/{hold}."""
+    if not _HOLD(name):
+        problems.append((path, "must be members/{member}/holds/{hold}, with UUIDs in lower case"))
+
+
+def check_transaction_name(name: str, path: str, problems: Problems) -> None:
+    """A name transactions/{request_id}."""
+    if not _TRANSACTION(name):
+        problems.append((path, "must be transactions/{request_id}, with a UUID in lower case"))
+
+
+def check_program_name(name: str, path: str, problems: Problems) -> None:
+    """A name programs/{program}."""
+    if not PROGRAM(name):
+        problems.append((path, "must be programs/{program}, with 1 to 63 lower-case letters, digits and dashes"))
