@@ -166,7 +166,8 @@ class Ledger:
 
 def publish_once(ledger: Ledger, program: Program) -> None:
     """Publishes a sample program under a request id that never changes, so that it happens once."""
-    request_id = uuid5(NAMESPACE_URL, f"loyalty:sample:{program.name}")
+    content = program.SerializeToString(deterministic=True).hex()
+    request_id = uuid5(NAMESPACE_URL, f"loyalty:sample:{content}")
     request = PublishProgramRequest(request_id=str(request_id), program=program)
     origin = Origin(operator="sample")
     now = system_clock()

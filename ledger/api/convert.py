@@ -41,6 +41,9 @@ WriteRequest = (
     | AdjustPointsRequest
 )
 
+BY_HAND: Final = (PublishProgramRequest, AdjustPointsRequest)
+"""What somebody does by hand: the event must name an actor, so the credential stands in for an operator."""
+
 WITH_WHO: Final = (RecordSaleRequest, ReserveRewardRequest, ReturnSaleRequest)
 """Requests that name the member or an identifier of theirs."""
 
@@ -50,6 +53,8 @@ def program_named(request: Message, principal: Principal) -> str:
     named = ""
     if isinstance(request, EnrollMemberRequest):
         named = request.program
+    elif isinstance(request, PublishProgramRequest):
+        named = request.program.name
     elif isinstance(request, WITH_WHO) and request.WhichOneof("who") == "identifier":
         named = request.identifier.program
     return named or principal.program or ""
@@ -99,6 +104,8 @@ def _command(
 ) -> Command:
     origin = Origin()
     origin.CopyFrom(request.origin)
+    if isinstance(request, BY_HAND) and not origin.operator:
+        origin.operator = principal.credential_id
     request.ClearField("origin")
     clock_given = origin.HasField("occurred_at")
     if clock_given:
@@ -106,12 +113,16 @@ def _command(
     else:
         at = now
         set_timestamp(origin.occurred_at, now)
+    program = program_named(request, principal)
+    if principal.program and program != principal.program:
+        raise ApiError.of(ErrorReason.ERROR_REASON_NOT_ALLOWED, field="program")
     command = Command(
         request,
         last_id(request.request_id),
         origin,
         at,
-        program=program_named(request, principal),
+        program=program,
+        bound_program=principal.program or "",
         deadline=deadline,
         clock_given=clock_given,
     )

@@ -14,7 +14,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.audit_service import BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX
 from ledger.api.check import CHECKS
-from ledger.api.dispatch import remaining_s
+from ledger.api.dispatch import VIEW_SHARE, remaining_s
 from ledger.api.errors import ApiError
 from ledger.api.paging import messages
 from ledger.domain.names import last_id
@@ -52,7 +52,7 @@ class CrmService(CrmServiceServicer):
         before = _position_of(request.page_token, member_id)
         size = min(request.page_size or PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX)
         remaining = remaining_s(context)
-        timeout_s = VIEW_WAIT_S if remaining is None else min(remaining, VIEW_WAIT_S)
+        timeout_s = VIEW_WAIT_S if remaining is None else min(remaining * VIEW_SHARE, VIEW_WAIT_S)
         try:
             page = await asyncio.to_thread(
                 self._views.statement, member_id, before, size, request.min_position, timeout_s

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import grpc
 from loyalty.v1.commands_pb2 import EnrollMemberRequest
@@ -18,6 +18,9 @@ from ledger.api.reply import api_error
 from ledger.store.programs import Programs
 from ledger.writer.command import Command
 from ledger.writer.writer import Clock, Overloaded, Result, ShuttingDown, Writer
+
+VIEW_SHARE: Final = 0.8
+"""The part of a call's time that it may wait for a view: the rest is for saying that the view is behind."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

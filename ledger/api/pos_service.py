@@ -24,7 +24,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.pos_service_pb2_grpc import PosServiceServicer
 
 from ledger.api.check import CHECKS, check_batch
-from ledger.api.dispatch import Dispatch, deadline_of, remaining_s
+from ledger.api.dispatch import VIEW_SHARE, Dispatch, deadline_of, remaining_s
 from ledger.api.errors import ApiError
 from ledger.api.identifiers import normalise
 from ledger.api.interceptor import PRINCIPAL
@@ -198,8 +198,11 @@ class PosService(PosServiceServicer):
                 write_result(results.add(), result, with_texts=with_texts)
 
     async def _member_by(self, identifier: Message) -> UUID:
-        program = identifier.program or PRINCIPAL.get().program or ""  # type: ignore[attr-defined]
+        bound = PRINCIPAL.get().program or ""
+        program = identifier.program or bound  # type: ignore[attr-defined]
         region = await self._dispatch.region(program) if program else ""
+        if bound and program != bound:
+            raise ApiError.of(ErrorReason.ERROR_REASON_NOT_ALLOWED, field="identifier.program")
         key = IdentifierKey(*normalise(identifier, program, region, "identifier"))  # type: ignore[arg-type]
         member_id = await asyncio.to_thread(self._profiles.member_by, key)
         if member_id is None:
@@ -208,7 +211,7 @@ class PosService(PosServiceServicer):
 
     async def _view(self, member_id: UUID, at: int, min_position: int, context: Context) -> MemberView:
         remaining = remaining_s(context)
-        timeout_s = VIEW_WAIT_S if remaining is None else min(remaining, VIEW_WAIT_S)
+        timeout_s = VIEW_WAIT_S if remaining is None else min(remaining * VIEW_SHARE, VIEW_WAIT_S)
         try:
             view = await asyncio.to_thread(self._views.member, member_id, at, min_position, timeout_s)
             if view is None:  # or enrolled a moment ago: what the log holds by now decides
@@ -216,6 +219,6 @@ class PosService(PosServiceServicer):
                 view = await asyncio.to_thread(self._views.member, member_id, at, head, timeout_s)
         except ViewBehind as behind:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
-        if view is None:
+        if view is None or PRINCIPAL.get().program not in (None, view.program):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=member_name(member_id))
         return view

@@ -67,8 +67,13 @@ _REASONS: Final[dict[type[Exception], ErrorReason.ValueType]] = {
 }
 
 
-def api_error(error: Exception) -> Exception:
-    """The error that callers get for one of ours; any other as it is, for the gate to hide behind an incident."""
+def api_error(error: Exception, path: str = "") -> Exception:
+    """The error that callers get for one of ours; any other as it is, for the gate to hide behind an incident.
+
+    `path` leads to the command within the request, for a field at fault.
+    """
+    if isinstance(error, Rejected) and error.reason == ErrorReason.ERROR_REASON_INVALID_FIELD:
+        return ApiError.invalid([(path + error.metadata["field"], error.metadata["description"])])
     if isinstance(error, Rejected):
         return ApiError.of(error.reason, **error.metadata)
     if isinstance(error, DamagedAccount | InvariantBroken):
@@ -83,7 +88,7 @@ ResponseT = TypeVar("ResponseT", bound=Message)
 def reply(response: ResponseT, result: Result, *, with_texts: bool = True) -> ResponseT:
     """Fills the response of the call that a command came from. Raises ApiError where it failed or was refused."""
     if isinstance(result, Failure):
-        raise api_error(result.error)
+        raise api_error(result.error, "sale." if result.command.dry_run else "")
     if isinstance(result, Settled):
         raise InvariantBroken("no call settles an account")
     if isinstance(result, Outcome) and isinstance(result.main, CommandRefused):

@@ -65,7 +65,7 @@ def sale(
     """Record a sale of one item and print the receipt's lines."""
     try:
         price_minor = int(Decimal(amount) * 100)
-    except InvalidOperation:
+    except (InvalidOperation, ValueError, OverflowError):
         fail(f"{amount!r} is not an amount: write it like 1250.00")
     connection = connect(address, token, data_dir, "pos")
     with connection.channel:

@@ -218,7 +218,8 @@ class Account:
 
     def check_totals(self) -> None:
         """Raises Overflow when the points of any kind of movement do not fit into 64 bits any more."""
-        if (self.issued | self.redeemed | self.restored | self.clawed_back) > INT64_MAX:
+        totals = (self.issued, self.redeemed, self.restored, self.clawed_back, abs(self.adjusted))
+        if max(totals) > INT64_MAX:
             raise Overflow
 
     def awaits(self, request_id: UUID) -> bool:
@@ -455,6 +456,7 @@ class Account:
         )
         for name in _TOTALS:
             setattr(account, name, snapshot.totals[name])
+        account.check()
         return account
 
 

@@ -36,19 +36,21 @@ class ReturnState:
             for line, net in zip(lines, sale.line_net_minor, strict=True)
         }
         self.back = dict.fromkeys(self.sold, (0, 0))
+        self._is_begun = False
         for returned in returns:
             self.add(returned.lines)
 
     def add(self, lines: Iterable[ReturnedLine]) -> None:
         """Counts lines as returned."""
+        self._is_begun = True
         for line in lines:
             quantity, amount = self.back[line.line_id]
             self.back[line.line_id] = (quantity + line.quantity, amount + line.amount_minor)
 
     @property
     def is_complete(self) -> bool:
-        """True when nothing is left to come back."""
-        return self.back == self.sold
+        """True when something came back and nothing is left; a sale of nothing but free items can come back too."""
+        return self._is_begun and self.back == self.sold
 
     @property
     def returned_minor(self) -> int:

@@ -8,6 +8,7 @@ from loyalty.v1.events_pb2 import Undo
 from ledger.domain.account import Account
 from ledger.domain.case import Case, RequestT
 from ledger.domain.lot import Lot
+from ledger.domain.rounding import INT64_MAX, Overflow
 
 
 def undo(case: Case[RequestT], *, claw_back: int, own_lot: int, restore: Iterable[Allocation]) -> Undo:
@@ -28,6 +29,8 @@ def undo(case: Case[RequestT], *, claw_back: int, own_lot: int, restore: Iterabl
             lot = Lot.of(allocation)
             lot = lot._replace(expires_at=case.program.restored_expires_at(case.at, lot.expires_at))
             result.restored.append(lot.allocation(allocation.points - repaid))
+    if account.lot_points + sum(allocation.points for allocation in result.restored) > INT64_MAX:
+        raise Overflow
     account.give_back(result.restored)  # they too can be taken back
     missing = claw_back
     for allocation in _sources(account, own_lot, case.at):

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from eventsourcing.persistence import MapperDeserialisationError
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
     EnrollMemberRequest,
@@ -126,6 +126,8 @@ class Book:
         self.accounts: dict[UUID, Account | None] = {}
         self.damaged: dict[UUID, Exception] = {}
         """Accounts whose events cannot be read. Their commands fail; all others go on."""
+        self.unreadable: dict[UUID, Exception] = {}
+        """Transactions with an event that cannot be read."""
         self.programs: dict[str, Program | None] = {}
         self.recorded: dict[UUID, RecordedEvent | None] = {}
         """Main events on disk, by request id."""
@@ -338,13 +340,25 @@ class Book:
     def _open_files(self, rows: list[RecordedEvent], transactions: set[UUID]) -> None:
         for row in rows:
             if row.request_id in transactions and self.files[row.request_id] is None:
-                self.files[row.request_id] = Transaction(row.request_id, row.stream_id, row.payload)
+                payload = self._readable(row, row.request_id)
+                if payload is not None:
+                    self.files[row.request_id] = Transaction(row.request_id, row.stream_id, payload)
         seen: set[int] = set()
         for row in rows:
             file = self.files.get(row.transaction_id) if row.transaction_id else None
             if file is not None and row.transaction_id in transactions and row.position not in seen:
                 seen.add(row.position)
-                file.follow_ups.append((row.request_id, row.payload))
+                payload = self._readable(row, row.transaction_id)
+                if payload is not None:
+                    file.follow_ups.append((row.request_id, payload))
+
+    def _readable(self, row: RecordedEvent, transaction: UUID) -> Message | None:
+        """The event of a transaction's file; None, remembering why, when it cannot be read."""
+        try:
+            return row.payload
+        except MapperDeserialisationError as error:
+            self.unreadable[transaction] = error
+            return None
 
     # -- what is known
 

@@ -58,6 +58,8 @@ class Command:
     """The till's receipt that it records or returns."""
     reference: str | None = None
     """The key of that receipt, once the program is known."""
+    bound_program: str = ""
+    """The only program whose members the credential may touch; empty for any."""
     dry_run: bool = False
     clock_given: bool = True
     """Whether the till sent its clock; if not, a retry cannot be expected to carry the same one."""

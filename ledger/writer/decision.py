@@ -61,6 +61,9 @@ def decide_command(book: Book, command: Command, new_id: UUID) -> Decided | Repe
         if earlier is not None:
             _check_same(book, command, earlier)
             return Repeated(command.request_id)
+    unreadable = next((one for one in command.transactions if one in book.unreadable), None)
+    if unreadable is not None:
+        raise DamagedAccount(f"transaction {unreadable}: {book.unreadable[unreadable]}")
     request = command.request
     if isinstance(request, PublishProgramRequest):
         return _publish(book, command, request)
@@ -88,9 +91,12 @@ def _on_account(book: Book, command: Command) -> Decided | Repeated:
             if command.member is None and command.identifier is None
             else ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND
         )
+    if command.bound_program and account.program != command.bound_program:
+        raise Rejected(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND)
     program = _program(book, account.program)
     _check_store(program, command.origin)
     request = command.request
+    _check_currency(program, request)
     if command.identifier is not None:
         request.member = member_name(account_id)  # type: ignore[attr-defined]  # each command with an identifier has it
     reference = book.reference(command, program.name)
@@ -140,6 +146,15 @@ def _program(book: Book, name: str) -> Program:
     if program is None:
         raise Rejected(ErrorReason.ERROR_REASON_PROGRAM_NOT_FOUND, program=name)
     return program
+
+
+def _check_currency(program: Program, request: Message) -> None:
+    if isinstance(request, RecordSaleRequest) and request.sale.currency not in ("", program.currency):
+        raise Rejected(
+            ErrorReason.ERROR_REASON_INVALID_FIELD,
+            field="sale.currency",
+            description=f"must be {program.currency}, the program's currency, or empty",
+        )
 
 
 def _check_store(program: Program, origin: Origin) -> None:

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S: Final = 30.0
 SWEEP_ACCOUNTS_MAX: Final = 500
+SWEEP_AGAIN_S: Final = 1.0
+"""Between two rounds when there is more: the views have to catch up, or the same accounts would come again."""
 
 SETTLE_AFTER: Final = 10 * MINUTE
 """How long a deadline must lie back, and an account be untouched, before the sweeper records it: sales that a till
@@ -67,7 +69,7 @@ class Sweeper:
     def _run(self) -> None:
         while not self._stop.wait(SWEEP_EVERY_S):
             try:
-                while self.sweep() == SWEEP_ACCOUNTS_MAX and not self._stop.is_set():
+                while self.sweep() == SWEEP_ACCOUNTS_MAX and not self._stop.wait(SWEEP_AGAIN_S):
                     pass
             except (Overloaded, ShuttingDown):
                 continue

@@ -106,6 +106,7 @@ class Writer:
         self._wake = threading.Condition()
         self._stopping = False
         self._trust_from = 0.0
+        QUEUE_COMMANDS.set_function(lambda: self._waiting)
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -159,7 +160,6 @@ class Writer:
                 groups.append(self._queue.popleft())
                 size += len(groups[-1].commands)
             self._waiting -= size
-            QUEUE_COMMANDS.set(self._waiting)
             return groups
 
     def _settle(self, commands: list[Command]) -> list[Result]:
@@ -199,7 +199,18 @@ class Writer:
             else:
                 # Only now: a locked session commits when it ends, and until then its states may still come to nothing.
                 batch.close()
+                self._write_snapshots(batch)
                 return results
+
+    def _write_snapshots(self, batch: "_Batch") -> None:
+        """Writes what is due. The batch is on disk, so nothing that goes wrong here may reach its callers."""
+        try:
+            snapshots = batch.snapshots()
+            if snapshots:
+                with self._recorder.session() as session:
+                    session.write_snapshots(snapshots)
+        except Exception:
+            log.exception("snapshots could not be written")
 
 
 class _Batch:
@@ -231,7 +242,6 @@ class _Batch:
             started = time.monotonic()
             appended = self._session.append(self._events, self._now, self._write_people if self._people else None)
             COMMIT_SECONDS.observe(time.monotonic() - started)
-        self._snapshot()
         positions = {
             event.request_id: appended.first_position + index
             for index, event in enumerate(self._events)
@@ -296,16 +306,13 @@ class _Batch:
     def _write_people(self, cursor: Cursor[TupleRow]) -> None:
         write_people(cursor, self._people)
 
-    def _snapshot(self) -> None:
-        due = [
-            account
+    def snapshots(self) -> list[tuple[UUID, int, bytes]]:
+        """The snapshots that are due: of accounts that this batch took across a multiple of SNAPSHOT_EVERY."""
+        return [
+            (account.account_id, account.version, account.to_snapshot().SerializeToString())
             for account_id, account in self._accounts.items()
             if account.version // SNAPSHOT_EVERY > self._before[account_id] // SNAPSHOT_EVERY
         ]
-        if due:
-            self._session.write_snapshots(
-                [(account.account_id, account.version, account.to_snapshot().SerializeToString()) for account in due]
-            )
 
     def _result(
         self,

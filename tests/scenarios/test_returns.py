@@ -663,3 +663,15 @@ def test_month_end_of_restored_points(open_shop: OpenShop) -> None:
     assert (balance.available_points, balance.next_expiry.points) == (50, 50)
     assert balance.next_expiry.expires_at == instant("2024-04-01T00:00")
     prove(shop, member)
+
+
+@pytest.mark.parametrize("how", ["return", "reverse"])
+def test_t4_a_sale_of_nothing_but_free_items(open_shop: OpenShop, how: str) -> None:
+    """A sale whose lines come to nothing, in units and money, gives back what it spent like any other."""
+    shop = open_shop(program(rewards=[discount(10, amount_minor=1_00)]))
+    member = shop.member()
+    shop.adjust(member, 10)
+    hold = shop.reserve(member, "discount").hold
+    sold = shop.sale(member, [line(1_00, quantity=0)], holds=[hold]).outcome.transaction
+    undone = shop.give_back(sold) if how == "return" else shop.reverse(sold)
+    assert (undone.receipt.restored_points, shop.balance(member).available_points) == (10, 10)
