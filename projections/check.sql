@@ -52,3 +52,8 @@ WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
 SELECT t.program, t.member::text, coalesce(sum(m.points), 0)::text
 FROM {live}.program_totals t LEFT JOIN {live}.member_points m USING (program)
 GROUP BY t.program, t.member HAVING t.member <> coalesce(sum(m.points), 0)
+
+-- name: snapshots
+-- The accounts that commands start from.
+SELECT originator_id, originator_version, state FROM snapshots
+WHERE (uuid_hash(originator_id) & 2147483647) %% %(shares)b = %(share)b

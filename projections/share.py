@@ -6,7 +6,9 @@ from uuid import UUID
 
 import psycopg
 from eventsourcing.persistence import MapperDeserialisationError
+from google.protobuf.message import DecodeError
 from loyalty.v1.events_pb2 import CommandBlocked, ProgramPublished, ReversalAwaited
+from loyalty.v1.snapshot_pb2 import AccountSnapshot
 from psycopg.rows import tuple_row
 
 from ledger.domain.account import Account
@@ -65,6 +67,10 @@ class Share:
         self._connection = connect(database_url, f"check {number}")
         self._cursor = self._connection.cursor(binary=True, row_factory=tuple_row)
         self._create_tables()
+        self._snapshots: dict[UUID, tuple[int, bytes]] = {
+            stream_id: (version, state)
+            for stream_id, version, state in self._cursor.execute(_SQL["snapshots"], self._share).fetchall()
+        }
 
     def close(self) -> None:
         """Drops the tables."""
@@ -97,6 +103,9 @@ class Share:
             self._replay(snapshot.head, [], progress)
         for account in self._accounts.values():
             self._check(account)
+        for stream_id, (version, _) in self._snapshots.items():
+            if stream_id not in self._damaged:
+                self._findings.add(Finding("snapshots", str(stream_id), "a version in the log", str(version)))
         return ShareResult(
             self._events,
             len(self._accounts),
@@ -156,6 +165,21 @@ class Share:
             account = self._accounts[stream_id] = Account(stream_id)
         _check_version(account.version, version)
         account.apply(payload)
+        kept = self._snapshots.get(stream_id)
+        if kept is not None and kept[0] == version:
+            del self._snapshots[stream_id]
+            self._check_snapshot(account, kept[1])
+
+    def _check_snapshot(self, account: Account, state: bytes) -> None:
+        """Compares a snapshot with the account at its version: commands start from it."""
+        expected = account.to_snapshot()
+        try:
+            found = AccountSnapshot.FromString(state)
+        except DecodeError:
+            found = AccountSnapshot()
+        if found != expected:
+            place = str(account.account_id)
+            self._findings.add(Finding("snapshots", place, str(expected), str(found)))
 
     def _damage(self, position: int, stream_id: UUID, reason: str) -> None:
         """Notes an event that cannot be applied. What follows in its stream is left out."""

@@ -1,6 +1,9 @@
 """The check finds what was changed behind the ledger's back, and nothing where nothing was (L2)."""
 
+from uuid import UUID
+
 import pytest
+from loyalty.v1.snapshot_pb2 import AccountSnapshot
 
 from projections.catalogue import PROJECTIONS
 from projections.check import CheckError, CheckResult, check
@@ -187,3 +190,28 @@ def test_not_during_a_rebuild(database_url: str) -> None:
 def test_empty_log(database_url: str) -> None:
     """Nothing is right too."""
     assert check(database_url).ok
+
+
+def test_a_changed_snapshot_is_found(database_url: str, history: History) -> None:
+    """Commands start from snapshots, so one that says something else than the events is named."""
+    account = max(history.accounts.values(), key=lambda account: account.lot_points)
+    kept = account.to_snapshot()
+    write_snapshot(database_url, account.account_id, kept)
+    assert check(database_url, 2).ok
+    kept.lots[0].points += 1_000
+    kept.totals["issued"] += 1_000
+    write_snapshot(database_url, account.account_id, kept)
+    result = check(database_url, 2)
+    assert not result.ok
+    assert f"{account.account_id}" in text(result)
+    assert "snapshots" in text(result)
+
+
+def write_snapshot(database_url: str, account_id: UUID, snapshot: AccountSnapshot) -> None:
+    """Puts a snapshot there, whatever it says."""
+    with connect(database_url, "test") as connection:
+        connection.execute("DELETE FROM snapshots")
+        connection.execute(
+            "INSERT INTO snapshots VALUES (%s, %s, %s)",
+            (account_id, snapshot.version, snapshot.SerializeToString()),
+        )
