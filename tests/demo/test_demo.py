@@ -29,8 +29,12 @@ pytestmark = pytest.mark.xdist_group("demo")
 
 LOYALTY = [sys.executable, "-m", "server"]
 FEW = 300
-MANY = 4_000
-"""More than one batch for each lane."""
+MANY = 8_000
+"""More than one batch for each of the 16 lanes."""
+
+HALF = 4_000
+"""So many that some lane is past its first batch of 200, which a load that goes on sends again, and so few that some
+sales are not even under way."""
 
 
 class Silent:
@@ -99,7 +103,7 @@ def test_the_first_baskets_reconcile_and_a_second_run_repeats_nothing(endpoint: 
 def test_a_load_that_was_killed_goes_on_to_the_same_figures(endpoint: Endpoint) -> None:
     """SIGKILL in the middle of the batches; nothing is lost and nothing counted twice."""
     killed = subprocess.run(
-        [sys.executable, "-m", "tests.demo.killed", *endpoint, str(MANY), "1000"],
+        [sys.executable, "-m", "tests.demo.killed", *endpoint, str(MANY), str(HALF)],
         cwd=ROOT,
         check=False,
     )
