@@ -175,12 +175,8 @@ class _Page:
 
     def _follow_steps(self) -> list[Step]:
         moves = columns(self.following) if self.following else [[], [], [], [], []]
-        names = ("member_ids", "numbers", "expiries", "activations", "points")
         touched = self.active + moves[0]
-        return [
-            Step("move_following", {"touched": touched, **dict(zip(names, moves, strict=True))}),
-            Step("sum_following", (touched,)),
-        ]
+        return [Step("move_following", [touched, *moves]), Step("sum_following", [touched])]
 
 
 def _member_enrolled(page: _Page, event: Event) -> None:

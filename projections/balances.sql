@@ -37,7 +37,7 @@ WHEN NOT MATCHED THEN INSERT (member_id, number, expires_at, activates_at, follo
 -- place of their own expiry, those which it catches up with now get it.
 WITH touched AS (
     SELECT a.member_id, a.activity_expires_at
-    FROM (SELECT DISTINCT member_id FROM unnest(%(touched)b::uuid[]) AS t (member_id)) AS t
+    FROM (SELECT DISTINCT member_id FROM unnest(%b::uuid[]) AS t (member_id)) AS t
     JOIN accounts a USING (member_id)
 ), caught_up AS (
     SELECT l.* FROM touched t JOIN lots l USING (member_id)
@@ -45,8 +45,8 @@ WITH touched AS (
 ), moves AS (
     SELECT d.member_id, d.number, d.activates_at, d.points,
            CASE WHEN d.expires_at <= t.activity_expires_at THEN 0 ELSE d.expires_at END AS expires_at
-    FROM unnest(%(member_ids)b::uuid[], %(numbers)b::bigint[], %(expiries)b::bigint[], %(activations)b::bigint[],
-                %(points)b::bigint[]) AS d (member_id, number, expires_at, activates_at, points)
+    FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[],
+                %b::bigint[]) AS d (member_id, number, expires_at, activates_at, points)
     JOIN touched t USING (member_id)
     UNION ALL SELECT member_id, number, activates_at, -points, expires_at FROM caught_up
     UNION ALL SELECT member_id, number, activates_at, points, 0 FROM caught_up

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import psycopg
 
+from ledger.store.arrays import register_arrays
 from ledger.store.datastore import CONNECT_TIMEOUT_S
 
 REPULL_S: Final = 1.0
@@ -29,12 +30,14 @@ log = logging.getLogger(__name__)
 
 def connect(database_url: str, name: str) -> psycopg.Connection[Any]:
     """A connection of its own in autocommit mode, for what holds one for long."""
-    return psycopg.connect(
+    connection = psycopg.connect(
         database_url,
         autocommit=True,
         connect_timeout=int(CONNECT_TIMEOUT_S),
         application_name=f"loyalty {name}",
     )
+    register_arrays(connection)
+    return connection
 
 
 class Hub:

@@ -1,12 +1,24 @@
 """A projection: how a page of events changes the tables of one view."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from functools import cache
+from typing import Any, ClassVar, Final, NamedTuple
 
 from psycopg import Cursor
 
+from ledger.store.arrays import Array, BigintArray, ByteaArray, TextArray, UuidArray
 from projections.page import Event
+
+_PLACEHOLDER: Final = re.compile(rb"%b(?:::(\w+)\[\])?")
+_ARRAYS: Final[Mapping[bytes, type[Array]]] = {
+    b"uuid": UuidArray,
+    b"bigint": BigintArray,
+    b"text": TextArray,
+    b"bytea": ByteaArray,
+}
+"""What is packed at once, by the type that a statement gives its placeholder."""
 
 
 class Contradiction(Exception):
@@ -18,7 +30,8 @@ class Step(NamedTuple):
 
     name: str
     """Of the statement, in the projection's file of SQL."""
-    parameters: Sequence[Any] | Mapping[str, Any]
+    parameters: Sequence[Sequence[Any]]
+    """A column for each of its placeholders."""
     rows: int | None = None
     """How many rows it must change, or count."""
 
@@ -52,7 +65,9 @@ class Projection(ABC):
         Raises Contradiction, or psycopg.Error when the database itself refuses.
         """
         for step in self.collect(events):
-            cursor.execute(self.sql[step.name], step.parameters, prepare=True)
+            sql = self.sql[step.name]
+            packed = [as_array(column) for as_array, column in zip(_arrays(sql), step.parameters, strict=True)]
+            cursor.execute(sql, packed, prepare=True)
             if step.rows is None:
                 continue
             row = cursor.fetchone() if cursor.description else None
@@ -64,3 +79,9 @@ class Projection(ABC):
 def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     """Rows as columns, for unnest."""
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+@cache
+def _arrays(sql: bytes) -> tuple[type[list[Any]], ...]:
+    """What makes an array of each of a statement's columns."""
+    return tuple(_ARRAYS.get(name, list) for name in _PLACEHOLDER.findall(sql))

@@ -100,11 +100,23 @@ def apply_page(
 class Turns:
     """Has the runners of a process apply their pages one after the other, so that they never take all cores.
 
-    One that takes long, because a table is locked for instance, is not waited for.
+    One that takes long, because a table is locked for instance, is not waited for. They are about equally far, so a
+    page that one has read serves the others too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, page_events: int = PAGE_EVENTS) -> None:
+        self._page_events = page_events
+        self._page: Sequence[Event] = ()
         self._lock = threading.Lock()
+
+    def read(self, cursor: Cursor[Any], after: int) -> Sequence[Event]:
+        """The events behind a position, as far as the last page goes, or else a page more. Raises Poisoned."""
+        page = self._page
+        start = after + 1 - page[0].position if page else 0
+        if not 0 <= start < len(page):
+            page = self._page = read_page(cursor, after, END, self._page_events)
+            start = 0
+        return page[start:]
 
     @contextmanager
     def one(self) -> Iterator[None]:
@@ -125,15 +137,13 @@ class Runner:
         projection: Projection,
         database_url: str,
         hub: Hub,
-        page_events: int = PAGE_EVENTS,
-        turns: "Turns | None" = None,
+        turns: Turns,
     ) -> None:
-        """`turns` is shared by the runners of a process; without it this one takes no notice of others."""
-        self._turns = turns or Turns()
+        """The turns are shared by the runners of a process."""
+        self._turns = turns
         self._projection = projection
         self._database_url = database_url
         self._hub = hub
-        self._page_events = page_events
         self._stop = threading.Event()
         self._applied = threading.Condition()
         self._position = 0
@@ -237,12 +247,12 @@ class Runner:
         while not self._stop.is_set():
             head, started = self._hub.head, time.monotonic()
             with self._turns.one():
-                events = read_page(cursor, generation.position, END, self._page_events)
+                events = self._turns.read(cursor, generation.position)
                 if events:
                     generation = apply_page(cursor, self._projection, generation, events)
             if events:
                 self._reached(generation.position)
-                if self._hub.head > head or len(events) < self._page_events:
+                if self._hub.head > head or generation.position >= head:
                     took_s = time.monotonic() - started
                     self._stop.wait(min(max(took_s * REST, REST_MIN_S), REST_MAX_S))
             else:
@@ -268,10 +278,9 @@ class ReadSide:
         repull_s: float = REPULL_S,
     ) -> None:
         self.hub = Hub(database_url, repull_s)
-        turns = Turns()
+        turns = Turns(page_events)
         self.runners = {
-            projection.name: Runner(projection, database_url, self.hub, page_events, turns)
-            for projection in projections
+            projection.name: Runner(projection, database_url, self.hub, turns) for projection in projections
         }
 
     def start(self) -> None:

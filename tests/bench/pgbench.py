@@ -1,4 +1,4 @@
-"""What PostgreSQL itself does: transactions that insert one row, by the `pgbench` of the same wheel."""
+"""What PostgreSQL itself does: transactions that insert one row, by the `pgbench` of the same wheel, as it comes."""
 
 import re
 import statistics
@@ -50,7 +50,6 @@ def _run(bin_dir: Path, database_url: str, clients: int, seconds: float, options
                 f"--client={clients}",
                 f"--jobs={min(clients, THREADS)}",
                 f"--time={max(round(seconds), 1)}",
-                "--protocol=prepared",
                 *options,
                 database_url,
             ],

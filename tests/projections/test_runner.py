@@ -14,7 +14,7 @@ from ledger.store.datastore import LedgerDatastore
 from projections.catalogue import PROJECTIONS
 from projections.hub import Hub, connect
 from projections.page import Poisoned, read_page
-from projections.runner import END, ReadSide, Runner, Status, apply_page
+from projections.runner import END, ReadSide, Runner, Status, Turns, apply_page
 from projections.tracking import Fenced, enter_schema, live_generation, search_path
 from projections.views import PostgresViews
 from tests.projections.history import History, append
@@ -78,7 +78,7 @@ def test_event_between_first_pull_and_listen_is_seen(database_url: str) -> None:
     history.enrol()
     append(database_url, history.events[:1])
     hub = LateHub(database_url)
-    runner = Runner(PROJECTIONS["balances"], database_url, hub)
+    runner = Runner(PROJECTIONS["balances"], database_url, hub, Turns())
     hub.start()
     runner.start()
     try:
