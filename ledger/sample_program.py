@@ -2,22 +2,9 @@
 
 from google.protobuf.duration_pb2 import Duration
 from loyalty.v1.account_pb2 import LocalizedText
-from loyalty.v1.program_pb2 import (
-    CalendarPeriod,
-    CalendarUnit,
-    Cashback,
-    EarningRule,
-    EndOfUnitExpiry,
-    ExpiryPolicy,
-    LineFilter,
-    NeverExpiry,
-    OrderDiscount,
-    Program,
-    Reward,
-    Rounding,
-    SpendRule,
-    Tier,
-)
+from loyalty.v1.earning_pb2 import EarningRule, LineFilter, Rounding, SpendRule
+from loyalty.v1.expiry_pb2 import CalendarPeriod, CalendarUnit, EndOfUnitExpiry, ExpiryPolicy, NeverExpiry
+from loyalty.v1.program_pb2 import Cashback, OrderDiscount, Program, Reward, Tier
 from loyalty.v1.sale_pb2 import LineKind
 
 TIERS = (

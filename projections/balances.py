@@ -8,9 +8,11 @@ from google.protobuf.message import Message
 from loyalty.v1.account_pb2 import Allocation
 from loyalty.v1.account_pb2 import Lot as LotMessage
 from loyalty.v1.events_pb2 import (
+    ActivityRecorded,
     CommandBlocked,
     CommandRefused,
     MemberEnrolled,
+    PendingSettled,
     PointsAdjusted,
     PointsExpired,
     PointsRedeemed,
@@ -27,6 +29,7 @@ from loyalty.v1.events_pb2 import (
 )
 
 from ledger.domain.instant import FOREVER, from_timestamp
+from ledger.domain.lot import activates_at
 from ledger.domain.names import last_id
 from projections.page import Event
 from projections.postings import total
@@ -103,7 +106,7 @@ class _Page:
             member_id,
             number,
             from_timestamp(lot.expires_at) if lot.HasField("expires_at") else FOREVER,
-            from_timestamp(lot.activates_at) if lot.HasField("activates_at") else 0,
+            activates_at(lot),
             points,
         )
         (self.following if lot.follows_activity else self.moves).append(row)
@@ -184,12 +187,21 @@ def _member_enrolled(page: _Page, event: Event) -> None:
 
 
 def _sale_recorded(page: _Page, event: Event) -> None:
-    sale = event.payload
-    if sale.lot.points:
-        page.put(event.stream_id, sale.lot, sale.lot.number, sale.lot.points)
-    if sale.repaid_points:
-        page.touched[event.stream_id].owed -= sale.repaid_points
+    _issued(page, event)
     page.follow(event)
+
+
+def _issued(page: _Page, event: Event) -> None:
+    for lot in event.payload.lots:
+        if lot.points:
+            page.put(event.stream_id, lot, lot.number, lot.points)
+    if event.payload.repaid_points:
+        page.touched[event.stream_id].owed -= event.payload.repaid_points
+
+
+def _pending_settled(page: _Page, event: Event) -> None:
+    page.take(event.stream_id, event.payload.taken)
+    page.give(event.stream_id, event.payload.activated)
 
 
 def _points_redeemed(page: _Page, event: Event) -> None:
@@ -215,7 +227,7 @@ def _reward_reserved(page: _Page, event: Event) -> None:
             hold_id,
             allocation.lot,
             from_timestamp(allocation.expires_at) if allocation.HasField("expires_at") else FOREVER,
-            from_timestamp(allocation.activates_at) if allocation.HasField("activates_at") else 0,
+            activates_at(allocation),
             allocation.follows_activity,
             allocation.points,
         )
@@ -242,7 +254,7 @@ def _points_expired(page: _Page, event: Event) -> None:
             event.stream_id,
             from_timestamp(allocation.expires_at),
             allocation.lot,
-            from_timestamp(allocation.activates_at) if allocation.HasField("activates_at") else 0,
+            activates_at(allocation),
             allocation.points,
         )
         for allocation in event.payload.allocations
@@ -264,6 +276,8 @@ def _unmoved(page: _Page, event: Event) -> None:
 _HANDLE: Final[Mapping[type[Message], Callable[[_Page, Event], None] | None]] = {
     MemberEnrolled: _member_enrolled,
     SaleRecorded: _sale_recorded,
+    ActivityRecorded: _issued,
+    PendingSettled: _pending_settled,
     PointsRedeemed: _points_redeemed,
     RewardReserved: _reward_reserved,
     RewardReleased: _reward_released,

@@ -27,6 +27,7 @@ MERGE INTO lots USING (
     HAVING sum(points) <> 0
 ) AS moved
 ON lots.member_id = moved.member_id AND lots.number = moved.number AND lots.expires_at = moved.expires_at
+    AND lots.activates_at = moved.activates_at
 WHEN MATCHED AND lots.points + moved.points = 0 THEN DELETE
 WHEN MATCHED THEN UPDATE SET points = lots.points + moved.points
 WHEN NOT MATCHED THEN INSERT (member_id, number, expires_at, activates_at, follows_activity, points)
@@ -56,6 +57,7 @@ WITH touched AS (
 )
 MERGE INTO lots USING moved
 ON lots.member_id = moved.member_id AND lots.number = moved.number AND lots.expires_at = moved.expires_at
+    AND lots.activates_at = moved.activates_at
 WHEN MATCHED AND lots.points + moved.points = 0 THEN DELETE
 WHEN MATCHED THEN UPDATE SET points = lots.points + moved.points
 WHEN NOT MATCHED THEN INSERT (member_id, number, expires_at, activates_at, follows_activity, points)

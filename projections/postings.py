@@ -21,6 +21,8 @@ from typing import Any, Final, Literal
 from google.protobuf.message import Message
 from loyalty.v1.account_pb2 import Allocation
 from loyalty.v1.events_pb2 import (
+    ActivityRecorded,
+    PendingSettled,
     PointsAdjusted,
     PointsExpired,
     PointsRedeemed,
@@ -52,9 +54,19 @@ def postings(event: Message) -> Postings:
     return _NOTHING if book is None else book(event)
 
 
-def _sale_recorded(event: SaleRecorded) -> Postings:
-    points = event.lot.points + event.repaid_points
+def issued(event: SaleRecorded | ActivityRecorded) -> int:
+    """Points that an event issues, those that repay a debt included."""
+    return event.repaid_points + sum(lot.points for lot in event.lots)
+
+
+def _issued(event: SaleRecorded | ActivityRecorded) -> Postings:
+    points = issued(event)
     return {"member": points, "issued": -points}
+
+
+def _pending_settled(event: PendingSettled) -> Postings:
+    points = total(event.taken) - total(event.activated)
+    return {"member": -points, "clawed_back": points}
 
 
 def _points_redeemed(event: PointsRedeemed) -> Postings:
@@ -85,7 +97,9 @@ def total(allocations: Iterable[Allocation]) -> int:
 
 
 _BOOK: Final[Mapping[type[Message], Callable[[Any], Postings]]] = {
-    SaleRecorded: _sale_recorded,
+    SaleRecorded: _issued,
+    ActivityRecorded: _issued,
+    PendingSettled: _pending_settled,
     PointsRedeemed: _points_redeemed,
     PointsExpired: _points_expired,
     PointsAdjusted: _points_adjusted,

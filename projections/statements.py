@@ -6,7 +6,9 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 from loyalty.v1.events_pb2 import (
+    ActivityRecorded,
     MemberEnrolled,
+    PendingSettled,
     PointsAdjusted,
     PointsExpired,
     PointsRedeemed,
@@ -34,6 +36,8 @@ _TYPES: Final[Mapping[type[Message], str]] = {
         TransactionReversed,
         PointsExpired,
         PointsAdjusted,
+        ActivityRecorded,
+        PendingSettled,
     )
 }
 """What gets a line, also when it comes to 0 points."""

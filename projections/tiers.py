@@ -5,7 +5,9 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from loyalty.v1.events_pb2 import (
+    ActivityRecorded,
     MemberEnrolled,
+    PendingSettled,
     ProgramPublished,
     SaleRecorded,
     SaleReturned,
@@ -15,6 +17,7 @@ from loyalty.v1.events_pb2 import (
 
 from projections.effect import effective_at
 from projections.page import Event
+from projections.postings import issued, total
 from projections.projection import Contradiction, Projection, Step, columns
 from projections.sql import statements
 
@@ -35,8 +38,10 @@ class Tiers(Projection):
         for event in events:
             payload = event.payload
             match payload:
-                case SaleRecorded():
-                    page.qualify(event.stream_id, payload.lot.points + payload.repaid_points)
+                case SaleRecorded() | ActivityRecorded():
+                    page.qualify(event.stream_id, issued(payload))
+                case PendingSettled():
+                    page.qualify(event.stream_id, total(payload.activated) - total(payload.taken))
                 case TierChanged():
                     page.change(event)
                 case SaleReturned() | TransactionReversed():

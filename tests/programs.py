@@ -2,23 +2,31 @@
 
 from typing import Any
 
-from loyalty.v1.program_pb2 import (
+from google.protobuf.duration_pb2 import Duration
+from loyalty.v1.earning_pb2 import (
+    ActivityRule,
+    EarningRule,
+    ItemRule,
+    Limit,
+    LineFilter,
+    Period,
+    Promotion,
+    SpendRule,
+    VisitRule,
+    Window,
+)
+from loyalty.v1.expiry_pb2 import (
     CalendarPeriod,
     CalendarUnit,
-    Cashback,
-    EarningRule,
     EndOfUnitExpiry,
     ExpiryPolicy,
     FixedDateExpiry,
     InactivityExpiry,
     NeverExpiry,
-    OrderDiscount,
-    Program,
-    Reward,
+    PendingPolicy,
     RollingExpiry,
-    SpendRule,
-    Tier,
 )
+from loyalty.v1.program_pb2 import Cashback, OrderDiscount, Program, Reward, Tier
 
 MONTH = CalendarUnit.CALENDAR_UNIT_MONTH
 QUARTER = CalendarUnit.CALENDAR_UNIT_QUARTER
@@ -30,6 +38,47 @@ NEVER = ExpiryPolicy(never=NeverExpiry())
 def spend(points: int = 1, per_minor: int = 1_00, rule_id: str = "spend", **fields: Any) -> EarningRule:
     """A rule that gives points for money spent."""
     return EarningRule(rule_id=rule_id, spend=SpendRule(points=points, per_minor=per_minor, **fields))
+
+
+def visit(points: int = 1, rule_id: str = "visit", *, minimum_minor: int = 0, **fields: Any) -> EarningRule:
+    """A rule that gives points for coming."""
+    return EarningRule(rule_id=rule_id, visit=VisitRule(points=points, minimum_minor=minimum_minor), **fields)
+
+
+def item(points: int, sku: str, rule_id: str = "item", *, per_units: int = 1, **fields: Any) -> EarningRule:
+    """A rule that gives points for units of a product."""
+    only = LineFilter(skus=[sku])
+    return EarningRule(rule_id=rule_id, item=ItemRule(points=points, per_units=per_units, only=only), **fields)
+
+
+def activity(points: int, name: str = "review", rule_id: str = "activity", **fields: Any) -> EarningRule:
+    """A rule that gives points for an activity."""
+    return EarningRule(rule_id=rule_id, activity=ActivityRule(points=points, activity=name), **fields)
+
+
+def plus(points: int, promotion_id: str = "plus", **fields: Any) -> Promotion:
+    """A promotion that adds points."""
+    return Promotion(promotion_id=promotion_id, addition_points=points, **fields)
+
+
+def times(thousandths: int, promotion_id: str = "times", **fields: Any) -> Promotion:
+    """A promotion that multiplies points."""
+    return Promotion(promotion_id=promotion_id, multiplier_thousandths=thousandths, **fields)
+
+
+def limit(period: str, *, times: int = 0, points: int = 0) -> Limit:
+    """So often or so much in a day, week, month, year or ever."""
+    return Limit(period=Period.Value(f"PERIOD_{period.upper()}"), times=times, points=points)
+
+
+def window(starts_at: str, hours: int = 24, recurrence: str = "") -> Window:
+    """A window that begins at a local time."""
+    return Window(starts_at=starts_at, duration=Duration(seconds=hours * 3600), recurrence=recurrence)
+
+
+def labelled(*labels: str) -> LineFilter:
+    """Lines with any of some labels."""
+    return LineFilter(labels=labels)
 
 
 def program(*rules: EarningRule, **fields: Any) -> Program:
@@ -51,6 +100,11 @@ def end_of(unit: CalendarUnit.ValueType, **after: int) -> ExpiryPolicy:
 def fixed_date(month: int, day: int) -> ExpiryPolicy:
     """On a day of the year."""
     return ExpiryPolicy(fixed_date=FixedDateExpiry(month=month, day=day))
+
+
+def pending(days: int) -> PendingPolicy:
+    """So many days until points are active; 0 for at once."""
+    return PendingPolicy(days=days) if days else PendingPolicy()
 
 
 def inactivity(**period: int) -> ExpiryPolicy:

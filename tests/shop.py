@@ -109,6 +109,29 @@ class Shop:
 
     # -- the till
 
+    def activity(self, member: str, activity: str, **fields: Any) -> pos.RecordActivityResponse:
+        """Records an activity; `at` is when it happened."""
+        request = c.RecordActivityRequest(
+            request_id=fields.pop("request_id", "") or new_id(),
+            origin=self.origin(fields.pop("at", None)),
+            member=member,
+            activity=activity,
+            **fields,
+        )
+        return self.pos.RecordActivity(request, metadata=self.metadata)
+
+    def settle_pending(self, member: str, fate: str, *, lot: int = 0, transaction: str = "", **fields: Any) -> Any:
+        """Activates or cancels pending points, as a manager."""
+        request = c.SettlePendingRequest(
+            request_id=fields.pop("request_id", "") or new_id(),
+            origin=self.origin(fields.pop("at", None)),
+            member=member,
+            lot=lot,
+            transaction=transaction,
+            fate=c.PendingFate.Value(f"PENDING_FATE_{fate.upper()}"),
+        )
+        return self.programs.SettlePending(request, metadata=self.metadata)
+
     def origin(self, at: str | Timestamp | None = None, till: int = 0) -> Origin:
         """Where a command comes from; `at` is the till's clock and `till` its receipt number."""
         origin = Origin(store=self.store, terminal=self.terminal, operator="op-7")

@@ -13,13 +13,16 @@ from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
     CommitRewardRequest,
     EnrollMemberRequest,
+    PendingFate,
     PublishProgramRequest,
+    RecordActivityRequest,
     RecordSaleRequest,
     ReleaseRewardRequest,
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReversalReason,
     ReverseTransactionRequest,
+    SettlePendingRequest,
 )
 from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
 from loyalty.v1.events_pb2 import Event
@@ -42,6 +45,7 @@ from ledger.api.fields import (
     PROGRAM,
     TEXT_CHARACTERS_MAX,
     Problems,
+    check_attributes,
     check_enum,
     check_hold_name,
     check_member_name,
@@ -86,6 +90,8 @@ _CARD: Final = re.compile("[0-9A-Za-z-]{4,64}").fullmatch
 
 _CHANNELS: Final = frozenset(Channel.values())
 _ENTRY_MODES: Final = frozenset(EntryMode.values())
+_ACTIVITY: Final = re.compile("[a-z0-9-]{1,63}").fullmatch
+_FATES: Final = frozenset(PendingFate.values()) - {0}
 _REVERSAL_REASONS: Final = frozenset(ReversalReason.values())
 _IDENTIFIER_TYPES: Final = frozenset(IdentifierType.values()) - {0}
 _LANGUAGES: Final = frozenset(("", "en", "hi"))
@@ -221,6 +227,25 @@ def _adjust_points(request: AdjustPointsRequest, now: int, problems: Problems) -
     check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
 
 
+def _record_activity(request: RecordActivityRequest, now: int, problems: Problems) -> None:
+    _head(request.request_id, request.origin, now, problems)
+    _who(request, problems)
+    if not _ACTIVITY(request.activity):
+        problems.append(("activity", "must be 1 to 63 lower-case letters, digits and dashes, such as review"))
+    check_attributes(request.attributes, "attributes", problems)
+
+
+def _settle_pending(request: SettlePendingRequest, now: int, problems: Problems) -> None:
+    _head(request.request_id, request.origin, now, problems)
+    check_member_name(request.member, "member", problems)
+    check_not_negative(request.lot, "lot", problems)
+    if request.transaction:
+        check_transaction_name(request.transaction, "transaction", problems)
+    elif not request.lot:
+        problems.append(("lot", "is missing: name the points by lot or transaction"))
+    check_enum(request.fate, _FATES, "fate", problems)
+
+
 # -- reads
 
 
@@ -349,7 +374,7 @@ def _is_date(ten_characters: str) -> bool:
 
 
 def _who(
-    request: RecordSaleRequest | ReserveRewardRequest | ReturnSaleRequest | GetBalanceRequest,
+    request: RecordSaleRequest | ReserveRewardRequest | ReturnSaleRequest | RecordActivityRequest | GetBalanceRequest,
     problems: Problems,
     *,
     is_required: bool = True,
@@ -428,6 +453,8 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     ReverseTransactionRequest: _check(_reverse_transaction),
     PublishProgramRequest: _check(_publish_program),
     AdjustPointsRequest: _check(_adjust_points),
+    RecordActivityRequest: _check(_record_activity),
+    SettlePendingRequest: _check(_settle_pending),
     LookupMemberRequest: _check(_lookup_member),
     GetTransactionRequest: _check(_get_transaction),
     GetBalanceRequest: _check(_get_balance),

@@ -10,7 +10,7 @@ from typing import Final
 
 from loyalty.v1.sale_pb2 import LineKind, Sale, SaleLine, TenderKind
 
-from ledger.api.fields import TEXT_CHARACTERS_MAX, Problems, check_enum, check_text
+from ledger.api.fields import TEXT_CHARACTERS_MAX, Problems, check_attributes, check_enum, check_text
 from ledger.domain.basket import Basket
 from ledger.domain.rounding import INT64_MAX
 
@@ -44,6 +44,8 @@ def check_sale(sale: Sale, problems: Problems) -> None:
             _discounts_fit(sale, problems)
     if sale.tenders:
         _tenders(sale, problems)
+    if sale.attributes:
+        check_attributes(sale.attributes, "sale.attributes", problems)
 
 
 def _lines(lines: Sequence[SaleLine], problems: Problems) -> bool:

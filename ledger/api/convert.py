@@ -9,11 +9,13 @@ from loyalty.v1.commands_pb2 import (
     CommitRewardRequest,
     EnrollMemberRequest,
     PublishProgramRequest,
+    RecordActivityRequest,
     RecordSaleRequest,
     ReleaseRewardRequest,
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    SettlePendingRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.origin_pb2 import Channel, Origin
@@ -39,12 +41,14 @@ WriteRequest = (
     | ReverseTransactionRequest
     | PublishProgramRequest
     | AdjustPointsRequest
+    | RecordActivityRequest
+    | SettlePendingRequest
 )
 
-BY_HAND: Final = (PublishProgramRequest, AdjustPointsRequest)
+BY_HAND: Final = (PublishProgramRequest, AdjustPointsRequest, SettlePendingRequest)
 """What somebody does by hand: the event must name an actor, so the credential stands in for an operator."""
 
-WITH_WHO: Final = (RecordSaleRequest, ReserveRewardRequest, ReturnSaleRequest)
+WITH_WHO: Final = (RecordSaleRequest, ReserveRewardRequest, ReturnSaleRequest, RecordActivityRequest)
 """Requests that name the member or an identifier of theirs."""
 
 
@@ -191,6 +195,12 @@ def _adjustment_keys(command: Command, request: AdjustPointsRequest) -> None:
     command.member = last_id(request.member)
 
 
+def _pending_keys(command: Command, request: SettlePendingRequest) -> None:
+    command.member = last_id(request.member)
+    if request.transaction:
+        command.transactions = (last_id(request.transaction),)
+
+
 _KEYS: Final[Mapping[type[Message], Callable[[Command, Any], None]]] = {
     RecordSaleRequest: _sale_keys,
     CommitRewardRequest: _hold_keys,
@@ -198,6 +208,7 @@ _KEYS: Final[Mapping[type[Message], Callable[[Command, Any], None]]] = {
     ReturnSaleRequest: _return_keys,
     ReverseTransactionRequest: _reversal_keys,
     AdjustPointsRequest: _adjustment_keys,
+    SettlePendingRequest: _pending_keys,
 }
 
 

@@ -394,5 +394,11 @@ ENTRIES: Final = {
         "The figures asked for do not exist yet. Call support.",
         "माँगे गए आँकड़े अभी मौजूद नहीं हैं। सहायता केंद्र को बताएँ।",
     ),
+    ErrorReason.ERROR_REASON_NOTHING_PENDING: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The member has no such points that are pending. Read the member's balance.",
+        "These points are not waiting any more. Check the member's balance.",
+        "ये पॉइंट अब प्रतीक्षा में नहीं हैं। सदस्य का बैलेंस देखें।",
+    ),
 }
 """Every reason of errors.proto, which says more about each. A test holds the two alike."""

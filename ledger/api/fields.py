@@ -1,6 +1,7 @@
 """Checks of single fields. Each adds what is wrong, with the field's path, to the problems of its request."""
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -10,6 +11,9 @@ from ledger.domain.instant import EARLIEST, SECOND
 
 TEXT_CHARACTERS_MAX: Final = 100
 """Length of ids, codes, names and labels."""
+
+ATTRIBUTES_MAX: Final = 50
+"""Attributes of a sale or activity."""
 
 NANOS: Final = 1_000_000_000
 """Nanoseconds of a second."""
@@ -24,6 +28,7 @@ MEMBER: Final = re.compile(f"members/{ID}").fullmatch
 _HOLD: Final = re.compile(f"members/{ID}/holds/{ID}").fullmatch
 _TRANSACTION: Final = re.compile(f"transactions/{ID}").fullmatch
 PROGRAM: Final = re.compile("programs/[a-z0-9-]{1,63}").fullmatch
+_ATTRIBUTE: Final = re.compile("[a-z0-9_]{1,63}").fullmatch
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]").search
 
 
@@ -81,3 +86,13 @@ def check_program_name(name: str, path: str, problems: Problems) -> None:
     """A name programs/{program}."""
     if not PROGRAM(name):
         problems.append((path, "must be programs/{program}, with 1 to 63 lower-case letters, digits and dashes"))
+
+
+def check_attributes(attributes: Mapping[str, str], path: str, problems: Problems) -> None:
+    """Checks free attributes that conditions may ask for."""
+    if len(attributes) > ATTRIBUTES_MAX:
+        problems.append((path, f"must be at most {ATTRIBUTES_MAX}"))
+    for name, value in attributes.items():
+        if not _ATTRIBUTE(name):
+            problems.append((path, "must be named with 1 to 63 lower-case letters, digits and underscores"))
+        check_text(value, f"{path}[{name!r}]", problems)

@@ -14,6 +14,7 @@ from loyalty.v1.commands_pb2 import (
 from loyalty.v1.commands_pb2 import (
     CommitRewardRequest,
     EnrollMemberRequest,
+    RecordActivityRequest,
     RecordSaleRequest,
     ReleaseRewardRequest,
     ReserveRewardRequest,
@@ -114,6 +115,10 @@ class PosService(PosServiceServicer):
     ) -> pb.ReverseTransactionResponse:
         """Voids an earlier command."""
         return reply(pb.ReverseTransactionResponse(), await self._dispatch.settle(request, context))
+
+    async def RecordActivity(self, request: RecordActivityRequest, context: Context) -> pb.RecordActivityResponse:
+        """Records something other than a sale."""
+        return reply(pb.RecordActivityResponse(), await self._dispatch.settle(request, context))
 
     async def GetTransaction(self, request: pb.GetTransactionRequest, context: Context) -> pb.GetTransactionResponse:
         """The outcome of an earlier command."""

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from loyalty.v1.commands_pb2 import (
     CommitRewardRequest,
     EnrollMemberRequest,
+    RecordActivityRequest,
     RecordSaleRequest,
     ReleaseRewardRequest,
     ReserveRewardRequest,
@@ -16,8 +17,10 @@ from loyalty.v1.commands_pb2 import (
 )
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import (
+    ActivityRecorded,
     CommandRefused,
     MemberEnrolled,
+    PendingSettled,
     PointsRedeemed,
     ProgramPublished,
     ReturnAwaited,
@@ -32,6 +35,7 @@ from loyalty.v1.pos_service_pb2 import (
     CommitRewardResponse,
     EnrollMemberResponse,
     QuoteSaleResponse,
+    RecordActivityResponse,
     RecordSaleResponse,
     ReleaseRewardResponse,
     ReserveRewardResponse,
@@ -39,7 +43,7 @@ from loyalty.v1.pos_service_pb2 import (
     ReverseTransactionResponse,
 )
 from loyalty.v1.pos_service_pb2 import Outcome as OutcomeMessage
-from loyalty.v1.program_service_pb2 import AdjustPointsResponse, PublishProgramResponse
+from loyalty.v1.program_service_pb2 import AdjustPointsResponse, PublishProgramResponse, SettlePendingResponse
 from uuid_utils.compat import uuid7
 
 from ledger.api.errors import ApiError
@@ -124,6 +128,7 @@ def write_result(item: CommandResult, result: Result, *, with_texts: bool) -> No
 RESULT_FIELD: Final[Mapping[type[Message], str]] = {
     EnrollMemberRequest: "enroll_member",
     RecordSaleRequest: "record_sale",
+    RecordActivityRequest: "record_activity",
     ReserveRewardRequest: "reserve_reward",
     CommitRewardRequest: "commit_reward",
     ReleaseRewardRequest: "release_reward",
@@ -206,6 +211,16 @@ def _receipt(response: Any, result: Outcome, main: Any) -> None:
     _write_outcome(response.outcome, result)
 
 
+def _activity(response: RecordActivityResponse, result: Outcome, main: ActivityRecorded) -> None:
+    response.awards.MergeFrom(main.awards)
+    _receipt(response, result, main)
+
+
+def _settled(response: SettlePendingResponse, result: Outcome, main: PendingSettled) -> None:
+    response.points = sum(allocation.points for allocation in main.taken)
+    _receipt(response, result, main)
+
+
 def _published(response: PublishProgramResponse, result: Outcome, main: ProgramPublished) -> None:
     response.program.CopyFrom(main.request.program)
     _write_outcome(response.outcome, result)
@@ -221,5 +236,7 @@ _WRITE: Final[Mapping[type[Message], Callable[[Any, Outcome, Any], None]]] = {
     ReturnSaleResponse: _returned,
     ReverseTransactionResponse: _reversed,
     AdjustPointsResponse: _receipt,
+    RecordActivityResponse: _activity,
+    SettlePendingResponse: _settled,
     PublishProgramResponse: _published,
 }

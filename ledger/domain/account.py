@@ -6,11 +6,14 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from google.protobuf.message import Message
-from loyalty.v1.account_pb2 import Allocation, Balance, Receipt
+from loyalty.v1.account_pb2 import Allocation, Balance
 from loyalty.v1.commands_pb2 import ReturnSaleRequest
 from loyalty.v1.events_pb2 import (
+    ActivityRecorded,
     CommandRefused,
+    Counter,
     MemberEnrolled,
+    PendingSettled,
     PointsAdjusted,
     PointsExpired,
     PointsRedeemed,
@@ -28,9 +31,9 @@ from loyalty.v1.snapshot_pb2 import AccountSnapshot
 
 from ledger.domain.instant import FOREVER, from_timestamp, set_timestamp
 from ledger.domain.lot import Lot
-from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.rounding import INT64_MAX, Overflow
+from ledger.domain.rules.tally import Counters, with_counters
 
 AccountEvent = (
     MemberEnrolled
@@ -45,6 +48,8 @@ AccountEvent = (
     | TierChanged
     | PointsAdjusted
     | CommandRefused
+    | ActivityRecorded
+    | PendingSettled
 )
 
 
@@ -87,6 +92,7 @@ class Account:
         "adjusted",
         "awaited",
         "clawed_back",
+        "counters",
         "expired",
         "holds",
         "issued",
@@ -121,6 +127,8 @@ class Account:
         """The expiry of the lots that follow activity; 0 before the first such activity."""
         self.holds: dict[str, Hold] = {}
         self.awaited: tuple[Awaited, ...] = ()
+        self.counters: Counters = {}
+        """Never changed in place."""
         self.issued = self.redeemed = self.restored = 0
         self.expired = self.clawed_back = self.adjusted = 0
 
@@ -139,6 +147,7 @@ class Account:
         other.pending_until = self.pending_until
         other.activity_expires_at = self.activity_expires_at
         other.awaited = self.awaited
+        other.counters = self.counters
         other.issued = self.issued
         other.redeemed = self.redeemed
         other.restored = self.restored
@@ -150,6 +159,11 @@ class Account:
         return other
 
     # -- what can be asked
+
+    @property
+    def balance(self) -> int:
+        """All points, pending and held ones included, less what is owed."""
+        return self.lot_points + sum(hold.points for hold in self.holds.values()) - self.owed
 
     def available(self, at: int) -> int:
         """Points that can be spent at an instant; negative when points are owed.
@@ -190,11 +204,6 @@ class Account:
                     settled.give_back(hold.allocations)
                 return settled.lots
         return self.lots
-
-    def write_receipt(self, receipt: Receipt, program: Program, at: int) -> None:
-        """Writes where a command leaves the account: balance and tier."""
-        self.write_balance(receipt.balance, at)
-        program.write_progress(receipt.tier, self.tier, self.qualifying)
 
     def take(self, points: int, at: int) -> list[Allocation]:
         """Where that many points would come from, soonest-expiring first; fewer when fewer are active."""
@@ -246,24 +255,33 @@ class Account:
         self.tier = event.tier
 
     def _sale_recorded(self, event: SaleRecorded) -> None:
-        if event.HasField("lot"):
-            self._issue(Lot.of(event.lot), event.repaid_points)
-            self.qualifying += event.lot.points + event.repaid_points
+        self._issue(event)
         if event.HasField("activity_expires_at"):
             self._follow_activity(from_timestamp(event.activity_expires_at))
+
+    def _activity_recorded(self, event: ActivityRecorded) -> None:
+        self._issue(event)
+
+    def _pending_settled(self, event: PendingSettled) -> None:
+        self.take_out(event.taken)
+        self.give_back(event.activated)
+        if not event.activated:
+            points = sum(allocation.points for allocation in event.taken)
+            self.clawed_back += points
+            self.qualifying = max(self.qualifying - points, 0)
 
     def _points_redeemed(self, event: PointsRedeemed) -> None:
         hold = event.redemption.hold
         if hold:
             self._drop_hold(hold)
         else:
-            self._remove(event.allocations)
+            self.take_out(event.allocations)
         self.redeemed += event.redemption.points
         if event.HasField("activity_expires_at"):
             self._follow_activity(from_timestamp(event.activity_expires_at))
 
     def _reward_reserved(self, event: RewardReserved) -> None:
-        self._remove(event.allocations)
+        self.take_out(event.allocations)
         hold_id = event.request.request_id
         self.holds[hold_id] = Hold(
             hold_id,
@@ -289,7 +307,7 @@ class Account:
         self._drop_awaited(event.reversed.rpartition("/")[2])
 
     def _points_expired(self, event: PointsExpired) -> None:
-        self._remove(event.allocations)
+        self.take_out(event.allocations)
         self.expired += sum(allocation.points for allocation in event.allocations)
 
     def _tier_changed(self, event: TierChanged) -> None:
@@ -298,7 +316,7 @@ class Account:
     def _points_adjusted(self, event: PointsAdjusted) -> None:
         self.adjusted += event.request.points
         if event.allocations:
-            self._remove(event.allocations)
+            self.take_out(event.allocations)
         if event.repaid_points:
             self._repay(event.repaid_points)
         if event.HasField("lot"):
@@ -308,15 +326,22 @@ class Account:
     def _command_refused(self, event: CommandRefused) -> None:
         """A refusal changes nothing but the account's version."""
 
-    def _issue(self, lot: Lot, repaid: int) -> None:
-        self.issued += lot.points + repaid
+    def _issue(self, event: SaleRecorded | ActivityRecorded) -> None:
+        issued = repaid = event.repaid_points
         if repaid:
             self._repay(repaid)
-        if lot.number != self.next_lot:
-            raise InvariantBroken(f"lot {lot.number} was issued where {self.next_lot} was due")
-        self.next_lot += 1
-        if lot.points:
-            self._add(lot)
+        for message in event.lots:
+            lot = Lot.of(message)
+            if lot.number != self.next_lot:
+                raise InvariantBroken(f"lot {lot.number} was issued where {self.next_lot} was due")
+            self.next_lot += 1
+            issued += lot.points
+            if lot.points:
+                self._add(lot)
+        self.issued += issued
+        self.qualifying += issued
+        if event.counters:
+            self.counters = with_counters(self.counters, event.counters)
 
     def _undo(self, undo: Undo) -> None:
         restored = sum(allocation.points for allocation in undo.restored)
@@ -325,7 +350,7 @@ class Account:
             self._repay(undo.repaid_points)
         self.restored += restored + undo.repaid_points
         taken = sum(allocation.points for allocation in undo.clawed_back)
-        self._remove(undo.clawed_back)
+        self.take_out(undo.clawed_back)
         self.owed += undo.owed_points
         self.clawed_back += taken + undo.owed_points
         self.qualifying = max(self.qualifying - undo.qualifying_points, 0)
@@ -358,7 +383,8 @@ class Account:
         for allocation in allocations:
             self._add(Lot.of(allocation))
 
-    def _remove(self, allocations: Sequence[Allocation]) -> None:
+    def take_out(self, allocations: Sequence[Allocation]) -> None:
+        """Takes points out of their lots. Raises InvariantBroken where they are not there."""
         for allocation in allocations:
             wanted = Lot.of(allocation)
             at = self._find(wanted)
@@ -426,6 +452,10 @@ class Account:
             set_timestamp(message.expires_at, hold.expires_at)
         for awaited in self.awaited:
             snapshot.awaited_returns.add(request_id=str(awaited.request_id), request=awaited.request)
+        for key in sorted(self.counters):
+            snapshot.counters.extend(
+                Counter(key=key, period=period, value=value) for period, value in self.counters[key]
+            )
         return snapshot
 
     @classmethod
@@ -454,6 +484,7 @@ class Account:
         account.awaited = tuple(
             Awaited(UUID(awaited.request_id), awaited.request) for awaited in snapshot.awaited_returns
         )
+        account.counters = with_counters({}, snapshot.counters)
         for name in _TOTALS:
             setattr(account, name, snapshot.totals[name])
         account.check()
@@ -475,4 +506,6 @@ _APPLY: Final[Mapping[type[Message], Callable[[Account, Any], None]]] = {
     TierChanged: Account._tier_changed,
     PointsAdjusted: Account._points_adjusted,
     CommandRefused: Account._command_refused,
+    ActivityRecorded: Account._activity_recorded,
+    PendingSettled: Account._pending_settled,
 }

@@ -15,7 +15,7 @@ def adjust_points(case: Case[AdjustPointsRequest]) -> None:
     event = PointsAdjusted(origin=case.origin, request=case.request, program_version=case.program.version)
     if points > 0:
         case.account.check_room(points)
-        lot, event.repaid_points = new_lot(case, points, pending=False)
+        lot, event.repaid_points = new_lot(case, points)
         if lot.points:
             lot.write(event.lot)
     else:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from loyalty.v1.program_pb2 import Basis
+from loyalty.v1.earning_pb2 import Basis
 from loyalty.v1.sale_pb2 import Sale, SaleLine
 
 from ledger.domain.rounding import INT64_MAX, Overflow, share_out

@@ -90,4 +90,4 @@ class Case(Generic[RequestT]):
 
     def write_receipt(self, receipt: Receipt) -> None:
         """Completes the receipt of a main event with where the command leaves the account."""
-        self.account.write_receipt(receipt, self.program, self.at)
+        self.program.write_receipt(receipt, self.account, self.at)

@@ -10,11 +10,13 @@ from loyalty.v1.commands_pb2 import (
     CommitRewardRequest,
     EnrollMemberRequest,
     PublishProgramRequest,
+    RecordActivityRequest,
     RecordSaleRequest,
     ReleaseRewardRequest,
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    SettlePendingRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import (
@@ -31,6 +33,7 @@ from ledger.domain.adjust import adjust_points
 from ledger.domain.case import Case, NewEvent
 from ledger.domain.names import blocked_stream, program_stream, transaction_name
 from ledger.domain.program import Program
+from ledger.domain.record_activity import record_activity
 from ledger.domain.record_sale import record_sale
 from ledger.domain.redeem import commit_reward, release_reward, reserve_reward
 from ledger.domain.refusal import Refused
@@ -38,6 +41,7 @@ from ledger.domain.return_sale import return_sale
 from ledger.domain.reverse import reverse_transaction
 from ledger.domain.rounding import Overflow
 from ledger.domain.settle import settle
+from ledger.domain.settle_pending import settle_pending
 
 DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
     RecordSaleRequest: record_sale,
@@ -47,6 +51,8 @@ DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
     ReturnSaleRequest: return_sale,
     ReverseTransactionRequest: reverse_transaction,
     AdjustPointsRequest: adjust_points,
+    RecordActivityRequest: record_activity,
+    SettlePendingRequest: settle_pending,
 }
 
 REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
@@ -57,6 +63,8 @@ REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
     ReturnSaleRequest: "return_sale",
     ReverseTransactionRequest: "reverse_transaction",
     AdjustPointsRequest: "adjust_points",
+    RecordActivityRequest: "record_activity",
+    SettlePendingRequest: "settle_pending",
 }
 """The field of CommandRefused that keeps each kind of command."""
 

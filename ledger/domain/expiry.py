@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
-from loyalty.v1.program_pb2 import CalendarPeriod, CalendarUnit, ExpiryPolicy
+from loyalty.v1.expiry_pb2 import CalendarPeriod, CalendarUnit, ExpiryPolicy
 
 from ledger.domain.instant import FOREVER, local_date, start_of_day
 

@@ -17,6 +17,7 @@ class Lot(NamedTuple):
     expires_at: int
     number: int
     activates_at: int
+    """0 for at once; FOREVER while somebody has to say so."""
     points: int
     follows_activity: bool
 
@@ -26,7 +27,7 @@ class Lot(NamedTuple):
         return cls(
             from_timestamp(message.expires_at) if message.HasField("expires_at") else FOREVER,
             message.number if isinstance(message, LotMessage) else message.lot,
-            from_timestamp(message.activates_at) if message.HasField("activates_at") else 0,
+            activates_at(message),
             message.points,
             message.follows_activity,
         )
@@ -44,9 +45,18 @@ class Lot(NamedTuple):
 
     def _write_dates(self, message: LotMessage | Allocation) -> None:
         message.points = self.points
-        if self.activates_at:
+        if self.activates_at == FOREVER:
+            message.waits = True
+        elif self.activates_at:
             set_timestamp(message.activates_at, self.activates_at)
         if self.expires_at != FOREVER:
             set_timestamp(message.expires_at, self.expires_at)
         if self.follows_activity:
             message.follows_activity = True
+
+
+def activates_at(message: LotMessage | Allocation) -> int:
+    """When the points of a lot can be spent: 0 for at once, FOREVER while somebody has to say so."""
+    if message.waits:
+        return FOREVER
+    return from_timestamp(message.activates_at) if message.HasField("activates_at") else 0

@@ -1,24 +1,37 @@
 """A program, compiled: everything that deciding a command needs, looked up once per version."""
 
 from bisect import bisect_right
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from loyalty.v1.account_pb2 import TierProgress
+from google.protobuf.message import Message
+from loyalty.v1.account_pb2 import Receipt, TierProgress
+from loyalty.v1.earning_pb2 import EarningRule, LineFilter
+from loyalty.v1.earning_pb2 import Promotion as PromotionMessage
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.program_pb2 import ClawBack, RestoreExpired, Reward, UnknownSale
 from loyalty.v1.program_pb2 import Program as Definition
 
-from ledger.domain.expiry import expires_at
-from ledger.domain.instant import FOREVER, HOUR, MINUTE, SECOND, local_date, start_of_day
+from ledger.domain.account import Account
+from ledger.domain.instant import MINUTE, SECOND
 from ledger.domain.refusal import Rejected
+from ledger.domain.rules.activity import Activity
+from ledger.domain.rules.cap import Cap
+from ledger.domain.rules.facts import Facts
+from ledger.domain.rules.index import Index
+from ledger.domain.rules.item import Item
+from ledger.domain.rules.promotion import Promotion
+from ledger.domain.rules.rule import Rule
 from ledger.domain.rules.spend import Spend
+from ledger.domain.rules.terms import Terms
+from ledger.domain.rules.visit import Visit
+from ledger.domain.validity import Validity, start_of_later_day
 
 DEFAULT_HOLD_TIMEOUT: Final = 30 * MINUTE
 
-HOURS_REMEMBERED_MAX: Final = 10_000
-"""Hours whose expiry a program remembers: more than a year of sales."""
+RULES: Final[Mapping[str, type[Rule]]] = {"spend": Spend, "visit": Visit, "item": Item, "activity": Activity}
+"""What makes a rule of each kind."""
 
 
 class Program:
@@ -30,9 +43,14 @@ class Program:
         self.version = definition.version
         self.currency = definition.currency
         self.zone = ZoneInfo(definition.time_zone)
-        self.rules = [Spend(rule.rule_id, rule.spend) for rule in definition.earning_rules]
-        self.never_expires = definition.expiry.WhichOneof("policy") in (None, "never")
-        self.follows_activity = definition.expiry.WhichOneof("policy") == "inactivity"
+        self.validity = Validity(definition.pending, definition.expiry, self.zone)
+        self.combination = definition.combination
+        self.stacking = definition.promotion_stacking
+        self.caps = [Cap(cap) for cap in definition.caps]
+        self._zones = {store.store_id: ZoneInfo(store.time_zone) for store in definition.stores if store.time_zone}
+        self._compile_rules()
+        self._compile_promotions()
+        self.expression_names = self._rules.names | self._promotions.names
         self.hold_timeout = (
             definition.hold_timeout.seconds * SECOND + definition.hold_timeout.nanos // 1_000
             if definition.HasField("hold_timeout")
@@ -47,7 +65,6 @@ class Program:
         self._rewards = {reward.reward_id: reward for reward in definition.rewards}
         self.stores = frozenset(store.store_id for store in definition.stores)
         """The stores that may send commands; none means any."""
-        self._expiry_by_hour: dict[int, int] = {}
 
     def reward(self, reward_id: str) -> Reward:
         """The reward of that id.
@@ -76,39 +93,76 @@ class Program:
             progress.next_tier = self._tier_ids[at + 1]
             progress.points_to_next = max(self._thresholds[at + 1] - qualifying_points, 0)
 
-    def activates_at(self, earned_at: int) -> int:
-        """When points earned at an instant become active: at once (0), or at the start of a later day."""
-        days = self.definition.pending_days
-        return self._start_of_day_after(earned_at, days) if days else 0
-
-    def expires_at(self, active_from: int) -> int:
-        """The first instant at which points that are active from an instant on are gone.
-
-        All policies count whole local days, so an hour whose first and last instant have the same answer has no other
-        in between, and is remembered: the calendar costs more than the rest of a sale. In some zones (Asia/Kolkata)
-        the day begins in the middle of an hour.
-        """
-        if self.never_expires:
-            return FOREVER
-        hour = active_from // HOUR
-        known = self._expiry_by_hour.get(hour)
-        if known is not None:
-            return known
-        policy, zone = self.definition.expiry, self.zone
-        first = expires_at(policy, hour * HOUR, zone)
-        if first != expires_at(policy, (hour + 1) * HOUR - 1, zone):
-            return expires_at(policy, active_from, zone)
-        if len(self._expiry_by_hour) >= HOURS_REMEMBERED_MAX:
-            self._expiry_by_hour.clear()
-        self._expiry_by_hour[hour] = first
-        return first
+    def write_receipt(self, receipt: Receipt, account: Account, at: int) -> None:
+        """Writes where a command leaves an account: balance and tier."""
+        account.write_balance(receipt.balance, at)
+        self.write_progress(receipt.tier, account.tier, account.qualifying)
 
     def restored_expires_at(self, at: int, expiry: int) -> int:
         """The expiry of spent points that a return gives back at an instant: their old one, or the grace's end."""
         if expiry > at or not self._grace_days:
             return expiry
-        return self._start_of_day_after(at, self._grace_days + 1)
+        return start_of_later_day(at, self._grace_days + 1, self.zone)
 
-    def _start_of_day_after(self, at: int, days: int) -> int:
-        """The start of a later local day. Counted on the calendar, since some days have 23 or 25 hours."""
-        return start_of_day(local_date(at, self.zone) + timedelta(days=days), self.zone)
+    # -- earning
+
+    def rules_for(self, facts: Facts) -> Iterable[Rule]:
+        """The rules that can apply to a sale, in order."""
+        return self._rules.candidates(facts)
+
+    def rules_for_activity(self, activity: str) -> Iterable[Rule]:
+        """The rules for an activity, in order."""
+        return self._activity_rules.get(activity, ())
+
+    def promotions_for(self, facts: Facts) -> Iterable[Promotion]:
+        """The promotions that can apply to a sale, in order."""
+        return self._promotions.candidates(facts)
+
+    def zone_of(self, store: str) -> ZoneInfo:
+        """The zone that a store's clock is in."""
+        return self._zones.get(store, self.zone)
+
+    def _terms(self, owner: str, message: EarningRule | PromotionMessage) -> Terms:
+        validity = self.validity
+        if message.HasField("pending") or message.HasField("expiry"):
+            definition = self.definition
+            validity = Validity(
+                message.pending if message.HasField("pending") else definition.pending,
+                message.expiry if message.HasField("expiry") else definition.expiry,
+                self.zone,
+            )
+        return Terms(owner, message, validity)
+
+    def _compile_rules(self) -> None:
+        ordered = sorted(self.definition.earning_rules, key=lambda rule: (-rule.priority, rule.rule_id))
+        entries: list[tuple[Rule, LineFilter | None]] = []
+        activities: dict[str, list[Rule]] = {}
+        for message in ordered:
+            terms = self._terms(message.rule_id, message)
+            kind = message.WhichOneof("rule") or "spend"
+            rule = RULES[kind](message, terms)
+            if kind == "activity":
+                activities.setdefault(message.activity.activity, []).append(rule)
+            else:
+                entries.append((rule, _only(getattr(message, kind))))
+        self._rules = Index(entries)
+        self._activity_rules = activities
+
+    def _compile_promotions(self) -> None:
+        compiled = [
+            (Promotion(message, self._terms(message.promotion_id, message)), _only(message))
+            for message in self.definition.promotions
+        ]
+        compiled.sort(key=lambda one: one[0].terms.owner)
+        compiled.sort(key=lambda one: one[0].terms.begins, reverse=True)  # the newest first; the sort is stable
+        compiled.sort(key=lambda one: -one[0].terms.priority)
+        self._promotions = Index(compiled)
+        self.has_promotions = bool(compiled)
+
+
+def _only(message: Message) -> LineFilter | None:
+    """Which lines a rule or promotion needs at least one of; None where it needs none."""
+    if "only" not in message.DESCRIPTOR.fields_by_name or not message.HasField("only"):
+        return None
+    found: LineFilter = message.only  # type: ignore[attr-defined]  # it has the field
+    return found

@@ -2,16 +2,16 @@
 
 from typing import Final
 
-from loyalty.v1.account_pb2 import Award
 from loyalty.v1.commands_pb2 import RecordSaleRequest
 from loyalty.v1.events_pb2 import PointsRedeemed, SaleRecorded, TierChangeReason
 
 from ledger.domain.basket import Basket
 from ledger.domain.case import Case
-from ledger.domain.earn import change_tier, new_lot
+from ledger.domain.earn import Earned, change_tier, earn, issue
 from ledger.domain.instant import set_timestamp
 from ledger.domain.redeem import pay_with_points, redeem_holds
 from ledger.domain.return_sale import apply_awaited
+from ledger.domain.rules.facts import Facts
 
 _EARNED: Final = TierChangeReason.TIER_CHANGE_REASON_EARNED
 
@@ -30,10 +30,20 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
         if payment is not None:
             payable -= payment.redemption.value_minor
             redeemed.append(payment)
-    awards = [award for rule in program.rules if (award := rule.award(basket)) is not None]
-    points = sum(award.points for award in awards)
+    facts = Facts(
+        case.account,
+        case.origin,
+        case.at,
+        program.zone_of(case.origin.store),
+        names=program.expression_names,
+        basket=basket,
+        tenders=frozenset(tender.kind for tender in request.sale.tenders),
+        attributes=request.sale.attributes,
+    )
+    earned = earn(program, facts, basket, program.rules_for(facts))
+    points = earned.points
     case.account.check_room(points)
-    event = _event(case, basket, awards, points, redeemed)
+    event = _event(case, basket, earned, redeemed)
     receipt = event.receipt
     receipt.earned_points = points
     receipt.payable_minor = payable
@@ -48,8 +58,7 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
 def _event(
     case: Case[RecordSaleRequest],
     basket: Basket,
-    awards: list[Award],
-    points: int,
+    earned: Earned,
     redeemed: list[PointsRedeemed],
 ) -> SaleRecorded:
     event = SaleRecorded(
@@ -57,13 +66,11 @@ def _event(
         request=case.request,
         program_version=case.program.version,
         line_net_minor=basket.net,
-        awards=awards,
     )
-    if points:
-        lot, event.repaid_points = new_lot(case, points, pending=True)
-        lot.write(event.lot)
-    if case.program.follows_activity:
-        set_timestamp(event.activity_expires_at, case.program.expires_at(case.at))
+    issue(event, case.account, earned)
+    validity = case.program.validity
+    if validity.follows_activity:
+        set_timestamp(event.activity_expires_at, validity.expires_at(case.at))
     for redemption in redeemed:
         event.redemptions.append(redemption.redemption)
         event.receipt.spent_points += redemption.redemption.points

@@ -197,6 +197,7 @@ def _redeemed(
         redemption=redemption,
         allocations=allocations,
     )
-    if case.program.follows_activity:
-        set_timestamp(event.activity_expires_at, case.program.expires_at(case.at))
+    validity = case.program.validity
+    if validity.follows_activity:
+        set_timestamp(event.activity_expires_at, validity.expires_at(case.at))
     return event

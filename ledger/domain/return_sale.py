@@ -1,8 +1,9 @@
 """Returning lines of a sale: their points are taken back and what the sale spent on them is given back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-from loyalty.v1.account_pb2 import Award
+from loyalty.v1.account_pb2 import Award, AwardLine, TakenBack
 from loyalty.v1.commands_pb2 import ReturnSaleRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import (
@@ -96,27 +97,40 @@ class ReturnState:
             )
         return ReturnedLine(line_id=asked.line_id, quantity=quantity, amount_minor=amount)
 
-    def due(self) -> tuple[int, int]:
-        """Points that should be taken back, and given back, for all that has come back so far.
+    def due(self) -> "Due":
+        """What should be taken back, and given back, for all that has come back so far.
 
-        Each award in proportion to the part of its basis that came back, fractions dropped; when all came back,
-        all of it. So partial returns add up to exactly what was earned, and the last takes the remainder.
+        Each award as it says itself, fractions dropped; when all came back, all of it. So partial returns add up to
+        exactly what was earned, and the last takes the remainder.
         """
-        claw_back = sum(self._part_of_award(award) for award in self.sale.awards)
+        claw_back: dict[int, int] = {}
+        for award in self.sale.awards:
+            points = award.points if self.is_complete else self._part_of(award)
+            claw_back[award.lot] = claw_back.get(award.lot, 0) + points
         spent = self.sale.receipt.spent_points
-        if self.is_complete:
-            return claw_back, spent
-        total = sum(net for _, net in self.sold.values())
-        return claw_back, spent * self.returned_minor // total if total else 0
+        if not self.is_complete:
+            total = sum(net for _, net in self.sold.values())
+            spent = spent * self.returned_minor // total if total else 0
+        return Due(claw_back, spent)
 
-    def _part_of_award(self, award: Award) -> int:
-        if self.is_complete:
-            return award.points
-        if award.lines:
-            basis = sum(self._part_of_line(line.line_id, line.basis_minor) for line in award.lines)
+    def _part_of(self, award: Award) -> int:
+        if award.taken_back == TakenBack.TAKEN_BACK_BELOW_MINIMUM:
+            left = award.basis - self._amount_back(award)
+            return award.points if left < award.minimum_minor else 0
+        if award.taken_back == TakenBack.TAKEN_BACK_BY_UNITS:
+            back = sum(self._units_back(line) for line in award.lines)
         else:
-            basis = self.returned_minor
-        return award.points * basis // award.basis_minor if award.basis_minor else 0
+            back = self._amount_back(award)
+        return award.points * back // award.basis if award.basis else 0
+
+    def _amount_back(self, award: Award) -> int:
+        """What of an award's basis has come back."""
+        if not award.lines:
+            return self.returned_minor
+        return sum(self._part_of_line(line.line_id, line.basis) for line in award.lines)
+
+    def _units_back(self, line: AwardLine) -> int:
+        return min(self.back[line.line_id][0], line.basis)
 
     def _part_of_line(self, line_id: str, basis: int) -> int:
         quantity, net = self.sold[line_id]
@@ -124,6 +138,15 @@ class ReturnState:
         if net:
             return basis * amount_back // net
         return basis * quantity_back // quantity if quantity else 0
+
+
+class Due(NamedTuple):
+    """What a sale's returns come to."""
+
+    claw_back: Mapping[int, int]
+    """Points to take back, by the lot that they went into; less than 0 where a promotion had taken points away."""
+    spent: int
+    """Spent points to give back."""
 
 
 def return_sale(case: Case[ReturnSaleRequest]) -> None:
@@ -203,16 +226,27 @@ def undo_sale(
     case: Case[RequestT],
     main: SaleRecorded,
     sale: Transaction,
-    before: tuple[int, int],
-    after: tuple[int, int],
+    before: Due,
+    after: Due,
 ) -> Undo:
-    """Moves a sale from one state of return to a later one: (claw back, give back) that was due and that is due."""
-    claw_back = after[0] - before[0]
+    """Moves a sale from one state of return to a later one."""
+    taken = sum(returned.undo.qualifying_points for returned in sale.returns())
+    wanted = max(sum(after.claw_back.values()) - taken, 0)
     result = undo(
         case,
-        claw_back=claw_back,
-        own_lot=main.lot.number,
-        restore=part_of(sale.spent(), before[1], after[1] - before[1]),
+        claw_back=_claims(before.claw_back, after.claw_back, wanted),
+        restore=part_of(sale.spent(), before.spent, after.spent - before.spent),
     )
-    result.qualifying_points = claw_back
+    result.qualifying_points = wanted
     return result
+
+
+def _claims(before: Mapping[int, int], after: Mapping[int, int], points: int) -> dict[int, int]:
+    """That many points by the lot to take them from: what became due of each, as far as it goes, the rest of any."""
+    claims: dict[int, int] = {}
+    for lot, due in after.items():
+        claims[lot] = min(max(due - before.get(lot, 0), 0), points)
+        points -= claims[lot]
+    if points:
+        claims[0] = claims.get(0, 0) + points  # no lot has this number
+    return claims

@@ -58,13 +58,13 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction) -> Undo:
             state.add(state.rest())
             return undo_sale(case, main, target, before, state.due())
         case PointsRedeemed():
-            return undo(case, claw_back=0, own_lot=0, restore=main.allocations)
+            return undo(case, claw_back={}, restore=main.allocations)
         case RewardReserved():
             _release(case, target)
             return Undo()
         case PointsAdjusted():
             added = max(main.request.points, 0)
-            return undo(case, claw_back=added, own_lot=main.lot.number, restore=main.allocations)
+            return undo(case, claw_back={main.lot.number: added}, restore=main.allocations)
         case ReturnAwaited() if not case.account.awaits(target.transaction_id):
             raise _not_reversible(SaleReturned)  # its sale came: it is a return by now
         case ReturnAwaited() | CommandRefused():

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from loyalty.v1.program_pb2 import Rounding
+from loyalty.v1.earning_pb2 import Rounding
 
 INT64_MAX: Final = 2**63 - 1
 

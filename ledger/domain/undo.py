@@ -1,6 +1,6 @@
 """Undoing points: give back what was spent, take back what was earned, in that order."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from loyalty.v1.account_pb2 import Allocation, Receipt
 from loyalty.v1.events_pb2 import Undo
@@ -11,8 +11,8 @@ from ledger.domain.lot import Lot
 from ledger.domain.rounding import INT64_MAX, Overflow
 
 
-def undo(case: Case[RequestT], *, claw_back: int, own_lot: int, restore: Iterable[Allocation]) -> Undo:
-    """What taking back `claw_back` points and giving back `restore` does to the account now.
+def undo(case: Case[RequestT], *, claw_back: Mapping[int, int], restore: Iterable[Allocation]) -> Undo:
+    """What taking back points, by the lot that they were issued in, and giving back `restore` does to the account now.
 
     What is owed is repaid from the restored points first; the rest goes to the lots that it came from. Points are
     taken from the lot that they were issued in (also while it is pending), then from the active lots in the order of
@@ -32,13 +32,12 @@ def undo(case: Case[RequestT], *, claw_back: int, own_lot: int, restore: Iterabl
     if account.lot_points + sum(allocation.points for allocation in result.restored) > INT64_MAX:
         raise Overflow
     account.give_back(result.restored)  # they too can be taken back
-    missing = claw_back
-    for allocation in _sources(account, own_lot, case.at):
-        if missing == 0:
-            break
-        part = min(allocation.points, missing)
-        result.clawed_back.append(Lot.of(allocation).allocation(part))
-        missing -= part
+    missing = 0
+    for number, points in claw_back.items():
+        missing += points - _take(account, result, points, [lot for lot in account.lots if lot.number == number])
+    at = case.at
+    active = [lot for lot in account.lots if lot.activates_at <= at < lot.expires_at] if missing else []
+    missing -= _take(account, result, missing, active)
     if case.program.may_owe:
         result.owed_points = missing
     else:
@@ -46,10 +45,17 @@ def undo(case: Case[RequestT], *, claw_back: int, own_lot: int, restore: Iterabl
     return result
 
 
-def _sources(account: Account, own_lot: int, at: int) -> list[Allocation]:
-    own = [lot for lot in account.lots if lot.number == own_lot]
-    others = [lot for lot in account.lots if lot.number != own_lot and lot.activates_at <= at < lot.expires_at]
-    return [lot.allocation(lot.points) for lot in (*own, *others)]
+def _take(account: Account, result: Undo, points: int, lots: Iterable[Lot]) -> int:
+    """Takes up to so many points out of some lots of the account; returns how many."""
+    taken = 0
+    for lot in lots:
+        part = min(lot.points, points - taken)
+        if part > 0:
+            allocation = lot.allocation(part)
+            account.take_out([allocation])
+            result.clawed_back.append(allocation)
+            taken += part
+    return taken
 
 
 def part_of(allocations: list[Allocation], skip: int, points: int) -> list[Allocation]:

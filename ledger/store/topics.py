@@ -28,6 +28,8 @@ TOPICS: Final[dict[type[Message], str]] = {
     events_pb2.PointsAdjusted: "adjusted/1",
     events_pb2.CommandRefused: "refused/1",
     events_pb2.ProgramPublished: "program/1",
+    events_pb2.ActivityRecorded: "activity/1",
+    events_pb2.PendingSettled: "pending-settled/1",
 }
 
 TYPES: Final = {topic: event_type for event_type, topic in TOPICS.items()}

@@ -12,6 +12,7 @@ from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
     EnrollMemberRequest,
     PublishProgramRequest,
+    RecordActivityRequest,
     RecordSaleRequest,
     ReserveRewardRequest,
     ReturnSaleRequest,
@@ -39,7 +40,7 @@ PROGRAM_FRESH_S: Final = 1.0
 """How long the newest version of a program is taken as the newest without looking again: a version that another server
 publishes decides here after that time at most."""
 
-TRUSTED: Final = (RecordSaleRequest, ReserveRewardRequest, AdjustPointsRequest)
+TRUSTED: Final = (RecordSaleRequest, RecordActivityRequest, ReserveRewardRequest, AdjustPointsRequest)
 """Commands that need nothing but their account and its program, unless they name a hold or an identifier."""
 
 ROUNDS_MAX: Final = 8

@@ -300,7 +300,7 @@ class _Batch:
         program = self._book.programs[account.program]
         if program is None:
             raise InvariantBroken(f"account {account.account_id} has no program")
-        account.write_receipt(receipt, program, command.at)
+        program.write_receipt(receipt, account, command.at)
         return Existing(command, account.account_id, receipt, program)
 
     def _write_people(self, cursor: Cursor[TupleRow]) -> None:

@@ -24,7 +24,7 @@ BEGIN
         activates_at        bigint  NOT NULL,
         follows_activity    boolean NOT NULL,
         points              bigint  NOT NULL CHECK (points > 0),
-        PRIMARY KEY (member_id, number, expires_at)
+        PRIMARY KEY (member_id, number, expires_at, activates_at)
     );
     CREATE INDEX lots_deadline_idx ON lots (expires_at) WHERE expires_at > 0 AND expires_at < 9223372036854775807;
 

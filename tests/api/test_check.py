@@ -16,12 +16,15 @@ from loyalty.v1.commands_pb2 import (
     Command,
     CommitRewardRequest,
     EnrollMemberRequest,
+    PendingFate,
     PublishProgramRequest,
+    RecordActivityRequest,
     RecordSaleRequest,
     ReleaseRewardRequest,
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    SettlePendingRequest,
 )
 from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
 from loyalty.v1.member_pb2 import Identifier, IdentifierType, Profile
@@ -159,6 +162,12 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     ),
     AdjustPointsRequest: lambda: AdjustPointsRequest(
         request_id=ID, origin=origin(), member=MEMBER, points=-1, reason="x"
+    ),
+    RecordActivityRequest: lambda: RecordActivityRequest(
+        request_id=ID, origin=origin(), member=MEMBER, activity="review", attributes={"sku": "123"}
+    ),
+    SettlePendingRequest: lambda: SettlePendingRequest(
+        request_id=ID, origin=origin(), member=MEMBER, transaction=TRANSACTION, fate=PendingFate.PENDING_FATE_CANCEL
     ),
     LookupMemberRequest: lambda: LookupMemberRequest(identifier=CARD),
     GetTransactionRequest: lambda: GetTransactionRequest(name=TRANSACTION),
@@ -757,6 +766,8 @@ def messages(kind: type[Message], depth: int = 5) -> st.SearchStrategy[Message]:
 def values(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
     """Any value of a field."""
     one: st.SearchStrategy[Any]
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return st.dictionaries(TEXTS, TEXTS, max_size=3)
     if field.message_type is not None:
         one = messages(GetMessageClass(field.message_type), depth - 1)
     elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING:

@@ -10,9 +10,10 @@ from loyalty.v1 import commands_pb2 as c
 from loyalty.v1 import pos_service_pb2 as pos
 from loyalty.v1.account_pb2 import LocalizedText, Receipt
 from loyalty.v1.commands_pb2 import PointsPayment
+from loyalty.v1.earning_pb2 import LineFilter
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.member_pb2 import Identifier, IdentifierType, Profile
-from loyalty.v1.program_pb2 import LineFilter, Program, Store
+from loyalty.v1.program_pb2 import Program, Store
 from loyalty.v1.sale_pb2 import ReturnLine, SaleDiscount
 
 from tests.conftest import OpenShop

@@ -5,6 +5,7 @@ from typing import Any
 import grpc
 import pytest
 from loyalty.v1.commands_pb2 import PublishProgramRequest
+from loyalty.v1.expiry_pb2 import PendingPolicy
 from loyalty.v1.program_pb2 import Program
 from loyalty.v1.program_service_pb2 import GetProgramRequest, PublishProgramResponse
 
@@ -73,12 +74,12 @@ def test_a_version_decides_from_then_on(open_shop: OpenShop) -> None:
 def test_publishing_again(open_shop: OpenShop) -> None:
     """The same publication sent again is the same version; the request id cannot be used for other rules."""
     shop = open_shop(program())
-    definition, request_id = changed(shop, pending_days=3), new_id()
+    definition, request_id = changed(shop, pending=PendingPolicy(days=3)), new_id()
     answers = [send(shop, definition, request_id=request_id) for _ in range(2)]
     assert [answer.outcome.replayed for answer in answers] == [False, True]
     assert [answer.program.version for answer in answers] == [2, 2]
-    definition.pending_days = 4
-    with refused("REQUEST_ID_REUSED", INVALID, field="program.pending_days"):
+    definition.pending.days = 4
+    with refused("REQUEST_ID_REUSED", INVALID, field="program.pending.days"):
         send(shop, definition, request_id=request_id)
     assert get(shop).version == 2
 
@@ -87,9 +88,9 @@ def test_validate_only(open_shop: OpenShop) -> None:
     """A check writes nothing and gives no version."""
     shop = open_shop(program())
     head = shop.head()
-    response = send(shop, changed(shop, pending_days=3), validate_only=True)
+    response = send(shop, changed(shop, pending=PendingPolicy(days=3)), validate_only=True)
     assert not response.HasField("outcome")
-    assert response.program.pending_days == 3
+    assert response.program.pending.days == 3
     assert shop.written(head) == []
     assert get(shop).version == 1
 
@@ -102,7 +103,7 @@ def test_all_problems_at_once(open_shop: OpenShop, *, validate_only: bool) -> No
         shop,
         currency="XXX",
         time_zone="Mars/Olympus",
-        pending_days=-1,
+        pending=PendingPolicy(days=-1),
         tiers=tiers(base=5, top=5),
         rewards=[discount(0)],
     )
@@ -116,7 +117,7 @@ def test_all_problems_at_once(open_shop: OpenShop, *, validate_only: bool) -> No
         "program.currency",
         "program.time_zone",
         "program.earning_rules[0].spend.per_minor",
-        "program.pending_days",
+        "program.pending.days",
         "program.tiers[0].threshold_points",
         "program.tiers[1].threshold_points",
         "program.rewards[0].cost_points",
@@ -128,12 +129,12 @@ def test_etag(open_shop: OpenShop) -> None:
     """Of two managers who change the same version, the slower one is told, with the etag to start from."""
     shop = open_shop(program())
     mine = get(shop)
-    mine.pending_days = 3
+    mine.pending.days = 3
     assert send(shop, mine).program.version == 2
-    mine.pending_days = 4
+    mine.pending.days = 4
     with refused("ETAG_MISMATCH", grpc.StatusCode.ABORTED, etag='"v2"'):
         send(shop, mine)
-    assert get(shop).pending_days == 3
+    assert get(shop).pending.days == 3
     mine.etag = get(shop).etag
     assert send(shop, mine).program.version == 3
 

@@ -1,16 +1,27 @@
 """Baskets: what each line comes to, and what a spend rule gives for it."""
 
 from typing import Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loyalty.v1.program_pb2 import Basis, LineFilter, Rounding, SpendRule
+from loyalty.v1.account_pb2 import Award
+from loyalty.v1.earning_pb2 import Basis, EarningRule, LineFilter, Rounding, SpendRule
+from loyalty.v1.expiry_pb2 import ExpiryPolicy, PendingPolicy
+from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.sale_pb2 import LineKind, Sale, SaleDiscount, SaleLine
 
+from ledger.domain.account import Account
 from ledger.domain.basket import BASIS, Basket
+from ledger.domain.instant import EARLIEST
 from ledger.domain.rounding import INT64_MAX, Overflow
+from ledger.domain.rules.facts import Facts
 from ledger.domain.rules.spend import Spend
+from ledger.domain.rules.tally import Tally
+from ledger.domain.rules.terms import Terms
+from ledger.domain.validity import Validity
 
 RED: Final = LineFilter(labels=["red"])
 DELIVERY: Final = LineFilter(kinds=[LineKind.LINE_KIND_DELIVERY])
@@ -27,9 +38,19 @@ def basket_w() -> Sale:
     )
 
 
+def awarded(rule: SpendRule, basket: Basket) -> Award | None:
+    """What a rule gives for a basket."""
+    message = EarningRule(rule_id="rule", spend=rule)
+    zone = ZoneInfo("UTC")
+    facts = Facts(Account(UUID(int=1)), Origin(), EARLIEST, zone, basket=basket)
+    terms = Terms("rule", message, Validity(PendingPolicy(), ExpiryPolicy(), zone))
+    asked = Spend(message, terms).ask(facts, basket, Tally({}, EARLIEST, zone))
+    return asked.award if asked is not None else None
+
+
 def points(rule: SpendRule, sale: Sale) -> int:
     """What a rule gives for a sale."""
-    award = Spend("rule", rule).award(Basket.of(sale))
+    award = awarded(rule, Basket.of(sale))
     return award.points if award is not None else 0
 
 
@@ -118,14 +139,14 @@ def test_discounts_reduce_the_basis_and_payments_do_not() -> None:
 def test_an_award_explains_itself() -> None:
     """It names the lines that counted, and none when simply all did."""
     basket = Basket.of(basket_w())
-    some = Spend("r", four_per_unit(excluding=DELIVERY)).award(basket)
+    some = awarded(four_per_unit(excluding=DELIVERY), basket)
     assert some is not None
-    assert [(line.line_id, line.basis_minor) for line in some.lines] == [
+    assert [(line.line_id, line.basis) for line in some.lines] == [
         ("A", 12_00),
         ("B", 100_00),
     ]
-    assert (some.rule, some.basis_minor) == ("r", 112_00)
-    every = Spend("r", four_per_unit()).award(basket)
+    assert (some.rule, some.basis) == ("rule", 112_00)
+    every = awarded(four_per_unit(), basket)
     assert every is not None
     assert not every.lines
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from loyalty.v1.program_pb2 import (
+from loyalty.v1.expiry_pb2 import (
     CalendarPeriod,
     CalendarUnit,
     EndOfUnitExpiry,
@@ -221,7 +221,8 @@ def program(policy: ExpiryPolicy, zone: ZoneInfo, pending_days: int = 0) -> Prog
     definition: Definition = sample_program()
     definition.expiry.CopyFrom(policy)
     definition.time_zone = zone.key
-    definition.pending_days = pending_days
+    if pending_days:
+        definition.pending.days = pending_days
     return Program(definition)
 
 
@@ -232,22 +233,22 @@ def test_a_program_remembers_the_right_days(
     """What it remembers of earlier sales never changes the answer for another one."""
     compiled = program(policy, zone)
     for offset in data.draw(st.lists(st.integers(-3 * 3_600 * SECOND, 3 * 3_600 * SECOND))):
-        assert compiled.expires_at(around + offset) == expires_at(policy, around + offset, zone)
+        assert compiled.validity.expires_at(around + offset) == expires_at(policy, around + offset, zone)
 
 
 def test_a_program_remembers_days_that_change_within_an_hour() -> None:
     """India's midnight is at half past an hour of UTC: the day before must not get the next one's."""
     compiled = program(rolling(days=1), KOLKATA)
-    assert compiled.expires_at(at("2026-07-02T00:15")) == at("2026-07-04")
-    assert compiled.expires_at(at("2026-07-01T23:45")) == at("2026-07-03")
+    assert compiled.validity.expires_at(at("2026-07-02T00:15")) == at("2026-07-04")
+    assert compiled.validity.expires_at(at("2026-07-01T23:45")) == at("2026-07-03")
 
 
 def test_the_clock_of_expiry_starts_on_activation() -> None:
     """X4: pending 10 days, validity 90 days, counted from activation."""
     compiled = program(rolling(days=90), KOLKATA, pending_days=10)
-    active = compiled.activates_at(at("2026-01-01T15:00"))
+    active = compiled.validity.activates_at(at("2026-01-01T15:00"))
     assert active == at("2026-01-11")
-    assert compiled.expires_at(active) == at("2026-04-12")
+    assert compiled.validity.expires_at(active) == at("2026-04-12")
 
 
 @pytest.mark.parametrize(
@@ -260,4 +261,4 @@ def test_the_clock_of_expiry_starts_on_activation() -> None:
 def test_pending_days_are_days_of_the_calendar(earned_at: str, active_from: str) -> None:
     """A day of 23 or 25 hours is one day."""
     compiled = program(rolling(days=90), NEW_YORK, pending_days=10)
-    assert compiled.activates_at(at(earned_at, NEW_YORK)) == at(active_from, NEW_YORK)
+    assert compiled.validity.activates_at(at(earned_at, NEW_YORK)) == at(active_from, NEW_YORK)

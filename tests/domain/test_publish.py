@@ -2,44 +2,37 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from loyalty.v1.account_pb2 import LocalizedText
-from loyalty.v1.program_pb2 import (
+from loyalty.v1.earning_pb2 import EarningRule, SpendRule
+from loyalty.v1.expiry_pb2 import (
     CalendarPeriod,
     CalendarUnit,
-    Cashback,
-    EarningRule,
     EndOfUnitExpiry,
     ExpiryPolicy,
     FixedDateExpiry,
     InactivityExpiry,
     NeverExpiry,
-    OrderDiscount,
-    Program,
-    RestoreExpired,
-    Reward,
     RollingExpiry,
-    SpendRule,
-    Store,
-    Tier,
 )
+from loyalty.v1.program_pb2 import Cashback, OrderDiscount, Program, RestoreExpired, Reward, Store, Tier
 from loyalty.v1.sale_pb2 import LineKind
 
 from ledger.domain.program import Program as Compiled
 from ledger.domain.publish import (
-    FILTER_ENTRIES_MAX,
     GRACE_DAYS_MAX,
     HOLD_TIMEOUT_MAX_S,
-    PENDING_DAYS_MAX,
     REWARDS_MAX,
-    RULES_MAX,
     STORE_ID_CHARACTERS_MAX,
     STORES_MAX,
     TIERS_MAX,
     problems,
 )
+from ledger.domain.publish_earning import FILTER_ENTRIES_MAX, RULES_MAX
+from ledger.domain.publish_expiry import PENDING_DAYS_MAX
 from ledger.sample_program import demo_program, sample_program
 
 Change = Callable[[Program], object]
@@ -92,7 +85,15 @@ def test_all_problems_are_named_at_once() -> None:
 
 def put(name: str, value: object) -> Change:
     """A change of one field of the program."""
-    return lambda definition: setattr(definition, name, value)
+
+    def change(definition: Program) -> None:
+        message: Any = definition
+        *path, field = name.split(".")
+        for part in path:
+            message = getattr(message, part)
+        setattr(message, field, value)
+
+    return change
 
 
 @pytest.mark.parametrize(
@@ -118,8 +119,8 @@ def put(name: str, value: object) -> Change:
         ("default_region", "91"),
         ("default_region", "in"),
         ("default_region", "XX"),
-        ("pending_days", -1),
-        ("pending_days", 3_651),
+        ("pending.days", -1),
+        ("pending.days", 3_651),
         ("duplicate_enrolment", 3),
     ],
 )
@@ -420,7 +421,6 @@ def test_what_is_left(change: Change, expected: list[str]) -> None:
         f"Tiers by ascending threshold: at most {TIERS_MAX}",
         f"at most {REWARDS_MAX:,} rewards",
         f"at most {STORES_MAX:,}; none for any store",
-        f"At most {PENDING_DAYS_MAX:,}.",
         f"1 to {GRACE_DAYS_MAX:,}.",
         f"At most {HOLD_TIMEOUT_MAX_S // 86_400} days.",
         f"1 to {STORE_ID_CHARACTERS_MAX} characters",
@@ -430,6 +430,12 @@ def test_limits_are_the_documented_ones(phrase: str) -> None:
     """The contract tells a programme manager what is checked here."""
     protos = Path(__file__).parents[2] / "protos" / "loyalty" / "v1"
     assert phrase in (protos / "program.proto").read_text(encoding="utf-8")
+
+
+def test_the_longest_pending_is_the_documented_one() -> None:
+    """In days, where the policy is."""
+    expiry = Path(__file__).parents[2] / "protos" / "loyalty" / "v1" / "expiry.proto"
+    assert f"1 to {PENDING_DAYS_MAX:,}." in expiry.read_text(encoding="utf-8")
 
 
 def test_the_limits_belong_to_what_is_allowed() -> None:

@@ -6,7 +6,7 @@ from math import ceil, floor
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loyalty.v1.program_pb2 import Rounding
+from loyalty.v1.earning_pb2 import Rounding
 
 from ledger.domain import rounding
 from ledger.domain.rounding import BY_NAME, INT64_MAX, share_out

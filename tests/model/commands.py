@@ -9,6 +9,8 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import strategies as st
 from loyalty.v1 import commands_pb2 as c
+from loyalty.v1 import earning_pb2 as e
+from loyalty.v1 import expiry_pb2 as x
 from loyalty.v1 import program_pb2 as p
 from loyalty.v1.account_pb2 import Receipt
 from loyalty.v1.origin_pb2 import Channel, Origin
@@ -98,7 +100,7 @@ def definition(rules: Rules, name: str) -> p.Program:
         currency="EUR",
         time_zone=rules.zone,
         default_region="DE",
-        pending_days=rules.pending_days,
+        pending=x.PendingPolicy(days=rules.pending_days) if rules.pending_days else None,
         hold_timeout=Duration(seconds=rules.hold_seconds),
         expiry=_expiry(rules.expiry),
     )
@@ -106,13 +108,13 @@ def definition(rules: Rules, name: str) -> p.Program:
         spend = program.earning_rules.add(rule_id=f"r{number}").spend
         spend.points, spend.per_minor, spend.minimum_minor = rule.points, rule.per, rule.minimum
         spend.rounding = {
-            "steps": p.Rounding.ROUNDING_WHOLE_STEPS,
-            "floor": p.Rounding.ROUNDING_FLOOR,
-            "half_up": p.Rounding.ROUNDING_HALF_UP,
-            "ceiling": p.Rounding.ROUNDING_CEILING,
+            "steps": e.Rounding.ROUNDING_WHOLE_STEPS,
+            "floor": e.Rounding.ROUNDING_FLOOR,
+            "half_up": e.Rounding.ROUNDING_HALF_UP,
+            "ceiling": e.Rounding.ROUNDING_CEILING,
         }[rule.rounding]
         if rule.before_discount:
-            spend.basis = p.Basis.BASIS_BEFORE_DISCOUNT
+            spend.basis = e.Basis.BASIS_BEFORE_DISCOUNT
         if rule.only:
             _filter(spend.only, rule.only)
         if rule.excluding:
@@ -138,32 +140,32 @@ def definition(rules: Rules, name: str) -> p.Program:
     return program
 
 
-def _filter(lines: p.LineFilter, tags: frozenset[str]) -> None:
+def _filter(lines: e.LineFilter, tags: frozenset[str]) -> None:
     for tag in sorted(tags):
         name, value = tag.split(":")
         entry = LineKind.Value(f"LINE_KIND_{value}") if name == "kinds" else value
         getattr(lines, name).append(entry)
 
 
-def _expiry(expiry: Expiry) -> p.ExpiryPolicy:
-    period = p.CalendarPeriod()
+def _expiry(expiry: Expiry) -> x.ExpiryPolicy:
+    period = x.CalendarPeriod()
     match expiry.kind:
         case "never":
-            return p.ExpiryPolicy(never=p.NeverExpiry())
+            return x.ExpiryPolicy(never=x.NeverExpiry())
         case "days" | "months" | "years":
             setattr(period, expiry.kind, expiry.number)
-            return p.ExpiryPolicy(rolling=p.RollingExpiry(period=period))
+            return x.ExpiryPolicy(rolling=x.RollingExpiry(period=period))
         case "inactivity":
             period.days = expiry.number
-            return p.ExpiryPolicy(inactivity=p.InactivityExpiry(period=period))
+            return x.ExpiryPolicy(inactivity=x.InactivityExpiry(period=period))
         case "date":
-            return p.ExpiryPolicy(fixed_date=p.FixedDateExpiry(month=expiry.number, day=expiry.day))
+            return x.ExpiryPolicy(fixed_date=x.FixedDateExpiry(month=expiry.number, day=expiry.day))
         case _:
-            unit = p.CalendarUnit.Value(f"CALENDAR_UNIT_{expiry.kind.upper()}")
-            end = p.EndOfUnitExpiry(unit=unit)
+            unit = x.CalendarUnit.Value(f"CALENDAR_UNIT_{expiry.kind.upper()}")
+            end = x.EndOfUnitExpiry(unit=unit)
             if expiry.number:
                 end.after.months = expiry.number
-            return p.ExpiryPolicy(end_of_unit=end)
+            return x.ExpiryPolicy(end_of_unit=end)
 
 
 # -- commands

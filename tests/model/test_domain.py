@@ -191,6 +191,6 @@ def test_expiry(zone: str, policy: Expiry, at: list[int]) -> None:
     """What a program remembers is what it would work out, and both are what the calendar says."""
     program = Program(definition(Rules(zone=zone, expiry=policy), "programs/p"))
     for moment in [*at, *(moment - moment % (3_600 * US) for moment in at), *at]:
-        found = program.expires_at(moment)
+        found = program.validity.expires_at(moment)
         assert found == expires_at(program.definition.expiry, moment, ZoneInfo(zone))
         assert found == gone_at(policy, moment, zone)

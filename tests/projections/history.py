@@ -9,6 +9,8 @@ import psycopg
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from loyalty.v1 import commands_pb2 as c
+from loyalty.v1 import earning_pb2 as e
+from loyalty.v1 import expiry_pb2 as x
 from loyalty.v1 import program_pb2 as p
 from loyalty.v1.account_pb2 import LocalizedText
 from loyalty.v1.events_pb2 import RewardReserved
@@ -38,9 +40,9 @@ def program(name: str = "programs/shop", **changes: Any) -> p.Program:
         display_name=LocalizedText(en="Shop"),
         currency="EUR",
         time_zone="Europe/Berlin",
-        earning_rules=[p.EarningRule(rule_id="spend", spend=p.SpendRule(points=1, per_minor=100))],
-        pending_days=1,
-        expiry=p.ExpiryPolicy(rolling=p.RollingExpiry(period=p.CalendarPeriod(days=30))),
+        earning_rules=[e.EarningRule(rule_id="spend", spend=e.SpendRule(points=1, per_minor=100))],
+        pending=x.PendingPolicy(days=1),
+        expiry=x.ExpiryPolicy(rolling=x.RollingExpiry(period=x.CalendarPeriod(days=30))),
         tiers=[p.Tier(tier_id="blue"), p.Tier(tier_id="gold", threshold_points=500)],
         rewards=[
             p.Reward(
@@ -65,8 +67,7 @@ def inactivity_program() -> p.Program:
     """A program whose lots live on as long as the member comes back, with grace for what returns give back."""
     return program(
         "programs/club",
-        pending_days=0,
-        expiry=p.ExpiryPolicy(inactivity=p.InactivityExpiry(period=p.CalendarPeriod(days=40))),
+        expiry=x.ExpiryPolicy(inactivity=x.InactivityExpiry(period=x.CalendarPeriod(days=40))),
         returns=p.ReturnPolicy(restore_expired=p.RestoreExpired.RESTORE_EXPIRED_GRACE, grace_days=90),
     )
 

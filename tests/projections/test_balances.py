@@ -7,6 +7,7 @@ from loyalty.v1 import program_pb2 as p
 from loyalty.v1.account_pb2 import Balance
 from loyalty.v1.commands_pb2 import AdjustPointsRequest
 from loyalty.v1.events_pb2 import PointsExpired, RewardReleased
+from loyalty.v1.expiry_pb2 import PendingPolicy
 from loyalty.v1.origin_pb2 import Origin
 
 from ledger.domain.case import Case
@@ -60,7 +61,7 @@ def test_agrees_with_the_account_at_any_later_instant(
 
 def test_expired_without_a_job(database_url: str, datastore: LedgerDatastore) -> None:
     """X8: the points are there up to their deadline and gone from it on; recording it later changes no answer."""
-    history = History(program(pending_days=0))
+    history = History(program(pending=PendingPolicy()))
     member = history.enrol()
     history.sell(member, 10_000)
     deadline = history.accounts[member].lots[0].expires_at
@@ -86,7 +87,7 @@ def test_expired_without_a_job(database_url: str, datastore: LedgerDatastore) ->
 
 def test_hold_that_timed_out_counts_as_given_back(database_url: str, datastore: LedgerDatastore) -> None:
     """A hold keeps its points up to its deadline, and recording the time-out changes nothing from there on."""
-    history = History(program(pending_days=0))
+    history = History(program(pending=PendingPolicy()))
     member = history.enrol()
     history.sell(member, 10_000)
     hold = history.reserve(member)
@@ -122,7 +123,7 @@ def test_pending_points_become_active_by_time_alone(database_url: str, datastore
 
 def test_owed_points_make_the_balance_negative(database_url: str, datastore: LedgerDatastore) -> None:
     """R-like: what was spent and has to be taken back is owed, and later earnings repay it."""
-    history = History(program(pending_days=0))
+    history = History(program(pending=PendingPolicy()))
     member = history.enrol()
     sale = history.sell(member, 10_000)
     history.commit(member, history.reserve(member, quantity=2))
@@ -140,7 +141,7 @@ def test_owed_points_make_the_balance_negative(database_url: str, datastore: Led
 
 def test_due_finds_deadlines_that_are_not_recorded(database_url: str, datastore: LedgerDatastore) -> None:
     """The sweeper is shown accounts with a lot or hold past its deadline, earliest first, until that is recorded."""
-    history = History(program(pending_days=0))
+    history = History(program(pending=PendingPolicy()))
     lot, hold, nothing = history.enrol(), history.enrol(), history.enrol()
     history.sell(lot, 10_000)
     history.at += DAY

@@ -1,6 +1,7 @@
 """Statements: every movement has its line, and each line the exact total after it."""
 
 from loyalty.v1.crm_service_pb2 import StatementEntry
+from loyalty.v1.expiry_pb2 import PendingPolicy
 
 from ledger.domain.instant import from_timestamp
 from ledger.domain.names import transaction_name
@@ -27,7 +28,7 @@ def lines(views: PostgresViews, history: History, page: int = 1_000) -> list[Sta
 
 def test_a_line_for_each_movement(database_url: str, datastore: LedgerDatastore) -> None:
     """Sale, hold, redemption, return and expiry, with what each changes and leaves."""
-    history = History(program(pending_days=0))
+    history = History(program(pending=PendingPolicy()))
     member = history.enrol()
     sale = history.sell(member, 10_000, 5_000)
     hold = history.reserve(member)
@@ -58,7 +59,7 @@ def test_a_line_for_each_movement(database_url: str, datastore: LedgerDatastore)
 
 def test_release_by_reversal_names_the_reversal(database_url: str, datastore: LedgerDatastore) -> None:
     """What ended the hold was the reversal, which is recorded right behind it."""
-    history = History(program(pending_days=0))
+    history = History(program(pending=PendingPolicy()))
     member = history.enrol()
     history.sell(member, 10_000)
     reversal = history.reverse(member, history.reserve(member))

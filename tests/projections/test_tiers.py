@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 from loyalty.v1.events_pb2 import SaleReturned, Undo
+from loyalty.v1.expiry_pb2 import PendingPolicy
 
 from ledger.store.datastore import LedgerDatastore
 from projections.views import PostgresViews
@@ -12,7 +13,7 @@ from tests.projections.tables import catch_up
 
 def test_progress_and_since(database_url: str, datastore: LedgerDatastore) -> None:
     """The view gives what the newest program says is needed, and when the tier was reached."""
-    history = History(program(pending_days=0))
+    history = History(program(pending=PendingPolicy()))
     member = history.enrol()
     history.at += DAY
     sale = history.sell(member, 60_000)
@@ -39,7 +40,7 @@ def test_qualifying_points_never_go_below_zero_on_the_way(
     database_url: str, datastore: LedgerDatastore, page_events: int
 ) -> None:
     """Taking back points that never qualified stops at 0, and what is earned next counts in full, in any pages."""
-    history = History(program(pending_days=0))
+    history = History(program(pending=PendingPolicy()))
     member = history.enrol()
     for _ in range(3):
         history.sell(member, 10_000)

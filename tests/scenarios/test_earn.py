@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from loyalty.v1.commands_pb2 import PointsPayment
-from loyalty.v1.program_pb2 import Basis, LineFilter, Rounding
+from loyalty.v1.earning_pb2 import Basis, LineFilter, Rounding
 from loyalty.v1.sale_pb2 import LineKind, SaleDiscount, SaleLine, Tender, TenderKind
 
 from tests.conftest import OpenShop
@@ -143,11 +143,11 @@ def test_e7_award_names_its_lines(open_shop: OpenShop) -> None:
     shop = open_shop(program(spend(**FOUR_A_EURO, excluding=LineFilter(skus=["000"]))))
     sale = shop.sale(shop.member(), basket_w(), discounts=[SaleDiscount(amount_minor=15_20, code="ten")])
     (award,) = sale.awards
-    assert [(part.line_id, part.basis_minor) for part in award.lines] == [
+    assert [(part.line_id, part.basis) for part in award.lines] == [
         ("1", 10_80),
         ("3", 36_00),
     ]
-    assert (award.basis_minor, award.points) == (46_80, 184)
+    assert (award.basis, award.points) == (46_80, 184)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_e16_sums_are_exact(open_shop: OpenShop, prices: tuple[int, ...], total:
     shop = open_shop(program(spend(1, 1)))
     sale = shop.sale(shop.member(), [line(price) for price in prices])
     assert sale.receipt.payable_minor == sale.receipt.earned_points == total
-    assert sale.awards[0].basis_minor == total
+    assert sale.awards[0].basis == total
 
 
 @pytest.mark.parametrize(

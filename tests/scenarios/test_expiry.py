@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from loyalty.v1.commands_pb2 import PointsPayment
-from loyalty.v1.program_pb2 import ExpiryPolicy
+from loyalty.v1.expiry_pb2 import ExpiryPolicy
 
 from tests.conftest import OpenShop
 from tests.programs import (

@@ -296,7 +296,7 @@ def test_r9_earn_and_spend_in_one_sale(open_shop: OpenShop, earned: int, spent: 
     (redeemed,) = shop.events(member, "PointsRedeemed")
     (recorded,) = shop.events(member, "SaleRecorded")
     assert redeemed.points_redeemed.redemption.points == spent
-    assert recorded.sale_recorded.lot.points == earned
+    assert recorded.sale_recorded.lots[0].points == earned
     assert redeemed.transaction == recorded.transaction == sale.outcome.transaction
     account = prove(shop, member)
     assert account.available_points == 20 + earned - spent

@@ -6,20 +6,13 @@ from typing import Any
 import grpc
 import pytest
 from loyalty.v1.commands_pb2 import PointsPayment
+from loyalty.v1.earning_pb2 import Basis, LineFilter
 from loyalty.v1.pos_service_pb2 import RecordSaleResponse
-from loyalty.v1.program_pb2 import (
-    Basis,
-    ClawBack,
-    LineFilter,
-    Program,
-    RestoreExpired,
-    ReturnPolicy,
-    UnknownSale,
-)
+from loyalty.v1.program_pb2 import ClawBack, Program, RestoreExpired, ReturnPolicy, UnknownSale
 from loyalty.v1.sale_pb2 import ReturnLine, SaleDiscount
 
 from tests.conftest import OpenShop
-from tests.programs import MONTH, YEAR, cashback, discount, end_of, program, rolling, spend
+from tests.programs import MONTH, YEAR, cashback, discount, end_of, pending, program, rolling, spend
 from tests.proof import fold, prove
 from tests.running import ServerProcess, token
 from tests.shop import Shop, instant, line, new_id, refused
@@ -617,7 +610,7 @@ def test_return_by_receipt_alone(open_shop: OpenShop, server: ServerProcess, cha
 
 def test_t7_pending_points_first(open_shop: OpenShop) -> None:
     """A return before activation cancels the pending points and leaves the active ones alone."""
-    shop = open_shop(program(pending_days=10, expiry=rolling(days=90), time_zone="UTC"))
+    shop = open_shop(program(pending=pending(10), expiry=rolling(days=90), time_zone="UTC"))
     member = shop.member()
     shop.adjust(member, 25, at="2024-01-01T12:00")
     sale = shop.sale(member, 100_00, at="2024-01-01T12:00")
@@ -642,7 +635,7 @@ def test_x4_validity_counts_from_activation(
     open_shop: OpenShop, zone: str, sold: str, days: int, active: str, gone: str
 ) -> None:
     """Pending points become active at the start of their day, and are valid for 90 days from then."""
-    shop = open_shop(program(pending_days=days, expiry=rolling(days=90), time_zone=zone))
+    shop = open_shop(program(pending=pending(days), expiry=rolling(days=90), time_zone=zone))
     member = shop.member()
     receipt = shop.sale(member, 5_00, at=sold).receipt
     assert (receipt.balance.available_points, receipt.balance.pending_points) == (0, 5)

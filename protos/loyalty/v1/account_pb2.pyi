@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +19,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _TakenBack:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TakenBackEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TakenBack.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TAKEN_BACK_UNSPECIFIED: _TakenBack.ValueType  # 0
+    """In proportion to the amount of its lines that comes back."""
+    TAKEN_BACK_BY_UNITS: _TakenBack.ValueType  # 1
+    """In proportion to the units of its lines that come back; money back without goods takes nothing."""
+    TAKEN_BACK_BELOW_MINIMUM: _TakenBack.ValueType  # 2
+    """As a whole, once what is left of the sale is below the award's minimum, or nothing is left."""
+
+class TakenBack(_TakenBack, metaclass=_TakenBackEnumTypeWrapper):
+    """How a return takes an award back."""
+
+TAKEN_BACK_UNSPECIFIED: TakenBack.ValueType  # 0
+"""In proportion to the amount of its lines that comes back."""
+TAKEN_BACK_BY_UNITS: TakenBack.ValueType  # 1
+"""In proportion to the units of its lines that come back; money back without goods takes nothing."""
+TAKEN_BACK_BELOW_MINIMUM: TakenBack.ValueType  # 2
+"""As a whole, once what is left of the sale is below the award's minimum, or nothing is left."""
+Global___TakenBack: _TypeAlias = TakenBack  # noqa: Y015
 
 @_typing.final
 class LocalizedText(_message.Message):
@@ -56,12 +81,15 @@ class Lot(_message.Message):
     ACTIVATES_AT_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     FOLLOWS_ACTIVITY_FIELD_NUMBER: _builtins.int
+    WAITS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number within the account, from 1; never used again."""
     points: _builtins.int
     """Points issued."""
     follows_activity: _builtins.bool
     """True when the expiry moves with the account's activity."""
+    waits: _builtins.bool
+    """True while the points wait for SettlePending; then both instants are absent."""
     @_builtins.property
     def activates_at(self) -> _timestamp_pb2.Timestamp:
         """When they can be spent. Absent means at once."""
@@ -78,10 +106,11 @@ class Lot(_message.Message):
         activates_at: _timestamp_pb2.Timestamp | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         follows_activity: _builtins.bool = ...,
+        waits: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at", "follows_activity", b"follows_activity", "number", b"number", "points", b"points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at", "follows_activity", b"follows_activity", "number", b"number", "points", b"points", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -98,12 +127,15 @@ class Allocation(_message.Message):
     ACTIVATES_AT_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     FOLLOWS_ACTIVITY_FIELD_NUMBER: _builtins.int
+    WAITS_FIELD_NUMBER: _builtins.int
     lot: _builtins.int
     """The lot's number."""
     points: _builtins.int
     """How many points, more than 0."""
     follows_activity: _builtins.bool
     """The lot's kind of expiry."""
+    waits: _builtins.bool
+    """True while the lot waits for SettlePending."""
     @_builtins.property
     def activates_at(self) -> _timestamp_pb2.Timestamp:
         """The lot's activation, so that a spent lot can be opened again."""
@@ -120,46 +152,91 @@ class Allocation(_message.Message):
         activates_at: _timestamp_pb2.Timestamp | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         follows_activity: _builtins.bool = ...,
+        waits: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at", "follows_activity", b"follows_activity", "lot", b"lot", "points", b"points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at", "follows_activity", b"follows_activity", "lot", b"lot", "points", b"points", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Allocation: _TypeAlias = Allocation  # noqa: Y015
 
 @_typing.final
+class Reduction(_message.Message):
+    """Why an award is less than what was asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    limit: _builtins.str
+    """The limit or cap: {rule or promotion id}/{period}/{times or points}, or the cap's id."""
+    points: _builtins.int
+    """Points less, more than 0."""
+    def __init__(
+        self,
+        *,
+        limit: _builtins.str = ...,
+        points: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reduction: _TypeAlias = Reduction  # noqa: Y015
+
+@_typing.final
 class Award(_message.Message):
-    """Points per rule, so that each point can be explained."""
+    """Points per rule or promotion, so that each point can be explained."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RULE_FIELD_NUMBER: _builtins.int
     POINTS_FIELD_NUMBER: _builtins.int
-    BASIS_MINOR_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
+    REDUCTIONS_FIELD_NUMBER: _builtins.int
+    LOT_FIELD_NUMBER: _builtins.int
+    TAKEN_BACK_FIELD_NUMBER: _builtins.int
+    MINIMUM_MINOR_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
-    """The rule's id in the program."""
+    """The rule's or promotion's id in the program."""
     points: _builtins.int
-    """What it gave."""
-    basis_minor: _builtins.int
-    """The amount it was computed on, in minor units."""
+    """What it gave; negative for a promotion that takes points away."""
+    basis: _builtins.int
+    """What it was computed on: an amount in minor units, for an item rule units, for a promotion points."""
+    lot: _builtins.int
+    """The number of the lot that its points went into; 0 when none did."""
+    taken_back: Global___TakenBack.ValueType
+    """How a return takes it back."""
+    minimum_minor: _builtins.int
+    """For BELOW_MINIMUM."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___AwardLine]:
         """The lines that it counted. None when it counted all lines with their net amounts."""
+
+    @_builtins.property
+    def reductions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reduction]:
+        """What limits and caps took off; it asked for that many points more."""
 
     def __init__(
         self,
         *,
         rule: _builtins.str = ...,
         points: _builtins.int = ...,
-        basis_minor: _builtins.int = ...,
+        basis: _builtins.int = ...,
         lines: _abc.Iterable[Global___AwardLine] | None = ...,
+        reductions: _abc.Iterable[Global___Reduction] | None = ...,
+        lot: _builtins.int = ...,
+        taken_back: Global___TakenBack.ValueType = ...,
+        minimum_minor: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis_minor", b"basis_minor", "lines", b"lines", "points", b"points", "rule", b"rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "lines", b"lines", "lot", b"lot", "minimum_minor", b"minimum_minor", "points", b"points", "reductions", b"reductions", "rule", b"rule", "taken_back", b"taken_back"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -172,20 +249,20 @@ class AwardLine(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LINE_ID_FIELD_NUMBER: _builtins.int
-    BASIS_MINOR_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """The line."""
-    basis_minor: _builtins.int
-    """What of its amount counted, in minor units, after its share of discounts."""
+    basis: _builtins.int
+    """What of it counted: an amount in minor units after its share of discounts, for an item rule units, for a promotion points."""
     def __init__(
         self,
         *,
         line_id: _builtins.str = ...,
-        basis_minor: _builtins.int = ...,
+        basis: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis_minor", b"basis_minor", "line_id", b"line_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "line_id", b"line_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -55,6 +55,30 @@ REVERSAL_REASON_UNABLE2COMPL: ReversalReason.ValueType  # 4
 """The till could not complete the transaction or does not know its outcome."""
 Global___ReversalReason: _TypeAlias = ReversalReason  # noqa: Y015
 
+class _PendingFate:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PendingFateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PendingFate.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PENDING_FATE_UNSPECIFIED: _PendingFate.ValueType  # 0
+    """Not allowed."""
+    PENDING_FATE_ACTIVATE: _PendingFate.ValueType  # 1
+    """They become active now; their expiry counts from now."""
+    PENDING_FATE_CANCEL: _PendingFate.ValueType  # 2
+    """They are gone."""
+
+class PendingFate(_PendingFate, metaclass=_PendingFateEnumTypeWrapper):
+    """What becomes of pending points."""
+
+PENDING_FATE_UNSPECIFIED: PendingFate.ValueType  # 0
+"""Not allowed."""
+PENDING_FATE_ACTIVATE: PendingFate.ValueType  # 1
+"""They become active now; their expiry counts from now."""
+PENDING_FATE_CANCEL: PendingFate.ValueType  # 2
+"""They are gone."""
+Global___PendingFate: _TypeAlias = PendingFate  # noqa: Y015
+
 @_typing.final
 class EnrollMemberRequest(_message.Message):
     """Request of EnrollMember."""
@@ -447,6 +471,7 @@ class Command(_message.Message):
     RELEASE_REWARD_FIELD_NUMBER: _builtins.int
     RETURN_SALE_FIELD_NUMBER: _builtins.int
     REVERSE_TRANSACTION_FIELD_NUMBER: _builtins.int
+    RECORD_ACTIVITY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def enroll_member(self) -> Global___EnrollMemberRequest:
         """EnrollMember."""
@@ -475,6 +500,10 @@ class Command(_message.Message):
     def reverse_transaction(self) -> Global___ReverseTransactionRequest:
         """ReverseTransaction."""
 
+    @_builtins.property
+    def record_activity(self) -> Global___RecordActivityRequest:
+        """RecordActivity."""
+
     def __init__(
         self,
         *,
@@ -485,12 +514,13 @@ class Command(_message.Message):
         release_reward: Global___ReleaseRewardRequest | None = ...,
         return_sale: Global___ReturnSaleRequest | None = ...,
         reverse_transaction: Global___ReverseTransactionRequest | None = ...,
+        record_activity: Global___RecordActivityRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "record_sale", b"record_sale", "release_reward", b"release_reward", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "record_sale", b"record_sale", "release_reward", b"release_reward", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "record_activity"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
 
@@ -533,6 +563,122 @@ class PublishProgramRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PublishProgramRequest: _TypeAlias = PublishProgramRequest  # noqa: Y015
+
+@_typing.final
+class RecordActivityRequest(_message.Message):
+    """Request of RecordActivity."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    ACTIVITY_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this command."""
+    member: _builtins.str
+    """members/{member}"""
+    activity: _builtins.str
+    """What it was, as the program's activity rules name it."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def identifier(self) -> _member_pb2.Identifier:
+        """Any identifier."""
+
+    @_builtins.property
+    def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What rules may want to know of it, such as the product that was reviewed: at most 50 entries of up to 100 characters,
+        and no personal data.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        origin: _origin_pb2.Origin | None = ...,
+        member: _builtins.str = ...,
+        identifier: _member_pb2.Identifier | None = ...,
+        activity: _builtins.str = ...,
+        attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "member", b"member", "origin", b"origin", "who", b"who"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "attributes", b"attributes", "identifier", b"identifier", "member", b"member", "origin", b"origin", "request_id", b"request_id", "who", b"who"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_who: _TypeAlias = _typing.Literal["member", "identifier"]  # noqa: Y015
+    _WhichOneofArgType_who: _TypeAlias = _typing.Literal["who", b"who"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_who) -> _WhichOneofReturnType_who | None: ...
+
+Global___RecordActivityRequest: _TypeAlias = RecordActivityRequest  # noqa: Y015
+
+@_typing.final
+class SettlePendingRequest(_message.Message):
+    """Request of SettlePending."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    LOT_FIELD_NUMBER: _builtins.int
+    TRANSACTION_FIELD_NUMBER: _builtins.int
+    FATE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this command."""
+    member: _builtins.str
+    """members/{member}"""
+    lot: _builtins.int
+    """The lot's number; 0 for all pending lots of the transaction."""
+    transaction: _builtins.str
+    """transactions/{request_id} of the sale or activity that issued the points; may be left out with a lot."""
+    fate: Global___PendingFate.ValueType
+    """What becomes of them."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        origin: _origin_pb2.Origin | None = ...,
+        member: _builtins.str = ...,
+        lot: _builtins.int = ...,
+        transaction: _builtins.str = ...,
+        fate: Global___PendingFate.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fate", b"fate", "lot", b"lot", "member", b"member", "origin", b"origin", "request_id", b"request_id", "transaction", b"transaction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettlePendingRequest: _TypeAlias = SettlePendingRequest  # noqa: Y015
 
 @_typing.final
 class AdjustPointsRequest(_message.Message):

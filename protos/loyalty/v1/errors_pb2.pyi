@@ -113,6 +113,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_POSITION_IN_FUTURE: _ErrorReason.ValueType  # 35
     """OUT_OF_RANGE. The position lies behind the end of the log. Start from a position that was handed out."""
+    ERROR_REASON_NOTHING_PENDING: _ErrorReason.ValueType  # 36
+    """FAILED_PRECONDITION, recorded. The member has no such points that are pending: they are active, gone, or never were there.
+    Read the member's balance.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. It is the reason of google.rpc.ErrorInfo (domain "loyalty.v1"), without the prefix. Every value says
@@ -208,6 +212,10 @@ pay, or the points are no whole number of its steps. Release the hold, or correc
 """
 ERROR_REASON_POSITION_IN_FUTURE: ErrorReason.ValueType  # 35
 """OUT_OF_RANGE. The position lies behind the end of the log. Start from a position that was handed out."""
+ERROR_REASON_NOTHING_PENDING: ErrorReason.ValueType  # 36
+"""FAILED_PRECONDITION, recorded. The member has no such points that are pending: they are active, gone, or never were there.
+Read the member's balance.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -108,6 +108,8 @@ class Event(_message.Message):
     COMMAND_REFUSED_FIELD_NUMBER: _builtins.int
     PROGRAM_PUBLISHED_FIELD_NUMBER: _builtins.int
     COMMAND_BLOCKED_FIELD_NUMBER: _builtins.int
+    ACTIVITY_RECORDED_FIELD_NUMBER: _builtins.int
+    PENDING_SETTLED_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Position in the log: 1, 2, 3 and so on, without gaps."""
     subject: _builtins.str
@@ -180,6 +182,14 @@ class Event(_message.Message):
     def command_blocked(self) -> Global___CommandBlocked:
         """A command that has not arrived was blocked."""
 
+    @_builtins.property
+    def activity_recorded(self) -> Global___ActivityRecorded:
+        """Something other than a sale happened."""
+
+    @_builtins.property
+    def pending_settled(self) -> Global___PendingSettled:
+        """Pending points became active or were cancelled."""
+
     def __init__(
         self,
         *,
@@ -203,12 +213,14 @@ class Event(_message.Message):
         command_refused: Global___CommandRefused | None = ...,
         program_published: Global___ProgramPublished | None = ...,
         command_blocked: Global___CommandBlocked | None = ...,
+        activity_recorded: Global___ActivityRecorded | None = ...,
+        pending_settled: Global___PendingSettled | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command_blocked", b"command_blocked", "command_refused", b"command_refused", "event", b"event", "member_enrolled", b"member_enrolled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "transaction_reversed", b"transaction_reversed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "event", b"event", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "transaction_reversed", b"transaction_reversed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_blocked", b"command_blocked", "command_refused", b"command_refused", "event", b"event", "member_enrolled", b"member_enrolled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "event", b"event", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -273,15 +285,17 @@ class SaleRecorded(_message.Message):
     PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
     LINE_NET_MINOR_FIELD_NUMBER: _builtins.int
     AWARDS_FIELD_NUMBER: _builtins.int
-    LOT_FIELD_NUMBER: _builtins.int
+    LOTS_FIELD_NUMBER: _builtins.int
     REPAID_POINTS_FIELD_NUMBER: _builtins.int
     REDEMPTIONS_FIELD_NUMBER: _builtins.int
     ACTIVITY_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     repaid_points: _builtins.int
-    """How many of the issued points repaid what was owed; the lot holds the rest."""
+    """How many of the issued points repaid what was owed; the lots hold the rest."""
     @_builtins.property
     def origin(self) -> _origin_pb2.Origin:
         """Where it came from."""
@@ -299,8 +313,8 @@ class SaleRecorded(_message.Message):
         """The points by rule."""
 
     @_builtins.property
-    def lot(self) -> _account_pb2.Lot:
-        """The lot that was issued; absent when nothing was earned."""
+    def lots(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Lot]:
+        """The lots that were issued: one for each activation and expiry; none when nothing was earned."""
 
     @_builtins.property
     def redemptions(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Redemption]:
@@ -314,6 +328,14 @@ class SaleRecorded(_message.Message):
     def receipt(self) -> _account_pb2.Receipt:
         """What the receipt prints."""
 
+    @_builtins.property
+    def counters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Counter]:
+        """The counters of limits, caps and carried remainders that moved."""
+
+    @_builtins.property
+    def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConditionFailure]:
+        """Conditions that could not be evaluated; they counted as false."""
+
     def __init__(
         self,
         *,
@@ -322,19 +344,197 @@ class SaleRecorded(_message.Message):
         program_version: _builtins.int = ...,
         line_net_minor: _abc.Iterable[_builtins.int] | None = ...,
         awards: _abc.Iterable[_account_pb2.Award] | None = ...,
-        lot: _account_pb2.Lot | None = ...,
+        lots: _abc.Iterable[_account_pb2.Lot] | None = ...,
         repaid_points: _builtins.int = ...,
         redemptions: _abc.Iterable[_account_pb2.Redemption] | None = ...,
         activity_expires_at: _timestamp_pb2.Timestamp | None = ...,
         receipt: _account_pb2.Receipt | None = ...,
+        counters: _abc.Iterable[Global___Counter] | None = ...,
+        failures: _abc.Iterable[Global___ConditionFailure] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "lot", b"lot", "origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "awards", b"awards", "line_net_minor", b"line_net_minor", "lot", b"lot", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "redemptions", b"redemptions", "repaid_points", b"repaid_points", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "awards", b"awards", "counters", b"counters", "failures", b"failures", "line_net_minor", b"line_net_minor", "lots", b"lots", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "redemptions", b"redemptions", "repaid_points", b"repaid_points", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SaleRecorded: _TypeAlias = SaleRecorded  # noqa: Y015
+
+@_typing.final
+class Counter(_message.Message):
+    """A count that a limit, a cap or a remainder is kept by, after an event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """What is counted: {rule or promotion id}/{period}/{times or points}, cap/{cap id}, or {rule id}/carry."""
+    period: _builtins.int
+    """The number of the day, ISO week, month or year; 0 for what counts for ever."""
+    value: _builtins.int
+    """The count now."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        period: _builtins.int = ...,
+        value: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "period", b"period", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Counter: _TypeAlias = Counter  # noqa: Y015
+
+@_typing.final
+class ConditionFailure(_message.Message):
+    """A condition of a rule or promotion that could not be evaluated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """The rule's or promotion's id."""
+    error: _builtins.str
+    """What the expression came to."""
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConditionFailure: _TypeAlias = ConditionFailure  # noqa: Y015
+
+@_typing.final
+class ActivityRecorded(_message.Message):
+    """Something other than a sale happened, and points were issued for it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    AWARDS_FIELD_NUMBER: _builtins.int
+    LOTS_FIELD_NUMBER: _builtins.int
+    REPAID_POINTS_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    repaid_points: _builtins.int
+    """How many of the issued points repaid what was owed."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def request(self) -> _commands_pb2.RecordActivityRequest:
+        """The command, with the member in place of an identifier."""
+
+    @_builtins.property
+    def awards(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Award]:
+        """The points by rule."""
+
+    @_builtins.property
+    def lots(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Lot]:
+        """The lots that were issued; none when nothing was earned."""
+
+    @_builtins.property
+    def counters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Counter]:
+        """The counters of limits and caps that moved."""
+
+    @_builtins.property
+    def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConditionFailure]:
+        """Conditions that could not be evaluated; they counted as false."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """What a message to the member says."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _commands_pb2.RecordActivityRequest | None = ...,
+        program_version: _builtins.int = ...,
+        awards: _abc.Iterable[_account_pb2.Award] | None = ...,
+        lots: _abc.Iterable[_account_pb2.Lot] | None = ...,
+        repaid_points: _builtins.int = ...,
+        counters: _abc.Iterable[Global___Counter] | None = ...,
+        failures: _abc.Iterable[Global___ConditionFailure] | None = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awards", b"awards", "counters", b"counters", "failures", b"failures", "lots", b"lots", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "repaid_points", b"repaid_points", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivityRecorded: _TypeAlias = ActivityRecorded  # noqa: Y015
+
+@_typing.final
+class PendingSettled(_message.Message):
+    """Points that were pending became active, or were cancelled, because somebody said so."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    TAKEN_FIELD_NUMBER: _builtins.int
+    ACTIVATED_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def request(self) -> _commands_pb2.SettlePendingRequest:
+        """The command."""
+
+    @_builtins.property
+    def taken(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
+        """What was taken out of pending lots."""
+
+    @_builtins.property
+    def activated(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
+        """The same points as they are now; none when they were cancelled."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """Balance and tier."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _commands_pb2.SettlePendingRequest | None = ...,
+        program_version: _builtins.int = ...,
+        taken: _abc.Iterable[_account_pb2.Allocation] | None = ...,
+        activated: _abc.Iterable[_account_pb2.Allocation] | None = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request", "taken", b"taken"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PendingSettled: _TypeAlias = PendingSettled  # noqa: Y015
 
 @_typing.final
 class PointsRedeemed(_message.Message):
@@ -977,6 +1177,8 @@ class CommandRefused(_message.Message):
     RETURN_SALE_FIELD_NUMBER: _builtins.int
     REVERSE_TRANSACTION_FIELD_NUMBER: _builtins.int
     ADJUST_POINTS_FIELD_NUMBER: _builtins.int
+    RECORD_ACTIVITY_FIELD_NUMBER: _builtins.int
+    SETTLE_PENDING_FIELD_NUMBER: _builtins.int
     PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
@@ -1021,6 +1223,14 @@ class CommandRefused(_message.Message):
         """AdjustPoints."""
 
     @_builtins.property
+    def record_activity(self) -> _commands_pb2.RecordActivityRequest:
+        """RecordActivity."""
+
+    @_builtins.property
+    def settle_pending(self) -> _commands_pb2.SettlePendingRequest:
+        """SettlePending."""
+
+    @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The dynamic parts of the message."""
 
@@ -1036,15 +1246,17 @@ class CommandRefused(_message.Message):
         return_sale: _commands_pb2.ReturnSaleRequest | None = ...,
         reverse_transaction: _commands_pb2.ReverseTransactionRequest | None = ...,
         adjust_points: _commands_pb2.AdjustPointsRequest | None = ...,
+        record_activity: _commands_pb2.RecordActivityRequest | None = ...,
+        settle_pending: _commands_pb2.SettlePendingRequest | None = ...,
         program_version: _builtins.int = ...,
         reason: _errors_pb2.ErrorReason.ValueType = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "origin", b"origin", "record_sale", b"record_sale", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "origin", b"origin", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "settle_pending", b"settle_pending"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_sale", b"record_sale", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "settle_pending", b"settle_pending"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 

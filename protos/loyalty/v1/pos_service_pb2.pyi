@@ -465,6 +465,42 @@ class ReverseTransactionResponse(_message.Message):
 Global___ReverseTransactionResponse: _TypeAlias = ReverseTransactionResponse  # noqa: Y015
 
 @_typing.final
+class RecordActivityResponse(_message.Message):
+    """Response of RecordActivity."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    AWARDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcome(self) -> Global___Outcome:
+        """What happened."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """What a message to the member says."""
+
+    @_builtins.property
+    def awards(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Award]:
+        """The points by rule."""
+
+    def __init__(
+        self,
+        *,
+        outcome: Global___Outcome | None = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+        awards: _abc.Iterable[_account_pb2.Award] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awards", b"awards", "outcome", b"outcome", "receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordActivityResponse: _TypeAlias = RecordActivityResponse  # noqa: Y015
+
+@_typing.final
 class GetTransactionRequest(_message.Message):
     """Request of GetTransaction."""
 
@@ -609,6 +645,7 @@ class CommandResult(_message.Message):
     RETURN_SALE_FIELD_NUMBER: _builtins.int
     REVERSE_TRANSACTION_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    RECORD_ACTIVITY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The command's request id, as sent."""
     @_builtins.property
@@ -643,6 +680,10 @@ class CommandResult(_message.Message):
     def error(self) -> _errors_pb2.ItemError:
         """It failed."""
 
+    @_builtins.property
+    def record_activity(self) -> Global___RecordActivityResponse:
+        """RecordActivity."""
+
     def __init__(
         self,
         *,
@@ -655,12 +696,13 @@ class CommandResult(_message.Message):
         return_sale: Global___ReturnSaleResponse | None = ...,
         reverse_transaction: Global___ReverseTransactionResponse | None = ...,
         error: _errors_pb2.ItemError | None = ...,
+        record_activity: Global___RecordActivityResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "error", b"error", "record_sale", b"record_sale", "release_reward", b"release_reward", "reserve_reward", b"reserve_reward", "result", b"result", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "error", b"error", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "reserve_reward", b"reserve_reward", "result", b"result", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "error", b"error", "record_sale", b"record_sale", "release_reward", b"release_reward", "request_id", b"request_id", "reserve_reward", b"reserve_reward", "result", b"result", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "error", b"error", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "request_id", b"request_id", "reserve_reward", b"reserve_reward", "result", b"result", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "error"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "error", "record_activity"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 

@@ -83,6 +83,11 @@ class PosServiceStub:
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.ReverseTransactionRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_pos__service__pb2.ReverseTransactionResponse.FromString,
                 _registered_method=True)
+        self.RecordActivity = channel.unary_unary(
+                '/loyalty.v1.PosService/RecordActivity',
+                request_serializer=loyalty_dot_v1_dot_commands__pb2.RecordActivityRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_pos__service__pb2.RecordActivityResponse.FromString,
+                _registered_method=True)
         self.GetTransaction = channel.unary_unary(
                 '/loyalty.v1.PosService/GetTransaction',
                 request_serializer=loyalty_dot_v1_dot_pos__service__pb2.GetTransactionRequest.SerializeToString,
@@ -174,6 +179,13 @@ class PosServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordActivity(self, request, context):
+        """Records something other than a sale that may earn points: a review, a birthday, feedback.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTransaction(self, request, context):
         """The outcome of an earlier command.
         """
@@ -249,6 +261,11 @@ def add_PosServiceServicer_to_server(servicer, server):
                     servicer.ReverseTransaction,
                     request_deserializer=loyalty_dot_v1_dot_commands__pb2.ReverseTransactionRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_pos__service__pb2.ReverseTransactionResponse.SerializeToString,
+            ),
+            'RecordActivity': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordActivity,
+                    request_deserializer=loyalty_dot_v1_dot_commands__pb2.RecordActivityRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_pos__service__pb2.RecordActivityResponse.SerializeToString,
             ),
             'GetTransaction': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTransaction,
@@ -517,6 +534,33 @@ class PosService:
             '/loyalty.v1.PosService/ReverseTransaction',
             loyalty_dot_v1_dot_commands__pb2.ReverseTransactionRequest.SerializeToString,
             loyalty_dot_v1_dot_pos__service__pb2.ReverseTransactionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordActivity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.PosService/RecordActivity',
+            loyalty_dot_v1_dot_commands__pb2.RecordActivityRequest.SerializeToString,
+            loyalty_dot_v1_dot_pos__service__pb2.RecordActivityResponse.FromString,
             options,
             channel_credentials,
             insecure,

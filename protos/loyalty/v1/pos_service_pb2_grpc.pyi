@@ -55,6 +55,8 @@ class PosServiceStub:
     """Takes lines of a sale back: claws back their points, restores what the sale spent."""
     ReverseTransaction: _grpc.UnaryUnaryMultiCallable[_commands_pb2.ReverseTransactionRequest, _pos_service_pb2.ReverseTransactionResponse]
     """Voids an earlier command, also one whose outcome the till does not know: if it never arrived, it never will."""
+    RecordActivity: _grpc.UnaryUnaryMultiCallable[_commands_pb2.RecordActivityRequest, _pos_service_pb2.RecordActivityResponse]
+    """Records something other than a sale that may earn points: a review, a birthday, feedback."""
     GetTransaction: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.GetTransactionRequest, _pos_service_pb2.GetTransactionResponse]
     """The outcome of an earlier command."""
     GetBalance: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.GetBalanceRequest, _pos_service_pb2.GetBalanceResponse]
@@ -90,6 +92,8 @@ class PosServiceAsyncStub(PosServiceStub):
     """Takes lines of a sale back: claws back their points, restores what the sale spent."""
     ReverseTransaction: _aio.UnaryUnaryMultiCallable[_commands_pb2.ReverseTransactionRequest, _pos_service_pb2.ReverseTransactionResponse]  # type: ignore[assignment]
     """Voids an earlier command, also one whose outcome the till does not know: if it never arrived, it never will."""
+    RecordActivity: _aio.UnaryUnaryMultiCallable[_commands_pb2.RecordActivityRequest, _pos_service_pb2.RecordActivityResponse]  # type: ignore[assignment]
+    """Records something other than a sale that may earn points: a review, a birthday, feedback."""
     GetTransaction: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.GetTransactionRequest, _pos_service_pb2.GetTransactionResponse]  # type: ignore[assignment]
     """The outcome of an earlier command."""
     GetBalance: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.GetBalanceRequest, _pos_service_pb2.GetBalanceResponse]  # type: ignore[assignment]
@@ -176,6 +180,14 @@ class PosServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_pos_service_pb2.ReverseTransactionResponse, _abc.Awaitable[_pos_service_pb2.ReverseTransactionResponse]]:
         """Voids an earlier command, also one whose outcome the till does not know: if it never arrived, it never will."""
+
+    @_abc_1.abstractmethod
+    def RecordActivity(
+        self,
+        request: _commands_pb2.RecordActivityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pos_service_pb2.RecordActivityResponse, _abc.Awaitable[_pos_service_pb2.RecordActivityResponse]]:
+        """Records something other than a sale that may earn points: a review, a birthday, feedback."""
 
     @_abc_1.abstractmethod
     def GetTransaction(

@@ -24,62 +24,37 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from loyalty.v1 import account_pb2 as loyalty_dot_v1_dot_account__pb2
-from loyalty.v1 import sale_pb2 as loyalty_dot_v1_dot_sale__pb2
+from loyalty.v1 import earning_pb2 as loyalty_dot_v1_dot_earning__pb2
+from loyalty.v1 import expiry_pb2 as loyalty_dot_v1_dot_expiry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18loyalty/v1/program.proto\x12\nloyalty.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18loyalty/v1/account.proto\x1a\x15loyalty/v1/sale.proto\"s\n\nLineFilter\x12\x0c\n\x04skus\x18\x01 \x03(\t\x12\x0e\n\x06labels\x18\x02 \x03(\t\x12\x12\n\ncategories\x18\x03 \x03(\t\x12\x0e\n\x06\x62rands\x18\x04 \x03(\t\x12#\n\x05kinds\x18\x05 \x03(\x0e\x32\x14.loyalty.v1.LineKind\"\xe0\x01\n\tSpendRule\x12\x0e\n\x06points\x18\x01 \x01(\x03\x12\x11\n\tper_minor\x18\x02 \x01(\x03\x12&\n\x08rounding\x18\x03 \x01(\x0e\x32\x14.loyalty.v1.Rounding\x12 \n\x05\x62\x61sis\x18\x04 \x01(\x0e\x32\x11.loyalty.v1.Basis\x12$\n\x04only\x18\x05 \x01(\x0b\x32\x16.loyalty.v1.LineFilter\x12)\n\texcluding\x18\x06 \x01(\x0b\x32\x16.loyalty.v1.LineFilter\x12\x15\n\rminimum_minor\x18\x07 \x01(\x03\"\x7f\n\x0b\x45\x61rningRule\x12\x0f\n\x07rule_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12&\n\x05spend\x18\x03 \x01(\x0b\x32\x15.loyalty.v1.SpendRuleH\x00\x42\x06\n\x04rule\"=\n\x0e\x43\x61lendarPeriod\x12\x0c\n\x04\x64\x61ys\x18\x01 \x01(\x05\x12\x0e\n\x06months\x18\x02 \x01(\x05\x12\r\n\x05years\x18\x03 \x01(\x05\"\r\n\x0bNeverExpiry\";\n\rRollingExpiry\x12*\n\x06period\x18\x01 \x01(\x0b\x32\x1a.loyalty.v1.CalendarPeriod\"d\n\x0f\x45ndOfUnitExpiry\x12&\n\x04unit\x18\x01 \x01(\x0e\x32\x18.loyalty.v1.CalendarUnit\x12)\n\x05\x61\x66ter\x18\x02 \x01(\x0b\x32\x1a.loyalty.v1.CalendarPeriod\"-\n\x0f\x46ixedDateExpiry\x12\r\n\x05month\x18\x01 \x01(\x05\x12\x0b\n\x03\x64\x61y\x18\x02 \x01(\x05\">\n\x10InactivityExpiry\x12*\n\x06period\x18\x01 \x01(\x0b\x32\x1a.loyalty.v1.CalendarPeriod\"\x8b\x02\n\x0c\x45xpiryPolicy\x12(\n\x05never\x18\x01 \x01(\x0b\x32\x17.loyalty.v1.NeverExpiryH\x00\x12,\n\x07rolling\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.RollingExpiryH\x00\x12\x32\n\x0b\x65nd_of_unit\x18\x03 \x01(\x0b\x32\x1b.loyalty.v1.EndOfUnitExpiryH\x00\x12\x31\n\nfixed_date\x18\x04 \x01(\x0b\x32\x1b.loyalty.v1.FixedDateExpiryH\x00\x12\x32\n\ninactivity\x18\x05 \x01(\x0b\x32\x1c.loyalty.v1.InactivityExpiryH\x00\x42\x08\n\x06policy\"b\n\x04Tier\x12\x0f\n\x07tier_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x18\n\x10threshold_points\x18\x03 \x01(\x03\"X\n\rOrderDiscount\x12\x1a\n\x12percent_hundredths\x18\x01 \x01(\x05\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\x12\x15\n\rmaximum_minor\x18\x03 \x01(\x03\"/\n\x08\x43\x61shback\x12\x0e\n\x06points\x18\x01 \x01(\x03\x12\x13\n\x0bvalue_minor\x18\x02 \x01(\x03\"\xc8\x01\n\x06Reward\x12\x11\n\treward_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x13\n\x0b\x63ost_points\x18\x03 \x01(\x03\x12\x33\n\x0eorder_discount\x18\x04 \x01(\x0b\x32\x19.loyalty.v1.OrderDiscountH\x00\x12(\n\x08\x63\x61shback\x18\x05 \x01(\x0b\x32\x14.loyalty.v1.CashbackH\x00\x42\x06\n\x04kind\"\xaf\x01\n\x0cReturnPolicy\x12\'\n\tclaw_back\x18\x01 \x01(\x0e\x32\x14.loyalty.v1.ClawBack\x12\x33\n\x0frestore_expired\x18\x02 \x01(\x0e\x32\x1a.loyalty.v1.RestoreExpired\x12\x12\n\ngrace_days\x18\x03 \x01(\x05\x12-\n\x0cunknown_sale\x18\x04 \x01(\x0e\x32\x17.loyalty.v1.UnknownSale\"J\n\x05Store\x12\x10\n\x08store_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\"\x96\x04\n\x07Program\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12/\n\x0c\x64isplay_name\x18\x03 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x11\n\ttime_zone\x18\x05 \x01(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_region\x18\x06 \x01(\t\x12.\n\rearning_rules\x18\x07 \x03(\x0b\x32\x17.loyalty.v1.EarningRule\x12\x14\n\x0cpending_days\x18\x08 \x01(\x05\x12(\n\x06\x65xpiry\x18\t \x01(\x0b\x32\x18.loyalty.v1.ExpiryPolicy\x12\x1f\n\x05tiers\x18\n \x03(\x0b\x32\x10.loyalty.v1.Tier\x12#\n\x07rewards\x18\x0b \x03(\x0b\x32\x12.loyalty.v1.Reward\x12/\n\x0chold_timeout\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x07returns\x18\r \x01(\x0b\x32\x18.loyalty.v1.ReturnPolicy\x12;\n\x13\x64uplicate_enrolment\x18\x0e \x01(\x0e\x32\x1e.loyalty.v1.DuplicateEnrolment\x12\x0c\n\x04\x65tag\x18\x0f \x01(\t\x12!\n\x06stores\x18\x10 \x03(\x0b\x32\x11.loyalty.v1.Store*~\n\x08Rounding\x12\x18\n\x14ROUNDING_UNSPECIFIED\x10\x00\x12\x18\n\x14ROUNDING_WHOLE_STEPS\x10\x01\x12\x12\n\x0eROUNDING_FLOOR\x10\x02\x12\x14\n\x10ROUNDING_HALF_UP\x10\x03\x12\x14\n\x10ROUNDING_CEILING\x10\x04*\xa0\x01\n\x05\x42\x61sis\x12\x15\n\x11\x42\x41SIS_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42\x41SIS_AFTER_DISCOUNT\x10\x01\x12\x19\n\x15\x42\x41SIS_BEFORE_DISCOUNT\x10\x02\x12$\n BASIS_AFTER_DISCOUNT_WITHOUT_TAX\x10\x03\x12%\n!BASIS_BEFORE_DISCOUNT_WITHOUT_TAX\x10\x04*y\n\x0c\x43\x61lendarUnit\x12\x1d\n\x19\x43\x41LENDAR_UNIT_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43\x41LENDAR_UNIT_MONTH\x10\x01\x12\x19\n\x15\x43\x41LENDAR_UNIT_QUARTER\x10\x02\x12\x16\n\x12\x43\x41LENDAR_UNIT_YEAR\x10\x03*R\n\x08\x43lawBack\x12\x19\n\x15\x43LAW_BACK_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43LAW_BACK_CLAMP\x10\x01\x12\x16\n\x12\x43LAW_BACK_NEGATIVE\x10\x02*i\n\x0eRestoreExpired\x12\x1f\n\x1bRESTORE_EXPIRED_UNSPECIFIED\x10\x00\x12\x1b\n\x17RESTORE_EXPIRED_FORFEIT\x10\x01\x12\x19\n\x15RESTORE_EXPIRED_GRACE\x10\x02*[\n\x0bUnknownSale\x12\x1c\n\x18UNKNOWN_SALE_UNSPECIFIED\x10\x00\x12\x15\n\x11UNKNOWN_SALE_WAIT\x10\x01\x12\x17\n\x13UNKNOWN_SALE_REFUSE\x10\x02*\x82\x01\n\x12\x44uplicateEnrolment\x12#\n\x1f\x44UPLICATE_ENROLMENT_UNSPECIFIED\x10\x00\x12\'\n#DUPLICATE_ENROLMENT_RETURN_EXISTING\x10\x01\x12\x1e\n\x1a\x44UPLICATE_ENROLMENT_REFUSE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18loyalty/v1/program.proto\x12\nloyalty.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18loyalty/v1/account.proto\x1a\x18loyalty/v1/earning.proto\x1a\x17loyalty/v1/expiry.proto\"b\n\x04Tier\x12\x0f\n\x07tier_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x18\n\x10threshold_points\x18\x03 \x01(\x03\"X\n\rOrderDiscount\x12\x1a\n\x12percent_hundredths\x18\x01 \x01(\x05\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\x12\x15\n\rmaximum_minor\x18\x03 \x01(\x03\"/\n\x08\x43\x61shback\x12\x0e\n\x06points\x18\x01 \x01(\x03\x12\x13\n\x0bvalue_minor\x18\x02 \x01(\x03\"\xc8\x01\n\x06Reward\x12\x11\n\treward_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x13\n\x0b\x63ost_points\x18\x03 \x01(\x03\x12\x33\n\x0eorder_discount\x18\x04 \x01(\x0b\x32\x19.loyalty.v1.OrderDiscountH\x00\x12(\n\x08\x63\x61shback\x18\x05 \x01(\x0b\x32\x14.loyalty.v1.CashbackH\x00\x42\x06\n\x04kind\"\xaf\x01\n\x0cReturnPolicy\x12\'\n\tclaw_back\x18\x01 \x01(\x0e\x32\x14.loyalty.v1.ClawBack\x12\x33\n\x0frestore_expired\x18\x02 \x01(\x0e\x32\x1a.loyalty.v1.RestoreExpired\x12\x12\n\ngrace_days\x18\x03 \x01(\x05\x12-\n\x0cunknown_sale\x18\x04 \x01(\x0e\x32\x17.loyalty.v1.UnknownSale\"]\n\x05Store\x12\x10\n\x08store_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x11\n\ttime_zone\x18\x03 \x01(\t\"\xd6\x05\n\x07Program\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12/\n\x0c\x64isplay_name\x18\x03 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x11\n\ttime_zone\x18\x05 \x01(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_region\x18\x06 \x01(\t\x12.\n\rearning_rules\x18\x07 \x03(\x0b\x32\x17.loyalty.v1.EarningRule\x12,\n\x0b\x63ombination\x18\x11 \x01(\x0e\x32\x17.loyalty.v1.Combination\x12)\n\npromotions\x18\x12 \x03(\x0b\x32\x15.loyalty.v1.Promotion\x12\x30\n\x12promotion_stacking\x18\x13 \x01(\x0e\x32\x14.loyalty.v1.Stacking\x12\x1d\n\x04\x63\x61ps\x18\x14 \x03(\x0b\x32\x0f.loyalty.v1.Cap\x12*\n\x07pending\x18\x08 \x01(\x0b\x32\x19.loyalty.v1.PendingPolicy\x12(\n\x06\x65xpiry\x18\t \x01(\x0b\x32\x18.loyalty.v1.ExpiryPolicy\x12\x1f\n\x05tiers\x18\n \x03(\x0b\x32\x10.loyalty.v1.Tier\x12#\n\x07rewards\x18\x0b \x03(\x0b\x32\x12.loyalty.v1.Reward\x12/\n\x0chold_timeout\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x07returns\x18\r \x01(\x0b\x32\x18.loyalty.v1.ReturnPolicy\x12;\n\x13\x64uplicate_enrolment\x18\x0e \x01(\x0e\x32\x1e.loyalty.v1.DuplicateEnrolment\x12\x0c\n\x04\x65tag\x18\x0f \x01(\t\x12!\n\x06stores\x18\x10 \x03(\x0b\x32\x11.loyalty.v1.Store*R\n\x08\x43lawBack\x12\x19\n\x15\x43LAW_BACK_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43LAW_BACK_CLAMP\x10\x01\x12\x16\n\x12\x43LAW_BACK_NEGATIVE\x10\x02*i\n\x0eRestoreExpired\x12\x1f\n\x1bRESTORE_EXPIRED_UNSPECIFIED\x10\x00\x12\x1b\n\x17RESTORE_EXPIRED_FORFEIT\x10\x01\x12\x19\n\x15RESTORE_EXPIRED_GRACE\x10\x02*[\n\x0bUnknownSale\x12\x1c\n\x18UNKNOWN_SALE_UNSPECIFIED\x10\x00\x12\x15\n\x11UNKNOWN_SALE_WAIT\x10\x01\x12\x17\n\x13UNKNOWN_SALE_REFUSE\x10\x02*\x82\x01\n\x12\x44uplicateEnrolment\x12#\n\x1f\x44UPLICATE_ENROLMENT_UNSPECIFIED\x10\x00\x12\'\n#DUPLICATE_ENROLMENT_RETURN_EXISTING\x10\x01\x12\x1e\n\x1a\x44UPLICATE_ENROLMENT_REFUSE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loyalty.v1.program_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROUNDING']._serialized_start=2449
-  _globals['_ROUNDING']._serialized_end=2575
-  _globals['_BASIS']._serialized_start=2578
-  _globals['_BASIS']._serialized_end=2738
-  _globals['_CALENDARUNIT']._serialized_start=2740
-  _globals['_CALENDARUNIT']._serialized_end=2861
-  _globals['_CLAWBACK']._serialized_start=2863
-  _globals['_CLAWBACK']._serialized_end=2945
-  _globals['_RESTOREEXPIRED']._serialized_start=2947
-  _globals['_RESTOREEXPIRED']._serialized_end=3052
-  _globals['_UNKNOWNSALE']._serialized_start=3054
-  _globals['_UNKNOWNSALE']._serialized_end=3145
-  _globals['_DUPLICATEENROLMENT']._serialized_start=3148
-  _globals['_DUPLICATEENROLMENT']._serialized_end=3278
-  _globals['_LINEFILTER']._serialized_start=121
-  _globals['_LINEFILTER']._serialized_end=236
-  _globals['_SPENDRULE']._serialized_start=239
-  _globals['_SPENDRULE']._serialized_end=463
-  _globals['_EARNINGRULE']._serialized_start=465
-  _globals['_EARNINGRULE']._serialized_end=592
-  _globals['_CALENDARPERIOD']._serialized_start=594
-  _globals['_CALENDARPERIOD']._serialized_end=655
-  _globals['_NEVEREXPIRY']._serialized_start=657
-  _globals['_NEVEREXPIRY']._serialized_end=670
-  _globals['_ROLLINGEXPIRY']._serialized_start=672
-  _globals['_ROLLINGEXPIRY']._serialized_end=731
-  _globals['_ENDOFUNITEXPIRY']._serialized_start=733
-  _globals['_ENDOFUNITEXPIRY']._serialized_end=833
-  _globals['_FIXEDDATEEXPIRY']._serialized_start=835
-  _globals['_FIXEDDATEEXPIRY']._serialized_end=880
-  _globals['_INACTIVITYEXPIRY']._serialized_start=882
-  _globals['_INACTIVITYEXPIRY']._serialized_end=944
-  _globals['_EXPIRYPOLICY']._serialized_start=947
-  _globals['_EXPIRYPOLICY']._serialized_end=1214
-  _globals['_TIER']._serialized_start=1216
-  _globals['_TIER']._serialized_end=1314
-  _globals['_ORDERDISCOUNT']._serialized_start=1316
-  _globals['_ORDERDISCOUNT']._serialized_end=1404
-  _globals['_CASHBACK']._serialized_start=1406
-  _globals['_CASHBACK']._serialized_end=1453
-  _globals['_REWARD']._serialized_start=1456
-  _globals['_REWARD']._serialized_end=1656
-  _globals['_RETURNPOLICY']._serialized_start=1659
-  _globals['_RETURNPOLICY']._serialized_end=1834
-  _globals['_STORE']._serialized_start=1836
-  _globals['_STORE']._serialized_end=1910
-  _globals['_PROGRAM']._serialized_start=1913
-  _globals['_PROGRAM']._serialized_end=2447
+  _globals['_CLAWBACK']._serialized_start=1593
+  _globals['_CLAWBACK']._serialized_end=1675
+  _globals['_RESTOREEXPIRED']._serialized_start=1677
+  _globals['_RESTOREEXPIRED']._serialized_end=1782
+  _globals['_UNKNOWNSALE']._serialized_start=1784
+  _globals['_UNKNOWNSALE']._serialized_end=1875
+  _globals['_DUPLICATEENROLMENT']._serialized_start=1878
+  _globals['_DUPLICATEENROLMENT']._serialized_end=2008
+  _globals['_TIER']._serialized_start=149
+  _globals['_TIER']._serialized_end=247
+  _globals['_ORDERDISCOUNT']._serialized_start=249
+  _globals['_ORDERDISCOUNT']._serialized_end=337
+  _globals['_CASHBACK']._serialized_start=339
+  _globals['_CASHBACK']._serialized_end=386
+  _globals['_REWARD']._serialized_start=389
+  _globals['_REWARD']._serialized_end=589
+  _globals['_RETURNPOLICY']._serialized_start=592
+  _globals['_RETURNPOLICY']._serialized_end=767
+  _globals['_STORE']._serialized_start=769
+  _globals['_STORE']._serialized_end=862
+  _globals['_PROGRAM']._serialized_start=865
+  _globals['_PROGRAM']._serialized_end=1591
 # @@protoc_insertion_point(module_scope)

@@ -10,7 +10,8 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from loyalty.v1 import account_pb2 as _account_pb2
-from loyalty.v1 import sale_pb2 as _sale_pb2
+from loyalty.v1 import earning_pb2 as _earning_pb2
+from loyalty.v1 import expiry_pb2 as _expiry_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,98 +22,6 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class _Rounding:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _RoundingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rounding.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    ROUNDING_UNSPECIFIED: _Rounding.ValueType  # 0
-    """Treated as WHOLE_STEPS."""
-    ROUNDING_WHOLE_STEPS: _Rounding.ValueType  # 1
-    """Only whole steps of the amount count: 4 points per 1.00 on 2.50 give 8."""
-    ROUNDING_FLOOR: _Rounding.ValueType  # 2
-    """In proportion, fraction dropped: 4 points per 1.00 on 2.50 give 10."""
-    ROUNDING_HALF_UP: _Rounding.ValueType  # 3
-    """In proportion, half a point up."""
-    ROUNDING_CEILING: _Rounding.ValueType  # 4
-    """In proportion, any fraction up."""
-
-class Rounding(_Rounding, metaclass=_RoundingEnumTypeWrapper):
-    """How a fraction becomes whole points. It is applied once per rule and sale."""
-
-ROUNDING_UNSPECIFIED: Rounding.ValueType  # 0
-"""Treated as WHOLE_STEPS."""
-ROUNDING_WHOLE_STEPS: Rounding.ValueType  # 1
-"""Only whole steps of the amount count: 4 points per 1.00 on 2.50 give 8."""
-ROUNDING_FLOOR: Rounding.ValueType  # 2
-"""In proportion, fraction dropped: 4 points per 1.00 on 2.50 give 10."""
-ROUNDING_HALF_UP: Rounding.ValueType  # 3
-"""In proportion, half a point up."""
-ROUNDING_CEILING: Rounding.ValueType  # 4
-"""In proportion, any fraction up."""
-Global___Rounding: _TypeAlias = Rounding  # noqa: Y015
-
-class _Basis:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _BasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Basis.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    BASIS_UNSPECIFIED: _Basis.ValueType  # 0
-    """Treated as AFTER_DISCOUNT."""
-    BASIS_AFTER_DISCOUNT: _Basis.ValueType  # 1
-    """Price less all discounts, with tax."""
-    BASIS_BEFORE_DISCOUNT: _Basis.ValueType  # 2
-    """Price without looking at discounts, with tax."""
-    BASIS_AFTER_DISCOUNT_WITHOUT_TAX: _Basis.ValueType  # 3
-    """Price less all discounts, without the tax contained in it."""
-    BASIS_BEFORE_DISCOUNT_WITHOUT_TAX: _Basis.ValueType  # 4
-    """Price without looking at discounts and without the tax contained in it."""
-
-class Basis(_Basis, metaclass=_BasisEnumTypeWrapper):
-    """Which amount of a line counts."""
-
-BASIS_UNSPECIFIED: Basis.ValueType  # 0
-"""Treated as AFTER_DISCOUNT."""
-BASIS_AFTER_DISCOUNT: Basis.ValueType  # 1
-"""Price less all discounts, with tax."""
-BASIS_BEFORE_DISCOUNT: Basis.ValueType  # 2
-"""Price without looking at discounts, with tax."""
-BASIS_AFTER_DISCOUNT_WITHOUT_TAX: Basis.ValueType  # 3
-"""Price less all discounts, without the tax contained in it."""
-BASIS_BEFORE_DISCOUNT_WITHOUT_TAX: Basis.ValueType  # 4
-"""Price without looking at discounts and without the tax contained in it."""
-Global___Basis: _TypeAlias = Basis  # noqa: Y015
-
-class _CalendarUnit:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _CalendarUnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CalendarUnit.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    CALENDAR_UNIT_UNSPECIFIED: _CalendarUnit.ValueType  # 0
-    """Not allowed."""
-    CALENDAR_UNIT_MONTH: _CalendarUnit.ValueType  # 1
-    """Month."""
-    CALENDAR_UNIT_QUARTER: _CalendarUnit.ValueType  # 2
-    """Quarter."""
-    CALENDAR_UNIT_YEAR: _CalendarUnit.ValueType  # 3
-    """Year."""
-
-class CalendarUnit(_CalendarUnit, metaclass=_CalendarUnitEnumTypeWrapper):
-    """A piece of the calendar."""
-
-CALENDAR_UNIT_UNSPECIFIED: CalendarUnit.ValueType  # 0
-"""Not allowed."""
-CALENDAR_UNIT_MONTH: CalendarUnit.ValueType  # 1
-"""Month."""
-CALENDAR_UNIT_QUARTER: CalendarUnit.ValueType  # 2
-"""Quarter."""
-CALENDAR_UNIT_YEAR: CalendarUnit.ValueType  # 3
-"""Year."""
-Global___CalendarUnit: _TypeAlias = CalendarUnit  # noqa: Y015
 
 class _ClawBack:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -209,339 +118,6 @@ DUPLICATE_ENROLMENT_RETURN_EXISTING: DuplicateEnrolment.ValueType  # 1
 DUPLICATE_ENROLMENT_REFUSE: DuplicateEnrolment.ValueType  # 2
 """Refuses."""
 Global___DuplicateEnrolment: _TypeAlias = DuplicateEnrolment  # noqa: Y015
-
-@_typing.final
-class LineFilter(_message.Message):
-    """Names sale lines. A line matches when any entry of any list matches it."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SKUS_FIELD_NUMBER: _builtins.int
-    LABELS_FIELD_NUMBER: _builtins.int
-    CATEGORIES_FIELD_NUMBER: _builtins.int
-    BRANDS_FIELD_NUMBER: _builtins.int
-    KINDS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def skus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Stock keeping units."""
-
-    @_builtins.property
-    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Labels."""
-
-    @_builtins.property
-    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Categories."""
-
-    @_builtins.property
-    def brands(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Brands."""
-
-    @_builtins.property
-    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_sale_pb2.LineKind.ValueType]:
-        """Kinds of line."""
-
-    def __init__(
-        self,
-        *,
-        skus: _abc.Iterable[_builtins.str] | None = ...,
-        labels: _abc.Iterable[_builtins.str] | None = ...,
-        categories: _abc.Iterable[_builtins.str] | None = ...,
-        brands: _abc.Iterable[_builtins.str] | None = ...,
-        kinds: _abc.Iterable[_sale_pb2.LineKind.ValueType] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brands", b"brands", "categories", b"categories", "kinds", b"kinds", "labels", b"labels", "skus", b"skus"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___LineFilter: _TypeAlias = LineFilter  # noqa: Y015
-
-@_typing.final
-class SpendRule(_message.Message):
-    """Points for money spent."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    POINTS_FIELD_NUMBER: _builtins.int
-    PER_MINOR_FIELD_NUMBER: _builtins.int
-    ROUNDING_FIELD_NUMBER: _builtins.int
-    BASIS_FIELD_NUMBER: _builtins.int
-    ONLY_FIELD_NUMBER: _builtins.int
-    EXCLUDING_FIELD_NUMBER: _builtins.int
-    MINIMUM_MINOR_FIELD_NUMBER: _builtins.int
-    points: _builtins.int
-    """Points per step, more than 0."""
-    per_minor: _builtins.int
-    """The step, in minor units, more than 0."""
-    rounding: Global___Rounding.ValueType
-    """How fractions become points."""
-    basis: Global___Basis.ValueType
-    """Which amount of a line counts."""
-    minimum_minor: _builtins.int
-    """The whole basket must come to at least this, in minor units, on the rule's basis; 0 for none."""
-    @_builtins.property
-    def only(self) -> Global___LineFilter:
-        """Only these lines count; absent means all."""
-
-    @_builtins.property
-    def excluding(self) -> Global___LineFilter:
-        """These lines never count, even where `only` names them."""
-
-    def __init__(
-        self,
-        *,
-        points: _builtins.int = ...,
-        per_minor: _builtins.int = ...,
-        rounding: Global___Rounding.ValueType = ...,
-        basis: Global___Basis.ValueType = ...,
-        only: Global___LineFilter | None = ...,
-        excluding: Global___LineFilter | None = ...,
-        minimum_minor: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["excluding", b"excluding", "only", b"only"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "excluding", b"excluding", "minimum_minor", b"minimum_minor", "only", b"only", "per_minor", b"per_minor", "points", b"points", "rounding", b"rounding"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___SpendRule: _TypeAlias = SpendRule  # noqa: Y015
-
-@_typing.final
-class EarningRule(_message.Message):
-    """One way to earn. The awards of all rules are added up."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    RULE_ID_FIELD_NUMBER: _builtins.int
-    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
-    SPEND_FIELD_NUMBER: _builtins.int
-    rule_id: _builtins.str
-    """Unique in the program: lower-case letters, digits and dashes."""
-    @_builtins.property
-    def display_name(self) -> _account_pb2.LocalizedText:
-        """What people call it."""
-
-    @_builtins.property
-    def spend(self) -> Global___SpendRule:
-        """Points for money spent."""
-
-    def __init__(
-        self,
-        *,
-        rule_id: _builtins.str = ...,
-        display_name: _account_pb2.LocalizedText | None = ...,
-        spend: Global___SpendRule | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "rule", b"rule", "spend", b"spend"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "rule", b"rule", "rule_id", b"rule_id", "spend", b"spend"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_rule: _TypeAlias = _typing.Literal["spend"]  # noqa: Y015
-    _WhichOneofArgType_rule: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_rule) -> _WhichOneofReturnType_rule | None: ...
-
-Global___EarningRule: _TypeAlias = EarningRule  # noqa: Y015
-
-@_typing.final
-class CalendarPeriod(_message.Message):
-    """A length of time in calendar units. Exactly one field is more than 0; months and years clamp to the month's last day."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    DAYS_FIELD_NUMBER: _builtins.int
-    MONTHS_FIELD_NUMBER: _builtins.int
-    YEARS_FIELD_NUMBER: _builtins.int
-    days: _builtins.int
-    """Days."""
-    months: _builtins.int
-    """Months."""
-    years: _builtins.int
-    """Years."""
-    def __init__(
-        self,
-        *,
-        days: _builtins.int = ...,
-        months: _builtins.int = ...,
-        years: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "months", b"months", "years", b"years"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CalendarPeriod: _TypeAlias = CalendarPeriod  # noqa: Y015
-
-@_typing.final
-class NeverExpiry(_message.Message):
-    """Points never expire."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NeverExpiry: _TypeAlias = NeverExpiry  # noqa: Y015
-
-@_typing.final
-class RollingExpiry(_message.Message):
-    """Points are valid through the day that lies the period after the day they became active."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PERIOD_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def period(self) -> Global___CalendarPeriod:
-        """The period."""
-
-    def __init__(
-        self,
-        *,
-        period: Global___CalendarPeriod | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RollingExpiry: _TypeAlias = RollingExpiry  # noqa: Y015
-
-@_typing.final
-class EndOfUnitExpiry(_message.Message):
-    """Points are valid through the end of the month, quarter or year in which the period after activation ends."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UNIT_FIELD_NUMBER: _builtins.int
-    AFTER_FIELD_NUMBER: _builtins.int
-    unit: Global___CalendarUnit.ValueType
-    """The unit."""
-    @_builtins.property
-    def after(self) -> Global___CalendarPeriod:
-        """What is added first; absent for the end of the unit in which the points became active."""
-
-    def __init__(
-        self,
-        *,
-        unit: Global___CalendarUnit.ValueType = ...,
-        after: Global___CalendarPeriod | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "unit", b"unit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___EndOfUnitExpiry: _TypeAlias = EndOfUnitExpiry  # noqa: Y015
-
-@_typing.final
-class FixedDateExpiry(_message.Message):
-    """Points are valid through the next such day of a year, the day of activation included."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MONTH_FIELD_NUMBER: _builtins.int
-    DAY_FIELD_NUMBER: _builtins.int
-    month: _builtins.int
-    """1 to 12."""
-    day: _builtins.int
-    """1 to the month's last day; 29 February is the 28th in other years."""
-    def __init__(
-        self,
-        *,
-        month: _builtins.int = ...,
-        day: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "month", b"month"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___FixedDateExpiry: _TypeAlias = FixedDateExpiry  # noqa: Y015
-
-@_typing.final
-class InactivityExpiry(_message.Message):
-    """Points are valid through the day that lies the period after the account's last sale or redemption."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PERIOD_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def period(self) -> Global___CalendarPeriod:
-        """The period."""
-
-    def __init__(
-        self,
-        *,
-        period: Global___CalendarPeriod | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___InactivityExpiry: _TypeAlias = InactivityExpiry  # noqa: Y015
-
-@_typing.final
-class ExpiryPolicy(_message.Message):
-    """When points expire. Fixed for a lot when it is made; a later version never changes old lots."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NEVER_FIELD_NUMBER: _builtins.int
-    ROLLING_FIELD_NUMBER: _builtins.int
-    END_OF_UNIT_FIELD_NUMBER: _builtins.int
-    FIXED_DATE_FIELD_NUMBER: _builtins.int
-    INACTIVITY_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def never(self) -> Global___NeverExpiry:
-        """Never."""
-
-    @_builtins.property
-    def rolling(self) -> Global___RollingExpiry:
-        """So long after activation."""
-
-    @_builtins.property
-    def end_of_unit(self) -> Global___EndOfUnitExpiry:
-        """At the end of a month, quarter or year."""
-
-    @_builtins.property
-    def fixed_date(self) -> Global___FixedDateExpiry:
-        """On a day of the year."""
-
-    @_builtins.property
-    def inactivity(self) -> Global___InactivityExpiry:
-        """So long after the last activity."""
-
-    def __init__(
-        self,
-        *,
-        never: Global___NeverExpiry | None = ...,
-        rolling: Global___RollingExpiry | None = ...,
-        end_of_unit: Global___EndOfUnitExpiry | None = ...,
-        fixed_date: Global___FixedDateExpiry | None = ...,
-        inactivity: Global___InactivityExpiry | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_of_unit", b"end_of_unit", "fixed_date", b"fixed_date", "inactivity", b"inactivity", "never", b"never", "policy", b"policy", "rolling", b"rolling"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_of_unit", b"end_of_unit", "fixed_date", b"fixed_date", "inactivity", b"inactivity", "never", b"never", "policy", b"policy", "rolling", b"rolling"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_policy: _TypeAlias = _typing.Literal["never", "rolling", "end_of_unit", "fixed_date", "inactivity"]  # noqa: Y015
-    _WhichOneofArgType_policy: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_policy) -> _WhichOneofReturnType_policy | None: ...
-
-Global___ExpiryPolicy: _TypeAlias = ExpiryPolicy  # noqa: Y015
 
 @_typing.final
 class Tier(_message.Message):
@@ -721,8 +297,11 @@ class Store(_message.Message):
 
     STORE_ID_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
     store_id: _builtins.str
     """Unique in the program: 1 to 64 characters."""
+    time_zone: _builtins.str
+    """IANA time zone in which windows are counted there; empty for the program's."""
     @_builtins.property
     def display_name(self) -> _account_pb2.LocalizedText:
         """What people call it."""
@@ -732,10 +311,11 @@ class Store(_message.Message):
         *,
         store_id: _builtins.str = ...,
         display_name: _account_pb2.LocalizedText | None = ...,
+        time_zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "store_id", b"store_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "store_id", b"store_id", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -754,7 +334,11 @@ class Program(_message.Message):
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     DEFAULT_REGION_FIELD_NUMBER: _builtins.int
     EARNING_RULES_FIELD_NUMBER: _builtins.int
-    PENDING_DAYS_FIELD_NUMBER: _builtins.int
+    COMBINATION_FIELD_NUMBER: _builtins.int
+    PROMOTIONS_FIELD_NUMBER: _builtins.int
+    PROMOTION_STACKING_FIELD_NUMBER: _builtins.int
+    CAPS_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
     EXPIRY_FIELD_NUMBER: _builtins.int
     TIERS_FIELD_NUMBER: _builtins.int
     REWARDS_FIELD_NUMBER: _builtins.int
@@ -773,8 +357,10 @@ class Program(_message.Message):
     """IANA time zone in which days, months and years are counted."""
     default_region: _builtins.str
     """ISO 3166-1 alpha-2 region for phone numbers without a country code."""
-    pending_days: _builtins.int
-    """Days before earned points become active; 0 for at once. At most 3,650."""
+    combination: _earning_pb2.Combination.ValueType
+    """How the awards of several rules for one sale or activity are combined."""
+    promotion_stacking: _earning_pb2.Stacking.ValueType
+    """How several promotions for one sale are combined."""
     duplicate_enrolment: Global___DuplicateEnrolment.ValueType
     """What a second enrolment does."""
     etag: _builtins.str
@@ -784,12 +370,24 @@ class Program(_message.Message):
         """What people call it."""
 
     @_builtins.property
-    def earning_rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___EarningRule]:
+    def earning_rules(self) -> _containers.RepeatedCompositeFieldContainer[_earning_pb2.EarningRule]:
         """How points are earned: at most 1,000 rules."""
 
     @_builtins.property
-    def expiry(self) -> Global___ExpiryPolicy:
-        """When points expire."""
+    def promotions(self) -> _containers.RepeatedCompositeFieldContainer[_earning_pb2.Promotion]:
+        """What is given on top: at most 1,000 promotions."""
+
+    @_builtins.property
+    def caps(self) -> _containers.RepeatedCompositeFieldContainer[_earning_pb2.Cap]:
+        """What can be earned at most: at most 20 caps."""
+
+    @_builtins.property
+    def pending(self) -> _expiry_pb2.PendingPolicy:
+        """When earned points become active; a rule or promotion may have its own policy."""
+
+    @_builtins.property
+    def expiry(self) -> _expiry_pb2.ExpiryPolicy:
+        """When points expire; a rule or promotion may have its own policy."""
 
     @_builtins.property
     def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tier]:
@@ -820,9 +418,13 @@ class Program(_message.Message):
         currency: _builtins.str = ...,
         time_zone: _builtins.str = ...,
         default_region: _builtins.str = ...,
-        earning_rules: _abc.Iterable[Global___EarningRule] | None = ...,
-        pending_days: _builtins.int = ...,
-        expiry: Global___ExpiryPolicy | None = ...,
+        earning_rules: _abc.Iterable[_earning_pb2.EarningRule] | None = ...,
+        combination: _earning_pb2.Combination.ValueType = ...,
+        promotions: _abc.Iterable[_earning_pb2.Promotion] | None = ...,
+        promotion_stacking: _earning_pb2.Stacking.ValueType = ...,
+        caps: _abc.Iterable[_earning_pb2.Cap] | None = ...,
+        pending: _expiry_pb2.PendingPolicy | None = ...,
+        expiry: _expiry_pb2.ExpiryPolicy | None = ...,
         tiers: _abc.Iterable[Global___Tier] | None = ...,
         rewards: _abc.Iterable[Global___Reward] | None = ...,
         hold_timeout: _duration_pb2.Duration | None = ...,
@@ -831,9 +433,9 @@ class Program(_message.Message):
         etag: _builtins.str = ...,
         stores: _abc.Iterable[Global___Store] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "returns", b"returns"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "pending", b"pending", "returns", b"returns"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "default_region", b"default_region", "display_name", b"display_name", "duplicate_enrolment", b"duplicate_enrolment", "earning_rules", b"earning_rules", "etag", b"etag", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "name", b"name", "pending_days", b"pending_days", "returns", b"returns", "rewards", b"rewards", "stores", b"stores", "tiers", b"tiers", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caps", b"caps", "combination", b"combination", "currency", b"currency", "default_region", b"default_region", "display_name", b"display_name", "duplicate_enrolment", b"duplicate_enrolment", "earning_rules", b"earning_rules", "etag", b"etag", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "name", b"name", "pending", b"pending", "promotion_stacking", b"promotion_stacking", "promotions", b"promotions", "returns", b"returns", "rewards", b"rewards", "stores", b"stores", "tiers", b"tiers", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

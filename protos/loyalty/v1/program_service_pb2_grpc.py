@@ -51,6 +51,11 @@ class ProgramServiceStub:
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.AdjustPointsRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_program__service__pb2.AdjustPointsResponse.FromString,
                 _registered_method=True)
+        self.SettlePending = channel.unary_unary(
+                '/loyalty.v1.ProgramService/SettlePending',
+                request_serializer=loyalty_dot_v1_dot_commands__pb2.SettlePendingRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_program__service__pb2.SettlePendingResponse.FromString,
+                _registered_method=True)
 
 
 class ProgramServiceServicer:
@@ -79,6 +84,13 @@ class ProgramServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SettlePending(self, request, context):
+        """Activates or cancels pending points.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProgramServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -96,6 +108,11 @@ def add_ProgramServiceServicer_to_server(servicer, server):
                     servicer.AdjustPoints,
                     request_deserializer=loyalty_dot_v1_dot_commands__pb2.AdjustPointsRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_program__service__pb2.AdjustPointsResponse.SerializeToString,
+            ),
+            'SettlePending': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettlePending,
+                    request_deserializer=loyalty_dot_v1_dot_commands__pb2.SettlePendingRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_program__service__pb2.SettlePendingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -180,6 +197,33 @@ class ProgramService:
             '/loyalty.v1.ProgramService/AdjustPoints',
             loyalty_dot_v1_dot_commands__pb2.AdjustPointsRequest.SerializeToString,
             loyalty_dot_v1_dot_program__service__pb2.AdjustPointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettlePending(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.ProgramService/SettlePending',
+            loyalty_dot_v1_dot_commands__pb2.SettlePendingRequest.SerializeToString,
+            loyalty_dot_v1_dot_program__service__pb2.SettlePendingResponse.FromString,
             options,
             channel_credentials,
             insecure,

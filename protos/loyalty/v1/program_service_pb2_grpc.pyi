@@ -42,6 +42,8 @@ class ProgramServiceStub:
     """A version of a program."""
     AdjustPoints: _grpc.UnaryUnaryMultiCallable[_commands_pb2.AdjustPointsRequest, _program_service_pb2.AdjustPointsResponse]
     """Adds points to an account or takes points off it, by hand, with a reason."""
+    SettlePending: _grpc.UnaryUnaryMultiCallable[_commands_pb2.SettlePendingRequest, _program_service_pb2.SettlePendingResponse]
+    """Activates or cancels pending points."""
 
 @_typing.type_check_only
 class ProgramServiceAsyncStub(ProgramServiceStub):
@@ -56,6 +58,8 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
     """A version of a program."""
     AdjustPoints: _aio.UnaryUnaryMultiCallable[_commands_pb2.AdjustPointsRequest, _program_service_pb2.AdjustPointsResponse]  # type: ignore[assignment]
     """Adds points to an account or takes points off it, by hand, with a reason."""
+    SettlePending: _aio.UnaryUnaryMultiCallable[_commands_pb2.SettlePendingRequest, _program_service_pb2.SettlePendingResponse]  # type: ignore[assignment]
+    """Activates or cancels pending points."""
 
 class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
     """The programme manager's side: rules, and what is done by hand."""
@@ -85,5 +89,13 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.AdjustPointsResponse, _abc.Awaitable[_program_service_pb2.AdjustPointsResponse]]:
         """Adds points to an account or takes points off it, by hand, with a reason."""
+
+    @_abc_1.abstractmethod
+    def SettlePending(
+        self,
+        request: _commands_pb2.SettlePendingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_service_pb2.SettlePendingResponse, _abc.Awaitable[_program_service_pb2.SettlePendingResponse]]:
+        """Activates or cancels pending points."""
 
 def add_ProgramServiceServicer_to_server(servicer: ProgramServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

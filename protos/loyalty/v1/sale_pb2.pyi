@@ -218,10 +218,31 @@ class Sale(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CURRENCY_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     DISCOUNTS_FIELD_NUMBER: _builtins.int
     TENDERS_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
     currency: _builtins.str
     """ISO 4217 code. Empty means the program's currency; another one is refused."""
     @_builtins.property
@@ -234,7 +255,13 @@ class Sale(_message.Message):
 
     @_builtins.property
     def tenders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tender]:
-        """How it was paid: at most 20. For reports; means of payment never change what is earned."""
+        """How it was paid: at most 20. Means of payment never reduce what points are earned on; conditions may ask for one."""
+
+    @_builtins.property
+    def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What else conditions may want to know, such as the campaign that a web order came from: at most 50 entries of up to 100
+        characters, and no personal data.
+        """
 
     def __init__(
         self,
@@ -243,10 +270,11 @@ class Sale(_message.Message):
         lines: _abc.Iterable[Global___SaleLine] | None = ...,
         discounts: _abc.Iterable[Global___SaleDiscount] | None = ...,
         tenders: _abc.Iterable[Global___Tender] | None = ...,
+        attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "discounts", b"discounts", "lines", b"lines", "tenders", b"tenders"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "currency", b"currency", "discounts", b"discounts", "lines", b"lines", "tenders", b"tenders"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

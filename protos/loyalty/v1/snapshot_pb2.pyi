@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from loyalty.v1 import account_pb2 as _account_pb2
 from loyalty.v1 import commands_pb2 as _commands_pb2
+from loyalty.v1 import events_pb2 as _events_pb2
 from loyalty.v1 import program_pb2 as _program_pb2
 import builtins as _builtins
 import sys
@@ -59,6 +60,7 @@ class AccountSnapshot(_message.Message):
     AWAITED_RETURNS_FIELD_NUMBER: _builtins.int
     TOTALS_FIELD_NUMBER: _builtins.int
     ACTIVITY_EXPIRES_AT_US_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
     program: _builtins.str
     """programs/{program}"""
     version: _builtins.int
@@ -89,6 +91,10 @@ class AccountSnapshot(_message.Message):
     def totals(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Points by kind of movement since the account began, for the conservation check."""
 
+    @_builtins.property
+    def counters(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.Counter]:
+        """The counters of limits, caps and carried remainders."""
+
     def __init__(
         self,
         *,
@@ -103,10 +109,11 @@ class AccountSnapshot(_message.Message):
         awaited_returns: _abc.Iterable[Global___AwaitedReturn] | None = ...,
         totals: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         activity_expires_at_us: _builtins.int = ...,
+        counters: _abc.Iterable[_events_pb2.Counter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "owed_points", b"owed_points", "program", b"program", "qualifying_points", b"qualifying_points", "tier", b"tier", "totals", b"totals", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "counters", b"counters", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "owed_points", b"owed_points", "program", b"program", "qualifying_points", b"qualifying_points", "tier", b"tier", "totals", b"totals", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

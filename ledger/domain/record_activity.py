@@ -1,0 +1,35 @@
+"""Recording an activity: what the rules give for something other than a sale."""
+
+from loyalty.v1.commands_pb2 import RecordActivityRequest
+from loyalty.v1.events_pb2 import ActivityRecorded, TierChangeReason
+
+from ledger.domain.basket import Basket
+from ledger.domain.case import Case
+from ledger.domain.earn import change_tier, earn, issue
+from ledger.domain.rules.facts import Facts
+
+_NO_BASKET = Basket([], [])
+
+
+def record_activity(case: Case[RecordActivityRequest]) -> None:
+    """Decides an activity. One that no rule rewards is recorded too: conditions of other systems may ask for it."""
+    request, program = case.request, case.program
+    facts = Facts(
+        case.account,
+        case.origin,
+        case.at,
+        program.zone_of(case.origin.store),
+        names=program.expression_names,
+        activity=request.activity,
+        attributes=request.attributes,
+    )
+    earned = earn(program, facts, _NO_BASKET, program.rules_for_activity(request.activity))
+    points = earned.points
+    case.account.check_room(points)
+    event = ActivityRecorded(origin=case.origin, request=request, program_version=program.version)
+    issue(event, case.account, earned)
+    event.receipt.earned_points = points
+    case.record(event, main=True)
+    if points:
+        change_tier(case, TierChangeReason.TIER_CHANGE_REASON_EARNED)
+    case.write_receipt(event.receipt)

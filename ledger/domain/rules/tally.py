@@ -1,0 +1,99 @@
+"""Tallies: how often and how much a member has earned in a day, a week, a month, a year or ever."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from functools import cached_property
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from loyalty.v1.earning_pb2 import Period
+from loyalty.v1.events_pb2 import Counter
+
+from ledger.domain.instant import local_date
+
+KEPT: Final = 62
+"""Periods of one counter that an account keeps. A sale that comes later than that counts as if nothing were left."""
+
+Counters = Mapping[str, tuple[tuple[int, int], ...]]
+"""By key, (period, value) in order of the periods."""
+
+_UNIX_ORDINAL: Final = date(1970, 1, 1).toordinal()
+
+PERIODS: Final = {
+    Period.PERIOD_DAY: "day",
+    Period.PERIOD_WEEK: "week",
+    Period.PERIOD_MONTH: "month",
+    Period.PERIOD_YEAR: "year",
+    Period.PERIOD_EVER: "ever",
+}
+
+
+def number_of(period: Period.ValueType, day: date) -> int:
+    """The number of the period that a day of the program lies in; numbers grow with time."""
+    match period:
+        case Period.PERIOD_DAY:
+            return day.toordinal() - _UNIX_ORDINAL
+        case Period.PERIOD_WEEK:
+            year, week, _ = day.isocalendar()
+            return year * 100 + week
+        case Period.PERIOD_MONTH:
+            return day.year * 100 + day.month
+        case Period.PERIOD_YEAR:
+            return day.year
+        case _:
+            return 0
+
+
+class Tally:
+    """The counters of an account, and what one decision adds to them."""
+
+    def __init__(self, counters: Counters, at: int, zone: ZoneInfo) -> None:
+        """For what happens at an instant; periods are counted in the program's zone."""
+        self._counters = counters
+        self._at = at
+        self._zone = zone
+        self._moved: dict[tuple[str, int], int] = {}
+
+    @cached_property
+    def _day(self) -> date:
+        return local_date(self._at, self._zone)
+
+    def used(self, key: str, period: Period.ValueType) -> int | None:
+        """What is used of a counter in the period of the sale; None where that is not known any more."""
+        number = number_of(period, self._day)
+        moved = self._moved.get((key, number))
+        return moved if moved is not None else value_of(self._counters, key, number)
+
+    def add(self, key: str, period: Period.ValueType, more: int) -> None:
+        """Counts something, in the period of the sale."""
+        number = number_of(period, self._day)
+        self._moved[key, number] = (self.used(key, period) or 0) + more
+
+    def set(self, key: str, value: int) -> None:
+        """Gives a counter that counts for ever a value."""
+        self._moved[key, 0] = value
+
+    def moved(self) -> Iterable[Counter]:
+        """The counters that changed, as events hold them."""
+        return (Counter(key=key, period=number, value=value) for (key, number), value in self._moved.items())
+
+
+def value_of(counters: Counters, key: str, number: int) -> int | None:
+    """The value of a counter in a period; None where it was forgotten since."""
+    known = counters.get(key)
+    if known is None:
+        return 0
+    for period, value in reversed(known):
+        if period == number:
+            return value
+    return None if len(known) >= KEPT and number < known[0][0] else 0
+
+
+def with_counters(counters: Counters, moved: Iterable[Counter]) -> Counters:
+    """The counters after some of them moved. The ones before are left as they were."""
+    after = dict(counters)
+    for counter in moved:
+        values = dict(after.get(counter.key, ()))
+        values[counter.period] = counter.value
+        after[counter.key] = tuple(sorted(values.items()))[-KEPT:]
+    return after

@@ -1,0 +1,87 @@
+"""Windows: times that come once or again and again, by RFC 5545, on the store's clock."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import islice, pairwise
+from typing import Final
+
+from dateutil.rrule import rrule, rrulestr
+from loyalty.v1.earning_pb2 import Window as WindowMessage
+
+HOUR: Final = timedelta(hours=1)
+
+OCCURRENCES_CHECKED: Final = 500
+"""Occurrences that are looked at when a window is published."""
+
+OCCURRENCES_MAX: Final = 200_000
+"""Occurrences that a window can have: every hour for twenty years."""
+
+
+class Window:
+    """A window, compiled. Occurrences are worked out as far as they are asked for, once."""
+
+    def __init__(self, message: WindowMessage) -> None:
+        """Raises ValueError, saying what is wrong."""
+        self.begins = _local(message.starts_at)
+        duration = message.duration
+        self._duration = timedelta(seconds=duration.seconds, microseconds=duration.nanos // 1_000)
+        if self._duration <= timedelta(0):
+            raise ValueError("duration must be more than 0")
+        self._starts: list[datetime] = []
+        self._more: Iterator[datetime] = iter((self.begins,))
+        if message.recurrence:
+            self._more = islice(iter(_rule(message.recurrence, self.begins)), OCCURRENCES_MAX)
+
+    def contains(self, local: datetime) -> bool:
+        """Whether it is open then."""
+        at = self._last(local)
+        return at is not None and local < at + self._duration
+
+    def touches_hour(self, local: datetime) -> bool:
+        """Whether it is open at some moment of the hour that begins then."""
+        at = self._last(local + HOUR - timedelta.resolution)
+        return at is not None and local < at + self._duration
+
+    def check(self) -> None:
+        """Raises ValueError where it recurs before it is over, or too often, or never comes."""
+        starts = list(islice(self._more, OCCURRENCES_CHECKED))
+        if not starts:
+            raise ValueError("recurrence never comes")
+        for one, next_one in pairwise(starts):
+            if next_one - one < max(self._duration, HOUR):
+                raise ValueError("recurrence must not come again before the window is over, nor within the hour")
+        self._starts = starts
+
+    def _last(self, local: datetime) -> datetime | None:
+        """The last beginning up to a moment."""
+        starts = self._starts
+        while not starts or starts[-1] <= local:
+            found = next(self._more, None)
+            if found is None:
+                break
+            starts.append(found)
+        at = bisect_right(starts, local)
+        return starts[at - 1] if at else None
+
+
+def _local(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is not None:
+        raise ValueError("starts_at must be a local time such as 2026-12-24T18:00:00")
+    return found
+
+
+def _rule(text: str, begins: datetime) -> rrule:
+    if text.upper().startswith(("RRULE", "DTSTART", "EXRULE", "RDATE", "EXDATE")) or "\n" in text:
+        raise ValueError("recurrence must be one rule such as FREQ=WEEKLY;BYDAY=SA,SU")
+    try:
+        rule = rrulestr(text, dtstart=begins)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"recurrence is no rule of RFC 5545: {error}") from None
+    if not isinstance(rule, rrule):
+        raise ValueError("recurrence must be one rule such as FREQ=WEEKLY;BYDAY=SA,SU")
+    return rule
