@@ -56,7 +56,7 @@ class PosServiceStub:
     ReverseTransaction: _grpc.UnaryUnaryMultiCallable[_commands_pb2.ReverseTransactionRequest, _pos_service_pb2.ReverseTransactionResponse]
     """Voids an earlier command, also one whose outcome the till does not know: if it never arrived, it never will."""
     GetTransaction: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.GetTransactionRequest, _pos_service_pb2.GetTransactionResponse]
-    """The outcome of an earlier command."""
+    """The outcome of an earlier command. For a credential that is bound to a program, those of other programs do not exist."""
     GetBalance: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.GetBalanceRequest, _pos_service_pb2.GetBalanceResponse]
     """A member's balance and tier."""
     SubmitBatch: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.SubmitBatchRequest, _pos_service_pb2.SubmitBatchResponse]
@@ -91,7 +91,7 @@ class PosServiceAsyncStub(PosServiceStub):
     ReverseTransaction: _aio.UnaryUnaryMultiCallable[_commands_pb2.ReverseTransactionRequest, _pos_service_pb2.ReverseTransactionResponse]  # type: ignore[assignment]
     """Voids an earlier command, also one whose outcome the till does not know: if it never arrived, it never will."""
     GetTransaction: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.GetTransactionRequest, _pos_service_pb2.GetTransactionResponse]  # type: ignore[assignment]
-    """The outcome of an earlier command."""
+    """The outcome of an earlier command. For a credential that is bound to a program, those of other programs do not exist."""
     GetBalance: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.GetBalanceRequest, _pos_service_pb2.GetBalanceResponse]  # type: ignore[assignment]
     """A member's balance and tier."""
     SubmitBatch: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.SubmitBatchRequest, _pos_service_pb2.SubmitBatchResponse]  # type: ignore[assignment]
@@ -183,7 +183,7 @@ class PosServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pos_service_pb2.GetTransactionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_pos_service_pb2.GetTransactionResponse, _abc.Awaitable[_pos_service_pb2.GetTransactionResponse]]:
-        """The outcome of an earlier command."""
+        """The outcome of an earlier command. For a credential that is bound to a program, those of other programs do not exist."""
 
     @_abc_1.abstractmethod
     def GetBalance(
