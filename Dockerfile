@@ -28,7 +28,8 @@ EXPOSE 50051
 # SIGTERM drains: acknowledged work is kept, new work is refused. It may take LOYALTY_DRAIN_SECONDS, so allow more than
 # that before a kill, e.g. docker stop -t 30.
 STOPSIGNAL SIGTERM
-# podman and buildah keep this only with --format docker.
+# It reads the server's own settings. Under mutual TLS give it a certificate to show, by LOYALTY_TLS_CLIENT_CERTIFICATE
+# and LOYALTY_TLS_CLIENT_KEY. podman and buildah keep this only with --format docker.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["loyalty", "health"]
 ENTRYPOINT ["loyalty"]
 CMD ["serve"]

@@ -45,6 +45,7 @@ from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
 from ledger.cli import member, terminals, till
 from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
+from ledger.cli.database import JsonOption
 from ledger.cli.demo import demo
 from ledger.cli.health import health
 from ledger.config import Config, ConfigError
@@ -63,7 +64,7 @@ from ledger.writer.sweeper import Sweeper
 from ledger.writer.writer import Result, Writer
 from projections.cli import check, rebuild
 from projections.hub import Hub
-from projections.process import ReadSideProcess, wait_for_end_of_input
+from projections.process import ReadSideProcess, report_until_end_of_input
 from projections.reader import PostgresReader
 from projections.runner import ReadSide
 from projections.views import PostgresViews
@@ -152,7 +153,7 @@ class Ledger:
 
     def add_services(self, server: grpc.aio.Server) -> Sequence[str]:
         """Puts the four services on a gRPC server and returns their names."""
-        dispatch = Dispatch(self.writer, self.programs, system_clock)
+        dispatch = Dispatch(self.writer, self.programs, self.gate.lookups, system_clock)
         pos = PosService(dispatch, Profiles(self.reads), self.views, self.reader, system_clock)
         add_PosServiceServicer_to_server(pos, server)
         program = ProgramService(dispatch, self.programs, system_clock)
@@ -230,6 +231,7 @@ def serve(
     ] = False,
     database: Annotated[str, typer.Option(help="Database in the local PostgreSQL.")] = LOCAL_DATABASE,
     address: Annotated[str, typer.Option(help="Overrides LOYALTY_ADDRESS.")] = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Serve the API until SIGTERM or Ctrl-C, which finish what is in flight."""
     config = load_config(address)
@@ -238,36 +240,45 @@ def serve(
             config = replace(config, log_format="console")
         try:
             with local_database(config, database) as url:
-                serve_local(url, config, local_file(config.data_dir, database))
+                serve_local(url, config, local_file(config.data_dir, database), as_json=as_json)
         except (LocalPostgresError, OSError) as error:
             fail(str(error))
         return
     if config.database_url is None:
         fail("LOYALTY_DATABASE_URL is not set: give the URL of a PostgreSQL, or use --local")
-    run(config.database_url, config, lambda where: typer.echo(f"listening on {where}"))
+    run(config.database_url, config, lambda listening: typer.echo(announcement(listening, as_json=as_json)))
 
 
-def serve_local(url: str, config: Config, file: Path) -> None:
+def serve_local(url: str, config: Config, file: Path, *, as_json: bool) -> None:
     """Serves with the sample programs, and says how to go on."""
 
-    def announce(where: str) -> None:
-        write_local_file(file, where, tokens)
-        typer.echo(f"listening on {where}")
-        typer.echo("stop with Ctrl-C")
-        typer.echo("try: .venv/bin/loyalty till sale --card 4006381333931 --enroll --amount 1250.00")
+    def announce(listening: Listening) -> None:
+        write_local_file(file, str(listening.address), tokens)
+        typer.echo(announcement(listening, as_json=as_json))
+        if not as_json:
+            typer.echo("stop with Ctrl-C")
+            typer.echo("try: .venv/bin/loyalty till sale --card 4006381333931 --enroll --amount 1250.00")
 
     prepare(url)
     tokens = local_tokens(url, file)
     run(url, config, announce, samples=(sample_program(), demo_program()))
 
 
-def prepare(database_url: str) -> None:
-    """Brings a database to this release's schema, or ends the command with one line."""
+def announcement(listening: Listening, *, as_json: bool) -> str:
+    """What a server that has started says, in one line."""
+    metrics = listening.metrics_address
+    if as_json:
+        return json.dumps({"address": str(listening.address), "metrics_address": str(metrics) if metrics else None})
+    return f"listening on {listening.address}"
+
+
+def prepare(database_url: str) -> list[str]:
+    """Brings a database to this release's schema and returns what was applied, or ends the command with one line."""
     problem = check_reachable(database_url)
     if problem is not None:
         fail(f"the database cannot be reached: {problem}")
     try:
-        migrate(database_url)
+        return migrate(database_url)
     except (MigrationError, psycopg.Error) as error:
         fail(f"the database cannot be migrated: {' '.join(str(error).split())}")
 
@@ -275,7 +286,7 @@ def prepare(database_url: str) -> None:
 def run(
     database_url: str,
     config: Config,
-    announce: Callable[[str], None],
+    announce: Callable[[Listening], None],
     samples: Sequence[Program] = (),
 ) -> None:
     """Migrates, starts every part and serves until a signal."""
@@ -286,12 +297,8 @@ def run(
     ledger.start()
     for program in samples:
         publish_once(ledger, program)
-
-    def started(listening: Listening) -> None:
-        announce(str(listening.address))
-
     try:
-        uvloop.run(lifecycle_serve(config, ledger.parts(), started))
+        uvloop.run(lifecycle_serve(config, ledger.parts(), announce))
     except (ListenError, TlsError) as error:
         fail(str(error))
 
@@ -332,7 +339,7 @@ def project(
         # The parent decides when, also when a terminal sends Ctrl-C to both.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        wait_for_end_of_input()
+        report_until_end_of_input(read_side)
     else:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
@@ -340,12 +347,16 @@ def project(
 
 
 @app.command("migrate")
-def migrate_command() -> None:
+def migrate_command(as_json: JsonOption = False) -> None:
     """Bring the database of LOYALTY_DATABASE_URL to this release's schema."""
     config = load_config()
     if config.database_url is None:
         fail("LOYALTY_DATABASE_URL is not set: give the URL of a PostgreSQL")
-    prepare(config.database_url)
+    applied = prepare(config.database_url)
+    if as_json:
+        typer.echo(json.dumps({"applied": applied}))
+    else:
+        typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
 
 
 def main() -> None:

@@ -225,7 +225,8 @@ class Config:
             "LOYALTY_RATE_LOOKUPS_PER_MINUTE",
             _whole(1, LOOKUPS_PER_MINUTE_MAX),
             "120",
-            "Look-ups by identifier that one credential may make a minute, all at once or spread.",
+            "Look-ups by identifier that one credential may make a minute, all at once or spread."
+            " Commands whose identifier nobody has count too.",
         ),
     ]
 

@@ -17,6 +17,11 @@ CONFLICTS: Final = Counter("loyalty_conflicts_total", "Batches decided anew afte
 PROJECTION_LAG_EVENTS: Final = Gauge(
     "loyalty_projection_lag_events", "Events that a projection has not applied yet", ("projection",)
 )
+PROJECTION_STOPPED_AT: Final = Gauge(
+    "loyalty_projection_stopped_at",
+    "Position of the event that a projection stopped at; 0 while it is well",
+    ("projection",),
+)
 PROJECTION_POSITION: Final = Gauge(
     "loyalty_projection_position", "Position that a projection has reached", ("projection",)
 )

@@ -1,20 +1,24 @@
 """The read side in a process of its own, so that building views never takes the interpreter away from the tills."""
 
+import json
 import logging
 import os
+import select
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import psycopg
 from psycopg.rows import tuple_row
 
-from ledger.metrics import PROJECTION_LAG_EVENTS, PROJECTION_POSITION
+from ledger.metrics import PROJECTION_LAG_EVENTS, PROJECTION_POSITION, PROJECTION_STOPPED_AT
 from ledger.store.datastore import LedgerDatastore
 from projections.hub import Hub
+from projections.runner import ReadSide
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +35,8 @@ LOOK_EVERY_S: Final = 1.0
 class ReadSideProcess:
     """Runs a command that builds the views for as long as this process lives, and starts it again when it dies.
 
-    The command ends when its standard input does, so it outlives no parent, however that ended.
+    The command ends when its standard input does, so it outlives no parent, however that ended. What it says on its
+    standard output is where projections have stopped: this process exports its metrics, the command has none.
     """
 
     def __init__(self, command: Sequence[str], database_url: str, datastore: LedgerDatastore, hub: Hub) -> None:
@@ -42,6 +47,8 @@ class ReadSideProcess:
         self._hub = hub
         self._stop = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
+        self._stopped_at: dict[str, int] = {}
+        """Where the command's projections have stopped, by name."""
         self._threads = [
             threading.Thread(target=self._supervise, name="read side", daemon=True),
             threading.Thread(target=self._look, name="read side metrics", daemon=True),
@@ -65,10 +72,14 @@ class ReadSideProcess:
         backoff_s = BACKOFF_MIN_S
         while not self._stop.is_set():
             started = time.monotonic()
-            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=self._environment)
-            if self._stop.is_set():  # stop() may have looked before there was anything to end
-                _end(self._process)
-            status = self._process.wait()
+            with subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment
+            ) as process:
+                self._process = process
+                if self._stop.is_set():  # stop() may have looked before there was anything to end
+                    _end(process)
+                self._listen(process.stdout or ())
+            status = process.returncode
             if self._stop.is_set():
                 return
             if time.monotonic() - started > BACKOFF_MAX_S:
@@ -76,6 +87,15 @@ class ReadSideProcess:
             log.error("the read side ended with status %d; it is started again in %.1f s", status, backoff_s)
             self._stop.wait(backoff_s)
             backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
+
+    def _listen(self, said: Iterable[bytes]) -> None:
+        """Keeps in mind what the command says, until it ends; the next one starts afresh."""
+        for line in said:
+            try:
+                self._stopped_at = json.loads(line)
+            except ValueError:
+                log.warning("the read side says %r, which nobody understands", line)
+        self._stopped_at = {}
 
     def _look(self) -> None:
         while not self._stop.wait(LOOK_EVERY_S):
@@ -88,6 +108,9 @@ class ReadSideProcess:
             for name, position in positions:
                 PROJECTION_POSITION.labels(name).set(position)
                 PROJECTION_LAG_EVENTS.labels(name).set(max(self._hub.head - position, 0))
+                # Another server's process may know better and have gone on.
+                stopped_at = self._stopped_at.get(name, 0)
+                PROJECTION_STOPPED_AT.labels(name).set(stopped_at if stopped_at > position else 0)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -99,7 +122,21 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def wait_for_end_of_input() -> None:
-    """Returns when the parent has closed the command's standard input, or is gone."""
-    while sys.stdin.buffer.read(1):
-        pass
+def report_until_end_of_input(read_side: ReadSide) -> None:
+    """Tells the parent where projections have stopped, whenever that changes, as a line of JSON by name.
+
+    Returns when the parent has closed the command's standard input, or is gone.
+    """
+    told: dict[str, int] = {}
+    while not _has_ended(sys.stdin.fileno(), LOOK_EVERY_S):
+        stopped = {one.name: one.position + 1 for one in read_side.status() if one.error is not None}
+        if stopped != told:
+            with suppress(BrokenPipeError):
+                os.write(sys.stdout.fileno(), json.dumps(stopped).encode() + b"\n")
+            told = stopped
+
+
+def _has_ended(file: int, timeout_s: float) -> bool:
+    """Whether an input comes to its end within a time. What is on it is of no interest."""
+    readable, _, _ = select.select([file], [], [], timeout_s)
+    return bool(readable) and not os.read(file, 1)

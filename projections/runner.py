@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import psycopg
-from prometheus_client import Gauge
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
@@ -41,12 +40,6 @@ STAND_BY_S: Final = 1.0
 """How often a runner that stands by looks whether it is needed."""
 
 END: Final = 2**63 - 1
-
-STOPPED_AT: Final = Gauge(
-    "loyalty_projection_stopped_at",
-    "Position of the event that a projection stopped at; 0 while it is well",
-    ("projection",),
-)
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +145,6 @@ class Runner:
         name = projection.name
         self._lag_metric = PROJECTION_LAG_EVENTS.labels(name)
         self._position_metric = PROJECTION_POSITION.labels(name)
-        self._stopped_metric = STOPPED_AT.labels(name)
         self._thread = threading.Thread(target=self._run, name=f"projection {name}", daemon=True)
 
     def start(self) -> None:
@@ -202,16 +194,16 @@ class Runner:
                 backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
             except Poisoned as poisoned:
                 self._reached(poisoned.position - 1)
-                self._stopped(poisoned.position, str(poisoned))
+                self._stopped(str(poisoned))
                 return
             except Exception as error:  # a defect stops this projection, and says so, like a bad event
                 log.exception("projection %s", name)
-                self._stopped(self._position + 1, f"behind event {self._position}: {error!r}")
+                self._stopped(f"behind event {self._position}: {error!r}")
                 return
             finally:
                 self._is_running = False
 
-    def _stopped(self, position: int, reason: str) -> None:
+    def _stopped(self, reason: str) -> None:
         log.error(
             "projection %s has stopped and keeps position %d: %s."
             " Run `loyalty check`; once the cause is gone, start again",
@@ -219,7 +211,6 @@ class Runner:
             self._position,
             reason,
         )
-        self._stopped_metric.set(position)
         with self._applied:
             self._error = reason
             self._applied.notify_all()
@@ -233,7 +224,6 @@ class Runner:
                 return
         tune(cursor)
         self._is_running = True
-        self._stopped_metric.set(0)
         while not self._stop.is_set():
             generation = live_generation(cursor, self._projection.name)
             enter_schema(cursor, generation.schema, base_path)

@@ -15,7 +15,6 @@ from ledger.domain.names import member_name, transaction_name
 from ledger.domain.program import Program
 from ledger.store.datastore import LedgerDatastore
 from ledger.views import MemberView, SnapshotPage, StatementPage, ViewBehind
-from projections.runner import ReadSide
 from projections.sql import statements
 
 POLL_S: Final = 0.01
@@ -29,18 +28,17 @@ class PostgresViews:
     """Reads the views.
 
     The datastore should be made with POINT_LOOKUPS. A reader that waits for a position looks every POLL_S, because a
-    server's projections run in another process. With a read side of this process it is woken instead.
+    server's projections run in another process.
     """
 
-    def __init__(self, datastore: LedgerDatastore, read_side: ReadSide | None = None) -> None:
+    def __init__(self, datastore: LedgerDatastore) -> None:
         self._datastore = datastore
-        self._read_side = read_side
         self._programs: dict[str, Program] = {}
 
     def member(self, member_id: UUID, at: int, min_position: int = 0, timeout_s: float = 0) -> MemberView | None:
         """A member's balance at an instant (microseconds) and tier; None for a member that is not known yet."""
         parameters = {"member_id": member_id, "at": at}
-        (row,) = self._read("member", parameters, ("balances", "tiers"), min_position, timeout_s)
+        (row,) = self._read("member", parameters, min_position, timeout_s)
         if row[1] is None:
             return None
         return MemberView(row[2], _balance(row, at), self._tier(row), row[0])
@@ -55,7 +53,7 @@ class PostgresViews:
     ) -> StatementPage | None:
         """Entries before a position, newest first; None for a member that is not known yet."""
         parameters = {"member_id": member_id, "before": before_position, "limit": limit + 1}
-        rows = self._read("statement", parameters, ("statements",), min_position, timeout_s)
+        rows = self._read("statement", parameters, min_position, timeout_s)
         if rows[0][1] is None:
             return None
         entries = [_entry(row) for row in rows[:limit] if row[2] is not None]
@@ -89,7 +87,6 @@ class PostgresViews:
         self,
         question: str,
         parameters: Mapping[str, Any],
-        names: Sequence[str],
         min_position: int,
         timeout_s: float,
     ) -> list[tuple[Any, ...]]:
@@ -103,12 +100,7 @@ class PostgresViews:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise ViewBehind(position)
-            self._wait(names, min_position, min(remaining, POLL_S))
-
-    def _wait(self, names: Sequence[str], position: int, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        if self._read_side is None or not self._read_side.wait(names, position, timeout_s):
-            time.sleep(max(deadline - time.monotonic(), 0))
+            time.sleep(min(remaining, POLL_S))
 
     def _query(self, question: str, parameters: Any) -> list[tuple[Any, ...]]:
         with self._datastore.get_connection() as connection:

@@ -42,10 +42,10 @@ class Databases:
         """The URL of a database over TCP, for a proxy in between."""
         return make_conninfo(self.postgres.tcp_url, dbname=name)
 
-    def create(self) -> str:
-        """The name of a new, migrated, empty database."""
+    def create(self, template: str = TEMPLATE) -> str:
+        """The name of a new, empty database; a migrated one, unless it is made from another template."""
         name = f"t_{uuid4().hex}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
     def _execute(self, statement: str) -> None:

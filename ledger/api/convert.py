@@ -106,6 +106,8 @@ def _command(
     regions: Mapping[str, str],
     deadline: float | None,
 ) -> Command:
+    # What this release does not know it must not record: nothing has checked it, no decision has heeded it.
+    request.DiscardUnknownFields()
     origin = Origin()
     origin.CopyFrom(request.origin)
     if isinstance(request, BY_HAND) and not origin.operator:

@@ -3,7 +3,8 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.audit_service import BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX
+from ledger.api.binding import sees
 from ledger.api.check import CHECKS
 from ledger.api.dispatch import VIEW_SHARE, remaining_s
 from ledger.api.errors import ApiError
@@ -32,6 +34,9 @@ VIEW_WAIT_S: Final = 5.0
 TAIL_WAIT_S: Final = 1.0
 """How long a tail waits for news before it looks whether its consumer is still there."""
 
+WATCHERS_MAX: Final = 32
+"""Calls of WatchChanges at once. Each reads every change anew, over the connections that all reads share."""
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -42,6 +47,9 @@ class CrmService(CrmServiceServicer):
         self._views = views
         self._reader = reader
         self._clock = clock
+        self._watchers = 0
+        self._waiting: dict[int, asyncio.Future[bool]] = {}
+        """Who waits for the log to go beyond a position, one for all watchers that are there."""
 
     async def ListStatementEntries(
         self, request: pb.ListStatementEntriesRequest, context: Context
@@ -59,7 +67,7 @@ class CrmService(CrmServiceServicer):
             )
         except ViewBehind as behind:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
-        if page is None:
+        if page is None or not await sees(self._reader, request.member):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
         token = _token(page.entries[-1].position, member_id) if page.has_more else ""
         return pb.ListStatementEntriesResponse(entries=page.entries, next_page_token=token, position=page.position)
@@ -74,33 +82,58 @@ class CrmService(CrmServiceServicer):
         """
         CHECKS[pb.WatchChangesRequest](request, self._clock())
         size = min(request.batch_size or BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX)
-        head = await asyncio.to_thread(self._reader.head_position)
-        after = request.after_position
-        if after > head:
+        with self._watching():
+            head = await asyncio.to_thread(self._reader.head_position)
+            after = request.after_position
+            if after > head:
+                raise ApiError.of(
+                    ErrorReason.ERROR_REASON_POSITION_IN_FUTURE,
+                    position=str(after),
+                    head_position=str(head),
+                )
+            if after == 0:
+                last: UUID | None = None
+                first = True
+                while True:
+                    page = await asyncio.to_thread(self._views.snapshot, last, size, self._clock())
+                    after = page.position if first else after
+                    first = False
+                    head = await asyncio.to_thread(self._reader.head_position)
+                    if not page.members:
+                        break
+                    last = last_id(page.members[-1].member)
+                    yield pb.WatchChangesResponse(members=page.members, head_position=head)
+                yield pb.WatchChangesResponse(position=after, head_position=head)
+            while not context.done():
+                tail = await asyncio.to_thread(self._reader.read_events, after, 0, "", (), None, None, size)
+                if tail.scanned_to == after:
+                    await self._news(after)
+                    continue
+                for changes, after in messages(tail):
+                    yield pb.WatchChangesResponse(changes=changes, position=after, head_position=tail.head)
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Has room for one more watcher for the time of a block. Raises ApiError when there is none."""
+        if self._watchers >= WATCHERS_MAX:
             raise ApiError.of(
-                ErrorReason.ERROR_REASON_POSITION_IN_FUTURE,
-                position=str(after),
-                head_position=str(head),
+                ErrorReason.ERROR_REASON_OVERLOADED,
+                f"The server has {WATCHERS_MAX} watchers, as many as it takes. Retry after the delay.",
             )
-        if after == 0:
-            last: UUID | None = None
-            first = True
-            while True:
-                page = await asyncio.to_thread(self._views.snapshot, last, size, self._clock())
-                after = page.position if first else after
-                first = False
-                if not page.members:
-                    break
-                last = last_id(page.members[-1].member)
-                yield pb.WatchChangesResponse(members=page.members, head_position=head)
-            yield pb.WatchChangesResponse(position=after, head_position=head)
-        while not context.done():
-            tail = await asyncio.to_thread(self._reader.read_events, after, 0, "", (), None, None, size)
-            if tail.scanned_to == after:
-                await asyncio.to_thread(self._reader.wait_for, after + 1, TAIL_WAIT_S)
-                continue
-            for changes, after in messages(tail):
-                yield pb.WatchChangesResponse(changes=changes, position=after, head_position=tail.head)
+        self._watchers += 1
+        try:
+            yield
+        finally:
+            self._watchers -= 1
+
+    async def _news(self, after: int) -> None:
+        """Waits until the log goes beyond a position, or for TAIL_WAIT_S; one thread does so for all who are there."""
+        waiting = self._waiting.get(after)
+        if waiting is None:
+            waiting = asyncio.ensure_future(asyncio.to_thread(self._reader.wait_for, after + 1, TAIL_WAIT_S))
+            waiting.add_done_callback(lambda _: self._waiting.pop(after))
+            self._waiting[after] = waiting
+        await asyncio.shield(waiting)  # one watcher that goes away takes nothing from the others
 
 
 def _token(position: int, member_id: UUID) -> str:

@@ -14,9 +14,12 @@ from loyalty.v1.pos_service_pb2 import QuoteSaleRequest
 from ledger.api.convert import WITH_WHO, WriteRequest, convert, convert_quote, program_named
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
+from ledger.api.rate import Rate, limited
 from ledger.api.reply import api_error
+from ledger.domain.refusal import Rejected
+from ledger.store.credentials import Principal
 from ledger.store.programs import Programs
-from ledger.writer.command import Command
+from ledger.writer.command import Command, Failure
 from ledger.writer.writer import Clock, Overloaded, Result, ShuttingDown, Writer
 
 VIEW_SHARE: Final = 0.8
@@ -28,9 +31,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Dispatch:
     """Makes requests into commands, hands them to the writer and awaits what they come to."""
 
-    def __init__(self, writer: Writer, programs: Programs, clock: Clock) -> None:
+    def __init__(self, writer: Writer, programs: Programs, lookups: Rate, clock: Clock) -> None:
+        """`lookups` is the budget that look-ups by identifier share with commands whose member is not found."""
         self._writer = writer
         self._programs = programs
+        self._lookups = lookups
         self._clock = clock
         self._answers: deque[tuple[asyncio.Future[Sequence[Result]], Sequence[Result]]] = deque()
         self._is_woken = False
@@ -38,8 +43,10 @@ class Dispatch:
     async def settle(self, request: WriteRequest, context: Context) -> Result:
         """What one request comes to."""
         regions = await self._regions([request])
-        command = convert(request, PRINCIPAL.get(), self._clock(), regions=regions, deadline=deadline_of(context))
-        return (await self.settle_all([command]))[0]
+        principal = PRINCIPAL.get()
+        command = convert(request, principal, self._clock(), regions=regions, deadline=deadline_of(context))
+        self._check_rate(command, principal)
+        return (await self._settle_counted([command], principal))[0]
 
     async def quote(self, request: QuoteSaleRequest, context: Context) -> Result:
         """What a sale would come to."""
@@ -55,11 +62,13 @@ class Dispatch:
         settled: list[Result | ApiError | None] = []
         for request in requests:
             try:
-                commands.append(convert(request, principal, now, regions=regions, deadline=deadline))
+                command = convert(request, principal, now, regions=regions, deadline=deadline)
+                self._check_rate(command, principal)
+                commands.append(command)
                 settled.append(None)
             except ApiError as error:
                 settled.append(error)
-        results = iter(await self.settle_all(commands) if commands else ())
+        results = iter(await self._settle_counted(commands, principal) if commands else ())
         return [next(results) if error is None else error for error in settled]
 
     async def _regions(self, requests: Sequence[WriteRequest]) -> dict[str, str]:
@@ -79,6 +88,26 @@ class Dispatch:
         if known is None:
             known = await asyncio.to_thread(self._programs.newest, program)
         return known.definition.default_region if known is not None else ""
+
+    def _check_rate(self, command: Command, principal: Principal) -> None:
+        """Refuses to identify a member for a credential that has tried out more identifiers than it may."""
+        if command.identifier is not None:
+            wait_s = self._lookups.debt_s(principal.credential_id)
+            if wait_s:
+                raise limited(wait_s)
+
+    async def _settle_counted(self, commands: Sequence[Command], principal: Principal) -> Sequence[Result]:
+        """What some commands come to. An identifier that nobody has counts as a look-up, one that somebody has is free.
+
+        Only what nobody has can make a debt, so a till that serves members is never limited, and whoever tries out
+        numbers is. What was decided together is counted in full: a batch of wrong numbers is paid for by waiting as
+        long as for as many look-ups.
+        """
+        results = await self.settle_all(commands)
+        for result in results:
+            if isinstance(result, Failure) and _is_unknown(result):
+                self._lookups.charge(principal.credential_id)
+        return results
 
     async def settle_all(self, commands: Sequence[Command]) -> Sequence[Result]:
         """What some commands come to, in order. They go to the writer as one group."""
@@ -105,6 +134,16 @@ class Dispatch:
             future, results = self._answers.popleft()
             if not future.done():  # the caller may have gone
                 future.set_result(results)
+
+
+def _is_unknown(failure: Failure) -> bool:
+    """Whether a command failed because nobody has the identifier that it came with."""
+    error = failure.error
+    return (
+        failure.command.identifier is not None
+        and isinstance(error, Rejected)
+        and error.reason == ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND
+    )
 
 
 def deadline_of(context: Context) -> float | None:

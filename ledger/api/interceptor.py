@@ -6,7 +6,6 @@ Handlers find the caller in `PRINCIPAL`.
 """
 
 import asyncio
-import math
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -24,7 +23,7 @@ from uuid_utils import uuid7
 
 from ledger.api.authentication import CACHE_S, Authenticator
 from ledger.api.errors import ApiError
-from ledger.api.rate import Rate
+from ledger.api.rate import Rate, limited
 from ledger.metrics import CALL_SECONDS, CALLS
 from ledger.store.credentials import Principal, Role
 
@@ -74,8 +73,11 @@ LOOKUPS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "/loyalty.v1.PosService/QuoteSale": lambda request: request.sale.HasField("identifier"),
 }
 """Which requests only tell whether somebody with an identifier is a member. Their rate is limited,
-so that nobody can try out all phone numbers.
+so that nobody can try out all phone numbers. Commands whose member is not found count as well, in Dispatch.
 """
+
+WHOLE_LOG: Final = frozenset({"/loyalty.v1.CrmService/WatchChanges", "/loyalty.v1.AuditService/ReadEvents"})
+"""Calls that show every program: nobody whose credential is bound to one may make them."""
 
 ENDLESS: Final = frozenset({"/loyalty.v1.CrmService/WatchChanges"})
 """Calls that end only when somebody ends them: a server that stops sends them elsewhere."""
@@ -108,6 +110,7 @@ class _Method:
         self.name = path.removeprefix("/")
         self.roles = roles
         self.looks_up = LOOKUPS.get(path)
+        self.whole_log = path in WHOLE_LOG
         self.endless = path in ENDLESS
         if handler.request_deserializer is None or handler.response_serializer is None:
             raise TypeError(f"{path} has no messages")
@@ -149,7 +152,8 @@ class Gate(grpc.aio.ServerInterceptor):
     ) -> None:
         """`log_successes` logs successful calls too, at DEBUG."""
         self._authenticator = authenticator
-        self._lookups = Rate(lookups_per_minute)
+        self.lookups = Rate(lookups_per_minute)
+        """What each credential may still look up. Commands share it: see Dispatch."""
         self._roles = roles
         self._log_successes = log_successes
         self._gated: dict[str, Handler] = {}
@@ -296,6 +300,11 @@ class Gate(grpc.aio.ServerInterceptor):
                 ErrorReason.ERROR_REASON_NOT_ALLOWED,
                 f"The role {principal.role} may not call {call.method.name}. Use the right credential.",
             )
+        if call.method.whole_log and principal.program is not None:
+            raise ApiError.of(
+                ErrorReason.ERROR_REASON_NOT_ALLOWED,
+                f"{call.method.name} shows every program and the credential is bound to one. Use one that is not.",
+            )
         PRINCIPAL.set(principal)
 
     async def _admit_still(self, call: _Call) -> None:
@@ -309,13 +318,9 @@ class Gate(grpc.aio.ServerInterceptor):
         call.request = request = _parsed(call.method.parse, raw)
         looks_up = call.method.looks_up
         if looks_up is not None and call.principal is not None and looks_up(request):
-            wait_s = self._lookups.take(call.principal.credential_id)
+            wait_s = self.lookups.take(call.principal.credential_id)
             if wait_s:
-                raise ApiError(
-                    ErrorReason.ERROR_REASON_RATE_LIMITED,
-                    "The credential has made as many look-ups as it may. Retry after the delay.",
-                    retry_delay_ms=math.ceil(wait_s * 1000),
-                )
+                raise limited(wait_s)
         return request
 
     def _succeed(self, call: _Call, response: Message | None) -> None:

@@ -24,6 +24,7 @@ from loyalty.v1.commands_pb2 import (
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.pos_service_pb2_grpc import PosServiceServicer
 
+from ledger.api.binding import sees
 from ledger.api.check import CHECKS, check_batch
 from ledger.api.dispatch import VIEW_SHARE, Dispatch, deadline_of, remaining_s
 from ledger.api.errors import ApiError
@@ -124,7 +125,7 @@ class PosService(PosServiceServicer):
         """The outcome of an earlier command."""
         CHECKS[pb.GetTransactionRequest](request, self._clock())
         events = await asyncio.to_thread(self._reader.transaction, last_id(request.name))
-        if not events:
+        if not events or not await sees(self._reader, events[0].subject):
             raise ApiError.of(ErrorReason.ERROR_REASON_TRANSACTION_NOT_FOUND, transaction=request.name)
         return pb.GetTransactionResponse(name=request.name, events=events)
 
@@ -224,6 +225,6 @@ class PosService(PosServiceServicer):
                 view = await asyncio.to_thread(self._views.member, member_id, at, head, timeout_s)
         except ViewBehind as behind:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
-        if view is None or PRINCIPAL.get().program not in (None, view.program):
+        if view is None or not PRINCIPAL.get().sees(view.program):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=member_name(member_id))
         return view

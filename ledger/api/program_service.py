@@ -12,6 +12,7 @@ from loyalty.v1.program_service_pb2_grpc import ProgramServiceServicer
 from ledger.api.check import CHECKS
 from ledger.api.dispatch import Dispatch
 from ledger.api.errors import ApiError
+from ledger.api.interceptor import PRINCIPAL
 from ledger.api.reply import reply
 from ledger.domain.publish import problems
 from ledger.store.programs import Programs
@@ -42,7 +43,7 @@ class ProgramService(ProgramServiceServicer):
         """A version of a program."""
         CHECKS[pb.GetProgramRequest](request, self._clock())
         program = await asyncio.to_thread(self._programs.definition, request.name, request.version)
-        if program is None:
+        if program is None or not PRINCIPAL.get().sees(request.name):
             raise ApiError.of(ErrorReason.ERROR_REASON_PROGRAM_NOT_FOUND, program=request.name)
         return pb.GetProgramResponse(program=program)
 

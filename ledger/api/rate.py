@@ -1,9 +1,14 @@
 """A limit on how often each credential may do something."""
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
+
+from loyalty.v1.errors_pb2 import ErrorReason
+
+from ledger.api.errors import ApiError
 
 BUCKETS_MAX: Final = 20_000
 """Keys that are remembered; the one that was quiet longest is forgotten, and so starts full."""
@@ -20,11 +25,42 @@ class Rate:
 
     def take(self, key: str) -> float:
         """Takes a token: 0 when there was one, else the seconds until there is."""
-        now = self._clock()
-        left, at = self._buckets.pop(key, (self._most, now))
-        left = min(self._most, left + (now - at) * self._per_second)
-        wait_s = 0.0 if left >= 1 else (1 - left) / self._per_second
-        self._buckets[key] = (left if wait_s else left - 1, now)
+        wait_s = self._until(key, 1.0)
+        if not wait_s:
+            self.charge(key)
+        return wait_s
+
+    def charge(self, key: str) -> None:
+        """Takes a token, also where there is none: that is a debt, which later tokens pay."""
+        self._buckets[key] = (self._left(key) - 1, self._clock())
+        self._buckets.move_to_end(key)
         if len(self._buckets) > BUCKETS_MAX:
             self._buckets.popitem(last=False)
-        return wait_s
+
+    def debt_s(self, key: str) -> float:
+        """Seconds until a debt is paid; 0 without one."""
+        return self._until(key, 0.0)
+
+    def _until(self, key: str, tokens: float) -> float:
+        """Seconds until so many tokens are there."""
+        if key not in self._buckets:
+            return 0.0
+        missing = tokens - self._left(key)
+        if missing <= 0:
+            return 0.0
+        self._buckets.move_to_end(key)
+        return missing / self._per_second
+
+    def _left(self, key: str) -> float:
+        now = self._clock()
+        left, at = self._buckets.get(key, (self._most, now))
+        return min(self._most, left + (now - at) * self._per_second)
+
+
+def limited(wait_s: float) -> ApiError:
+    """The refusal of a look-up for which there is no token yet."""
+    return ApiError(
+        ErrorReason.ERROR_REASON_RATE_LIMITED,
+        "The credential has looked up as many identifiers as it may. Retry after the delay, or name the member.",
+        retry_delay_ms=math.ceil(wait_s * 1000),
+    )

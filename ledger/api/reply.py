@@ -96,8 +96,8 @@ def reply(response: ResponseT, result: Result, *, with_texts: bool = True) -> Re
     if isinstance(result, Settled):
         raise InvariantBroken("no call settles an account")
     if isinstance(result, Outcome) and isinstance(result.main, CommandRefused):
-        # Where a refusal names another transaction, that one is what the caller needs.
-        own = {"transaction": transaction_name(result.transaction)}
+        # Where a refusal names another transaction, that one is what the caller needs. A quote has made none.
+        own = {} if result.command.dry_run else {"transaction": transaction_name(result.transaction)}
         raise ApiError.of(result.main.reason, **(own | dict(result.main.metadata)))
     written: Any = response
     if isinstance(result, Existing):

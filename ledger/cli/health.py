@@ -28,14 +28,25 @@ def health(
             help="PEM file to trust: an authority or the server's own certificate. Turns TLS on.",
         ),
     ] = None,
-    certificate: Annotated[Path | None, typer.Option(help="PEM file of our own certificate, for mutual TLS.")] = None,
-    key: Annotated[Path | None, typer.Option(help="PEM file of our own key.")] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="LOYALTY_TLS_CLIENT_CERTIFICATE",
+            help="PEM file of our own certificate, for mutual TLS. Goes with --key.",
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(envvar="LOYALTY_TLS_CLIENT_KEY", help="PEM file of our own key."),
+    ] = None,
     server_name: Annotated[
         str, typer.Option(help="The name to insist on in the server's certificate; any without.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Ask a server for its health: exit 0 when it serves, 1 when not."""
+    if (certificate is None) != (key is None):
+        fail("--certificate and --key go together: give both, or neither")
     host, colon, port = address.rpartition(":")
     target = f"{_ANYWHERE.get(host, host)}{colon}{port}"
     if ca is None:

@@ -84,7 +84,7 @@ async def read_events(client: Client, program: str) -> tuple[dict[str, Figures],
                 figures[member] = Figures(
                     sales + 1,
                     net_minor + sum(sale.line_net_minor),
-                    points + issued(sale),
+                    points + sale.repaid_points + sum(lot.points for lot in sale.lots),
                 )
     return figures, position
 

@@ -15,6 +15,8 @@ class Basket:
 
     lines: list[SaleLine]
     net: list[int]
+    tenders: frozenset[int] = frozenset()
+    """How it was paid."""
 
     @classmethod
     def of(cls, sale: Sale) -> "Basket":
@@ -22,6 +24,8 @@ class Basket:
         lines = list(sale.lines)
         net = [line.price_minor - line.discount_minor for line in lines]
         basket = cls(lines, net)
+        if sale.tenders:
+            basket.tenders = frozenset(tender.kind for tender in sale.tenders)
         if sum(net) > INT64_MAX:
             raise Overflow
         for discount in sale.discounts:

@@ -63,6 +63,9 @@ FILTER_ENTRIES_MAX: Final = 10_000
 MULTIPLIER_THOUSANDTHS_MAX: Final = 1_000_000
 """A thousand times."""
 
+ONCE: Final = 1_000
+"""The multiplier that changes nothing, in thousandths."""
+
 _LISTS: Final = ("skus", "labels", "categories", "brands", "kinds")
 _KINDS: Final = frozenset(LineKind.values()) - {LineKind.LINE_KIND_UNSPECIFIED}
 _PERIODS: Final = frozenset(Period.values()) - {Period.PERIOD_UNSPECIFIED}
@@ -149,7 +152,7 @@ def _promotion(promotion: Promotion, definition: Program, path: str, found: Prob
             check_positive(promotion.addition_points, f"{path}.addition_points", found)
         case "multiplier_thousandths":
             factor = promotion.multiplier_thousandths
-            if not 0 <= factor <= MULTIPLIER_THOUSANDTHS_MAX or factor == 1_000:
+            if not 0 <= factor <= MULTIPLIER_THOUSANDTHS_MAX or factor == ONCE:
                 allowed = f"must be from 0 to {MULTIPLIER_THOUSANDTHS_MAX}, and not 1000, which changes nothing"
                 found.append((f"{path}.multiplier_thousandths", allowed))
         case "fixed_points":

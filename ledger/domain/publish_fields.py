@@ -36,12 +36,14 @@ def check_text(text: LocalizedText, path: str, found: Problems) -> None:
             )
 
 
-def check_count(entries: Sequence[Message], most: int, path: str, found: Problems) -> None:
+def check_count(entries: Sequence[Message] | Sequence[str], most: int, path: str, found: Problems) -> None:
+    """So many entries at most."""
     if len(entries) > most:
         found.append((path, f"must be at most {most}; there are {len(entries)}"))
 
 
 def check_ids(ids: Sequence[str], path: str, field: str, found: Problems) -> None:
+    """Ids of the right form, each once."""
     seen: set[str] = set()
     for index, value in enumerate(ids):
         if not is_id(value):
@@ -52,15 +54,18 @@ def check_ids(ids: Sequence[str], path: str, field: str, found: Problems) -> Non
 
 
 def check_enum(value: int, known: Iterable[int], path: str, found: Problems) -> None:
+    """A value of an enum that this server knows."""
     if value not in known:
         found.append((path, "must be one of the values of its enum that this server knows"))
 
 
 def check_positive(value: int, path: str, found: Problems) -> None:
+    """A number from 1."""
     if value < 1:
         found.append((path, "must be more than 0"))
 
 
 @lru_cache(maxsize=1)
 def zones() -> frozenset[str]:
+    """The IANA time zones."""
     return frozenset(available_timezones()) - {"Factory", "localtime"}

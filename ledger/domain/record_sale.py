@@ -37,7 +37,6 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
         program.zone_of(case.origin.store),
         names=program.expression_names,
         basket=basket,
-        tenders=frozenset(tender.kind for tender in request.sale.tenders),
         attributes=request.sale.attributes,
     )
     earned = earn(program, facts, basket, program.rules_for(facts))

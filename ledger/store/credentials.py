@@ -65,6 +65,10 @@ class Principal(NamedTuple):
     program: str | None
     """programs/{program}"""
 
+    def sees(self, program: str) -> bool:
+        """Whether what belongs to a program is this caller's business."""
+        return self.program in (None, program)
+
 
 class Credential(NamedTuple):
     """What the database keeps of a credential that is valid."""

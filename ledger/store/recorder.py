@@ -31,16 +31,14 @@ _COLUMNS: Final = (
 )
 
 FETCH: Final = f"""
-SELECT {_COLUMNS}, 0 AS found_by FROM unnest(%b::uuid[], %b::bigint[]) AS k (id, version)
+SELECT {_COLUMNS}, true AS found_by_stream FROM unnest(%b::uuid[], %b::bigint[]) AS k (id, version)
     JOIN events e ON e.originator_id = k.id AND e.originator_version > k.version
-UNION ALL SELECT {_COLUMNS}, 1 FROM events e WHERE e.request_id = ANY (%b::uuid[])
-UNION ALL SELECT {_COLUMNS}, 2 FROM events e WHERE e.transaction_id = ANY (%b::uuid[])
-UNION ALL SELECT {_COLUMNS}, 3 FROM events e WHERE e.sale_reference = ANY (%b::text[])
+UNION ALL SELECT {_COLUMNS}, false FROM events e WHERE e.request_id = ANY (%b::uuid[])
+UNION ALL SELECT {_COLUMNS}, false FROM events e WHERE e.transaction_id = ANY (%b::uuid[])
+UNION ALL SELECT {_COLUMNS}, false FROM events e WHERE e.sale_reference = ANY (%b::text[])
 ORDER BY notification_id
 """
 """Everything that a batch of commands needs to know, in one round trip; in position order."""
-
-BY_STREAM, BY_REQUEST, BY_TRANSACTION, BY_REFERENCE = range(4)
 
 _SNAPSHOTS: Final = "SELECT originator_id, state FROM snapshots WHERE originator_id = ANY (%b::uuid[])"
 
@@ -64,7 +62,7 @@ class RecordedEvent(NamedTuple):
     request_id: UUID | None
     transaction_id: UUID | None
     sale_reference: str | None
-    found_by: int
+    found_by_stream: bool
 
     @property
     def payload(self) -> Message:

@@ -27,7 +27,8 @@ from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.sale_reference import sale_reference
 from ledger.domain.transaction import Transaction
-from ledger.store.recorder import BY_STREAM, RecordedEvent, Session
+from ledger.store.recorder import RecordedEvent, Session
+from ledger.store.topics import TOPICS
 from ledger.writer.command import Command, IdentifierKey, Person
 
 ACCOUNTS_CACHED_MAX: Final = 100_000
@@ -42,6 +43,9 @@ publishes decides here after that time at most."""
 
 TRUSTED: Final = (RecordSaleRequest, RecordActivityRequest, ReserveRewardRequest, AdjustPointsRequest)
 """Commands that need nothing but their account and its program, unless they name a hold or an identifier."""
+
+_OF_ACCOUNTS: Final = frozenset(topic for kind, topic in TOPICS.items() if issubclass(kind, AccountEvent))
+"""Topics of events in the streams of accounts."""
 
 ROUNDS_MAX: Final = 8
 """Rounds of looking up. A command's keys lead to others at most five deep; more is a defect."""
@@ -238,7 +242,17 @@ class Book:
             known = False
         if command.person is not None:
             known = self._knows_person(command, command.person, missing) and known
+        if command.bound_program:
+            known = self._knows_earlier(command, missing) and known
         return known
+
+    def _knows_earlier(self, command: Command, missing: Missing) -> bool:
+        """The account of the command's earlier outcome, which says whether that is the credential's business."""
+        earlier = self.recorded.get(command.request_id)
+        if earlier is None or earlier.topic not in _OF_ACCOUNTS or earlier.stream_id in self.accounts:
+            return True
+        missing.streams.add(earlier.stream_id)
+        return False
 
     def _knows_person(self, command: Command, person: Person, missing: Missing) -> bool:
         complete = True
@@ -287,7 +301,7 @@ class Book:
         self.files.update(dict.fromkeys(missing.transactions))
         self.references.update(dict.fromkeys(missing.references))
         for row in rows:
-            if row.found_by == BY_STREAM:
+            if row.found_by_stream:
                 self._replay(row, accounts)
             if row.request_id in requests:
                 self.recorded[row.request_id] = row
@@ -389,6 +403,11 @@ class Book:
         account_id = self.account_id(command)
         account = self.accounts.get(account_id) if account_id is not None else None
         return account.program if account is not None else command.program
+
+    def stream_of(self, request_id: UUID) -> UUID:
+        """The stream in which a command was decided that is on disk or in this batch."""
+        recorded = self.recorded.get(request_id)
+        return recorded.stream_id if recorded is not None else event_of(self.decided[request_id], request_id).stream_id
 
     def reference(self, command: Command, program: str) -> str | None:
         """The till reference that a sale has or a return names."""

@@ -13,7 +13,7 @@ from loyalty.v1.commands_pb2 import (
     ReverseTransactionRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
-from loyalty.v1.events_pb2 import CommandBlocked, CommandRefused, SaleRecorded
+from loyalty.v1.events_pb2 import CommandBlocked, CommandRefused, ProgramPublished, ReversalAwaited, SaleRecorded
 from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.program_pb2 import DuplicateEnrolment
 
@@ -59,6 +59,7 @@ def decide_command(book: Book, command: Command, new_id: UUID) -> Decided | Repe
     if not command.dry_run:
         earlier = _earlier(book, command.request_id)
         if earlier is not None:
+            _check_bound(book, command, earlier)
             _check_same(book, command, earlier)
             return Repeated(command.request_id)
     unreadable = next((one for one in command.transactions if one in book.unreadable), None)
@@ -137,6 +138,7 @@ def _is_same_receipt(book: Book, request: RecordSaleRequest, used: UUID) -> bool
         return False
     stored = RecordSaleRequest()
     stored.CopyFrom(file.main.request)
+    stored.DiscardUnknownFields()
     stored.request_id = request.request_id
     return stored == request
 
@@ -204,8 +206,36 @@ def _earlier(book: Book, request_id: UUID) -> Message | None:
     return None
 
 
+def _check_bound(book: Book, command: Command, earlier: Message) -> None:
+    """Raises Rejected when a request id was used in another program than the only one that the credential may see.
+
+    It is told no more than that the request id is taken. A reversal that waits belongs to no program.
+    """
+    if not command.bound_program or isinstance(earlier, ReversalAwaited | CommandBlocked):
+        return
+    if isinstance(earlier, ProgramPublished):
+        program = earlier.request.program.name
+    else:
+        account_id = book.stream_of(command.request_id)
+        account = book.accounts[account_id]
+        if account is None:
+            raise DamagedAccount(f"account {account_id}: {book.damaged.get(account_id)}")
+        program = account.program
+    if program != command.bound_program:
+        raise _reused(command, "request_id")
+
+
+def _reused(command: Command, field: str) -> Rejected:
+    return Rejected(
+        ErrorReason.ERROR_REASON_REQUEST_ID_REUSED,
+        field=field,
+        transaction=transaction_name(command.request_id),
+    )
+
+
 def _check_same(book: Book, command: Command, earlier: Message) -> None:
     """Raises Rejected when a request id is used again for something else, or for what was reversed before it came."""
+    earlier.DiscardUnknownFields()  # a newer release may have recorded more of the request than this one knows
     if isinstance(earlier, CommandBlocked):
         raise Rejected(ErrorReason.ERROR_REASON_REVERSED_BEFORE_ARRIVAL, reversal=earlier.reversal)
     if isinstance(earlier, CommandRefused):
@@ -214,11 +244,7 @@ def _check_same(book: Book, command: Command, earlier: Message) -> None:
         stored = earlier.request  # type: ignore[attr-defined]  # every main event keeps its command
     field = _difference(book, command, stored, earlier.origin)  # type: ignore[attr-defined]  # every main event has its origin
     if field is not None:
-        raise Rejected(
-            ErrorReason.ERROR_REASON_REQUEST_ID_REUSED,
-            field=field,
-            transaction=transaction_name(command.request_id),
-        )
+        raise _reused(command, field)
 
 
 def _difference(book: Book, command: Command, stored: Message, stored_origin: Origin) -> str | None:
@@ -238,6 +264,7 @@ def _difference(book: Book, command: Command, stored: Message, stored_origin: Or
     if command.person is not None:
         person = book.people.get(command.request_id)
         if person is not None:
+            person.DiscardUnknownFields()
             difference = first_difference(person, command.person.request)
             if difference is not None:
                 return difference

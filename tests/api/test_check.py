@@ -1,11 +1,11 @@
 """Field checks: what is wrong is named by its path, all at once; what is right passes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
 import pytest
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from hypothesis import example, given
@@ -294,6 +294,49 @@ def test_an_origin_is_checked(kind: type[Message], path: str, value: object) -> 
     """The same way for each command."""
     expected = path.replace(".nanos", "")
     assert after(kind, put(path, value)) == [expected]
+
+
+def texts(kind: Descriptor, parents: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of each text in a message."""
+    for field in kind.fields:
+        path = (*parents, field.name)
+        if field.message_type is not None:
+            yield from texts(field.message_type, path)
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            yield path
+
+
+def with_text(request: Message, path: tuple[str, ...], text: str) -> str:
+    """Puts a text into a request, as the first entry of a list, and returns its path as errors name it."""
+    part: Any = request
+    named = []
+    for step in path[:-1]:
+        part = getattr(part, step)
+        in_list = isinstance(part, Sequence)
+        named.append(f"{step}[0]" if in_list else step)
+        if in_list:
+            part = part[0] if part else part.add()
+    last = path[-1]
+    if not isinstance(getattr(part, last), str):
+        getattr(part, last)[:] = [text]
+        return ".".join((*named, f"{last}[0]"))
+    setattr(part, last, text)
+    return ".".join((*named, last))
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [(kind, path) for kind in REQUESTS for path in texts(cast("Descriptor", kind.DESCRIPTOR)) if path[-1] != "etag"],
+    ids=lambda value: ".".join(value) if isinstance(value, tuple) else name(value),
+)
+def test_no_text_takes_a_nul(kind: type[Message], path: tuple[str, ...]) -> None:
+    """PostgreSQL cannot keep one, and no till means one. An etag is kept nowhere, only compared."""
+    request = RIGHT[kind]()
+    wrong = with_text(request, path, "a\0b")
+    found = fields(request)
+    if isinstance(request, PublishProgramRequest):
+        found += [f"program.{field}" for field, _ in problems(request.program)]
+    assert wrong in found
 
 
 @pytest.mark.parametrize(

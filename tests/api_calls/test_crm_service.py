@@ -1,10 +1,12 @@
 """CrmService: statements, and the feed of changes."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
+import psycopg
 import pytest
 from loyalty.v1.commands_pb2 import PointsPayment
 from loyalty.v1.crm_service_pb2 import (
@@ -16,10 +18,14 @@ from loyalty.v1.crm_service_pb2 import (
 )
 from loyalty.v1.events_pb2 import Event
 
+from ledger.api.crm_service import WATCHERS_MAX
 from tests.conftest import OpenShop
 from tests.programs import MONTH, cashback, discount, end_of, program
 from tests.proof import prove
-from tests.shop import TIMEOUT_S, Shop, new_id, refused
+from tests.running import ServerProcess
+from tests.shop import TIMEOUT_S, Details, Shop, new_id, refused
+
+PROTOS = Path(__file__).parents[2] / "protos" / "loyalty" / "v1"
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
@@ -226,6 +232,73 @@ def test_two_consumers(open_shop: OpenShop) -> None:
     position = shop.sale(member, 1_00).outcome.position
     with watching(shop, after_position=start) as one, watching(shop, after_position=start) as other:
         assert until(one, position) == until(other, position)
+
+
+def test_no_more_watchers_than_there_is_room_for(open_shop: OpenShop) -> None:
+    """All places taken, the next is told when to retry, reads go on, and a place that gets free is given away."""
+    shop = open_shop(program())
+    member = shop.member()
+    start = shop.head()
+    with ExitStack() as feeds:
+        (first, *others) = [feeds.enter_context(admitted(shop)) for _ in range(WATCHERS_MAX)]
+        with pytest.raises(grpc.RpcError) as caught, watching(shop) as feed:
+            next(feed)
+        details = Details(caught.value)
+        assert (details.code, details.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+        assert details.retry.retry_delay.ToMilliseconds() > 0
+        position = shop.sale(member, 7_00).outcome.position
+        assert shop.balance(member).available_points == 7
+        for feed in others:
+            assert until(feed, position)[-1].position == position
+        first.cancel()
+        feeds.enter_context(admitted(shop, after_position=start))
+    assert f"at most {WATCHERS_MAX} of these calls" in (PROTOS / "crm_service.proto").read_text(encoding="utf-8")
+
+
+@contextmanager
+def admitted(shop: Shop, **fields: Any) -> Iterator[Any]:
+    """A feed that has begun, as soon as there is room for it."""
+    while True:
+        with watching(shop, **fields) as feed:
+            try:
+                next(feed)
+            except grpc.RpcError as error:
+                if Details(error).reason != "OVERLOADED":
+                    raise
+                continue
+            yield feed
+            return
+
+
+def test_the_snapshot_knows_the_end_of_the_log(open_shop: OpenShop, server: ServerProcess) -> None:
+    """Each message of the snapshot says where the log ends when it is made, not where it ended at the start."""
+    shop = open_shop(program())
+    member = shop.member()
+    shop.balance(member)
+    with psycopg.connect(server.database_url) as connection:
+        connection.execute("LOCK TABLE views.tiers IN ACCESS EXCLUSIVE MODE")
+        with watching(shop) as feed:
+            wait_for_snapshot(server.database_url)
+            position = shop.sale(member, 1_00).outcome.position
+            connection.rollback()
+            for message in feed:
+                assert message.head_position >= position
+                if message.position:
+                    break
+
+
+def wait_for_snapshot(database_url: str) -> None:
+    """Returns when a page of a snapshot waits for a lock."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for _ in range(2_000):
+            row = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND wait_event_type = 'Lock' AND query LIKE '%b.member_id > %'"
+            ).fetchone()
+            if row is not None and row[0]:
+                return
+            connection.execute("SELECT pg_sleep(0.005)")
+    raise AssertionError("no snapshot waits")
 
 
 def test_watching_from_the_future(open_shop: OpenShop) -> None:

@@ -19,7 +19,7 @@ from loyalty.v1.sale_pb2 import ReturnLine, SaleDiscount
 from tests.conftest import OpenShop
 from tests.programs import YEAR, cashback, discount, end_of, program, spend, tiers
 from tests.proof import prove
-from tests.shop import TIMEOUT_S, Shop, basket_w, command, line, new_id, refused
+from tests.shop import TIMEOUT_S, Details, Shop, basket_w, command, line, new_id, refused
 
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 DEVANAGARI = range(0x900, 0x980)
@@ -106,6 +106,21 @@ def test_quote_without_request_id(open_shop: OpenShop) -> None:
     request.ClearField("points_payment")
     quote = shop.pos.QuoteSale(pos.QuoteSaleRequest(sale=request), metadata=shop.metadata)
     assert quote.receipt.earned_points == 36
+
+
+def test_a_refused_quote_names_no_transaction(open_shop: OpenShop) -> None:
+    """It has made none; what it would be refused for is said all the same."""
+    shop = open_shop(rich_program())
+    member = shop.member()
+    payment = PointsPayment(reward_id="cashback", points=10)
+    with pytest.raises(grpc.RpcError) as caught:
+        shop.quote(member, 100_00, points_payment=payment)
+    details = Details(caught.value)
+    assert details.reason == "INSUFFICIENT_POINTS"
+    assert dict(details.info.metadata) == {"available_points": "0", "needed_points": "10"}
+    request_id = new_id()
+    with refused("INSUFFICIENT_POINTS", transaction=f"transactions/{request_id}"):
+        shop.sale(member, 100_00, points_payment=payment, request_id=request_id)
 
 
 def test_quote_says_what_would_be(open_shop: OpenShop) -> None:

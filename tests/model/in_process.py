@@ -20,7 +20,7 @@ from ledger.api.reply import reply
 from ledger.domain.account import Account
 from ledger.store.credentials import Principal
 from ledger.store.datastore import POINT_LOOKUPS, LedgerDatastore
-from ledger.store.recorder import BY_STREAM, LedgerRecorder
+from ledger.store.recorder import LedgerRecorder
 from ledger.writer.command import Command
 from ledger.writer.writer import Clock, Result, Writer
 from tests.shop import new_id
@@ -111,7 +111,7 @@ class InProcess:
         account = Account(account_id)
         with self.recorder.session() as session:
             for row in session.fetch({account_id: 0}):
-                if row.found_by == BY_STREAM:
+                if row.found_by_stream:
                     account.apply(row.payload)  # type: ignore[arg-type]  # an account's stream holds nothing else
         return account
 

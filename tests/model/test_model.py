@@ -17,7 +17,6 @@ from loyalty.v1.program_pb2 import Program
 from loyalty.v1.snapshot_pb2 import AccountSnapshot
 
 from ledger.domain.account import Account
-from ledger.store.recorder import BY_STREAM
 from ledger.writer import writer
 from tests.model.commands import (
     STARTS,
@@ -177,7 +176,7 @@ def ways_to(servers: list[InProcess], account_id: UUID) -> Iterator[Account]:
             bases += [Account.from_snapshot(account_id, AccountSnapshot.FromString(state)) for state in states.values()]
             for account in bases:
                 for row in session.fetch({account_id: account.version}):
-                    if row.found_by == BY_STREAM:
+                    if row.found_by_stream:
                         account.apply(row.payload)  # type: ignore[arg-type]  # an account's stream holds nothing else
                 account.check()
                 yield account

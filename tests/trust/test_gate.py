@@ -26,7 +26,7 @@ from prometheus_client import REGISTRY
 
 from ledger.api.authentication import Authenticator
 from ledger.api.errors import ApiError
-from ledger.api.interceptor import ENDLESS, LOOKUPS, ROLES, Gate
+from ledger.api.interceptor import ENDLESS, LOOKUPS, ROLES, WHOLE_LOG, Gate
 from ledger.store.credentials import Credentials
 from tests.trust.client import DEADLINE_S, balance, bearer, failure, raw
 from tests.trust.stand_in import caller, running
@@ -63,6 +63,7 @@ def test_every_method_has_its_roles() -> None:
     assert set(ROLES) == methods
     assert set(LOOKUPS) <= methods
     assert methods >= ENDLESS
+    assert methods >= WHOLE_LOG
     assert all("admin" in roles for roles in ROLES.values())
 
 

@@ -31,3 +31,20 @@ def test_only_so_many_credentials_are_remembered() -> None:
     assert rate.take("one more") == 0.0
     assert rate.take("till-0") > 0, "it was not quiet"
     assert rate.take("till-1") == 0.0, "it was"
+
+
+def test_a_debt_is_paid_before_anything_else() -> None:
+    """What is charged beyond the last token is waited for; without a debt nobody waits."""
+    now = 0.0
+    rate = Rate(60, clock=lambda: now)
+    for _ in range(60):
+        rate.charge("till")
+    assert rate.debt_s("till") == 0.0, "it has paid with what it had"
+    rate.charge("till")
+    rate.charge("till")
+    assert rate.debt_s("till") == pytest.approx(2.0)
+    assert rate.take("till") == pytest.approx(3.0)
+    assert rate.debt_s("other") == 0.0
+    now += 2.0
+    assert rate.debt_s("till") == 0.0
+    assert rate.take("till") == pytest.approx(1.0)

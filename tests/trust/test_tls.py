@@ -203,6 +203,33 @@ def test_a_server_off_loopback(
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+def test_health_under_mutual_tls(
+    database_url: str,
+    config: Config,
+    authority: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A container's health check shows the certificate that its environment names; without one it is turned away."""
+    pair = authority.issue("health-check")
+    tls = {
+        "LOYALTY_TLS_CERTIFICATE": str(config.tls_certificate),
+        "LOYALTY_TLS_KEY": str(config.tls_key),
+        "LOYALTY_TLS_CLIENT_CA": str(authority.file),
+    }
+    with program(database_url, tmp_path, **tls) as server:
+        monkeypatch.setenv("LOYALTY_ADDRESS", f"127.0.0.1:{server.port}")
+        for name, value in tls.items():
+            monkeypatch.setenv(name, value)
+        assert "UNAVAILABLE" in run("health", exit_code=1)
+        options = ("--certificate", str(pair.certificate), "--key", str(pair.key))
+        assert run("health", *options).strip() == "SERVING"
+        monkeypatch.setenv("LOYALTY_TLS_CLIENT_CERTIFICATE", str(pair.certificate))
+        assert "--certificate and --key go together" in run("health", exit_code=1)
+        monkeypatch.setenv("LOYALTY_TLS_CLIENT_KEY", str(pair.key))
+        assert run("health").strip() == "SERVING"
+
+
 def test_bad_files_end_in_one_line(tmp_path: Path, authority: Authority) -> None:
     """Missing, not PEM, of another pair, encrypted: each says which file and what to do."""
     good, other = authority.issue("good"), authority.issue("other")

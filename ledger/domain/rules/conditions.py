@@ -10,7 +10,7 @@ from loyalty.v1.sale_pb2 import LineKind, SaleLine
 
 from ledger.domain.rules.expression import Expression
 from ledger.domain.rules.facts import Facts
-from ledger.domain.rules.window import Window
+from ledger.domain.rules.window import LONG_AGO, Window
 
 _PRODUCT: Final = LineKind.LINE_KIND_PRODUCT
 
@@ -38,7 +38,7 @@ class Conditions:
     @property
     def begins(self) -> datetime:
         """When the first window begins; for the order of promotions."""
-        return min((window.begins for window in self._windows), default=datetime.min)
+        return min((window.begins for window in self._windows), default=LONG_AGO)
 
     def touch_hour(self, local: datetime) -> bool:
         """Whether some window is open at some moment of the hour that begins then."""
@@ -50,7 +50,7 @@ class Conditions:
             (not self.stores or facts.origin.store in self.stores)
             and (not self._channels or facts.channel in self._channels)
             and (not self._tiers or facts.account.tier in self._tiers)
-            and (not self._tenders or not self._tenders.isdisjoint(facts.tenders))
+            and (not self._tenders or (facts.basket is not None and not self._tenders.isdisjoint(facts.basket.tenders)))
             and (not self._windows or any(window.contains(facts.local) for window in self._windows))
             and (self._expression is None or self._expression.holds(self._owner, facts))
         )

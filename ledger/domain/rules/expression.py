@@ -28,7 +28,22 @@ EVALUATION_ERRORS: Final = (ArithmeticError, LookupError, RuntimeError, TypeErro
 """What evaluating an expression raises."""
 
 FUNCTIONS: Final = frozenset(
-    "bool bytes contains double duration endsWith int matches size startsWith string timestamp type uint".split()
+    (
+        "bool",
+        "bytes",
+        "contains",
+        "double",
+        "duration",
+        "endsWith",
+        "int",
+        "matches",
+        "size",
+        "startsWith",
+        "string",
+        "timestamp",
+        "type",
+        "uint",
+    )
 )
 
 _MACRO: Final = re.compile(r"\.\s*(?:all|exists|exists_one|filter|map)\s*\(\s*([A-Za-z_]\w*)\s*,")
@@ -69,7 +84,7 @@ class Expression:
             raise ValueError(f"fails for a sample sale: {error}") from None
 
     def holds(self, owner: str, facts: Facts, line: SaleLine | None = None) -> bool:
-        """Whether it is true. Where it cannot be evaluated it is not, and the facts remember for which owner, and why."""
+        """Whether it is true. Where it cannot be evaluated it is not, and the facts remember why."""
         try:
             return self.evaluate(facts, line)
         except EVALUATION_ERRORS as error:

@@ -28,7 +28,6 @@ class Facts:
         zone: ZoneInfo,
         *,
         basket: Basket | None = None,
-        tenders: frozenset[int] = frozenset(),
         names: frozenset[str] = frozenset(),
         activity: str = "",
         attributes: Mapping[str, str] | None = None,
@@ -38,7 +37,6 @@ class Facts:
         self.origin = origin
         self.at = at
         self.basket = basket
-        self.tenders = tenders
         self.activity = activity
         self.channel = origin.channel or Channel.CHANNEL_STORE
         self.failures: list[ConditionFailure] = []
@@ -97,7 +95,7 @@ def _sale(facts: Facts) -> dict[str, Any]:
         "total_minor": basket.total,
         "before_discount_minor": sum(line.price_minor for line in basket.lines),
         "line_count": len(basket.lines),
-        "tenders": sorted(_tender(kind) for kind in facts.tenders),
+        "tenders": sorted(_tender(kind) for kind in basket.tenders),
     }
 
 

@@ -54,7 +54,7 @@ class Index(Generic[EntryT]):
 
 
 class _Keys(Generic[EntryT]):
-    """The entries that can be in force in an hour, each under one or more keys; those without any are always looked at."""
+    """The entries that can be in force in an hour, each under its keys; those without any are always looked at."""
 
     def __init__(self, entries: Entries[EntryT], hour: datetime | None) -> None:
         self._entries = [entry for entry, _ in entries]

@@ -29,7 +29,7 @@ class Spend(Rule):
         self.carry_key = f"{terms.owner}/carry"
 
     def ask(self, facts: Facts, basket: Basket, tally: Tally) -> Asked | None:
-        """Points for what the lines come to. Names its lines only where they are not simply all with their net amounts."""
+        """Points for what the lines come to. Names them only where they are not simply all with their net amounts."""
         amounts = self._amounts(basket)
         total = sum(amounts)
         if total < self._minimum:

@@ -1,4 +1,4 @@
-"""Terms: what rules and promotions have in common. When they are in force, how far they go, what their points are like."""
+"""Terms: when rules and promotions are in force, how far they go and what their points are like."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,6 +7,7 @@ from loyalty.v1.earning_pb2 import EarningRule, Promotion
 
 from ledger.domain.rules.conditions import Conditions
 from ledger.domain.rules.limit import Limit
+from ledger.domain.rules.window import LONG_AGO
 from ledger.domain.validity import Validity
 
 
@@ -24,4 +25,4 @@ class Terms:
     @property
     def begins(self) -> datetime:
         """When its first window begins; long ago where it has none."""
-        return self.conditions.begins if self.conditions is not None else datetime.min
+        return self.conditions.begins if self.conditions is not None else LONG_AGO

@@ -1,15 +1,17 @@
 """Windows: times that come once or again and again, by RFC 5545, on the store's clock."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
 from typing import Final
 
-from dateutil.rrule import rrule, rrulestr
+from dateutil.rrule import rrule, rruleset, rrulestr
 from loyalty.v1.earning_pb2 import Window as WindowMessage
 
 HOUR: Final = timedelta(hours=1)
+
+LONG_AGO: Final = datetime.min  # noqa: DTZ901 - on a local clock, like all of a window
 
 OCCURRENCES_CHECKED: Final = 500
 """Occurrences that are looked at when a window is published."""
@@ -75,13 +77,11 @@ def _local(text: str) -> datetime:
     return found
 
 
-def _rule(text: str, begins: datetime) -> rrule:
+def _rule(text: str, begins: datetime) -> Iterable[datetime]:
     if text.upper().startswith(("RRULE", "DTSTART", "EXRULE", "RDATE", "EXDATE")) or "\n" in text:
         raise ValueError("recurrence must be one rule such as FREQ=WEEKLY;BYDAY=SA,SU")
     try:
-        rule = rrulestr(text, dtstart=begins)
+        rule: rrule | rruleset = rrulestr(text, dtstart=begins)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"recurrence is no rule of RFC 5545: {error}") from None
-    if not isinstance(rule, rrule):
-        raise ValueError("recurrence must be one rule such as FREQ=WEEKLY;BYDAY=SA,SU")
     return rule

@@ -48,7 +48,7 @@ class AuditServiceServicer:
 
     def ReadEvents(self, request, context):
         """Events in the order of the log, in batches. A stream that ends with OK contains every matching event in the range
-        exactly once.
+        exactly once. The log is that of all programs, so a credential that is bound to one gets PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,7 +35,7 @@ class AuditServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AuditServiceAsyncStub: ...
     ReadEvents: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.ReadEventsRequest, _audit_service_pb2.ReadEventsResponse]
     """Events in the order of the log, in batches. A stream that ends with OK contains every matching event in the range
-    exactly once.
+    exactly once. The log is that of all programs, so a credential that is bound to one gets PERMISSION_DENIED.
     """
 
 @_typing.type_check_only
@@ -45,7 +45,7 @@ class AuditServiceAsyncStub(AuditServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReadEvents: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ReadEventsRequest, _audit_service_pb2.ReadEventsResponse]  # type: ignore[assignment]
     """Events in the order of the log, in batches. A stream that ends with OK contains every matching event in the range
-    exactly once.
+    exactly once. The log is that of all programs, so a credential that is bound to one gets PERMISSION_DENIED.
     """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -58,7 +58,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_audit_service_pb2.ReadEventsResponse], _abc.AsyncIterator[_audit_service_pb2.ReadEventsResponse]]:
         """Events in the order of the log, in batches. A stream that ends with OK contains every matching event in the range
-        exactly once.
+        exactly once. The log is that of all programs, so a credential that is bound to one gets PERMISSION_DENIED.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

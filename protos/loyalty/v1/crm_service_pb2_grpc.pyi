@@ -39,6 +39,8 @@ class CrmServiceStub:
     """A snapshot of all members, then every change, in order, as it happens. A consumer that stores the position of each
     message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
     read in pages: a member in it may show the first changes of the tail already; each change says what it left.
+    A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
+    all programs, so a credential that is bound to one gets PERMISSION_DENIED.
     """
 
 @_typing.type_check_only
@@ -52,6 +54,8 @@ class CrmServiceAsyncStub(CrmServiceStub):
     """A snapshot of all members, then every change, in order, as it happens. A consumer that stores the position of each
     message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
     read in pages: a member in it may show the first changes of the tail already; each change says what it left.
+    A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
+    all programs, so a credential that is bound to one gets PERMISSION_DENIED.
     """
 
 class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -74,6 +78,8 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         """A snapshot of all members, then every change, in order, as it happens. A consumer that stores the position of each
         message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
         read in pages: a member in it may show the first changes of the tail already; each change says what it left.
+        A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
+        all programs, so a credential that is bound to one gets PERMISSION_DENIED.
         """
 
 def add_CrmServiceServicer_to_server(servicer: CrmServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -31,7 +31,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. A field is missing, malformed or out of its range; BadRequest names it. Correct the request."""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT. The request id was used before with another payload; metadata `field` names the first field that differs.
-    Send the original payload, or a new request id if this is a new command.
+    Send the original payload, or a new request id if this is a new command. Of a command in another program than the
+    credential's no more is said than that its request id is taken: `field` is request_id.
     """
     ERROR_REASON_TILL_REFERENCE_REUSED: _ErrorReason.ValueType  # 3
     """FAILED_PRECONDITION, recorded. The till reference was used by another sale; metadata `transaction` names it. Fetch that
@@ -86,9 +87,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 23
     """ABORTED. The etag is not the current one; metadata `etag` has it. Read again, decide again."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 24
-    """RESOURCE_EXHAUSTED. The server has more commands waiting than it may hold. Retry after RetryInfo, with the same request id."""
+    """RESOURCE_EXHAUSTED. The server has as many commands waiting, calls in flight or watchers as it takes. Retry after
+    RetryInfo, with the same request id.
+    """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 25
-    """RESOURCE_EXHAUSTED. The credential's rate is used up. Retry after RetryInfo."""
+    """RESOURCE_EXHAUSTED. The credential has looked up as many identifiers as it may. Commands with an identifier count when
+    nobody has it. Retry after RetryInfo, or name the member, which is never limited.
+    """
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 26
     """UNAVAILABLE. The database cannot be reached, or the outcome is not known. Retry with the same request id."""
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 27
@@ -130,7 +135,8 @@ ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
 """INVALID_ARGUMENT. A field is missing, malformed or out of its range; BadRequest names it. Correct the request."""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT. The request id was used before with another payload; metadata `field` names the first field that differs.
-Send the original payload, or a new request id if this is a new command.
+Send the original payload, or a new request id if this is a new command. Of a command in another program than the
+credential's no more is said than that its request id is taken: `field` is request_id.
 """
 ERROR_REASON_TILL_REFERENCE_REUSED: ErrorReason.ValueType  # 3
 """FAILED_PRECONDITION, recorded. The till reference was used by another sale; metadata `transaction` names it. Fetch that
@@ -185,9 +191,13 @@ ERROR_REASON_OVERFLOW: ErrorReason.ValueType  # 22
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 23
 """ABORTED. The etag is not the current one; metadata `etag` has it. Read again, decide again."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 24
-"""RESOURCE_EXHAUSTED. The server has more commands waiting than it may hold. Retry after RetryInfo, with the same request id."""
+"""RESOURCE_EXHAUSTED. The server has as many commands waiting, calls in flight or watchers as it takes. Retry after
+RetryInfo, with the same request id.
+"""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 25
-"""RESOURCE_EXHAUSTED. The credential's rate is used up. Retry after RetryInfo."""
+"""RESOURCE_EXHAUSTED. The credential has looked up as many identifiers as it may. Commands with an identifier count when
+nobody has it. Retry after RetryInfo, or name the member, which is never limited.
+"""
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 26
 """UNAVAILABLE. The database cannot be reached, or the outcome is not known. Retry with the same request id."""
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 27

@@ -187,7 +187,7 @@ class PosServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetTransaction(self, request, context):
-        """The outcome of an earlier command.
+        """The outcome of an earlier command. For a credential that is bound to a program, those of other programs do not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -58,7 +58,7 @@ class PosServiceStub:
     RecordActivity: _grpc.UnaryUnaryMultiCallable[_commands_pb2.RecordActivityRequest, _pos_service_pb2.RecordActivityResponse]
     """Records something other than a sale that may earn points: a review, a birthday, feedback."""
     GetTransaction: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.GetTransactionRequest, _pos_service_pb2.GetTransactionResponse]
-    """The outcome of an earlier command."""
+    """The outcome of an earlier command. For a credential that is bound to a program, those of other programs do not exist."""
     GetBalance: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.GetBalanceRequest, _pos_service_pb2.GetBalanceResponse]
     """A member's balance and tier."""
     SubmitBatch: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.SubmitBatchRequest, _pos_service_pb2.SubmitBatchResponse]
@@ -95,7 +95,7 @@ class PosServiceAsyncStub(PosServiceStub):
     RecordActivity: _aio.UnaryUnaryMultiCallable[_commands_pb2.RecordActivityRequest, _pos_service_pb2.RecordActivityResponse]  # type: ignore[assignment]
     """Records something other than a sale that may earn points: a review, a birthday, feedback."""
     GetTransaction: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.GetTransactionRequest, _pos_service_pb2.GetTransactionResponse]  # type: ignore[assignment]
-    """The outcome of an earlier command."""
+    """The outcome of an earlier command. For a credential that is bound to a program, those of other programs do not exist."""
     GetBalance: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.GetBalanceRequest, _pos_service_pb2.GetBalanceResponse]  # type: ignore[assignment]
     """A member's balance and tier."""
     SubmitBatch: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.SubmitBatchRequest, _pos_service_pb2.SubmitBatchResponse]  # type: ignore[assignment]
@@ -195,7 +195,7 @@ class PosServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pos_service_pb2.GetTransactionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_pos_service_pb2.GetTransactionResponse, _abc.Awaitable[_pos_service_pb2.GetTransactionResponse]]:
-        """The outcome of an earlier command."""
+        """The outcome of an earlier command. For a credential that is bound to a program, those of other programs do not exist."""
 
     @_abc_1.abstractmethod
     def GetBalance(
