@@ -59,6 +59,7 @@ from ledger.store.migrate import MigrationError, migrate
 from ledger.store.profiles import Profiles
 from ledger.store.programs import Programs
 from ledger.store.recorder import LedgerRecorder
+from ledger.store.vouchers import VoucherCodes
 from ledger.writer.command import Command, Failure
 from ledger.writer.sweeper import Sweeper
 from ledger.writer.writer import Result, Writer
@@ -154,7 +155,9 @@ class Ledger:
     def add_services(self, server: grpc.aio.Server) -> Sequence[str]:
         """Puts the four services on a gRPC server and returns their names."""
         dispatch = Dispatch(self.writer, self.programs, self.gate.lookups, system_clock)
-        pos = PosService(dispatch, Profiles(self.reads), self.views, self.reader, system_clock)
+        pos = PosService(
+            dispatch, Profiles(self.reads), self.views, self.reader, VoucherCodes(self.reads), system_clock
+        )
         add_PosServiceServicer_to_server(pos, server)
         program = ProgramService(dispatch, self.programs, system_clock)
         add_ProgramServiceServicer_to_server(program, server)

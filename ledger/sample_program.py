@@ -4,7 +4,8 @@ from google.protobuf.duration_pb2 import Duration
 from loyalty.v1.account_pb2 import LocalizedText
 from loyalty.v1.earning_pb2 import EarningRule, LineFilter, Rounding, SpendRule
 from loyalty.v1.expiry_pb2 import CalendarPeriod, CalendarUnit, EndOfUnitExpiry, ExpiryPolicy, NeverExpiry
-from loyalty.v1.program_pb2 import Cashback, OrderDiscount, Program, Reward, Tier
+from loyalty.v1.program_pb2 import Program, Tier
+from loyalty.v1.reward_pb2 import Cashback, OrderDiscount, Reward
 from loyalty.v1.sale_pb2 import LineKind
 
 TIERS = (

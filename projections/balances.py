@@ -16,6 +16,9 @@ from loyalty.v1.events_pb2 import (
     PointsAdjusted,
     PointsExpired,
     PointsRedeemed,
+    PoolDrawn,
+    PoolKept,
+    PoolReturned,
     ProgramPublished,
     ReturnAwaited,
     ReversalAwaited,
@@ -26,6 +29,10 @@ from loyalty.v1.events_pb2 import (
     TierChanged,
     TransactionReversed,
     Undo,
+    VoucherExpired,
+    VoucherIssued,
+    VoucherRevoked,
+    VoucherUsed,
 )
 
 from ledger.domain.instant import FOREVER, from_timestamp
@@ -288,7 +295,14 @@ _HANDLE: Final[Mapping[type[Message], Callable[[_Page, Event], None] | None]] = 
     TierChanged: _unmoved,
     PointsAdjusted: _points_adjusted,
     CommandRefused: _unmoved,
+    VoucherIssued: _unmoved,
+    VoucherUsed: _unmoved,
+    VoucherRevoked: _unmoved,
+    VoucherExpired: _unmoved,
     # Not in an account's stream.
+    PoolDrawn: None,
+    PoolReturned: None,
+    PoolKept: None,
     ReversalAwaited: None,
     CommandBlocked: None,
     ProgramPublished: None,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import MapperDeserialisationError
 from google.protobuf.message import Message
-from loyalty.v1.events_pb2 import CommandBlocked, ReleaseReason, RewardReleased
+from loyalty.v1.events_pb2 import CommandBlocked, PoolReturned, ReleaseReason, RewardReleased
 from psycopg import Cursor
 
 from ledger.domain.names import last_id
@@ -20,7 +20,7 @@ PAGE_EVENTS: Final = 2_000
 COLUMNS: Final = """
 e.notification_id, e.originator_id, e.originator_version, e.recorded_at,
 CASE WHEN e.request_id IS NOT NULL THEN e.request_id
-     WHEN e.topic = 'expired/1' THEN NULL
+     WHEN e.topic IN ('expired/1', 'voucher-expired/1') THEN NULL
      WHEN e.topic = 'released/1' THEN (
          SELECT n.request_id FROM events n
          WHERE n.originator_id = e.originator_id AND n.originator_version = e.originator_version + 1
@@ -83,13 +83,13 @@ def event_of(row: Sequence[Any]) -> Event:
     return Event(position, stream_id, version, recorded_at, command_id, payload)
 
 
-_CAUSED_OTHERWISE: Final = frozenset({RewardReleased, CommandBlocked})
+_CAUSED_OTHERWISE: Final = frozenset({RewardReleased, PoolReturned, CommandBlocked})
 
 
 def _cause(payload: Message, command_id: UUID) -> UUID | None:
     if isinstance(payload, CommandBlocked):
         return last_id(payload.reversal)
-    timed_out = payload.reason == ReleaseReason.RELEASE_REASON_TIMED_OUT  # type: ignore[attr-defined]  # a RewardReleased
+    timed_out = payload.reason == ReleaseReason.RELEASE_REASON_TIMED_OUT  # type: ignore[attr-defined]  # a RewardReleased or PoolReturned
     return None if timed_out else command_id
 
 

@@ -9,7 +9,7 @@ from psycopg import Cursor
 from psycopg.rows import tuple_row
 
 from ledger.domain.instant import set_timestamp
-from ledger.domain.names import last_id, member_name, program_stream, transaction_name
+from ledger.domain.names import last_id, member_name, pool_name, pool_stream, program_stream, transaction_name
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.topics import TOPICS
 from ledger.views import EventPage
@@ -120,12 +120,17 @@ def _subject(event: Event) -> str:
             return published.request.program.name
         case events_pb2.ReversalAwaited() | events_pb2.CommandBlocked():
             return ""
+        case events_pb2.PoolDrawn() | events_pb2.PoolReturned() | events_pb2.PoolKept() as moved:
+            return pool_name(moved.program, moved.pool)
         case _:
             return member_name(event.stream_id)
 
 
 def _stream(subject: str) -> UUID:
-    return last_id(subject) if subject.startswith("members/") else program_stream(subject)
+    if subject.startswith("members/"):
+        return last_id(subject)
+    program, is_pool, key = subject.partition("/pools/")
+    return pool_stream(program, key) if is_pool else program_stream(program)
 
 
 def _head(cursor: Cursor[Any]) -> int:

@@ -8,10 +8,11 @@ import psycopg
 from eventsourcing.persistence import MapperDeserialisationError
 from google.protobuf.message import DecodeError
 from loyalty.v1.events_pb2 import CommandBlocked, ProgramPublished, ReversalAwaited
-from loyalty.v1.snapshot_pb2 import AccountSnapshot
+from loyalty.v1.snapshot_pb2 import AccountSnapshot, PoolSnapshot
 from psycopg.rows import tuple_row
 
 from ledger.domain.account import Account
+from ledger.domain.pool import Pool, PoolEvent
 from ledger.domain.refusal import InvariantBroken
 from projections.catalogue import PROJECTIONS
 from projections.finding import FIRST_FINDINGS_MAX, Finding, Findings
@@ -60,6 +61,7 @@ class Share:
         self._share = {"share": number, "shares": of}
         self._findings = Findings()
         self._accounts: dict[UUID, Account] = {}
+        self._pools: dict[UUID, Pool] = {}
         self._versions: dict[UUID, int] = {}
         self._damaged: set[UUID] = set()
         self._position = 0
@@ -160,31 +162,32 @@ class Share:
             _check_version(self._versions.get(stream_id, 0), version)
             self._versions[stream_id] = version
             return
-        account = self._accounts.get(stream_id)
-        if account is None:
-            account = self._accounts[stream_id] = Account(stream_id)
-        _check_version(account.version, version)
-        account.apply(payload)
+        state: Account | Pool
+        if isinstance(payload, PoolEvent):
+            state = self._pools.get(stream_id) or self._pools.setdefault(stream_id, Pool(stream_id))
+        else:
+            state = self._accounts.get(stream_id) or self._accounts.setdefault(stream_id, Account(stream_id))
+        _check_version(state.version, version)
+        state.apply(payload)
         kept = self._snapshots.get(stream_id)
         if kept is not None and kept[0] == version:
             del self._snapshots[stream_id]
-            self._check_snapshot(account, kept[1])
+            self._check_snapshot(stream_id, state.to_snapshot(), kept[1])
 
-    def _check_snapshot(self, account: Account, state: bytes) -> None:
-        """Compares a snapshot with the account at its version: commands start from it."""
-        expected = account.to_snapshot()
+    def _check_snapshot(self, stream_id: UUID, expected: AccountSnapshot | PoolSnapshot, state: bytes) -> None:
+        """Compares a snapshot with what it is of at its version: commands start from it."""
         try:
-            found = AccountSnapshot.FromString(state)
+            found = type(expected).FromString(state)
         except DecodeError:
-            found = AccountSnapshot()
+            found = type(expected)()
         if found != expected:
-            place = str(account.account_id)
-            self._findings.add(Finding("snapshots", place, str(expected), str(found)))
+            self._findings.add(Finding("snapshots", str(stream_id), str(expected), str(found)))
 
     def _damage(self, position: int, stream_id: UUID, reason: str) -> None:
         """Notes an event that cannot be applied. What follows in its stream is left out."""
         self._damaged.add(stream_id)
         self._accounts.pop(stream_id, None)
+        self._pools.pop(stream_id, None)
         self._findings.add(Finding("log", f"event {position}", f"the next event of stream {stream_id}", reason))
 
     def _apply(self, projection: Projection, events: Sequence[Event]) -> None:

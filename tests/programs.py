@@ -8,6 +8,7 @@ from loyalty.v1.earning_pb2 import (
     EarningRule,
     ItemRule,
     Limit,
+    LimitScope,
     LineFilter,
     Period,
     Promotion,
@@ -26,7 +27,8 @@ from loyalty.v1.expiry_pb2 import (
     PendingPolicy,
     RollingExpiry,
 )
-from loyalty.v1.program_pb2 import Cashback, OrderDiscount, Program, Reward, Tier
+from loyalty.v1.program_pb2 import Program, Tier
+from loyalty.v1.reward_pb2 import Cashback, FreeItems, OrderDiscount, Reward, VoucherReward
 
 MONTH = CalendarUnit.CALENDAR_UNIT_MONTH
 QUARTER = CalendarUnit.CALENDAR_UNIT_QUARTER
@@ -66,9 +68,10 @@ def times(thousandths: int, promotion_id: str = "times", **fields: Any) -> Promo
     return Promotion(promotion_id=promotion_id, multiplier_thousandths=thousandths, **fields)
 
 
-def limit(period: str, *, times: int = 0, points: int = 0) -> Limit:
-    """So often or so much in a day, week, month, year or ever."""
-    return Limit(period=Period.Value(f"PERIOD_{period.upper()}"), times=times, points=points)
+def limit(period: str, *, times: int = 0, points: int = 0, of_all: bool = False) -> Limit:
+    """So often or so much in a day, week, month, year or ever; by each member, or by all members together."""
+    scope = LimitScope.LIMIT_SCOPE_PROGRAM if of_all else LimitScope.LIMIT_SCOPE_MEMBER
+    return Limit(period=Period.Value(f"PERIOD_{period.upper()}"), scope=scope, times=times, points=points)
 
 
 def window(starts_at: str, hours: int = 24, recurrence: str = "") -> Window:
@@ -117,13 +120,28 @@ def cashback(value_minor: int = 1_00, points: int = 1, reward_id: str = "cashbac
     return Reward(reward_id=reward_id, cashback=Cashback(points=points, value_minor=value_minor))
 
 
-def discount(cost_points: int, reward_id: str = "discount", **fields: int) -> Reward:
-    """Takes an amount (1.00 unless said otherwise) or a percentage off an order."""
+def discount(cost_points: int, reward_id: str = "discount", *, terms: Any = None, **fields: int) -> Reward:
+    """Takes an amount (or else 1.00) or a percentage off an order; `terms` are the reward's other fields."""
     return Reward(
         reward_id=reward_id,
         cost_points=cost_points,
         order_discount=OrderDiscount(**(fields or {"amount_minor": 1_00})),
+        **(terms or {}),
     )
+
+
+def free(units: int, sku: str, cost_points: int, reward_id: str = "free", **fields: Any) -> Reward:
+    """So many free items of a product for the price."""
+    items = FreeItems(units=units, only=LineFilter(skus=[sku]))
+    return Reward(reward_id=reward_id, cost_points=cost_points, free_items=items, **fields)
+
+
+def voucher(cost_points: int = 1, reward_id: str = "voucher", *, terms: Any = None, **benefit: Any) -> Reward:
+    """A voucher, 1.00 off unless said otherwise; `terms` are other fields of the reward."""
+    kind = VoucherReward(**(benefit or {}))
+    if kind.WhichOneof("benefit") is None:
+        kind.order_discount.amount_minor = 1_00
+    return Reward(reward_id=reward_id, cost_points=cost_points, voucher=kind, **(terms or {}))
 
 
 def tiers(**thresholds: int) -> list[Tier]:

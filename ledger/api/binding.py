@@ -16,6 +16,6 @@ async def sees(reader: EventReader, subject: str) -> bool:
     if principal.program is None or not subject:
         return True
     if subject.startswith("programs/"):
-        return principal.sees(subject)
+        return principal.sees(subject.partition("/pools/")[0])
     enrolments = await asyncio.to_thread(reader.read_events, 0, 0, subject, ("MemberEnrolled",), None, None, 1)
     return any(principal.sees(event.member_enrolled.program) for event in enrolments.events)

@@ -1,7 +1,7 @@
 """Field checks: what of a request can be judged without any state. All problems are named at once."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -22,6 +22,7 @@ from loyalty.v1.commands_pb2 import (
     ReturnSaleRequest,
     ReversalReason,
     ReverseTransactionRequest,
+    RevokeVoucherRequest,
     SettlePendingRequest,
 )
 from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
@@ -42,6 +43,7 @@ from ledger.api.errors import ApiError
 from ledger.api.fields import (
     ID,
     MEMBER,
+    POOL,
     PROGRAM,
     TEXT_CHARACTERS_MAX,
     Problems,
@@ -54,9 +56,14 @@ from ledger.api.fields import (
     check_text,
     check_timestamp,
     check_transaction_name,
+    check_voucher_name,
 )
 from ledger.api.identifiers import VALUE_CHARACTERS_MAX
+from ledger.domain.code import CODE_CHARACTERS_MAX, hash_of
 from ledger.domain.instant import MINUTE
+
+VOUCHERS_MAX: Final = 10
+"""Vouchers that one sale uses."""
 
 HOLDS_MAX: Final = 10
 """Holds that one sale redeems."""
@@ -74,7 +81,7 @@ EVENT_TYPES_MAX: Final = 50
 """Types that one ReadEvents names."""
 
 REASON_CHARACTERS_MAX: Final = 500
-"""Length of an adjustment's reason."""
+"""Length of the reason of what is done by hand."""
 
 TOKEN_CHARACTERS_MAX: Final = 1_000
 """Length of a page token."""
@@ -246,6 +253,12 @@ def _settle_pending(request: SettlePendingRequest, now: int, problems: Problems)
     check_enum(request.fate, _FATES, "fate", problems)
 
 
+def _revoke_voucher(request: RevokeVoucherRequest, now: int, problems: Problems) -> None:
+    _head(request.request_id, request.origin, now, problems)
+    check_voucher_name(request.voucher, "voucher", problems)
+    check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
+
+
 # -- reads
 
 
@@ -287,8 +300,13 @@ def _read_events(request: ReadEventsRequest, _now: int, problems: Problems) -> N
     check_not_negative(request.until_position, "until_position", problems)
     if 0 < request.until_position < request.after_position:
         problems.append(("until_position", "must not be before after_position; 0 for the end"))
-    if request.subject and not (MEMBER(request.subject) or PROGRAM(request.subject)):
-        problems.append(("subject", "must be members/{member} or programs/{program}, or empty for all"))
+    if request.subject and not any(form(request.subject) for form in (MEMBER, PROGRAM, POOL)):
+        problems.append(
+            (
+                "subject",
+                "must be members/{member}, programs/{program} or programs/{program}/pools/{pool}, or empty for all",
+            )
+        )
     if len(request.types) > EVENT_TYPES_MAX:
         problems.append(("types", f"must be at most {EVENT_TYPES_MAX}"))
     for index, name in enumerate(request.types[:EVENT_TYPES_MAX]):
@@ -409,6 +427,8 @@ def _sold(request: RecordSaleRequest, problems: Problems) -> None:
         problems.append(("sale", "is required: what was sold"))
     if request.holds:
         _holds(request.holds, problems)
+    if request.voucher_codes:
+        _codes(request.voucher_codes, problems)
     if request.HasField("points_payment"):
         payment = request.points_payment
         check_text(payment.reward_id, "points_payment.reward_id", problems, least=1)
@@ -426,6 +446,18 @@ def _holds(holds: Iterable[str], problems: Problems) -> None:
         if name in seen:
             problems.append((f"holds[{index}]", "is named twice"))
         seen.add(name)
+
+
+def _codes(codes: Sequence[str], problems: Problems) -> None:
+    if len(codes) > VOUCHERS_MAX:
+        problems.append(("voucher_codes", f"must be at most {VOUCHERS_MAX}"))
+    seen: set[str] = set()
+    for index, code in enumerate(codes[:VOUCHERS_MAX]):
+        path = f"voucher_codes[{index}]"
+        check_text(code, path, problems, least=1, most=CODE_CHARACTERS_MAX)
+        if hash_of(code) in seen:
+            problems.append((path, "is named twice"))
+        seen.add(hash_of(code))
 
 
 def _check(
@@ -455,6 +487,7 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     AdjustPointsRequest: _check(_adjust_points),
     RecordActivityRequest: _check(_record_activity),
     SettlePendingRequest: _check(_settle_pending),
+    RevokeVoucherRequest: _check(_revoke_voucher),
     LookupMemberRequest: _check(_lookup_member),
     GetTransactionRequest: _check(_get_transaction),
     GetBalanceRequest: _check(_get_balance),

@@ -15,6 +15,7 @@ from loyalty.v1.commands_pb2 import (
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    RevokeVoucherRequest,
     SettlePendingRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
@@ -26,8 +27,9 @@ from ledger.api.check import CHECKS
 from ledger.api.check_sale import fill_line_ids
 from ledger.api.errors import ApiError
 from ledger.api.identifiers import normalise
+from ledger.domain.code import hash_of
 from ledger.domain.instant import from_timestamp, set_timestamp
-from ledger.domain.names import last_id, member_of_hold
+from ledger.domain.names import last_id, member_of
 from ledger.store.credentials import Principal
 from ledger.writer.command import Command, IdentifierKey, Person
 
@@ -43,9 +45,10 @@ WriteRequest = (
     | AdjustPointsRequest
     | RecordActivityRequest
     | SettlePendingRequest
+    | RevokeVoucherRequest
 )
 
-BY_HAND: Final = (PublishProgramRequest, AdjustPointsRequest, SettlePendingRequest)
+BY_HAND: Final = (PublishProgramRequest, AdjustPointsRequest, SettlePendingRequest, RevokeVoucherRequest)
 """What somebody does by hand: the event must name an actor, so the credential stands in for an operator."""
 
 WITH_WHO: Final = (RecordSaleRequest, ReserveRewardRequest, ReturnSaleRequest, RecordActivityRequest)
@@ -173,10 +176,13 @@ def _sale_keys(command: Command, request: RecordSaleRequest) -> None:
         command.receipt = command.origin
     if request.holds:
         command.transactions = tuple(last_id(hold) for hold in request.holds)
+    if request.voucher_codes:
+        # A code is as good as money: no event, log or retry may show it.
+        request.voucher_codes[:] = [hash_of(code) for code in request.voucher_codes]
 
 
 def _hold_keys(command: Command, request: CommitRewardRequest | ReleaseRewardRequest) -> None:
-    command.member = member_of_hold(request.hold)
+    command.member = member_of(request.hold)
     command.transactions = (last_id(request.hold),)
 
 
@@ -203,6 +209,10 @@ def _pending_keys(command: Command, request: SettlePendingRequest) -> None:
         command.transactions = (last_id(request.transaction),)
 
 
+def _voucher_keys(command: Command, request: RevokeVoucherRequest) -> None:
+    command.member = member_of(request.voucher)
+
+
 _KEYS: Final[Mapping[type[Message], Callable[[Command, Any], None]]] = {
     RecordSaleRequest: _sale_keys,
     CommitRewardRequest: _hold_keys,
@@ -211,6 +221,7 @@ _KEYS: Final[Mapping[type[Message], Callable[[Command, Any], None]]] = {
     ReverseTransactionRequest: _reversal_keys,
     AdjustPointsRequest: _adjustment_keys,
     SettlePendingRequest: _pending_keys,
+    RevokeVoucherRequest: _voucher_keys,
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import grpc
-from loyalty.v1.commands_pb2 import EnrollMemberRequest
+from loyalty.v1.commands_pb2 import EnrollMemberRequest, RecordSaleRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.pos_service_pb2 import QuoteSaleRequest
 
@@ -51,8 +51,12 @@ class Dispatch:
     async def quote(self, request: QuoteSaleRequest, context: Context) -> Result:
         """What a sale would come to."""
         regions = await self._regions([request.sale])
-        command = convert_quote(request, PRINCIPAL.get(), self._clock(), regions=regions, deadline=deadline_of(context))
-        return (await self.settle_all([command]))[0]
+        principal = PRINCIPAL.get()
+        command = convert_quote(request, principal, self._clock(), regions=regions, deadline=deadline_of(context))
+        if not has_codes(command):
+            return (await self.settle_all([command]))[0]  # the gate counts its identifier
+        self._check_rate(command, principal)
+        return (await self._settle_counted([command], principal))[0]
 
     async def settle_each(self, requests: Sequence[WriteRequest], deadline: float | None) -> list[Result | ApiError]:
         """What each of some requests comes to, or why it is no command. They go to the writer as one group."""
@@ -90,14 +94,14 @@ class Dispatch:
         return known.definition.default_region if known is not None else ""
 
     def _check_rate(self, command: Command, principal: Principal) -> None:
-        """Refuses to identify a member for a credential that has tried out more identifiers than it may."""
-        if command.identifier is not None:
+        """Refuses a credential that has tried out more identifiers and voucher codes than it may."""
+        if command.identifier is not None or has_codes(command):
             wait_s = self._lookups.debt_s(principal.credential_id)
             if wait_s:
                 raise limited(wait_s)
 
     async def _settle_counted(self, commands: Sequence[Command], principal: Principal) -> Sequence[Result]:
-        """What some commands come to. An identifier that nobody has counts as a look-up, one that somebody has is free.
+        """What some commands come to. A wrong identifier or voucher code counts as a look-up, a right one is free.
 
         Only what nobody has can make a debt, so a till that serves members is never limited, and whoever tries out
         numbers is. What was decided together is counted in full: a batch of wrong numbers is paid for by waiting as
@@ -105,7 +109,7 @@ class Dispatch:
         """
         results = await self.settle_all(commands)
         for result in results:
-            if isinstance(result, Failure) and _is_unknown(result):
+            if isinstance(result, Failure) and _is_guess(result):
                 self._lookups.charge(principal.credential_id)
         return results
 
@@ -136,14 +140,19 @@ class Dispatch:
                 future.set_result(results)
 
 
-def _is_unknown(failure: Failure) -> bool:
-    """Whether a command failed because nobody has the identifier that it came with."""
+def has_codes(command: Command) -> bool:
+    """Whether a command comes with voucher codes."""
+    return isinstance(command.request, RecordSaleRequest) and bool(command.request.voucher_codes)
+
+
+def _is_guess(failure: Failure) -> bool:
+    """Whether a command failed because of an identifier or a voucher code that may have been tried out."""
     error = failure.error
-    return (
-        failure.command.identifier is not None
-        and isinstance(error, Rejected)
-        and error.reason == ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND
-    )
+    if not isinstance(error, Rejected):
+        return False
+    if error.reason == ErrorReason.ERROR_REASON_VOUCHER_NOT_FOUND:
+        return True
+    return failure.command.identifier is not None and error.reason == ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND
 
 
 def deadline_of(context: Context) -> float | None:

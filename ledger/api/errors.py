@@ -400,5 +400,59 @@ ENTRIES: Final = {
         "These points are not waiting any more. Check the member's balance.",
         "ये पॉइंट अब प्रतीक्षा में नहीं हैं। सदस्य का बैलेंस देखें।",
     ),
+    ErrorReason.ERROR_REASON_OUT_OF_STOCK: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "There are not as many of the reward any more: {left} are left. Offer another one.",
+        "This reward is gone: {left} left. Offer another one.",
+        "यह रिवॉर्ड अब उपलब्ध नहीं है: {left} बचे हैं। कोई दूसरा रिवॉर्ड दें।",
+    ),
+    ErrorReason.ERROR_REASON_LIMIT_REACHED: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The limit {limit} of the reward does not allow it: {left} are left. Offer another one, or fewer of it.",
+        "The limit of this reward is reached. Offer another one.",
+        "इस रिवॉर्ड की सीमा पूरी हो चुकी है। कोई दूसरा रिवॉर्ड दें।",
+    ),
+    ErrorReason.ERROR_REASON_CONDITIONS_NOT_MET: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The reward's conditions do not hold for this member, store, channel or time. Offer another one.",
+        "This reward is not for this member, store or time. Offer another one.",
+        "यह रिवॉर्ड इस सदस्य, स्टोर या समय के लिए नहीं है। कोई दूसरा रिवॉर्ड दें।",
+    ),
+    ErrorReason.ERROR_REASON_VOUCHER_NOT_FOUND: Entry(
+        StatusCode.NOT_FOUND,
+        "The member has no voucher with this code. Check the code and the member.",
+        "This member has no voucher with this code. Check the code.",
+        "इस सदस्य के पास इस कोड का कोई वाउचर नहीं है। कोड जाँचें।",
+    ),
+    ErrorReason.ERROR_REASON_VOUCHER_NOT_STARTED: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The voucher cannot be used before {starts_at}. Use it then.",
+        "This voucher cannot be used yet.",
+        "यह वाउचर अभी इस्तेमाल नहीं किया जा सकता।",
+    ),
+    ErrorReason.ERROR_REASON_VOUCHER_EXPIRED: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The voucher's time ran out at {expires_at}. Offer another one.",
+        "This voucher has expired.",
+        "इस वाउचर की अवधि समाप्त हो चुकी है।",
+    ),
+    ErrorReason.ERROR_REASON_VOUCHER_USED: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The voucher was used before. Offer another one.",
+        "This voucher has been used already.",
+        "यह वाउचर पहले ही इस्तेमाल हो चुका है।",
+    ),
+    ErrorReason.ERROR_REASON_VOUCHER_REVOKED: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The voucher was taken back. Offer another one.",
+        "This voucher is not valid any more. Call the manager.",
+        "यह वाउचर अब मान्य नहीं है। मैनेजर को बुलाएँ।",
+    ),
+    ErrorReason.ERROR_REASON_NOT_STACKABLE: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The discounts {discount} and {other} do not go together. Leave one of them out.",
+        "These discounts cannot be used together. Leave one of them out.",
+        "ये छूट एक साथ नहीं दी जा सकतीं। उनमें से एक हटाएँ।",
+    ),
 }
 """Every reason of errors.proto, which says more about each. A test holds the two alike."""

@@ -26,7 +26,9 @@ Problems = list[Violation]
 ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 MEMBER: Final = re.compile(f"members/{ID}").fullmatch
 _HOLD: Final = re.compile(f"members/{ID}/holds/{ID}").fullmatch
+_VOUCHER: Final = re.compile(f"members/{ID}/vouchers/{ID}").fullmatch
 _TRANSACTION: Final = re.compile(f"transactions/{ID}").fullmatch
+POOL: Final = re.compile("programs/[a-z0-9-]{1,63}/pools/[a-z0-9/-]{1,200}").fullmatch
 PROGRAM: Final = re.compile("programs/[a-z0-9-]{1,63}").fullmatch
 _ATTRIBUTE: Final = re.compile("[a-z0-9_]{1,63}").fullmatch
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]").search
@@ -74,6 +76,12 @@ def check_hold_name(name: str, path: str, problems: Problems) -> None:
     """A name members/{member}/holds/{hold}."""
     if not _HOLD(name):
         problems.append((path, "must be members/{member}/holds/{hold}, with UUIDs in lower case"))
+
+
+def check_voucher_name(name: str, path: str, problems: Problems) -> None:
+    """A name members/{member}/vouchers/{voucher}."""
+    if not _VOUCHER(name):
+        problems.append((path, "must be members/{member}/vouchers/{voucher}, with UUIDs in lower case"))
 
 
 def check_transaction_name(name: str, path: str, problems: Problems) -> None:

@@ -1,13 +1,14 @@
 """PosService: what tills call."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 import grpc
 from google.protobuf.message import Message
 from loyalty.v1 import pos_service_pb2 as pb
+from loyalty.v1.account_pb2 import Redemption
 from loyalty.v1.commands_pb2 import (
     Command as CommandMessage,
 )
@@ -30,10 +31,11 @@ from ledger.api.dispatch import VIEW_SHARE, Dispatch, deadline_of, remaining_s
 from ledger.api.errors import ApiError
 from ledger.api.identifiers import normalise
 from ledger.api.interceptor import PRINCIPAL
-from ledger.api.reply import reply, write_result
+from ledger.api.reply import redemptions_of, reply, write_result
 from ledger.domain.instant import from_timestamp
 from ledger.domain.names import last_id, member_name
 from ledger.store.profiles import Profiles
+from ledger.store.vouchers import VoucherCodes
 from ledger.views import EventReader, MemberView, ViewBehind, Views
 from ledger.writer.command import IdentifierKey
 from ledger.writer.writer import Clock
@@ -58,10 +60,12 @@ class PosService(PosServiceServicer):
         profiles: Profiles,
         views: Views,
         reader: EventReader,
+        codes: VoucherCodes,
         clock: Clock,
     ) -> None:
         self._dispatch = dispatch
         self._profiles = profiles
+        self._codes = codes
         self._views = views
         self._reader = reader
         self._clock = clock
@@ -93,7 +97,9 @@ class PosService(PosServiceServicer):
 
     async def RecordSale(self, request: RecordSaleRequest, context: Context) -> pb.RecordSaleResponse:
         """Records a paid sale."""
-        return reply(pb.RecordSaleResponse(), await self._dispatch.settle(request, context))
+        response = reply(pb.RecordSaleResponse(), await self._dispatch.settle(request, context))
+        await self._add_codes(response.redemptions)
+        return response
 
     async def ReserveReward(self, request: ReserveRewardRequest, context: Context) -> pb.ReserveRewardResponse:
         """Sets points aside."""
@@ -101,7 +107,9 @@ class PosService(PosServiceServicer):
 
     async def CommitReward(self, request: CommitRewardRequest, context: Context) -> pb.CommitRewardResponse:
         """Redeems a hold."""
-        return reply(pb.CommitRewardResponse(), await self._dispatch.settle(request, context))
+        response = reply(pb.CommitRewardResponse(), await self._dispatch.settle(request, context))
+        await self._add_codes([response.redemption])
+        return response
 
     async def ReleaseReward(self, request: ReleaseRewardRequest, context: Context) -> pb.ReleaseRewardResponse:
         """Gives a hold's points back."""
@@ -195,6 +203,7 @@ class PosService(PosServiceServicer):
             settled = iter(await self._dispatch.settle_each(requests, deadline))
         except ApiError as error:
             settled = iter([error] * len(requests))
+        first = len(results)
         for item, kind in zip(items, kinds, strict=True):
             result = _NO_COMMAND if kind is None else next(settled)
             if isinstance(result, ApiError):
@@ -202,6 +211,14 @@ class PosService(PosServiceServicer):
                 results.add(request_id=request_id, error=result.item_error())
             else:
                 write_result(results.add(), result, with_texts=with_texts)
+        await self._add_codes(redemption for result in results[first:] for redemption in redemptions_of(result))
+
+    async def _add_codes(self, redemptions: Iterable[Redemption]) -> None:
+        """Adds the codes of the vouchers that redemptions issued, which no event holds."""
+        issued = {last_id(voucher.name): voucher for redemption in redemptions for voucher in redemption.vouchers}
+        if issued:
+            for voucher_id, code in (await asyncio.to_thread(self._codes.of, issued)).items():
+                issued[voucher_id].code = code
 
     async def _member_by(self, identifier: Message) -> UUID:
         bound = PRINCIPAL.get().program or ""

@@ -1,10 +1,11 @@
 """From the writer's results to replies."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import structlog
 from google.protobuf.message import Message
+from loyalty.v1.account_pb2 import Redemption
 from loyalty.v1.commands_pb2 import (
     CommitRewardRequest,
     EnrollMemberRequest,
@@ -43,7 +44,12 @@ from loyalty.v1.pos_service_pb2 import (
     ReverseTransactionResponse,
 )
 from loyalty.v1.pos_service_pb2 import Outcome as OutcomeMessage
-from loyalty.v1.program_service_pb2 import AdjustPointsResponse, PublishProgramResponse, SettlePendingResponse
+from loyalty.v1.program_service_pb2 import (
+    AdjustPointsResponse,
+    PublishProgramResponse,
+    RevokeVoucherResponse,
+    SettlePendingResponse,
+)
 from uuid_utils.compat import uuid7
 
 from ledger.api.errors import ApiError
@@ -123,6 +129,17 @@ def write_result(item: CommandResult, result: Result, *, with_texts: bool) -> No
         incident = uuid7().hex[:20]
         log.exception("incident", incident=incident)
         item.error.CopyFrom(ApiError.internal(incident).item_error())
+
+
+def redemptions_of(item: CommandResult) -> Sequence[Redemption]:
+    """What one command of a batch or stream redeemed."""
+    match item.WhichOneof("result"):
+        case "record_sale":
+            return item.record_sale.redemptions
+        case "commit_reward":
+            return (item.commit_reward.redemption,)
+        case _:
+            return ()
 
 
 RESULT_FIELD: Final[Mapping[type[Message], str]] = {
@@ -238,5 +255,6 @@ _WRITE: Final[Mapping[type[Message], Callable[[Any, Outcome, Any], None]]] = {
     AdjustPointsResponse: _receipt,
     RecordActivityResponse: _activity,
     SettlePendingResponse: _settled,
+    RevokeVoucherResponse: _receipt,
     PublishProgramResponse: _published,
 }

@@ -25,15 +25,21 @@ from loyalty.v1.events_pb2 import (
     TierChanged,
     TransactionReversed,
     Undo,
+    VoucherExpired,
+    VoucherIssued,
+    VoucherRevoked,
+    VoucherUse,
+    VoucherUsed,
 )
-from loyalty.v1.program_pb2 import Reward
+from loyalty.v1.reward_pb2 import Reward, Use, VoucherState
 from loyalty.v1.snapshot_pb2 import AccountSnapshot
 
 from ledger.domain.instant import FOREVER, from_timestamp, set_timestamp
 from ledger.domain.lot import Lot
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.rounding import INT64_MAX, Overflow
-from ledger.domain.rules.tally import Counters, with_counters
+from ledger.domain.rules.tally import Counters, with_counters, with_uses
+from ledger.domain.voucher import Voucher, Vouchers, with_voucher
 
 AccountEvent = (
     MemberEnrolled
@@ -50,6 +56,10 @@ AccountEvent = (
     | CommandRefused
     | ActivityRecorded
     | PendingSettled
+    | VoucherIssued
+    | VoucherUsed
+    | VoucherRevoked
+    | VoucherExpired
 )
 
 
@@ -65,6 +75,8 @@ class Hold(NamedTuple):
     reward: Reward
     quantity: int
     allocations: tuple[Allocation, ...]
+    uses: tuple[Use, ...] = ()
+    """What it took of limits and stock."""
 
     @property
     def points(self) -> int:
@@ -107,6 +119,7 @@ class Account:
         "restored",
         "tier",
         "version",
+        "vouchers",
     )
 
     def __init__(self, account_id: UUID) -> None:
@@ -129,6 +142,8 @@ class Account:
         self.awaited: tuple[Awaited, ...] = ()
         self.counters: Counters = {}
         """Never changed in place."""
+        self.vouchers: Vouchers = {}
+        """Never changed in place."""
         self.issued = self.redeemed = self.restored = 0
         self.expired = self.clawed_back = self.adjusted = 0
 
@@ -148,6 +163,7 @@ class Account:
         other.activity_expires_at = self.activity_expires_at
         other.awaited = self.awaited
         other.counters = self.counters
+        other.vouchers = self.vouchers
         other.issued = self.issued
         other.redeemed = self.redeemed
         other.restored = self.restored
@@ -276,6 +292,7 @@ class Account:
             self._drop_hold(hold)
         else:
             self.take_out(event.allocations)
+            self._use(event.uses)
         self.redeemed += event.redemption.points
         if event.HasField("activity_expires_at"):
             self._follow_activity(from_timestamp(event.activity_expires_at))
@@ -289,11 +306,14 @@ class Account:
             event.reward,
             event.quantity,
             tuple(event.allocations),
+            tuple(event.uses),
         )
+        self._use(event.uses)
 
     def _reward_released(self, event: RewardReleased) -> None:
         self._drop_hold(event.hold.rpartition("/")[2])
         self.give_back(event.allocations)
+        self._use(event.uses, -1)
 
     def _sale_returned(self, event: SaleReturned) -> None:
         self._undo(event.undo)
@@ -322,6 +342,36 @@ class Account:
         if event.HasField("lot"):
             self._add(Lot.of(event.lot))
             self.next_lot = event.lot.number + 1
+
+    def _voucher_issued(self, event: VoucherIssued) -> None:
+        self.vouchers = with_voucher(self.vouchers, Voucher.of(event.voucher))
+
+    def _voucher_used(self, event: VoucherUsed) -> None:
+        self._use_voucher(event.use)
+
+    def _voucher_revoked(self, event: VoucherRevoked) -> None:
+        self._close_voucher(event.voucher, VoucherState.VOUCHER_STATE_REVOKED)
+
+    def _voucher_expired(self, event: VoucherExpired) -> None:
+        self._close_voucher(event.voucher, VoucherState.VOUCHER_STATE_EXPIRED)
+
+    def _use_voucher(self, use: VoucherUse) -> None:
+        voucher = self._voucher(use.voucher)._replace(left_minor=use.left_minor, state=use.state)
+        self.vouchers = with_voucher(self.vouchers, voucher)
+
+    def _close_voucher(self, name: str, state: VoucherState.ValueType) -> None:
+        self.vouchers = with_voucher(self.vouchers, self._voucher(name)._replace(state=state))
+
+    def _voucher(self, name: str) -> Voucher:
+        voucher = self.vouchers.get(name)
+        if voucher is None:
+            raise InvariantBroken(f"{name} is not known")
+        return voucher
+
+    def _use(self, uses: Sequence[Use], sign: int = 1) -> None:
+        """Counts what was taken of the member's own limits, or given back."""
+        if uses:
+            self.counters = with_uses(self.counters, uses, sign)
 
     def _command_refused(self, event: CommandRefused) -> None:
         """A refusal changes nothing but the account's version."""
@@ -354,6 +404,9 @@ class Account:
         self.owed += undo.owed_points
         self.clawed_back += taken + undo.owed_points
         self.qualifying = max(self.qualifying - undo.qualifying_points, 0)
+        self._use(undo.uses, -1)
+        for use in undo.vouchers:
+            self._use_voucher(use)
 
     def _repay(self, points: int) -> None:
         if points > self.owed:
@@ -448,6 +501,7 @@ class Account:
                 reward=hold.reward,
                 quantity=hold.quantity,
                 allocations=hold.allocations,
+                uses=hold.uses,
             )
             set_timestamp(message.expires_at, hold.expires_at)
         for awaited in self.awaited:
@@ -456,6 +510,8 @@ class Account:
             snapshot.counters.extend(
                 Counter(key=key, period=period, value=value) for period, value in self.counters[key]
             )
+        for voucher in self.vouchers.values():
+            voucher.write(snapshot.vouchers.add())
         return snapshot
 
     @classmethod
@@ -478,6 +534,7 @@ class Account:
                 hold.reward,
                 hold.quantity,
                 tuple(hold.allocations),
+                tuple(hold.uses),
             )
             for hold in snapshot.holds
         }
@@ -485,6 +542,7 @@ class Account:
             Awaited(UUID(awaited.request_id), awaited.request) for awaited in snapshot.awaited_returns
         )
         account.counters = with_counters({}, snapshot.counters)
+        account.vouchers = {message.name: Voucher.of(message) for message in snapshot.vouchers}
         for name in _TOTALS:
             setattr(account, name, snapshot.totals[name])
         account.check()
@@ -508,4 +566,8 @@ _APPLY: Final[Mapping[type[Message], Callable[[Account, Any], None]]] = {
     CommandRefused: Account._command_refused,
     ActivityRecorded: Account._activity_recorded,
     PendingSettled: Account._pending_settled,
+    VoucherIssued: Account._voucher_issued,
+    VoucherUsed: Account._voucher_used,
+    VoucherRevoked: Account._voucher_revoked,
+    VoucherExpired: Account._voucher_expired,
 }

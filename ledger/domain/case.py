@@ -10,9 +10,11 @@ from loyalty.v1.account_pb2 import Receipt
 from loyalty.v1.origin_pb2 import Origin
 
 from ledger.domain.account import Account, AccountEvent
+from ledger.domain.pool import PoolEvent, Pools
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.transaction import Transaction
+from ledger.domain.voucher import NewCode
 
 RequestT = TypeVar("RequestT", bound=Message)
 
@@ -65,7 +67,13 @@ class Case(Generic[RequestT]):
     """The file of the sale or transaction that a return or reversal is about; None where it is not known."""
     sale_reference: str | None = None
     """The key of the till's receipt, for a sale that has one."""
+    pools: Pools = field(default_factory=lambda: Pools("", {}))
+    """What all members together draw from."""
+    secret: bytes = b""
+    """Random bytes that the codes of new vouchers are made from."""
     events: list[NewEvent] = field(default_factory=list)
+    codes: list[NewCode] = field(default_factory=list)
+    """The codes of new vouchers, which no event holds."""
 
     def record(
         self,
@@ -87,6 +95,11 @@ class Case(Generic[RequestT]):
                 sale_reference,
             )
         )
+
+    def record_pool(self, event: PoolEvent, transaction_id: UUID) -> None:
+        """Adds an event of a pool and applies it."""
+        pool = self.pools.apply(event.pool, event)
+        self.events.append(NewEvent(pool.stream_id, pool.version, event, None, transaction_id, None))
 
     def write_receipt(self, receipt: Receipt) -> None:
         """Completes the receipt of a main event with where the command leaves the account."""

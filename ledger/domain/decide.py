@@ -16,6 +16,7 @@ from loyalty.v1.commands_pb2 import (
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    RevokeVoucherRequest,
     SettlePendingRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
@@ -31,6 +32,7 @@ from loyalty.v1.origin_pb2 import Origin
 from ledger.domain.account import Account
 from ledger.domain.adjust import adjust_points
 from ledger.domain.case import Case, NewEvent
+from ledger.domain.issue_vouchers import revoke_voucher
 from ledger.domain.names import blocked_stream, program_stream, transaction_name
 from ledger.domain.program import Program
 from ledger.domain.record_activity import record_activity
@@ -53,6 +55,7 @@ DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
     AdjustPointsRequest: adjust_points,
     RecordActivityRequest: record_activity,
     SettlePendingRequest: settle_pending,
+    RevokeVoucherRequest: revoke_voucher,
 }
 
 REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
@@ -65,6 +68,7 @@ REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
     AdjustPointsRequest: "adjust_points",
     RecordActivityRequest: "record_activity",
     SettlePendingRequest: "settle_pending",
+    RevokeVoucherRequest: "revoke_voucher",
 }
 """The field of CommandRefused that keeps each kind of command."""
 
@@ -85,6 +89,8 @@ def decide(case: Case[Any]) -> None:
     except (Refused, Overflow) as error:
         case.account = before
         case.events = []
+        case.codes = []
+        case.pools = case.pools.fresh()
         refuse(case, error if isinstance(error, Refused) else Refused(ErrorReason.ERROR_REASON_OVERFLOW))
 
 

@@ -11,6 +11,7 @@ from ledger.domain.account import Account
 from ledger.domain.basket import Basket
 from ledger.domain.case import Case, RequestT
 from ledger.domain.lot import Lot
+from ledger.domain.pool import Pools
 from ledger.domain.program import Program
 from ledger.domain.rounding import share_out
 from ledger.domain.rules.facts import Facts
@@ -34,12 +35,12 @@ class Earned(NamedTuple):
         return sum(award.points for award, _ in self.awards)
 
 
-def earn(program: Program, facts: Facts, basket: Basket, rules: Iterable[Rule]) -> Earned:
+def earn(program: Program, facts: Facts, basket: Basket, rules: Iterable[Rule], pools: Pools) -> Earned:
     """What some rules, then the promotions, give. Raises Overflow.
 
     Limits are looked at rule by rule before the rules are combined, and counted for those that give points in the end.
     """
-    tally = Tally(facts.account.counters, facts.at, program.zone)
+    tally = Tally(facts.account.counters, pools, facts.at, program.zone)
     awards = [(asked.award, rule.terms) for rule, asked in _chosen(program, facts, basket, rules, tally)]
     if program.has_promotions:
         base = sum(award.points for award, _ in awards)

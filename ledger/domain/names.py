@@ -1,4 +1,8 @@
-"""Resource names: members/{member}, programs/{program}, transactions/{request_id} and members/{member}/holds/{hold}."""
+"""Resource names.
+
+They are members/{member}, programs/{program}, transactions/{request_id}, and those of what belongs to one of them, such
+as members/{member}/holds/{hold}.
+"""
 
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -23,14 +27,29 @@ def last_id(name: str) -> UUID:
     return UUID(int=int(name[-36:].replace("-", ""), 16))
 
 
-def member_of_hold(hold: str) -> UUID:
-    """The member in a checked hold name."""
-    return UUID(hold[8:44])
+def member_of(name: str) -> UUID:
+    """The member in the checked name of what is theirs."""
+    return UUID(name[8:44])
 
 
 def program_stream(name: str) -> UUID:
     """The id of a program's stream of events."""
     return uuid5(NAMESPACE_URL, f"loyalty:{name}")
+
+
+def pool_stream(program: str, key: str) -> UUID:
+    """The id of the stream of a pool: of a limit of all members together, or of a reward's stock."""
+    return uuid5(NAMESPACE_URL, f"loyalty:{program}:pool:{key}")
+
+
+def pool_name(program: str, key: str) -> str:
+    """The name programs/{program}/pools/{pool}, where {pool} is the limit's or stock's key."""
+    return f"{program}/pools/{key}"
+
+
+def voucher_name(member_id: UUID, voucher_id: UUID) -> str:
+    """The name members/{member}/vouchers/{voucher}."""
+    return f"members/{member_id}/vouchers/{voucher_id}"
 
 
 def blocked_stream(request_id: UUID) -> UUID:

@@ -10,7 +10,7 @@ from loyalty.v1.account_pb2 import Receipt, TierProgress
 from loyalty.v1.earning_pb2 import EarningRule, LineFilter
 from loyalty.v1.earning_pb2 import Promotion as PromotionMessage
 from loyalty.v1.errors_pb2 import ErrorReason
-from loyalty.v1.program_pb2 import ClawBack, RestoreExpired, Reward, UnknownSale
+from loyalty.v1.program_pb2 import ClawBack, RestoreExpired, UnknownSale
 from loyalty.v1.program_pb2 import Program as Definition
 
 from ledger.domain.account import Account
@@ -22,6 +22,7 @@ from ledger.domain.rules.facts import Facts
 from ledger.domain.rules.index import Index
 from ledger.domain.rules.item import Item
 from ledger.domain.rules.promotion import Promotion
+from ledger.domain.rules.reward import Reward
 from ledger.domain.rules.rule import Rule
 from ledger.domain.rules.spend import Spend
 from ledger.domain.rules.terms import Terms
@@ -50,7 +51,6 @@ class Program:
         self._zones = {store.store_id: ZoneInfo(store.time_zone) for store in definition.stores if store.time_zone}
         self._compile_rules()
         self._compile_promotions()
-        self.expression_names = self._rules.names | self._promotions.names
         self.hold_timeout = (
             definition.hold_timeout.seconds * SECOND + definition.hold_timeout.nanos // 1_000
             if definition.HasField("hold_timeout")
@@ -62,7 +62,11 @@ class Program:
         self._grace_days = returns.grace_days if returns.restore_expired == RestoreExpired.RESTORE_EXPIRED_GRACE else 0
         self._thresholds = [tier.threshold_points for tier in definition.tiers]
         self._tier_ids = [tier.tier_id for tier in definition.tiers]
-        self._rewards = {reward.reward_id: reward for reward in definition.rewards}
+        self.keeps_vouchers = returns.keeps_vouchers
+        self.own_points_pay = definition.own_points_pay
+        self.discounts = definition.discounts
+        self._rewards = {message.reward_id: Reward(message) for message in definition.rewards}
+        self.expression_names = self._rules.names | self._promotions.names | _names_of(self._rewards.values())
         self.stores = frozenset(store.store_id for store in definition.stores)
         """The stores that may send commands; none means any."""
 
@@ -158,6 +162,11 @@ class Program:
         compiled.sort(key=lambda one: -one[0].terms.priority)
         self._promotions = Index(compiled)
         self.has_promotions = bool(compiled)
+
+
+def _names_of(rewards: Iterable[Reward]) -> frozenset[str]:
+    """The variables that conditions of rewards name."""
+    return frozenset().union(*(reward.conditions.names for reward in rewards if reward.conditions is not None))
 
 
 def _only(message: Message) -> LineFilter | None:

@@ -5,14 +5,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from loyalty.v1.program_pb2 import (
-    Cashback,
     ClawBack,
     DuplicateEnrolment,
-    OrderDiscount,
     Program,
     RestoreExpired,
     ReturnPolicy,
-    Reward,
     Store,
     Tier,
     UnknownSale,
@@ -28,17 +25,14 @@ from ledger.domain.publish_fields import (
     check_count,
     check_enum,
     check_ids,
-    check_positive,
     check_text,
     has_control,
     zones,
 )
+from ledger.domain.publish_rewards import check_rewards
 
 TIERS_MAX: Final = 50
 """Tiers of a program."""
-
-REWARDS_MAX: Final = 10_000
-"""Rewards of a program."""
 
 STORES_MAX: Final = 100_000
 """Stores of a program."""
@@ -51,9 +45,6 @@ GRACE_DAYS_MAX: Final = 3_650
 
 HOLD_TIMEOUT_MAX_S: Final = 30 * 86_400
 """Seconds that a reservation holds."""
-
-WHOLE_PERCENT: Final = 10_000
-"""All of an order, in hundredths of a percent."""
 
 _NAME: Final = re.compile("programs/[a-z0-9-]{1,63}").fullmatch
 
@@ -77,7 +68,7 @@ def problems(definition: Program) -> Problems:
     check_pending(definition.pending, "pending", found)
     check_expiry(definition.expiry, "expiry", found)
     _tiers(definition.tiers, found)
-    _rewards(definition.rewards, found)
+    check_rewards(definition, found)
     if definition.HasField("hold_timeout"):
         timeout = definition.hold_timeout
         seconds = timeout.seconds + timeout.nanos / 1_000_000_000
@@ -108,41 +99,6 @@ def _tiers(tiers: Sequence[Tier], found: Problems) -> None:
                     "must be more than the tier's before, or one of the two can never be reached",
                 )
             )
-
-
-def _rewards(rewards: Sequence[Reward], found: Problems) -> None:
-    check_count(rewards, REWARDS_MAX, "rewards", found)
-    check_ids([reward.reward_id for reward in rewards], "rewards", "reward_id", found)
-    for index, reward in enumerate(rewards[:REWARDS_MAX]):
-        path = f"rewards[{index}]"
-        check_text(reward.display_name, f"{path}.display_name", found)
-        match reward.WhichOneof("kind"):
-            case "order_discount":
-                check_positive(reward.cost_points, f"{path}.cost_points", found)
-                _order_discount(reward.order_discount, f"{path}.order_discount", found)
-            case "cashback":
-                if reward.cost_points:
-                    found.append((f"{path}.cost_points", "must be 0 for cashback: its steps are its price"))
-                _cashback(reward.cashback, f"{path}.cashback", found)
-            case None:
-                found.append((path, "is of no kind: give order_discount or cashback"))
-
-
-def _order_discount(discount: OrderDiscount, path: str, found: Problems) -> None:
-    percent, amount = discount.percent_hundredths, discount.amount_minor
-    if bool(percent) == bool(amount):
-        found.append((path, "must have either percent_hundredths or amount_minor"))
-    if not 0 <= percent <= WHOLE_PERCENT:
-        found.append((f"{path}.percent_hundredths", f"must be from 1 to {WHOLE_PERCENT}"))
-    if amount < 0:
-        found.append((f"{path}.amount_minor", "must be more than 0"))
-    if discount.maximum_minor < 0:
-        found.append((f"{path}.maximum_minor", "must be more than 0, or 0 for no maximum"))
-
-
-def _cashback(cashback: Cashback, path: str, found: Problems) -> None:
-    check_positive(cashback.points, f"{path}.points", found)
-    check_positive(cashback.value_minor, f"{path}.value_minor", found)
 
 
 def _returns(policy: ReturnPolicy, found: Problems) -> None:

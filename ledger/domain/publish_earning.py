@@ -24,6 +24,7 @@ from loyalty.v1.earning_pb2 import (
 )
 from loyalty.v1.origin_pb2 import Channel
 from loyalty.v1.program_pb2 import Program
+from loyalty.v1.reward_pb2 import FreeItems, LineDiscount
 from loyalty.v1.sale_pb2 import LineKind, TenderKind
 
 from ledger.domain.publish_expiry import check_expiry, check_pending
@@ -69,6 +70,10 @@ ONCE: Final = 1_000
 _LISTS: Final = ("skus", "labels", "categories", "brands", "kinds")
 _KINDS: Final = frozenset(LineKind.values()) - {LineKind.LINE_KIND_UNSPECIFIED}
 _PERIODS: Final = frozenset(Period.values()) - {Period.PERIOD_UNSPECIFIED}
+
+
+HasLines = SpendRule | ItemRule | Promotion | LineDiscount | FreeItems
+"""What is for some lines and not for others."""
 
 
 def check_earning(definition: Program, found: Problems) -> None:
@@ -120,7 +125,7 @@ def _spend(rule: SpendRule, definition: Program, path: str, found: Problems) -> 
     check_enum(rule.rounding, Rounding.values(), f"{path}.rounding", found)
     check_enum(rule.basis, Basis.values(), f"{path}.basis", found)
     _minimum(rule.minimum_minor, path, found)
-    _lines(rule, path, found)
+    check_lines(rule, path, found)
     if rule.carry_over:
         if rule.rounding not in (Rounding.ROUNDING_UNSPECIFIED, Rounding.ROUNDING_WHOLE_STEPS):
             found.append(
@@ -142,7 +147,7 @@ def _item(rule: ItemRule, path: str, found: Problems) -> None:
     check_positive(rule.points, f"{path}.points", found)
     if rule.per_units < 0:
         found.append((f"{path}.per_units", "must be 1 or more, or 0 for 1"))
-    _lines(rule, path, found)
+    check_lines(rule, path, found)
 
 
 def _promotion(promotion: Promotion, definition: Program, path: str, found: Problems) -> None:
@@ -160,7 +165,7 @@ def _promotion(promotion: Promotion, definition: Program, path: str, found: Prob
                 found.append((f"{path}.fixed_points", "must be 0 or more"))
         case None:
             found.append((path, "does nothing: give addition_points, multiplier_thousandths or fixed_points"))
-    _lines(promotion, path, found)
+    check_lines(promotion, path, found)
     _terms(promotion, definition, path, found)
 
 
@@ -175,21 +180,26 @@ def _minimum(minimum: int, path: str, found: Problems) -> None:
 def _terms(terms: EarningRule | Promotion, definition: Program, path: str, found: Problems) -> None:
     """What rules and promotions have in common."""
     if terms.HasField("conditions"):
-        _conditions(terms.conditions, definition, f"{path}.conditions", found)
-    check_count(terms.limits, LIMITS_MAX, f"{path}.limits", found)
-    seen: set[tuple[int, int, bool]] = set()
-    for index, limit in enumerate(terms.limits[:LIMITS_MAX]):
-        _limit(limit, f"{path}.limits[{index}]", found)
-        key = (limit.period, limit.scope or LimitScope.LIMIT_SCOPE_MEMBER, bool(limit.times))
-        if key in seen:
-            found.append((f"{path}.limits[{index}]", "limits the same as one before it: keep the lower one"))
-        seen.add(key)
+        check_conditions(terms.conditions, definition, f"{path}.conditions", found)
+    check_limits(terms.limits, f"{path}.limits", found)
     if terms.HasField("pending"):
         check_pending(terms.pending, f"{path}.pending", found)
     if terms.HasField("expiry"):
         check_expiry(terms.expiry, f"{path}.expiry", found)
         if terms.expiry.HasField("inactivity"):
             found.append((f"{path}.expiry.inactivity", "is only for a whole program"))
+
+
+def check_limits(limits: Sequence[Limit], path: str, found: Problems) -> None:
+    """How often or how much of something, at most."""
+    check_count(limits, LIMITS_MAX, path, found)
+    seen: set[tuple[int, int, bool]] = set()
+    for index, limit in enumerate(limits[:LIMITS_MAX]):
+        _limit(limit, f"{path}[{index}]", found)
+        key = (limit.period, limit.scope or LimitScope.LIMIT_SCOPE_MEMBER, bool(limit.times))
+        if key in seen:
+            found.append((f"{path}[{index}]", "limits the same as one before it: keep the lower one"))
+        seen.add(key)
 
 
 def _limit(limit: Limit, path: str, found: Problems) -> None:
@@ -212,7 +222,8 @@ def _cap(cap: Cap, path: str, found: Problems) -> None:
     check_enum(cap.excess, Excess.values(), f"{path}.excess", found)
 
 
-def _conditions(conditions: Conditions, definition: Program, path: str, found: Problems) -> None:
+def check_conditions(conditions: Conditions, definition: Program, path: str, found: Problems) -> None:
+    """When and where something is in force."""
     check_count(conditions.stores, PLACES_MAX, f"{path}.stores", found)
     known = {store.store_id for store in definition.stores}
     for index, store in enumerate(conditions.stores[:PLACES_MAX]):
@@ -255,8 +266,9 @@ def _enums(values: Sequence[int], known: Iterable[int], path: str, found: Proble
 # -- lines
 
 
-def _lines(message: SpendRule | ItemRule | Promotion, path: str, found: Problems) -> None:
-    only, excluding = message.only, message.excluding
+def check_lines(message: HasLines, path: str, found: Problems) -> None:
+    """Which lines something is for."""
+    only, excluding = message.only, LineFilter() if isinstance(message, FreeItems) else message.excluding
     if message.HasField("only"):
         _filter(only, f"{path}.only", found)
         if not only.expression and not any(getattr(only, name) for name in _LISTS):
@@ -265,7 +277,7 @@ def _lines(message: SpendRule | ItemRule | Promotion, path: str, found: Problems
             found.append((f"{path}.excluding", "excludes all that `only` names, so it never applies"))
     elif set(excluding.kinds) >= _KINDS:
         found.append((f"{path}.excluding.kinds", "excludes every kind of line, so it never applies"))
-    if message.HasField("excluding"):
+    if not isinstance(message, FreeItems) and message.HasField("excluding"):
         _filter(excluding, f"{path}.excluding", found)
 
 

@@ -30,22 +30,23 @@ def check_expiry(policy: ExpiryPolicy, path: str, found: Problems) -> None:
     """When points expire."""
     match policy.WhichOneof("policy"):
         case "rolling":
-            _period(policy.rolling.period, f"{path}.rolling.period", found)
+            check_period(policy.rolling.period, f"{path}.rolling.period", found)
         case "inactivity":
-            _period(policy.inactivity.period, f"{path}.inactivity.period", found)
+            check_period(policy.inactivity.period, f"{path}.inactivity.period", found)
         case "end_of_unit":
             end = policy.end_of_unit
             units = frozenset(CalendarUnit.values()) - {CalendarUnit.CALENDAR_UNIT_UNSPECIFIED}
             check_enum(end.unit, units, f"{path}.end_of_unit.unit", found)
             if end.HasField("after"):
-                _period(end.after, f"{path}.end_of_unit.after", found)
+                check_period(end.after, f"{path}.end_of_unit.after", found)
         case "fixed_date":
             _fixed_date(policy.fixed_date, f"{path}.fixed_date", found)
         case None | "never":
             pass
 
 
-def _period(period: CalendarPeriod, path: str, found: Problems) -> None:
+def check_period(period: CalendarPeriod, path: str, found: Problems) -> None:
+    """A length of time in calendar units."""
     limits = {
         "days": PERIOD_YEARS_MAX * 365,
         "months": PERIOD_YEARS_MAX * 12,

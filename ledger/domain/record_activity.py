@@ -5,6 +5,7 @@ from loyalty.v1.events_pb2 import ActivityRecorded, TierChangeReason
 
 from ledger.domain.basket import Basket
 from ledger.domain.case import Case
+from ledger.domain.draw import draw
 from ledger.domain.earn import change_tier, earn, issue
 from ledger.domain.rules.facts import Facts
 
@@ -23,13 +24,14 @@ def record_activity(case: Case[RecordActivityRequest]) -> None:
         activity=request.activity,
         attributes=request.attributes,
     )
-    earned = earn(program, facts, _NO_BASKET, program.rules_for_activity(request.activity))
+    earned = earn(program, facts, _NO_BASKET, program.rules_for_activity(request.activity), case.pools)
     points = earned.points
     case.account.check_room(points)
     event = ActivityRecorded(origin=case.origin, request=request, program_version=program.version)
     issue(event, case.account, earned)
     event.receipt.earned_points = points
     case.record(event, main=True)
+    draw(case, earned.tally.drawn())
     if points:
         change_tier(case, TierChangeReason.TIER_CHANGE_REASON_EARNED)
     case.write_receipt(event.receipt)

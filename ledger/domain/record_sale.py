@@ -1,15 +1,19 @@
 """Recording a sale: redeem what it redeems, award what the rules give, move the tier, apply returns that waited."""
 
+from collections.abc import Sequence
 from typing import Final
 
+from loyalty.v1.account_pb2 import Redemption
 from loyalty.v1.commands_pb2 import RecordSaleRequest
-from loyalty.v1.events_pb2 import PointsRedeemed, SaleRecorded, TierChangeReason
+from loyalty.v1.events_pb2 import SaleRecorded, TierChangeReason
 
 from ledger.domain.basket import Basket
 from ledger.domain.case import Case
+from ledger.domain.draw import draw
 from ledger.domain.earn import Earned, change_tier, earn, issue
 from ledger.domain.instant import set_timestamp
-from ledger.domain.redeem import pay_with_points, redeem_holds
+from ledger.domain.redeem import pay_with_points
+from ledger.domain.redeem_in_sale import redeem_in_sale
 from ledger.domain.return_sale import apply_awaited
 from ledger.domain.rules.facts import Facts
 
@@ -17,19 +21,12 @@ _EARNED: Final = TierChangeReason.TIER_CHANGE_REASON_EARNED
 
 
 def record_sale(case: Case[RecordSaleRequest]) -> None:
-    """Decides a sale. What is redeemed is taken before anything is earned, so a sale cannot pay with its own points."""
+    """Decides a sale.
+
+    Points pay before anything is earned, so that a sale cannot pay with its own points, unless the program lets it.
+    """
     request, program = case.request, case.program
     basket = Basket.of(request.sale)
-    redeemed: list[PointsRedeemed] = []
-    paid = 0
-    if request.holds:
-        redeemed, paid = redeem_holds(case, list(request.holds), basket)
-    payable = basket.total - paid
-    if request.HasField("points_payment"):
-        payment = pay_with_points(case, request.points_payment, payable)
-        if payment is not None:
-            payable -= payment.redemption.value_minor
-            redeemed.append(payment)
     facts = Facts(
         case.account,
         case.origin,
@@ -39,14 +36,27 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
         basket=basket,
         attributes=request.sale.attributes,
     )
-    earned = earn(program, facts, basket, program.rules_for(facts))
+    redemptions: Sequence[Redemption] = ()
+    paid = 0
+    if request.holds or request.voucher_codes:
+        redemptions, paid = redeem_in_sale(case, facts, basket)
+    payable = basket.total - paid
+    pays = request.HasField("points_payment")
+    payment = _pay(case, payable) if pays and not program.own_points_pay else None
+    earned = earn(program, facts, basket, program.rules_for(facts), case.pools)
     points = earned.points
     case.account.check_room(points)
-    event = _event(case, basket, earned, redeemed)
+    event = _event(case, basket, earned)
+    case.record(event, main=True, sale_reference=case.sale_reference)
+    drawn = earned.tally.drawn()
+    if drawn:
+        draw(case, drawn)
+    if pays and program.own_points_pay:
+        payment = _pay(case, payable)
+    _write(event, redemptions if payment is None else [*redemptions, payment])
     receipt = event.receipt
     receipt.earned_points = points
-    receipt.payable_minor = payable
-    case.record(event, main=True, sale_reference=case.sale_reference)
+    receipt.payable_minor = payable - (payment.value_minor if payment is not None else 0)
     if points:
         change_tier(case, _EARNED)
     if case.account.awaited:
@@ -54,12 +64,12 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
     case.write_receipt(receipt)
 
 
-def _event(
-    case: Case[RecordSaleRequest],
-    basket: Basket,
-    earned: Earned,
-    redeemed: list[PointsRedeemed],
-) -> SaleRecorded:
+def _pay(case: Case[RecordSaleRequest], payable: int) -> Redemption | None:
+    event = pay_with_points(case, case.request.points_payment, payable)
+    return event.redemption if event is not None else None
+
+
+def _event(case: Case[RecordSaleRequest], basket: Basket, earned: Earned) -> SaleRecorded:
     event = SaleRecorded(
         origin=case.origin,
         request=case.request,
@@ -70,8 +80,12 @@ def _event(
     validity = case.program.validity
     if validity.follows_activity:
         set_timestamp(event.activity_expires_at, validity.expires_at(case.at))
-    for redemption in redeemed:
-        event.redemptions.append(redemption.redemption)
-        event.receipt.spent_points += redemption.redemption.points
-        event.receipt.reward_minor += redemption.redemption.value_minor
     return event
+
+
+def _write(event: SaleRecorded, redemptions: Sequence[Redemption]) -> None:
+    """Writes what a sale redeemed into its event."""
+    for redemption in redemptions:
+        event.redemptions.append(redemption)
+        event.receipt.spent_points += redemption.points
+        event.receipt.reward_minor += redemption.value_minor

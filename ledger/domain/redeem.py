@@ -9,50 +9,53 @@ from loyalty.v1.commands_pb2 import (
 )
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import PointsRedeemed, ReleaseReason, RewardReleased, RewardReserved
-from loyalty.v1.program_pb2 import OrderDiscount, Reward
 
 from ledger.domain.account import Hold
-from ledger.domain.basket import Basket
 from ledger.domain.case import Case, RequestT
+from ledger.domain.draw import draw, give_back, keep
 from ledger.domain.instant import set_timestamp
+from ledger.domain.issue_vouchers import issue_vouchers
 from ledger.domain.names import hold_name, last_id
 from ledger.domain.refusal import Refused, Rejected
-from ledger.domain.rounding import INT64_MAX, Overflow
-
-
-def cost(reward: Reward, quantity: int) -> int:
-    """What that many of a reward cost; of cashback, that many steps."""
-    each = reward.cashback.points if reward.HasField("cashback") else reward.cost_points
-    if each * quantity > INT64_MAX:
-        raise Overflow
-    return each * quantity
+from ledger.domain.rules.facts import Facts
+from ledger.domain.rules.tally import Tally
 
 
 def reserve_reward(case: Case[ReserveRewardRequest]) -> None:
     """Sets points aside. The program's price is charged, whatever the till thinks it is."""
-    reward = case.program.reward(case.request.reward_id)
+    program = case.program
+    reward = program.reward(case.request.reward_id)
+    if reward.conditions is not None:
+        reward.check(_facts(case))
     quantity = case.request.quantity or 1
-    points = cost(reward, quantity)
+    points = reward.cost(quantity, case.account.tier)
     event = RewardReserved(
         origin=case.origin,
         request=case.request,
-        program_version=case.program.version,
-        reward=reward,
+        program_version=program.version,
+        reward=reward.message,
         quantity=quantity,
         points=points,
         allocations=_take(case, points),
+        uses=reward.uses(reward.times(quantity), points, _tally(case)),
     )
-    set_timestamp(event.expires_at, case.at + case.program.hold_timeout)
+    expires_at = case.at + program.hold_timeout
+    set_timestamp(event.expires_at, expires_at)
     case.record(event, main=True)
+    draw(case, event.uses, hold_name(case.account.account_id, event.request.request_id), expires_at)
     case.write_receipt(event.receipt)
 
 
 def commit_reward(case: Case[CommitRewardRequest]) -> None:
     """Redeems a hold outside of a sale."""
     hold = open_hold(case, case.request.hold)
-    event = _redeemed(case, _of_hold(case, hold, value=0), hold.allocations)
+    event = redeemed(case, redemption_of(case, hold), hold.allocations)
+    event.uses.extend(hold.uses)
     event.request.CopyFrom(case.request)
     case.record(event, main=True, transaction_id=last_id(hold.hold_id))
+    keep(case, hold.uses, case.request.hold)
+    if hold.reward.HasField("voucher"):
+        issue_vouchers(case, event.redemption, hold.reward)
     event.receipt.spent_points = hold.points
     case.write_receipt(event.receipt)
 
@@ -67,9 +70,11 @@ def release_reward(case: Case[ReleaseRewardRequest]) -> None:
         hold=case.request.hold,
         reason=ReleaseReason.RELEASE_REASON_RELEASED,
         allocations=hold.allocations,
+        uses=hold.uses,
     )
     set_timestamp(event.effective_at, case.at)
     case.record(event, main=True, transaction_id=last_id(hold.hold_id))
+    give_back(case, hold.uses, event.reason, case.request.hold)
     case.write_receipt(event.receipt)
 
 
@@ -96,49 +101,21 @@ def open_hold(case: Case[RequestT], name: str) -> Hold:
     raise Refused(ErrorReason.ERROR_REASON_HOLD_COMMITTED, hold=name)
 
 
-def redeem_holds(case: Case[RequestT], names: list[str], basket: Basket) -> tuple[list[PointsRedeemed], int]:
-    """Redeems holds within a sale: discounts come off the basket, cashback pays for what is left of it.
-
-    Returns the redemptions and what cashback paid, in minor units.
-    """
-    holds = [open_hold(case, name) for name in names]
-    events: list[PointsRedeemed] = []
-    paid = 0
-    # Discounts first: cashback pays what they leave.
-    for hold in sorted(holds, key=lambda hold: hold.reward.HasField("cashback")):
-        if hold.reward.HasField("cashback"):
-            value = hold.reward.cashback.value_minor * hold.quantity
-            if value > basket.total - paid:
-                raise Refused(
-                    ErrorReason.ERROR_REASON_REWARD_NOT_APPLICABLE,
-                    hold=hold_name(case.account.account_id, hold.hold_id),
-                    value_minor=value,
-                    payable_minor=basket.total - paid,
-                )
-            paid += value
-        else:
-            value = sum(
-                basket.take_off(discount_value(hold.reward.order_discount, basket.total)) for _ in range(hold.quantity)
-            )
-        event = _redeemed(case, _of_hold(case, hold, value), hold.allocations)
-        case.record(event, transaction_id=case.request_id)
-        events.append(event)
-    return events, paid
-
-
 def pay_with_points(case: Case[RequestT], payment: PointsPayment, payable: int) -> PointsRedeemed | None:
     """Pays with points: whole steps, never more than the bill needs and never more than the balance.
 
     None where that comes to no step at all.
     """
     reward = case.program.reward(payment.reward_id)
-    step = reward.cashback
-    if not reward.HasField("cashback") or payment.points % step.points:
+    step = reward.message.cashback
+    if not reward.message.HasField("cashback") or payment.points % step.points:
         raise Refused(
             ErrorReason.ERROR_REASON_REWARD_NOT_APPLICABLE,
             reward_id=payment.reward_id,
             step_points=step.points,
         )
+    if reward.conditions is not None:
+        reward.check(_facts(case))
     needed = payable // step.value_minor
     if payment.points:
         steps = min(payment.points // step.points, needed)
@@ -152,17 +129,40 @@ def pay_with_points(case: Case[RequestT], payment: PointsPayment, payable: int) 
         value_minor=steps * step.value_minor,
         quantity=min(steps, 2**31 - 1),
     )
-    event = _redeemed(case, redemption, _take(case, redemption.points))
+    event = redeemed(case, redemption, _take(case, redemption.points))
+    event.uses.extend(reward.uses(1, redemption.points, _tally(case)))
     case.record(event, transaction_id=case.request_id)
+    draw(case, event.uses)
     return event
 
 
-def discount_value(discount: OrderDiscount, total: int) -> int:
-    """What an order discount takes off an order, fraction of a minor unit dropped."""
-    value = discount.amount_minor or total * discount.percent_hundredths // 10_000
-    if discount.maximum_minor:
-        value = min(value, discount.maximum_minor)
-    return min(value, total)
+def redemption_of(case: Case[RequestT], hold: Hold, value: int = 0) -> Redemption:
+    """What redeeming a hold comes to, with what it takes off or pays in a sale."""
+    return Redemption(
+        reward_id=hold.reward.reward_id,
+        hold=hold_name(case.account.account_id, hold.hold_id),
+        points=hold.points,
+        value_minor=value,
+        quantity=hold.quantity,
+    )
+
+
+def redeemed(
+    case: Case[RequestT],
+    redemption: Redemption,
+    allocations: list[Allocation] | tuple[Allocation, ...],
+) -> PointsRedeemed:
+    """The event of a redemption."""
+    event = PointsRedeemed(
+        origin=case.origin,
+        program_version=case.program.version,
+        redemption=redemption,
+        allocations=allocations,
+    )
+    validity = case.program.validity
+    if validity.follows_activity:
+        set_timestamp(event.activity_expires_at, validity.expires_at(case.at))
+    return event
 
 
 def _take(case: Case[RequestT], points: int) -> list[Allocation]:
@@ -176,28 +176,11 @@ def _take(case: Case[RequestT], points: int) -> list[Allocation]:
     return case.account.take(points, case.at)
 
 
-def _of_hold(case: Case[RequestT], hold: Hold, value: int) -> Redemption:
-    return Redemption(
-        reward_id=hold.reward.reward_id,
-        hold=hold_name(case.account.account_id, hold.hold_id),
-        points=hold.points,
-        value_minor=value,
-        quantity=hold.quantity,
-    )
+def _tally(case: Case[RequestT]) -> Tally:
+    return Tally(case.account.counters, case.pools, case.at, case.program.zone)
 
 
-def _redeemed(
-    case: Case[RequestT],
-    redemption: Redemption,
-    allocations: list[Allocation] | tuple[Allocation, ...],
-) -> PointsRedeemed:
-    event = PointsRedeemed(
-        origin=case.origin,
-        program_version=case.program.version,
-        redemption=redemption,
-        allocations=allocations,
-    )
-    validity = case.program.validity
-    if validity.follows_activity:
-        set_timestamp(event.activity_expires_at, validity.expires_at(case.at))
-    return event
+def _facts(case: Case[RequestT]) -> Facts:
+    program = case.program
+    zone = program.zone_of(case.origin.store)
+    return Facts(case.account, case.origin, case.at, zone, names=program.expression_names)

@@ -13,6 +13,7 @@ from loyalty.v1.events_pb2 import (
     SaleReturned,
     TierChangeReason,
     Undo,
+    VoucherUse,
 )
 from loyalty.v1.sale_pb2 import ReturnLine
 
@@ -23,7 +24,7 @@ from ledger.domain.names import transaction_name
 from ledger.domain.refusal import Refused, Rejected
 from ledger.domain.sale_reference import sale_reference
 from ledger.domain.transaction import Transaction
-from ledger.domain.undo import part_of, undo, write_undo
+from ledger.domain.undo import part_of, restored_vouchers, undo, write_undo
 
 
 class ReturnState:
@@ -210,16 +211,24 @@ def _decide(case: Case[RequestT], request: ReturnSaleRequest, main: SaleRecorded
     if not request.lines:
         lines = state.rest()
         state.add(lines)
-    after = state.due()
+    undone = undo_sale(case, main, sale, before, state.due())
+    undone.vouchers.extend(_vouchers(case, state, sale))
     return SaleReturned(
         origin=case.origin,
         request=request,
         program_version=case.program.version,
         sale=sale.name,
         lines=lines,
-        undo=undo_sale(case, main, sale, before, after),
+        undo=undone,
         returned_minor=sum(line.amount_minor for line in lines),
     )
+
+
+def _vouchers(case: Case[RequestT], state: ReturnState, sale: Transaction) -> list[VoucherUse]:
+    """The vouchers that are given back: once nothing of their sale is left, unless the program keeps them."""
+    if not state.is_complete or case.program.keeps_vouchers:
+        return []
+    return restored_vouchers(case, sale.voucher_uses())
 
 
 def undo_sale(

@@ -1,5 +1,7 @@
 """Reversing a transaction: whatever it still does to the account is undone, once."""
 
+from collections.abc import Iterable
+
 from google.protobuf.message import Message
 from loyalty.v1.commands_pb2 import ReverseTransactionRequest
 from loyalty.v1.errors_pb2 import ErrorReason
@@ -19,14 +21,16 @@ from loyalty.v1.events_pb2 import (
 )
 
 from ledger.domain.case import Case
+from ledger.domain.draw import give_back
 from ledger.domain.earn import change_tier
 from ledger.domain.instant import set_timestamp
+from ledger.domain.issue_vouchers import take_back_vouchers
 from ledger.domain.names import hold_name
 from ledger.domain.redeem import open_hold
 from ledger.domain.refusal import InvariantBroken, Refused
 from ledger.domain.return_sale import ReturnState, undo_sale
 from ledger.domain.transaction import Transaction
-from ledger.domain.undo import undo, write_undo
+from ledger.domain.undo import restored_vouchers, undo, write_undo
 
 
 def reverse_transaction(case: Case[ReverseTransactionRequest]) -> None:
@@ -56,9 +60,14 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction) -> Undo:
             state = ReturnState(main, target.returns())
             before = state.due()
             state.add(state.rest())
-            return undo_sale(case, main, target, before, state.due())
+            undone = undo_sale(case, main, target, before, state.due())
+            undone.vouchers.extend(restored_vouchers(case, target.voucher_uses()))
+            _cancel(case, undone, target.redemptions())
+            return undone
         case PointsRedeemed():
-            return undo(case, claw_back={}, restore=main.allocations)
+            undone = undo(case, claw_back={}, restore=main.allocations)
+            _cancel(case, undone, [main])
+            return undone
         case RewardReserved():
             _release(case, target)
             return Undo()
@@ -72,6 +81,14 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction) -> Undo:
             return Undo()
         case _:
             raise _not_reversible(type(main))
+
+
+def _cancel(case: Case[ReverseTransactionRequest], undone: Undo, redemptions: Iterable[PointsRedeemed]) -> None:
+    """Takes back the vouchers that redemptions issued, and gives back what they took of limits and stock."""
+    for event in redemptions:
+        take_back_vouchers(case, [event.redemption])
+        give_back(case, event.uses, ReleaseReason.RELEASE_REASON_REVERSED)
+        undone.uses.extend(event.uses)
 
 
 def _not_reversible(event_type: type[Message]) -> Refused:
@@ -93,6 +110,8 @@ def _release(case: Case[ReverseTransactionRequest], target: Transaction) -> None
         hold=name,
         reason=ReleaseReason.RELEASE_REASON_REVERSED,
         allocations=hold.allocations,
+        uses=hold.uses,
     )
     set_timestamp(released.effective_at, case.at)
     case.record(released, transaction_id=target.transaction_id)
+    give_back(case, hold.uses, released.reason, name)

@@ -1,13 +1,17 @@
-"""What time does to an account: holds run out and points expire. Recorded late, but with the deadline as its effect."""
+"""What time does to an account: holds run out, points and vouchers expire.
+
+It is recorded late, but with the deadline as its effect.
+"""
 
 from itertools import groupby
 from uuid import UUID
 
-from loyalty.v1.events_pb2 import PointsExpired, ReleaseReason, RewardReleased
+from loyalty.v1.events_pb2 import PointsExpired, ReleaseReason, RewardReleased, VoucherExpired
 
 from ledger.domain.case import Case, RequestT
 from ledger.domain.instant import set_timestamp
 from ledger.domain.names import hold_name
+from ledger.domain.voucher import ISSUED
 
 
 def settle(case: Case[RequestT]) -> None:
@@ -15,20 +19,40 @@ def settle(case: Case[RequestT]) -> None:
 
     Holds first, since the points that they give back may have expired meanwhile.
     """
-    account, at = case.account, case.at
+    account = case.account
     if account.holds:
-        due = [hold for hold in account.holds.values() if hold.expires_at <= at]
-        for hold in sorted(due, key=lambda hold: (hold.expires_at, hold.hold_id)):
-            released = RewardReleased(
-                hold=hold_name(account.account_id, hold.hold_id),
-                reason=ReleaseReason.RELEASE_REASON_TIMED_OUT,
-                allocations=hold.allocations,
-            )
-            set_timestamp(released.effective_at, hold.expires_at)
-            case.record(released, transaction_id=UUID(hold.hold_id))
-    if account.lots and account.lots[0].expires_at <= at:
-        lots = [lot for lot in account.lots if lot.expires_at <= at]
-        for deadline, group in groupby(lots, key=lambda lot: lot.expires_at):
-            expired = PointsExpired(allocations=[lot.allocation(lot.points) for lot in group])
-            set_timestamp(expired.effective_at, deadline)
-            case.record(expired)
+        _time_out(case)
+    if account.lots and account.lots[0].expires_at <= case.at:
+        _expire(case)
+    if account.vouchers:
+        _expire_vouchers(case)
+
+
+def _time_out(case: Case[RequestT]) -> None:
+    account = case.account
+    due = [hold for hold in account.holds.values() if hold.expires_at <= case.at]
+    for hold in sorted(due, key=lambda hold: (hold.expires_at, hold.hold_id)):
+        released = RewardReleased(
+            hold=hold_name(account.account_id, hold.hold_id),
+            reason=ReleaseReason.RELEASE_REASON_TIMED_OUT,
+            allocations=hold.allocations,
+            uses=hold.uses,
+        )
+        set_timestamp(released.effective_at, hold.expires_at)
+        case.record(released, transaction_id=UUID(hold.hold_id))
+
+
+def _expire(case: Case[RequestT]) -> None:
+    lots = [lot for lot in case.account.lots if lot.expires_at <= case.at]
+    for deadline, group in groupby(lots, key=lambda lot: lot.expires_at):
+        expired = PointsExpired(allocations=[lot.allocation(lot.points) for lot in group])
+        set_timestamp(expired.effective_at, deadline)
+        case.record(expired)
+
+
+def _expire_vouchers(case: Case[RequestT]) -> None:
+    due = [one for one in case.account.vouchers.values() if one.expires_at <= case.at and one.state == ISSUED]
+    for voucher in sorted(due, key=lambda voucher: voucher.expires_at):
+        expired = VoucherExpired(voucher=voucher.name)
+        set_timestamp(expired.effective_at, voucher.expires_at)
+        case.record(expired)

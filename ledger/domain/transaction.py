@@ -6,7 +6,7 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 from loyalty.v1.account_pb2 import Allocation
-from loyalty.v1.events_pb2 import PointsRedeemed, SaleReturned, TransactionReversed
+from loyalty.v1.events_pb2 import PointsRedeemed, SaleReturned, TransactionReversed, VoucherUse, VoucherUsed
 
 from ledger.domain.names import transaction_name
 
@@ -38,11 +38,16 @@ class Transaction:
         """What came back so far."""
         return (event for _, event in self.follow_ups if isinstance(event, SaleReturned))
 
+    def redemptions(self) -> list[PointsRedeemed]:
+        """What a sale redeemed."""
+        return [event for _, event in self.follow_ups if isinstance(event, PointsRedeemed)]
+
+    def voucher_uses(self) -> list[VoucherUse]:
+        """The vouchers that a sale used and that no return has given back."""
+        back = {use.voucher for returned in self.returns() for use in returned.undo.vouchers}
+        uses = [event.use for _, event in self.follow_ups if isinstance(event, VoucherUsed)]
+        return [use for use in uses if use.voucher not in back]
+
     def spent(self) -> list[Allocation]:
         """The lots that a sale's redemptions took points from, in the order of spending."""
-        return [
-            allocation
-            for _, event in self.follow_ups
-            if isinstance(event, PointsRedeemed)
-            for allocation in event.allocations
-        ]
+        return [allocation for event in self.redemptions() for allocation in event.allocations]

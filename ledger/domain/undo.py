@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping
 
 from loyalty.v1.account_pb2 import Allocation, Receipt
-from loyalty.v1.events_pb2 import Undo
+from loyalty.v1.events_pb2 import Undo, VoucherUse
+from loyalty.v1.reward_pb2 import VoucherState
 
 from ledger.domain.account import Account
 from ledger.domain.case import Case, RequestT
 from ledger.domain.lot import Lot
 from ledger.domain.rounding import INT64_MAX, Overflow
+from ledger.domain.voucher import ISSUED
 
 
 def undo(case: Case[RequestT], *, claw_back: Mapping[int, int], restore: Iterable[Allocation]) -> Undo:
@@ -69,6 +71,17 @@ def part_of(allocations: list[Allocation], skip: int, points: int) -> list[Alloc
         if part:
             parts.append(Lot.of(allocation).allocation(part))
     return parts
+
+
+def restored_vouchers(case: Case[RequestT], uses: Iterable[VoucherUse]) -> list[VoucherUse]:
+    """What vouchers are like once some uses of them are undone. One that expired meanwhile expires at once."""
+    restored: list[VoucherUse] = []
+    for use in uses:
+        voucher = case.account.vouchers.get(use.voucher)
+        if voucher is not None and voucher.state in (ISSUED, VoucherState.VOUCHER_STATE_USED):
+            left = voucher.left_minor + use.value_minor if voucher.reward.voucher.HasField("value_minor") else 0
+            restored.append(VoucherUse(voucher=use.voucher, value_minor=use.value_minor, left_minor=left, state=ISSUED))
+    return restored
 
 
 def write_undo(receipt: Receipt, result: Undo) -> None:

@@ -30,6 +30,13 @@ TOPICS: Final[dict[type[Message], str]] = {
     events_pb2.ProgramPublished: "program/1",
     events_pb2.ActivityRecorded: "activity/1",
     events_pb2.PendingSettled: "pending-settled/1",
+    events_pb2.PoolDrawn: "pool-drawn/1",
+    events_pb2.PoolReturned: "pool-returned/1",
+    events_pb2.PoolKept: "pool-kept/1",
+    events_pb2.VoucherIssued: "voucher-issued/1",
+    events_pb2.VoucherUsed: "voucher-used/1",
+    events_pb2.VoucherRevoked: "voucher-revoked/1",
+    events_pb2.VoucherExpired: "voucher-expired/1",
 }
 
 TYPES: Final = {topic: event_type for event_type, topic in TOPICS.items()}

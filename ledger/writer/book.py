@@ -1,7 +1,7 @@
 """The book: all that the commands of one batch need to know, and what they have decided so far."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -18,11 +18,12 @@ from loyalty.v1.commands_pb2 import (
     ReturnSaleRequest,
 )
 from loyalty.v1.events_pb2 import ProgramPublished
-from loyalty.v1.snapshot_pb2 import AccountSnapshot
+from loyalty.v1.snapshot_pb2 import AccountSnapshot, PoolSnapshot
 
 from ledger.domain.account import Account, AccountEvent
 from ledger.domain.case import NewEvent, event_of
 from ledger.domain.names import program_stream
+from ledger.domain.pool import Pool, PoolEvent
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.sale_reference import sale_reference
@@ -33,6 +34,9 @@ from ledger.writer.command import Command, IdentifierKey, Person
 
 ACCOUNTS_CACHED_MAX: Final = 100_000
 """Accounts kept in memory; the least lately used one makes room."""
+
+POOLS_CACHED_MAX: Final = 10_000
+"""Pools kept in memory; the least lately used one makes room."""
 
 PROGRAMS_CACHED_MAX: Final = 1_000
 """Programs kept in memory; the least lately used one makes room."""
@@ -61,6 +65,7 @@ class Cache:
     def __init__(self, accounts_max: int = ACCOUNTS_CACHED_MAX) -> None:
         self._accounts: OrderedDict[UUID, Account] = OrderedDict()
         self._accounts_max = accounts_max
+        self._pools: OrderedDict[UUID, Pool] = OrderedDict()
         self.programs: dict[str, Program] = {}
         self._looked_up_at: dict[str, float] = {}
 
@@ -77,6 +82,19 @@ class Cache:
             self._accounts[account.account_id] = account
         while len(self._accounts) > self._accounts_max:
             self._accounts.popitem(last=False)
+
+    def pool(self, stream_id: UUID) -> Pool | None:
+        """The pool, if it is here."""
+        pool = self._pools.get(stream_id)
+        if pool is not None:
+            self._pools.move_to_end(stream_id)
+        return pool
+
+    def keep_pools(self, pools: Mapping[UUID, Pool]) -> None:
+        """Keeps pools as they are now."""
+        self._pools.update(pools)
+        while len(self._pools) > POOLS_CACHED_MAX:
+            self._pools.popitem(last=False)
 
     def keep_programs(self, programs: Iterable[Program], looked_up_at: float) -> None:
         """Keeps programs as they were at an instant of the monotonic clock."""
@@ -133,6 +151,7 @@ class Book:
         """Accounts whose events cannot be read. Their commands fail; all others go on."""
         self.unreadable: dict[UUID, Exception] = {}
         """Transactions with an event that cannot be read."""
+        self.pools: dict[UUID, Pool] = {}
         self.programs: dict[str, Program | None] = {}
         self.recorded: dict[UUID, RecordedEvent | None] = {}
         """Main events on disk, by request id."""
@@ -312,6 +331,25 @@ class Book:
         for account_id, account in accounts.items():
             self.accounts[account_id] = account if account.version else None
 
+    def look_up_pool(self, session: Session, stream_id: UUID) -> None:
+        """Looks up a pool that a decision asked for.
+
+        A cached pool is never taken for the truth: what is only looked at, and not drawn from, no key of the log
+        checks. Raises InvariantBroken when its events cannot be read.
+        """
+        pool = self._cache.pool(stream_id)
+        pool = pool.copy() if pool is not None else _start_pool(session, stream_id)
+        try:
+            for row in session.fetch({stream_id: pool.version}):
+                pool.check_next(row.version)
+                payload = row.payload
+                if not isinstance(payload, PoolEvent):
+                    raise InvariantBroken(f"pool {stream_id}: {row.topic} is no event of a pool")
+                pool.apply(payload)
+        except MapperDeserialisationError as error:
+            raise InvariantBroken(f"pool {stream_id}: {error}") from error
+        self.pools[stream_id] = pool
+
     def _start_accounts(self, session: Session, streams: set[UUID]) -> tuple[dict[UUID, int], dict[UUID, Account]]:
         """Accounts from the cache or a snapshot, or empty ones, and the versions behind which to read on."""
         accounts: dict[UUID, Account] = {}
@@ -432,7 +470,9 @@ class Book:
 
     # -- what is decided
 
-    def enter(self, command: Command, events: list[NewEvent], account: Account | None) -> None:
+    def enter(
+        self, command: Command, events: list[NewEvent], account: Account | None, pools: Mapping[UUID, Pool]
+    ) -> None:
         """Makes what a command decided visible to the commands behind it."""
         for event in events:
             file = self.file(event.transaction_id) if event.transaction_id is not None else None
@@ -445,6 +485,8 @@ class Book:
                 self.references[event.sale_reference] = command.request_id
         if account is not None:
             self.accounts[account.account_id] = account
+        if pools:
+            self.pools.update(pools)
         if command.person is not None and account is not None:
             self.identifiers.update(dict.fromkeys(command.person.identifiers, account.account_id))
             self.people[command.request_id] = command.person.request
@@ -456,6 +498,19 @@ class Book:
             for account_id, account in self.accounts.items()
             if account is not None and account_id not in self.damaged
         )
+        if self.pools:
+            self._cache.keep_pools(self.pools)
         if self._looked_up_at is not None:
             programs = (program for program in self.programs.values() if program is not None)
             self._cache.keep_programs(programs, self._looked_up_at)
+
+
+def _start_pool(session: Session, stream_id: UUID) -> Pool:
+    """A pool from its snapshot, or an empty one."""
+    state = session.snapshots([stream_id]).get(stream_id)
+    if state is None:
+        return Pool(stream_id)
+    try:
+        return Pool.from_snapshot(stream_id, PoolSnapshot.FromString(state))
+    except DecodeError:
+        return Pool(stream_id)  # a snapshot can be done without

@@ -1,5 +1,6 @@
 """From a command and the book to events: duplicates, then the domain."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -21,8 +22,10 @@ from ledger.domain.account import Account, AccountEvent
 from ledger.domain.case import Case, NewEvent, event_of
 from ledger.domain.decide import block, decide, enroll_member, publish_program, refuse, settle_account
 from ledger.domain.names import member_name, transaction_name
+from ledger.domain.pool import Pool, Pools
 from ledger.domain.program import Program
 from ledger.domain.refusal import Refused, Rejected
+from ledger.domain.voucher import NewCode
 from ledger.writer.book import Book
 from ledger.writer.command import Command
 from ledger.writer.difference import first_difference
@@ -33,6 +36,10 @@ class Decided(NamedTuple):
 
     events: list[NewEvent]
     account: Account | None
+    pools: Mapping[UUID, Pool] = {}
+    """The pools that it drew from, or gave back to, afterwards."""
+    codes: Sequence[NewCode] = ()
+    """The codes of vouchers that it issued."""
 
 
 class Repeated(NamedTuple):
@@ -51,10 +58,11 @@ class DamagedAccount(Exception):
     """An account whose stored events cannot be read."""
 
 
-def decide_command(book: Book, command: Command, new_id: UUID) -> Decided | Repeated | Exists:
-    """Decides one command.
+def decide_command(book: Book, command: Command, new_id: UUID, secret: bytes = b"") -> Decided | Repeated | Exists:
+    """Decides one command. New vouchers get codes made from `secret`.
 
-    Raises Rejected when there is nothing to record, and DamagedAccount when the account's events cannot be read.
+    Raises Rejected when there is nothing to record, and DamagedAccount when the account's events cannot be read. Raises
+    PoolUnknown when it needs a pool that the book does not know yet.
     """
     if not command.dry_run:
         earlier = _earlier(book, command.request_id)
@@ -78,10 +86,10 @@ def decide_command(book: Book, command: Command, new_id: UUID) -> Decided | Repe
             raise Rejected(ErrorReason.ERROR_REASON_ALREADY_REVERSED, reversal=target.main.reversal)
         if not isinstance(target.main, AccountEvent):
             raise Rejected(ErrorReason.ERROR_REASON_NOT_REVERSIBLE, type=target.main.DESCRIPTOR.name)
-    return _on_account(book, command)
+    return _on_account(book, command, secret)
 
 
-def _on_account(book: Book, command: Command) -> Decided | Repeated:
+def _on_account(book: Book, command: Command, secret: bytes) -> Decided | Repeated:
     account_id = book.account_id(command)
     account = book.accounts.get(account_id) if account_id is not None else None
     if account_id in book.damaged:
@@ -121,6 +129,8 @@ def _on_account(book: Book, command: Command) -> Decided | Repeated:
         else {},
         book.file(target) if target is not None else None,
         reference,
+        Pools(program.name, book.pools),
+        secret,
     )
     if isinstance(request, Empty):
         settle_account(case)
@@ -128,7 +138,7 @@ def _on_account(book: Book, command: Command) -> Decided | Repeated:
         refuse(case, Refused(ErrorReason.ERROR_REASON_TILL_REFERENCE_REUSED, transaction=transaction_name(used)))
     else:
         decide(case)
-    return Decided(case.events, case.account)
+    return Decided(case.events, case.account, case.pools.changed, case.codes)
 
 
 def _is_same_receipt(book: Book, request: RecordSaleRequest, used: UUID) -> bool:

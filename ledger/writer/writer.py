@@ -10,7 +10,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from secrets import token_bytes
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -18,17 +20,20 @@ import psycopg
 import psycopg_pool
 from google.protobuf.empty_pb2 import Empty
 from loyalty.v1.account_pb2 import Receipt
-from loyalty.v1.commands_pb2 import PublishProgramRequest
+from loyalty.v1.commands_pb2 import CommitRewardRequest, PublishProgramRequest, RecordSaleRequest
 from psycopg import Cursor
 from psycopg.rows import TupleRow
 from uuid_utils.compat import uuid7
 
 from ledger.domain.account import Account
 from ledger.domain.case import NewEvent, main_event
+from ledger.domain.pool import Pool, PoolUnknown
 from ledger.domain.refusal import InvariantBroken, Rejected
+from ledger.domain.voucher import NewCode
 from ledger.metrics import BATCH_COMMANDS, COMMIT_SECONDS, CONFLICTS, QUEUE_COMMANDS
 from ledger.store.profiles import NewPerson, write_people
 from ledger.store.recorder import Appended, LedgerRecorder, Session
+from ledger.store.vouchers import write_codes
 from ledger.writer.book import Book, Cache
 from ledger.writer.command import (
     BATCH_COMMANDS_MAX,
@@ -44,7 +49,13 @@ from ledger.writer.decision import DamagedAccount, Decided, Exists, Repeated, de
 log = logging.getLogger(__name__)
 
 SNAPSHOT_EVERY: Final = 200
-"""Events of an account between two snapshots: what a cold load has to replay at most."""
+"""Events of an account or pool between two snapshots: what a cold load has to replay at most."""
+
+SECRET_BYTES: Final = 32
+"""Random bytes that the codes of one command's vouchers are made from."""
+
+ISSUING: Final = (CommitRewardRequest, RecordSaleRequest)
+"""Commands that may issue vouchers."""
 
 OPTIMISTIC_ATTEMPTS_MAX: Final = 2
 """Lost races after which a batch locks the log before it reads, so that it cannot lose again."""
@@ -224,7 +235,9 @@ class _Batch:
         self._now = now
         self._events: list[NewEvent] = []
         self._people: list[NewPerson] = []
+        self._codes: list[NewCode] = []
         self._accounts: dict[UUID, Account] = {}
+        self._pools: dict[UUID, Pool] = {}
         self._before: dict[UUID, int] = {}
 
     def settle(self, commands: list[Command], *, trusting: bool = False) -> list[Result]:
@@ -240,7 +253,9 @@ class _Batch:
         appended = Appended(0, self._now)
         if self._events:
             started = time.monotonic()
-            appended = self._session.append(self._events, self._now, self._write_people if self._people else None)
+            appended = self._session.append(
+                self._events, self._now, self._write_besides if self._people or self._codes else None
+            )
             COMMIT_SECONDS.observe(time.monotonic() - started)
         positions = {
             event.request_id: appended.first_position + index
@@ -260,7 +275,7 @@ class _Batch:
         if self._is_too_late(command):
             return OutcomeUnknown() if self._is_retry else DeadlinePassed()
         try:
-            decision = decide_command(self._book, command, uuid7())
+            decision = self._decide_looking_up(command)
         except (Rejected, DamagedAccount) as error:
             return error
         except InvariantBroken as error:
@@ -273,8 +288,14 @@ class _Batch:
             self._events += decision.events
             if decision.account is not None:
                 account_id = decision.account.account_id
-                self._before.setdefault(account_id, decision.account.version - len(decision.events))
+                own = len(decision.events)
+                if decision.pools:
+                    own = sum(event.stream_id == account_id for event in decision.events)
+                    self._note_pools(decision)
+                self._before.setdefault(account_id, decision.account.version - own)
                 self._accounts[account_id] = decision.account
+            if decision.codes:
+                self._codes += decision.codes
             if command.person is not None and decision.account is not None:
                 self._people.append(
                     NewPerson(
@@ -286,8 +307,23 @@ class _Batch:
                         command.person.request,
                     )
                 )
-            self._book.enter(command, decision.events, decision.account)
+            self._book.enter(command, decision.events, decision.account, decision.pools)
         return decision
+
+    def _decide_looking_up(self, command: Command) -> Decided | Repeated | Exists:
+        """Decides a command, looking up the pools that it turns out to need."""
+        secret = token_bytes(SECRET_BYTES) if command.transactions and isinstance(command.request, ISSUING) else b""
+        while True:
+            try:
+                return decide_command(self._book, command, uuid7(), secret)
+            except PoolUnknown as unknown:
+                self._book.look_up_pool(self._session, unknown.stream_id)
+
+    def _note_pools(self, decision: Decided) -> None:
+        for stream_id, pool in decision.pools.items():
+            moved = sum(event.stream_id == stream_id for event in decision.events)
+            self._before.setdefault(stream_id, pool.version - moved)
+            self._pools[stream_id] = pool
 
     def _is_too_late(self, command: Command) -> bool:
         """Whether a command that is not written yet must not be written any more."""
@@ -303,15 +339,19 @@ class _Batch:
         program.write_receipt(receipt, account, command.at)
         return Existing(command, account.account_id, receipt, program)
 
-    def _write_people(self, cursor: Cursor[TupleRow]) -> None:
-        write_people(cursor, self._people)
+    def _write_besides(self, cursor: Cursor[TupleRow]) -> None:
+        if self._people:
+            write_people(cursor, self._people)
+        if self._codes:
+            write_codes(cursor, self._codes)
 
     def snapshots(self) -> list[tuple[UUID, int, bytes]]:
-        """The snapshots that are due: of accounts that this batch took across a multiple of SNAPSHOT_EVERY."""
+        """The snapshots that are due: of what this batch took across a multiple of SNAPSHOT_EVERY."""
+        states: Iterable[tuple[UUID, Account | Pool]] = chain(self._accounts.items(), self._pools.items())
         return [
-            (account.account_id, account.version, account.to_snapshot().SerializeToString())
-            for account_id, account in self._accounts.items()
-            if account.version // SNAPSHOT_EVERY > self._before[account_id] // SNAPSHOT_EVERY
+            (stream_id, state.version, state.to_snapshot().SerializeToString())
+            for stream_id, state in states
+            if state.version // SNAPSHOT_EVERY > self._before[stream_id] // SNAPSHOT_EVERY
         ]
 
     def _result(

@@ -16,6 +16,7 @@ from loyalty.v1.sale_pb2 import LineKind, Sale, SaleDiscount, SaleLine
 from ledger.domain.account import Account
 from ledger.domain.basket import BASIS, Basket
 from ledger.domain.instant import EARLIEST
+from ledger.domain.pool import Pools
 from ledger.domain.rounding import INT64_MAX, Overflow
 from ledger.domain.rules.facts import Facts
 from ledger.domain.rules.spend import Spend
@@ -44,7 +45,7 @@ def awarded(rule: SpendRule, basket: Basket) -> Award | None:
     zone = ZoneInfo("UTC")
     facts = Facts(Account(UUID(int=1)), Origin(), EARLIEST, zone, basket=basket)
     terms = Terms("rule", message, Validity(PendingPolicy(), ExpiryPolicy(), zone))
-    asked = Spend(message, terms).ask(facts, basket, Tally({}, EARLIEST, zone))
+    asked = Spend(message, terms).ask(facts, basket, Tally({}, Pools("", {}), EARLIEST, zone))
     return asked.award if asked is not None else None
 
 

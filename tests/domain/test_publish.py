@@ -18,14 +18,14 @@ from loyalty.v1.expiry_pb2 import (
     NeverExpiry,
     RollingExpiry,
 )
-from loyalty.v1.program_pb2 import Cashback, OrderDiscount, Program, RestoreExpired, Reward, Store, Tier
+from loyalty.v1.program_pb2 import Program, RestoreExpired, Store, Tier
+from loyalty.v1.reward_pb2 import Cashback, OrderDiscount, Reward
 from loyalty.v1.sale_pb2 import LineKind
 
 from ledger.domain.program import Program as Compiled
 from ledger.domain.publish import (
     GRACE_DAYS_MAX,
     HOLD_TIMEOUT_MAX_S,
-    REWARDS_MAX,
     STORE_ID_CHARACTERS_MAX,
     STORES_MAX,
     TIERS_MAX,
@@ -33,6 +33,7 @@ from ledger.domain.publish import (
 )
 from ledger.domain.publish_earning import FILTER_ENTRIES_MAX, RULES_MAX
 from ledger.domain.publish_expiry import PENDING_DAYS_MAX
+from ledger.domain.publish_rewards import REWARDS_MAX
 from ledger.sample_program import demo_program, sample_program
 
 Change = Callable[[Program], object]

@@ -17,7 +17,8 @@ from loyalty.v1 import pos_service_pb2 as pos
 from loyalty.v1.earning_pb2 import EarningRule, SpendRule
 from loyalty.v1.events_pb2 import SaleRecorded
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
-from loyalty.v1.program_pb2 import Cashback, Program, Reward
+from loyalty.v1.program_pb2 import Program
+from loyalty.v1.reward_pb2 import Cashback, Reward
 
 from ledger.domain.account import Account, AccountEvent
 from ledger.store.topics import decode

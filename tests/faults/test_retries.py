@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from loyalty.v1 import commands_pb2 as c
 from loyalty.v1.member_pb2 import Identifier, IdentifierType, Profile
 from loyalty.v1.pos_service_pb2 import SubmitBatchRequest
-from loyalty.v1.program_pb2 import Cashback, Reward
+from loyalty.v1.reward_pb2 import Cashback, Reward
 from loyalty.v1.sale_pb2 import SaleDiscount
 
 from tests.model.in_process import without_replayed

@@ -12,6 +12,7 @@ from loyalty.v1 import commands_pb2 as c
 from loyalty.v1 import earning_pb2 as e
 from loyalty.v1 import expiry_pb2 as x
 from loyalty.v1 import program_pb2 as p
+from loyalty.v1 import reward_pb2 as r
 from loyalty.v1.account_pb2 import LocalizedText
 from loyalty.v1.events_pb2 import RewardReserved
 from loyalty.v1.origin_pb2 import Origin, TillReference
@@ -45,12 +46,12 @@ def program(name: str = "programs/shop", **changes: Any) -> p.Program:
         expiry=x.ExpiryPolicy(rolling=x.RollingExpiry(period=x.CalendarPeriod(days=30))),
         tiers=[p.Tier(tier_id="blue"), p.Tier(tier_id="gold", threshold_points=500)],
         rewards=[
-            p.Reward(
+            r.Reward(
                 reward_id="five-off",
                 cost_points=50,
-                order_discount=p.OrderDiscount(amount_minor=500),
+                order_discount=r.OrderDiscount(amount_minor=500),
             ),
-            p.Reward(reward_id="cash", cashback=p.Cashback(points=10, value_minor=100)),
+            r.Reward(reward_id="cash", cashback=r.Cashback(points=10, value_minor=100)),
         ],
         hold_timeout=Duration(seconds=1800),
         returns=p.ReturnPolicy(claw_back=p.ClawBack.CLAW_BACK_NEGATIVE),

@@ -1,13 +1,14 @@
-"""Tallies: how often and how much a member has earned in a day, a week, a month, a year or ever."""
+"""Tallies: how often and how much a member, or all of them, have had in a day, a week, a month, a year or ever."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cached_property
-from typing import Final
+from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
-from loyalty.v1.earning_pb2 import Period
+from loyalty.v1.earning_pb2 import LimitScope, Period
 from loyalty.v1.events_pb2 import Counter
+from loyalty.v1.reward_pb2 import Use
 
 from ledger.domain.instant import local_date
 
@@ -44,11 +45,20 @@ def number_of(period: Period.ValueType, day: date) -> int:
             return 0
 
 
-class Tally:
-    """The counters of an account, and what one decision adds to them."""
+class Shared(Protocol):
+    """The counts of all members together."""
 
-    def __init__(self, counters: Counters, at: int, zone: ZoneInfo) -> None:
+    def drawn(self, key: str, period: int, at: int) -> int | None:
+        """What is drawn of a limit or stock in a period; None where that was forgotten."""
+
+
+class Tally:
+    """The counters of an account and those of all members together, and what one decision adds to them."""
+
+    def __init__(self, counters: Counters, shared: Shared, at: int, zone: ZoneInfo) -> None:
         """For what happens at an instant; periods are counted in the program's zone."""
+        self._shared = shared
+        self._drawn: dict[tuple[str, int], int] = {}
         self._counters = counters
         self._at = at
         self._zone = zone
@@ -69,6 +79,21 @@ class Tally:
         number = number_of(period, self._day)
         self._moved[key, number] = (self.used(key, period) or 0) + more
 
+    def used_by_all(self, key: str, period: Period.ValueType) -> int | None:
+        """What all members have used in the period of the sale; None where that is not known any more."""
+        number = number_of(period, self._day)
+        drawn = self._shared.drawn(key, number, self._at)
+        return None if drawn is None else drawn + self._drawn.get((key, number), 0)
+
+    def add_for_all(self, key: str, period: Period.ValueType, more: int) -> None:
+        """Counts something for all members together."""
+        number = number_of(period, self._day)
+        self._drawn[key, number] = self._drawn.get((key, number), 0) + more
+
+    def use(self, key: str, period: Period.ValueType, amount: int, scope: LimitScope.ValueType) -> Use:
+        """A use in the period of the sale."""
+        return Use(key=key, period=number_of(period, self._day), amount=amount, scope=scope)
+
     def set(self, key: str, value: int) -> None:
         """Gives a counter that counts for ever a value."""
         self._moved[key, 0] = value
@@ -76,6 +101,13 @@ class Tally:
     def moved(self) -> Iterable[Counter]:
         """The counters that changed, as events hold them."""
         return (Counter(key=key, period=number, value=value) for (key, number), value in self._moved.items())
+
+    def drawn(self) -> list[Use]:
+        """What all members together have less."""
+        scope = LimitScope.LIMIT_SCOPE_PROGRAM
+        return [
+            Use(key=key, period=number, amount=amount, scope=scope) for (key, number), amount in self._drawn.items()
+        ]
 
 
 def value_of(counters: Counters, key: str, number: int) -> int | None:
@@ -97,3 +129,17 @@ def with_counters(counters: Counters, moved: Iterable[Counter]) -> Counters:
         values[counter.period] = counter.value
         after[counter.key] = tuple(sorted(values.items()))[-KEPT:]
     return after
+
+
+def with_uses(counters: Counters, uses: Iterable[Use], sign: int) -> Counters:
+    """The counters after some uses of the member's own limits, or after they were given back.
+
+    What was counted in a period that is forgotten stays as it is: nobody can ask for it any more.
+    """
+    own = (use for use in uses if use.scope != LimitScope.LIMIT_SCOPE_PROGRAM)
+    for use in own:
+        used = value_of(counters, use.key, use.period)
+        if used is not None:
+            value = max(used + sign * use.amount, 0)
+            counters = with_counters(counters, [Counter(key=use.key, period=use.period, value=value)])
+    return counters

@@ -479,6 +479,8 @@ class Redemption(_message.Message):
     POINTS_FIELD_NUMBER: _builtins.int
     VALUE_MINOR_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
+    VOUCHER_FIELD_NUMBER: _builtins.int
+    VOUCHERS_FIELD_NUMBER: _builtins.int
     reward_id: _builtins.str
     """The reward's id."""
     hold: _builtins.str
@@ -489,6 +491,12 @@ class Redemption(_message.Message):
     """The amount it took off or paid, in minor units; 0 where no sale is involved."""
     quantity: _builtins.int
     """How many of the reward, or steps of cashback."""
+    voucher: _builtins.str
+    """The voucher that was used, as members/{member}/vouchers/{voucher}; then no points are spent."""
+    @_builtins.property
+    def vouchers(self) -> _containers.RepeatedCompositeFieldContainer[Global___IssuedVoucher]:
+        """The vouchers that it issued."""
+
     def __init__(
         self,
         *,
@@ -497,11 +505,51 @@ class Redemption(_message.Message):
         points: _builtins.int = ...,
         value_minor: _builtins.int = ...,
         quantity: _builtins.int = ...,
+        voucher: _builtins.str = ...,
+        vouchers: _abc.Iterable[Global___IssuedVoucher] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "points", b"points", "quantity", b"quantity", "reward_id", b"reward_id", "value_minor", b"value_minor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "points", b"points", "quantity", b"quantity", "reward_id", b"reward_id", "value_minor", b"value_minor", "voucher", b"voucher", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Redemption: _TypeAlias = Redemption  # noqa: Y015
+
+@_typing.final
+class IssuedVoucher(_message.Message):
+    """A voucher that a redemption issued."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    STARTS_AT_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """members/{member}/vouchers/{voucher}"""
+    code: _builtins.str
+    """The code, for the member only. In replies, never in events."""
+    @_builtins.property
+    def starts_at(self) -> _timestamp_pb2.Timestamp:
+        """The first instant at which it can be used; absent for at once."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """The first instant at which it cannot be used any more; absent for never."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        code: _builtins.str = ...,
+        starts_at: _timestamp_pb2.Timestamp | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "starts_at", b"starts_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "expires_at", b"expires_at", "name", b"name", "starts_at", b"starts_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssuedVoucher: _TypeAlias = IssuedVoucher  # noqa: Y015

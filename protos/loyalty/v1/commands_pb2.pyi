@@ -136,6 +136,7 @@ class RecordSaleRequest(_message.Message):
     SALE_FIELD_NUMBER: _builtins.int
     HOLDS_FIELD_NUMBER: _builtins.int
     POINTS_PAYMENT_FIELD_NUMBER: _builtins.int
+    VOUCHER_CODES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID of this command."""
     member: _builtins.str
@@ -160,6 +161,10 @@ class RecordSaleRequest(_message.Message):
     def points_payment(self) -> Global___PointsPayment:
         """Pays with points."""
 
+    @_builtins.property
+    def voucher_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes of vouchers to use: at most 10. Upper or lower case, with or without dashes. Events hold their SHA-256 instead."""
+
     def __init__(
         self,
         *,
@@ -170,10 +175,11 @@ class RecordSaleRequest(_message.Message):
         sale: _sale_pb2.Sale | None = ...,
         holds: _abc.Iterable[_builtins.str] | None = ...,
         points_payment: Global___PointsPayment | None = ...,
+        voucher_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "member", b"member", "origin", b"origin", "points_payment", b"points_payment", "sale", b"sale", "who", b"who"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["holds", b"holds", "identifier", b"identifier", "member", b"member", "origin", b"origin", "points_payment", b"points_payment", "request_id", b"request_id", "sale", b"sale", "who", b"who"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holds", b"holds", "identifier", b"identifier", "member", b"member", "origin", b"origin", "points_payment", b"points_payment", "request_id", b"request_id", "sale", b"sale", "voucher_codes", b"voucher_codes", "who", b"who"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_who: _TypeAlias = _typing.Literal["member", "identifier"]  # noqa: Y015
     _WhichOneofArgType_who: _TypeAlias = _typing.Literal["who", b"who"]  # noqa: Y015
@@ -227,7 +233,7 @@ class ReserveRewardRequest(_message.Message):
     reward_id: _builtins.str
     """The reward."""
     quantity: _builtins.int
-    """How many of it, from 1 to 1,000; absent means 1. For cashback: how many steps."""
+    """How many of it, from 1 to 1,000; absent means 1. For cashback: how many steps; for free items: how many items."""
     cost_hint_points: _builtins.int
     """What the till thinks it costs. Only a hint: the program's price is charged."""
     @_builtins.property
@@ -719,3 +725,39 @@ class AdjustPointsRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AdjustPointsRequest: _TypeAlias = AdjustPointsRequest  # noqa: Y015
+
+@_typing.final
+class RevokeVoucherRequest(_message.Message):
+    """Request of RevokeVoucher."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    VOUCHER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this command."""
+    voucher: _builtins.str
+    """members/{member}/vouchers/{voucher}"""
+    reason: _builtins.str
+    """Why, for auditors: 1 to 500 characters and no personal data."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        origin: _origin_pb2.Origin | None = ...,
+        voucher: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "reason", b"reason", "request_id", b"request_id", "voucher", b"voucher"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeVoucherRequest: _TypeAlias = RevokeVoucherRequest  # noqa: Y015

@@ -122,6 +122,30 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION, recorded. The member has no such points that are pending: they are active, gone, or never were there.
     Read the member's balance.
     """
+    ERROR_REASON_OUT_OF_STOCK: _ErrorReason.ValueType  # 60
+    """FAILED_PRECONDITION, recorded. There are not as many of the reward any more; metadata `left` has how many are. Offer another one."""
+    ERROR_REASON_LIMIT_REACHED: _ErrorReason.ValueType  # 61
+    """FAILED_PRECONDITION, recorded. A limit of the reward does not allow it; metadata `limit` names it, and `left` has what it still
+    allows. Offer another one, or fewer of it.
+    """
+    ERROR_REASON_CONDITIONS_NOT_MET: _ErrorReason.ValueType  # 62
+    """FAILED_PRECONDITION, recorded. The reward's conditions do not hold for this member, store, channel or time. Offer another one."""
+    ERROR_REASON_VOUCHER_NOT_FOUND: _ErrorReason.ValueType  # 63
+    """NOT_FOUND. The member has no voucher with this code: it was mistyped, or is somebody else's. Wrong codes count as look-ups of
+    the credential. Check the code and the member.
+    """
+    ERROR_REASON_VOUCHER_NOT_STARTED: _ErrorReason.ValueType  # 64
+    """FAILED_PRECONDITION, recorded. The voucher cannot be used yet; metadata `starts_at` has from when on. Use it then."""
+    ERROR_REASON_VOUCHER_EXPIRED: _ErrorReason.ValueType  # 65
+    """FAILED_PRECONDITION, recorded. The voucher's time ran out; metadata `expires_at` has when. Offer another one."""
+    ERROR_REASON_VOUCHER_USED: _ErrorReason.ValueType  # 66
+    """FAILED_PRECONDITION, recorded. The voucher was used before. Offer another one."""
+    ERROR_REASON_VOUCHER_REVOKED: _ErrorReason.ValueType  # 67
+    """FAILED_PRECONDITION, recorded. The voucher was taken back. Offer another one."""
+    ERROR_REASON_NOT_STACKABLE: _ErrorReason.ValueType  # 68
+    """FAILED_PRECONDITION, recorded. Two discounts of the sale do not go together; metadata `discount` and `other` name them. Leave
+    one of them out.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. It is the reason of google.rpc.ErrorInfo (domain "loyalty.v1"), without the prefix. Every value says
@@ -225,6 +249,30 @@ ERROR_REASON_POSITION_IN_FUTURE: ErrorReason.ValueType  # 35
 ERROR_REASON_NOTHING_PENDING: ErrorReason.ValueType  # 36
 """FAILED_PRECONDITION, recorded. The member has no such points that are pending: they are active, gone, or never were there.
 Read the member's balance.
+"""
+ERROR_REASON_OUT_OF_STOCK: ErrorReason.ValueType  # 60
+"""FAILED_PRECONDITION, recorded. There are not as many of the reward any more; metadata `left` has how many are. Offer another one."""
+ERROR_REASON_LIMIT_REACHED: ErrorReason.ValueType  # 61
+"""FAILED_PRECONDITION, recorded. A limit of the reward does not allow it; metadata `limit` names it, and `left` has what it still
+allows. Offer another one, or fewer of it.
+"""
+ERROR_REASON_CONDITIONS_NOT_MET: ErrorReason.ValueType  # 62
+"""FAILED_PRECONDITION, recorded. The reward's conditions do not hold for this member, store, channel or time. Offer another one."""
+ERROR_REASON_VOUCHER_NOT_FOUND: ErrorReason.ValueType  # 63
+"""NOT_FOUND. The member has no voucher with this code: it was mistyped, or is somebody else's. Wrong codes count as look-ups of
+the credential. Check the code and the member.
+"""
+ERROR_REASON_VOUCHER_NOT_STARTED: ErrorReason.ValueType  # 64
+"""FAILED_PRECONDITION, recorded. The voucher cannot be used yet; metadata `starts_at` has from when on. Use it then."""
+ERROR_REASON_VOUCHER_EXPIRED: ErrorReason.ValueType  # 65
+"""FAILED_PRECONDITION, recorded. The voucher's time ran out; metadata `expires_at` has when. Offer another one."""
+ERROR_REASON_VOUCHER_USED: ErrorReason.ValueType  # 66
+"""FAILED_PRECONDITION, recorded. The voucher was used before. Offer another one."""
+ERROR_REASON_VOUCHER_REVOKED: ErrorReason.ValueType  # 67
+"""FAILED_PRECONDITION, recorded. The voucher was taken back. Offer another one."""
+ERROR_REASON_NOT_STACKABLE: ErrorReason.ValueType  # 68
+"""FAILED_PRECONDITION, recorded. Two discounts of the sale do not go together; metadata `discount` and `other` name them. Leave
+one of them out.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

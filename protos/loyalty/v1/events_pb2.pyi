@@ -13,7 +13,7 @@ from loyalty.v1 import account_pb2 as _account_pb2
 from loyalty.v1 import commands_pb2 as _commands_pb2
 from loyalty.v1 import errors_pb2 as _errors_pb2
 from loyalty.v1 import origin_pb2 as _origin_pb2
-from loyalty.v1 import program_pb2 as _program_pb2
+from loyalty.v1 import reward_pb2 as _reward_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -110,10 +110,17 @@ class Event(_message.Message):
     COMMAND_BLOCKED_FIELD_NUMBER: _builtins.int
     ACTIVITY_RECORDED_FIELD_NUMBER: _builtins.int
     PENDING_SETTLED_FIELD_NUMBER: _builtins.int
+    POOL_DRAWN_FIELD_NUMBER: _builtins.int
+    POOL_RETURNED_FIELD_NUMBER: _builtins.int
+    POOL_KEPT_FIELD_NUMBER: _builtins.int
+    VOUCHER_ISSUED_FIELD_NUMBER: _builtins.int
+    VOUCHER_USED_FIELD_NUMBER: _builtins.int
+    VOUCHER_REVOKED_FIELD_NUMBER: _builtins.int
+    VOUCHER_EXPIRED_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Position in the log: 1, 2, 3 and so on, without gaps."""
     subject: _builtins.str
-    """members/{member}, programs/{program}, or empty for reversals that wait for their command."""
+    """members/{member}, programs/{program}, programs/{program}/pools/{pool}, or empty for reversals that wait for their command."""
     subject_version: _builtins.int
     """Number of the event within its subject, from 1."""
     transaction: _builtins.str
@@ -190,6 +197,34 @@ class Event(_message.Message):
     def pending_settled(self) -> Global___PendingSettled:
         """Pending points became active or were cancelled."""
 
+    @_builtins.property
+    def pool_drawn(self) -> Global___PoolDrawn:
+        """Something was drawn from a pool."""
+
+    @_builtins.property
+    def pool_returned(self) -> Global___PoolReturned:
+        """Something was given back to a pool."""
+
+    @_builtins.property
+    def pool_kept(self) -> Global___PoolKept:
+        """What a hold had drawn from a pool is redeemed."""
+
+    @_builtins.property
+    def voucher_issued(self) -> Global___VoucherIssued:
+        """A voucher was issued."""
+
+    @_builtins.property
+    def voucher_used(self) -> Global___VoucherUsed:
+        """A voucher was used."""
+
+    @_builtins.property
+    def voucher_revoked(self) -> Global___VoucherRevoked:
+        """A voucher was taken back."""
+
+    @_builtins.property
+    def voucher_expired(self) -> Global___VoucherExpired:
+        """A voucher's time ran out."""
+
     def __init__(
         self,
         *,
@@ -215,12 +250,19 @@ class Event(_message.Message):
         command_blocked: Global___CommandBlocked | None = ...,
         activity_recorded: Global___ActivityRecorded | None = ...,
         pending_settled: Global___PendingSettled | None = ...,
+        pool_drawn: Global___PoolDrawn | None = ...,
+        pool_returned: Global___PoolReturned | None = ...,
+        pool_kept: Global___PoolKept | None = ...,
+        voucher_issued: Global___VoucherIssued | None = ...,
+        voucher_used: Global___VoucherUsed | None = ...,
+        voucher_revoked: Global___VoucherRevoked | None = ...,
+        voucher_expired: Global___VoucherExpired | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "event", b"event", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "transaction_reversed", b"transaction_reversed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "event", b"event", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "transaction_reversed", b"transaction_reversed", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "event", b"event", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "event", b"event", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -549,6 +591,7 @@ class PointsRedeemed(_message.Message):
     ALLOCATIONS_FIELD_NUMBER: _builtins.int
     ACTIVITY_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     @_builtins.property
@@ -575,6 +618,10 @@ class PointsRedeemed(_message.Message):
     def receipt(self) -> _account_pb2.Receipt:
         """What the receipt prints; absent when it was part of a sale."""
 
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
+        """What it takes of limits and stock. With a hold, the hold took it before."""
+
     def __init__(
         self,
         *,
@@ -585,10 +632,11 @@ class PointsRedeemed(_message.Message):
         allocations: _abc.Iterable[_account_pb2.Allocation] | None = ...,
         activity_expires_at: _timestamp_pb2.Timestamp | None = ...,
         receipt: _account_pb2.Receipt | None = ...,
+        uses: _abc.Iterable[_reward_pb2.Use] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "origin", b"origin", "receipt", b"receipt", "redemption", b"redemption", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "allocations", b"allocations", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "redemption", b"redemption", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "allocations", b"allocations", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "redemption", b"redemption", "request", b"request", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -609,6 +657,7 @@ class RewardReserved(_message.Message):
     ALLOCATIONS_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     quantity: _builtins.int
@@ -624,7 +673,7 @@ class RewardReserved(_message.Message):
         """The command, with the member in place of an identifier."""
 
     @_builtins.property
-    def reward(self) -> _program_pb2.Reward:
+    def reward(self) -> _reward_pb2.Reward:
         """The reward as it was in that version."""
 
     @_builtins.property
@@ -639,22 +688,27 @@ class RewardReserved(_message.Message):
     def receipt(self) -> _account_pb2.Receipt:
         """Balance and tier."""
 
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
+        """What it takes of limits and stock."""
+
     def __init__(
         self,
         *,
         origin: _origin_pb2.Origin | None = ...,
         request: _commands_pb2.ReserveRewardRequest | None = ...,
         program_version: _builtins.int = ...,
-        reward: _program_pb2.Reward | None = ...,
+        reward: _reward_pb2.Reward | None = ...,
         quantity: _builtins.int = ...,
         points: _builtins.int = ...,
         allocations: _abc.Iterable[_account_pb2.Allocation] | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         receipt: _account_pb2.Receipt | None = ...,
+        uses: _abc.Iterable[_reward_pb2.Use] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "origin", b"origin", "receipt", b"receipt", "request", b"request", "reward", b"reward"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "expires_at", b"expires_at", "origin", b"origin", "points", b"points", "program_version", b"program_version", "quantity", b"quantity", "receipt", b"receipt", "request", b"request", "reward", b"reward"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "expires_at", b"expires_at", "origin", b"origin", "points", b"points", "program_version", b"program_version", "quantity", b"quantity", "receipt", b"receipt", "request", b"request", "reward", b"reward", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -674,6 +728,7 @@ class RewardReleased(_message.Message):
     EFFECTIVE_AT_FIELD_NUMBER: _builtins.int
     ALLOCATIONS_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided; 0 for a time-out."""
     hold: _builtins.str
@@ -700,6 +755,10 @@ class RewardReleased(_message.Message):
     def receipt(self) -> _account_pb2.Receipt:
         """Balance and tier; absent for a time-out."""
 
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
+        """What it gives back to limits and stock."""
+
     def __init__(
         self,
         *,
@@ -711,10 +770,11 @@ class RewardReleased(_message.Message):
         effective_at: _timestamp_pb2.Timestamp | None = ...,
         allocations: _abc.Iterable[_account_pb2.Allocation] | None = ...,
         receipt: _account_pb2.Receipt | None = ...,
+        uses: _abc.Iterable[_reward_pb2.Use] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at", "origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "effective_at", b"effective_at", "hold", b"hold", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "effective_at", b"effective_at", "hold", b"hold", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "receipt", b"receipt", "request", b"request", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -732,6 +792,8 @@ class Undo(_message.Message):
     RESTORED_FIELD_NUMBER: _builtins.int
     REPAID_POINTS_FIELD_NUMBER: _builtins.int
     QUALIFYING_POINTS_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
+    VOUCHERS_FIELD_NUMBER: _builtins.int
     owed_points: _builtins.int
     """Points that repaid what was owed and are owed again, or that could not be taken back and are owed now."""
     shortfall_points: _builtins.int
@@ -750,6 +812,14 @@ class Undo(_message.Message):
     def restored(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
         """Spent points given back to these lots."""
 
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
+        """What is given back to limits and stock."""
+
+    @_builtins.property
+    def vouchers(self) -> _containers.RepeatedCompositeFieldContainer[Global___VoucherUse]:
+        """Uses of vouchers that are undone."""
+
     def __init__(
         self,
         *,
@@ -759,10 +829,12 @@ class Undo(_message.Message):
         restored: _abc.Iterable[_account_pb2.Allocation] | None = ...,
         repaid_points: _builtins.int = ...,
         qualifying_points: _builtins.int = ...,
+        uses: _abc.Iterable[_reward_pb2.Use] | None = ...,
+        vouchers: _abc.Iterable[Global___VoucherUse] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clawed_back", b"clawed_back", "owed_points", b"owed_points", "qualifying_points", b"qualifying_points", "repaid_points", b"repaid_points", "restored", b"restored", "shortfall_points", b"shortfall_points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clawed_back", b"clawed_back", "owed_points", b"owed_points", "qualifying_points", b"qualifying_points", "repaid_points", b"repaid_points", "restored", b"restored", "shortfall_points", b"shortfall_points", "uses", b"uses", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1179,6 +1251,7 @@ class CommandRefused(_message.Message):
     ADJUST_POINTS_FIELD_NUMBER: _builtins.int
     RECORD_ACTIVITY_FIELD_NUMBER: _builtins.int
     SETTLE_PENDING_FIELD_NUMBER: _builtins.int
+    REVOKE_VOUCHER_FIELD_NUMBER: _builtins.int
     PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
@@ -1231,6 +1304,10 @@ class CommandRefused(_message.Message):
         """SettlePending."""
 
     @_builtins.property
+    def revoke_voucher(self) -> _commands_pb2.RevokeVoucherRequest:
+        """RevokeVoucher."""
+
+    @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The dynamic parts of the message."""
 
@@ -1248,15 +1325,16 @@ class CommandRefused(_message.Message):
         adjust_points: _commands_pb2.AdjustPointsRequest | None = ...,
         record_activity: _commands_pb2.RecordActivityRequest | None = ...,
         settle_pending: _commands_pb2.SettlePendingRequest | None = ...,
+        revoke_voucher: _commands_pb2.RevokeVoucherRequest | None = ...,
         program_version: _builtins.int = ...,
         reason: _errors_pb2.ErrorReason.ValueType = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "origin", b"origin", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "settle_pending", b"settle_pending"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "origin", b"origin", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_voucher", b"revoke_voucher", "settle_pending", b"settle_pending"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "settle_pending", b"settle_pending"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_voucher", b"revoke_voucher", "settle_pending", b"settle_pending"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending", "revoke_voucher"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
@@ -1291,3 +1369,329 @@ class ProgramPublished(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProgramPublished: _TypeAlias = ProgramPublished  # noqa: Y015
+
+@_typing.final
+class PoolDrawn(_message.Message):
+    """Something was drawn from a pool: from a reward's stock, or from a limit of all members together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    PROGRAM_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    DRAWN_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    program: _builtins.str
+    """programs/{program}"""
+    pool: _builtins.str
+    """The limit or stock, as in Use.key."""
+    period: _builtins.int
+    """The number of the period; 0 for what counts for ever."""
+    amount: _builtins.int
+    """How much."""
+    drawn: _builtins.int
+    """What is drawn in that period now."""
+    member: _builtins.str
+    """members/{member} who drew it."""
+    hold: _builtins.str
+    """The hold that it was drawn for, as members/{member}/holds/{hold}; empty where it is drawn for good."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When a hold's draw counts as given back, whether or not that is recorded."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        program: _builtins.str = ...,
+        pool: _builtins.str = ...,
+        period: _builtins.int = ...,
+        amount: _builtins.int = ...,
+        drawn: _builtins.int = ...,
+        member: _builtins.str = ...,
+        hold: _builtins.str = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "drawn", b"drawn", "expires_at", b"expires_at", "hold", b"hold", "member", b"member", "origin", b"origin", "period", b"period", "pool", b"pool", "program", b"program"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PoolDrawn: _TypeAlias = PoolDrawn  # noqa: Y015
+
+@_typing.final
+class PoolReturned(_message.Message):
+    """Something was given back to a pool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    PROGRAM_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    DRAWN_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_AT_FIELD_NUMBER: _builtins.int
+    program: _builtins.str
+    """programs/{program}"""
+    pool: _builtins.str
+    """The limit or stock, as in Use.key."""
+    period: _builtins.int
+    """The number of the period."""
+    amount: _builtins.int
+    """How much."""
+    drawn: _builtins.int
+    """What is drawn in that period now."""
+    hold: _builtins.str
+    """The hold that had drawn it; empty where it was drawn for good."""
+    reason: Global___ReleaseReason.ValueType
+    """Why."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from; absent for a time-out."""
+
+    @_builtins.property
+    def effective_at(self) -> _timestamp_pb2.Timestamp:
+        """When it took effect; for a time-out its deadline."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        program: _builtins.str = ...,
+        pool: _builtins.str = ...,
+        period: _builtins.int = ...,
+        amount: _builtins.int = ...,
+        drawn: _builtins.int = ...,
+        hold: _builtins.str = ...,
+        reason: Global___ReleaseReason.ValueType = ...,
+        effective_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at", "origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "drawn", b"drawn", "effective_at", b"effective_at", "hold", b"hold", "origin", b"origin", "period", b"period", "pool", b"pool", "program", b"program", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PoolReturned: _TypeAlias = PoolReturned  # noqa: Y015
+
+@_typing.final
+class PoolKept(_message.Message):
+    """What a hold had drawn from a pool is redeemed: it has no deadline any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    PROGRAM_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    program: _builtins.str
+    """programs/{program}"""
+    pool: _builtins.str
+    """The limit or stock, as in Use.key."""
+    hold: _builtins.str
+    """members/{member}/holds/{hold}"""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        program: _builtins.str = ...,
+        pool: _builtins.str = ...,
+        hold: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "origin", b"origin", "pool", b"pool", "program", b"program"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PoolKept: _TypeAlias = PoolKept  # noqa: Y015
+
+@_typing.final
+class VoucherIssued(_message.Message):
+    """A voucher was issued."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    VOUCHER_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def voucher(self) -> _reward_pb2.Voucher:
+        """The voucher."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        program_version: _builtins.int = ...,
+        voucher: _reward_pb2.Voucher | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "voucher", b"voucher"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "program_version", b"program_version", "voucher", b"voucher"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoucherIssued: _TypeAlias = VoucherIssued  # noqa: Y015
+
+@_typing.final
+class VoucherUse(_message.Message):
+    """One use of a voucher."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOUCHER_FIELD_NUMBER: _builtins.int
+    VALUE_MINOR_FIELD_NUMBER: _builtins.int
+    LEFT_MINOR_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    voucher: _builtins.str
+    """members/{member}/vouchers/{voucher}"""
+    value_minor: _builtins.int
+    """What it took off or paid, in minor units."""
+    left_minor: _builtins.int
+    """What is left of a gift card afterwards, in minor units."""
+    state: _reward_pb2.VoucherState.ValueType
+    """Whether it is used up, or after an undo whether it still is."""
+    def __init__(
+        self,
+        *,
+        voucher: _builtins.str = ...,
+        value_minor: _builtins.int = ...,
+        left_minor: _builtins.int = ...,
+        state: _reward_pb2.VoucherState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left_minor", b"left_minor", "state", b"state", "value_minor", b"value_minor", "voucher", b"voucher"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoucherUse: _TypeAlias = VoucherUse  # noqa: Y015
+
+@_typing.final
+class VoucherUsed(_message.Message):
+    """A voucher was used in a sale."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    USE_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def use(self) -> Global___VoucherUse:
+        """The use."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        program_version: _builtins.int = ...,
+        use: Global___VoucherUse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "use", b"use"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "program_version", b"program_version", "use", b"use"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoucherUsed: _TypeAlias = VoucherUsed  # noqa: Y015
+
+@_typing.final
+class VoucherRevoked(_message.Message):
+    """A voucher was taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    VOUCHER_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    voucher: _builtins.str
+    """members/{member}/vouchers/{voucher}"""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def request(self) -> _commands_pb2.RevokeVoucherRequest:
+        """The command; absent where what it was bought with was reversed."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """Balance and tier; absent where what it was bought with was reversed."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _commands_pb2.RevokeVoucherRequest | None = ...,
+        program_version: _builtins.int = ...,
+        voucher: _builtins.str = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request", "voucher", b"voucher"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoucherRevoked: _TypeAlias = VoucherRevoked  # noqa: Y015
+
+@_typing.final
+class VoucherExpired(_message.Message):
+    """A voucher's time ran out. The deadline is the moment of effect, whenever it was written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EFFECTIVE_AT_FIELD_NUMBER: _builtins.int
+    VOUCHER_FIELD_NUMBER: _builtins.int
+    voucher: _builtins.str
+    """members/{member}/vouchers/{voucher}"""
+    @_builtins.property
+    def effective_at(self) -> _timestamp_pb2.Timestamp:
+        """The deadline."""
+
+    def __init__(
+        self,
+        *,
+        effective_at: _timestamp_pb2.Timestamp | None = ...,
+        voucher: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at", "voucher", b"voucher"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoucherExpired: _TypeAlias = VoucherExpired  # noqa: Y015

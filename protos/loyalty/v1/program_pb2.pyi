@@ -12,6 +12,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from loyalty.v1 import account_pb2 as _account_pb2
 from loyalty.v1 import earning_pb2 as _earning_pb2
 from loyalty.v1 import expiry_pb2 as _expiry_pb2
+from loyalty.v1 import reward_pb2 as _reward_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -152,110 +153,6 @@ class Tier(_message.Message):
 Global___Tier: _TypeAlias = Tier  # noqa: Y015
 
 @_typing.final
-class OrderDiscount(_message.Message):
-    """Takes an amount or a percentage off the order. It reduces what points are earned on."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PERCENT_HUNDREDTHS_FIELD_NUMBER: _builtins.int
-    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
-    MAXIMUM_MINOR_FIELD_NUMBER: _builtins.int
-    percent_hundredths: _builtins.int
-    """Hundredths of a percent, 1 to 10,000; 0 when an amount is given."""
-    amount_minor: _builtins.int
-    """Amount in minor units; 0 when a percentage is given."""
-    maximum_minor: _builtins.int
-    """At most this, in minor units; 0 for no maximum."""
-    def __init__(
-        self,
-        *,
-        percent_hundredths: _builtins.int = ...,
-        amount_minor: _builtins.int = ...,
-        maximum_minor: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "maximum_minor", b"maximum_minor", "percent_hundredths", b"percent_hundredths"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___OrderDiscount: _TypeAlias = OrderDiscount  # noqa: Y015
-
-@_typing.final
-class Cashback(_message.Message):
-    """Pays with points: any number of steps up to what the order needs. A means of payment, so it does not
-    reduce what points are earned on.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    POINTS_FIELD_NUMBER: _builtins.int
-    VALUE_MINOR_FIELD_NUMBER: _builtins.int
-    points: _builtins.int
-    """Points per step, more than 0."""
-    value_minor: _builtins.int
-    """What a step pays, in minor units, more than 0."""
-    def __init__(
-        self,
-        *,
-        points: _builtins.int = ...,
-        value_minor: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["points", b"points", "value_minor", b"value_minor"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Cashback: _TypeAlias = Cashback  # noqa: Y015
-
-@_typing.final
-class Reward(_message.Message):
-    """Something that points buy."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    REWARD_ID_FIELD_NUMBER: _builtins.int
-    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
-    COST_POINTS_FIELD_NUMBER: _builtins.int
-    ORDER_DISCOUNT_FIELD_NUMBER: _builtins.int
-    CASHBACK_FIELD_NUMBER: _builtins.int
-    reward_id: _builtins.str
-    """Unique in the program: lower-case letters, digits and dashes."""
-    cost_points: _builtins.int
-    """Price in points; 0 for cashback, whose price is the steps taken."""
-    @_builtins.property
-    def display_name(self) -> _account_pb2.LocalizedText:
-        """What people call it."""
-
-    @_builtins.property
-    def order_discount(self) -> Global___OrderDiscount:
-        """Discount on the order."""
-
-    @_builtins.property
-    def cashback(self) -> Global___Cashback:
-        """Payment with points."""
-
-    def __init__(
-        self,
-        *,
-        reward_id: _builtins.str = ...,
-        display_name: _account_pb2.LocalizedText | None = ...,
-        cost_points: _builtins.int = ...,
-        order_discount: Global___OrderDiscount | None = ...,
-        cashback: Global___Cashback | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cashback", b"cashback", "display_name", b"display_name", "kind", b"kind", "order_discount", b"order_discount"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cashback", b"cashback", "cost_points", b"cost_points", "display_name", b"display_name", "kind", b"kind", "order_discount", b"order_discount", "reward_id", b"reward_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["order_discount", "cashback"]  # noqa: Y015
-    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
-
-Global___Reward: _TypeAlias = Reward  # noqa: Y015
-
-@_typing.final
 class ReturnPolicy(_message.Message):
     """How returns and reversals are treated."""
 
@@ -265,6 +162,7 @@ class ReturnPolicy(_message.Message):
     RESTORE_EXPIRED_FIELD_NUMBER: _builtins.int
     GRACE_DAYS_FIELD_NUMBER: _builtins.int
     UNKNOWN_SALE_FIELD_NUMBER: _builtins.int
+    KEEPS_VOUCHERS_FIELD_NUMBER: _builtins.int
     claw_back: Global___ClawBack.ValueType
     """When the points are spent already."""
     restore_expired: Global___RestoreExpired.ValueType
@@ -273,6 +171,8 @@ class ReturnPolicy(_message.Message):
     """Days of grace for RESTORE_EXPIRED_GRACE, 1 to 3,650."""
     unknown_sale: Global___UnknownSale.ValueType
     """When the sale is not known."""
+    keeps_vouchers: _builtins.bool
+    """True when a voucher is used up for good, even when all of its sale comes back."""
     def __init__(
         self,
         *,
@@ -280,10 +180,11 @@ class ReturnPolicy(_message.Message):
         restore_expired: Global___RestoreExpired.ValueType = ...,
         grace_days: _builtins.int = ...,
         unknown_sale: Global___UnknownSale.ValueType = ...,
+        keeps_vouchers: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claw_back", b"claw_back", "grace_days", b"grace_days", "restore_expired", b"restore_expired", "unknown_sale", b"unknown_sale"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claw_back", b"claw_back", "grace_days", b"grace_days", "keeps_vouchers", b"keeps_vouchers", "restore_expired", b"restore_expired", "unknown_sale", b"unknown_sale"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -347,6 +248,8 @@ class Program(_message.Message):
     DUPLICATE_ENROLMENT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     STORES_FIELD_NUMBER: _builtins.int
+    OWN_POINTS_PAY_FIELD_NUMBER: _builtins.int
+    DISCOUNTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """programs/{program}: lower-case letters, digits and dashes."""
     version: _builtins.int
@@ -365,6 +268,8 @@ class Program(_message.Message):
     """What a second enrolment does."""
     etag: _builtins.str
     """Changes with every version, as "v{version}". Give it when publishing to refuse when somebody else was faster."""
+    own_points_pay: _builtins.bool
+    """True when a sale may pay with the points that it earns itself."""
     @_builtins.property
     def display_name(self) -> _account_pb2.LocalizedText:
         """What people call it."""
@@ -394,7 +299,7 @@ class Program(_message.Message):
         """Tiers by ascending threshold: at most 50; none for a program without tiers."""
 
     @_builtins.property
-    def rewards(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reward]:
+    def rewards(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Reward]:
         """The catalogue: at most 10,000 rewards."""
 
     @_builtins.property
@@ -408,6 +313,10 @@ class Program(_message.Message):
     @_builtins.property
     def stores(self) -> _containers.RepeatedCompositeFieldContainer[Global___Store]:
         """The stores that may send commands: at most 100,000; none for any store."""
+
+    @_builtins.property
+    def discounts(self) -> _reward_pb2.DiscountPolicy:
+        """How the discounts of rewards and vouchers in one sale go together."""
 
     def __init__(
         self,
@@ -426,16 +335,18 @@ class Program(_message.Message):
         pending: _expiry_pb2.PendingPolicy | None = ...,
         expiry: _expiry_pb2.ExpiryPolicy | None = ...,
         tiers: _abc.Iterable[Global___Tier] | None = ...,
-        rewards: _abc.Iterable[Global___Reward] | None = ...,
+        rewards: _abc.Iterable[_reward_pb2.Reward] | None = ...,
         hold_timeout: _duration_pb2.Duration | None = ...,
         returns: Global___ReturnPolicy | None = ...,
         duplicate_enrolment: Global___DuplicateEnrolment.ValueType = ...,
         etag: _builtins.str = ...,
         stores: _abc.Iterable[Global___Store] | None = ...,
+        own_points_pay: _builtins.bool = ...,
+        discounts: _reward_pb2.DiscountPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "pending", b"pending", "returns", b"returns"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["discounts", b"discounts", "display_name", b"display_name", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "pending", b"pending", "returns", b"returns"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caps", b"caps", "combination", b"combination", "currency", b"currency", "default_region", b"default_region", "display_name", b"display_name", "duplicate_enrolment", b"duplicate_enrolment", "earning_rules", b"earning_rules", "etag", b"etag", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "name", b"name", "pending", b"pending", "promotion_stacking", b"promotion_stacking", "promotions", b"promotions", "returns", b"returns", "rewards", b"rewards", "stores", b"stores", "tiers", b"tiers", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caps", b"caps", "combination", b"combination", "currency", b"currency", "default_region", b"default_region", "discounts", b"discounts", "display_name", b"display_name", "duplicate_enrolment", b"duplicate_enrolment", "earning_rules", b"earning_rules", "etag", b"etag", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "name", b"name", "own_points_pay", b"own_points_pay", "pending", b"pending", "promotion_stacking", b"promotion_stacking", "promotions", b"promotions", "returns", b"returns", "rewards", b"rewards", "stores", b"stores", "tiers", b"tiers", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -56,6 +56,11 @@ class ProgramServiceStub:
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.SettlePendingRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_program__service__pb2.SettlePendingResponse.FromString,
                 _registered_method=True)
+        self.RevokeVoucher = channel.unary_unary(
+                '/loyalty.v1.ProgramService/RevokeVoucher',
+                request_serializer=loyalty_dot_v1_dot_commands__pb2.RevokeVoucherRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_program__service__pb2.RevokeVoucherResponse.FromString,
+                _registered_method=True)
 
 
 class ProgramServiceServicer:
@@ -91,6 +96,13 @@ class ProgramServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevokeVoucher(self, request, context):
+        """Takes a voucher back, so that it can never be used.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProgramServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -113,6 +125,11 @@ def add_ProgramServiceServicer_to_server(servicer, server):
                     servicer.SettlePending,
                     request_deserializer=loyalty_dot_v1_dot_commands__pb2.SettlePendingRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_program__service__pb2.SettlePendingResponse.SerializeToString,
+            ),
+            'RevokeVoucher': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeVoucher,
+                    request_deserializer=loyalty_dot_v1_dot_commands__pb2.RevokeVoucherRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_program__service__pb2.RevokeVoucherResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -224,6 +241,33 @@ class ProgramService:
             '/loyalty.v1.ProgramService/SettlePending',
             loyalty_dot_v1_dot_commands__pb2.SettlePendingRequest.SerializeToString,
             loyalty_dot_v1_dot_program__service__pb2.SettlePendingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeVoucher(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.ProgramService/RevokeVoucher',
+            loyalty_dot_v1_dot_commands__pb2.RevokeVoucherRequest.SerializeToString,
+            loyalty_dot_v1_dot_program__service__pb2.RevokeVoucherResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,7 +11,7 @@ from google.protobuf.internal import containers as _containers
 from loyalty.v1 import account_pb2 as _account_pb2
 from loyalty.v1 import commands_pb2 as _commands_pb2
 from loyalty.v1 import events_pb2 as _events_pb2
-from loyalty.v1 import program_pb2 as _program_pb2
+from loyalty.v1 import reward_pb2 as _reward_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -61,6 +61,7 @@ class AccountSnapshot(_message.Message):
     TOTALS_FIELD_NUMBER: _builtins.int
     ACTIVITY_EXPIRES_AT_US_FIELD_NUMBER: _builtins.int
     COUNTERS_FIELD_NUMBER: _builtins.int
+    VOUCHERS_FIELD_NUMBER: _builtins.int
     program: _builtins.str
     """programs/{program}"""
     version: _builtins.int
@@ -95,6 +96,10 @@ class AccountSnapshot(_message.Message):
     def counters(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.Counter]:
         """The counters of limits, caps and carried remainders."""
 
+    @_builtins.property
+    def vouchers(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Voucher]:
+        """Vouchers, in the order of their issue; of those that cannot be used any more only the latest."""
+
     def __init__(
         self,
         *,
@@ -110,10 +115,11 @@ class AccountSnapshot(_message.Message):
         totals: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         activity_expires_at_us: _builtins.int = ...,
         counters: _abc.Iterable[_events_pb2.Counter] | None = ...,
+        vouchers: _abc.Iterable[_reward_pb2.Voucher] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "counters", b"counters", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "owed_points", b"owed_points", "program", b"program", "qualifying_points", b"qualifying_points", "tier", b"tier", "totals", b"totals", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "counters", b"counters", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "owed_points", b"owed_points", "program", b"program", "qualifying_points", b"qualifying_points", "tier", b"tier", "totals", b"totals", "version", b"version", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -130,12 +136,13 @@ class HoldSnapshot(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     ALLOCATIONS_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
     hold: _builtins.str
     """The hold's id."""
     quantity: _builtins.int
     """How many."""
     @_builtins.property
-    def reward(self) -> _program_pb2.Reward:
+    def reward(self) -> _reward_pb2.Reward:
         """The reward as it was."""
 
     @_builtins.property
@@ -146,18 +153,23 @@ class HoldSnapshot(_message.Message):
     def expires_at(self) -> _timestamp_pb2.Timestamp:
         """When it ends."""
 
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
+        """What it took of limits and stock."""
+
     def __init__(
         self,
         *,
         hold: _builtins.str = ...,
-        reward: _program_pb2.Reward | None = ...,
+        reward: _reward_pb2.Reward | None = ...,
         quantity: _builtins.int = ...,
         allocations: _abc.Iterable[_account_pb2.Allocation] | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
+        uses: _abc.Iterable[_reward_pb2.Use] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "reward", b"reward"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "expires_at", b"expires_at", "hold", b"hold", "quantity", b"quantity", "reward", b"reward"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "expires_at", b"expires_at", "hold", b"hold", "quantity", b"quantity", "reward", b"reward", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -190,3 +202,73 @@ class AwaitedReturn(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AwaitedReturn: _TypeAlias = AwaitedReturn  # noqa: Y015
+
+@_typing.final
+class PoolSnapshot(_message.Message):
+    """A pool at a version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    DRAWN_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The last event that it contains."""
+    @_builtins.property
+    def drawn(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.Counter]:
+        """What is drawn, by period."""
+
+    @_builtins.property
+    def open(self) -> _containers.RepeatedCompositeFieldContainer[Global___DrawSnapshot]:
+        """What open holds drew."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        drawn: _abc.Iterable[_events_pb2.Counter] | None = ...,
+        open: _abc.Iterable[Global___DrawSnapshot] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drawn", b"drawn", "open", b"open", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PoolSnapshot: _TypeAlias = PoolSnapshot  # noqa: Y015
+
+@_typing.final
+class DrawSnapshot(_message.Message):
+    """What an open hold drew from a pool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    hold: _builtins.str
+    """members/{member}/holds/{hold}"""
+    period: _builtins.int
+    """The number of the period."""
+    amount: _builtins.int
+    """How much."""
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When it counts as given back."""
+
+    def __init__(
+        self,
+        *,
+        hold: _builtins.str = ...,
+        period: _builtins.int = ...,
+        amount: _builtins.int = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "expires_at", b"expires_at", "hold", b"hold", "period", b"period"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrawSnapshot: _TypeAlias = DrawSnapshot  # noqa: Y015

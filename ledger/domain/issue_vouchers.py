@@ -1,0 +1,127 @@
+"""Issuing vouchers and taking them back."""
+
+from collections.abc import Iterable
+from uuid import uuid5
+
+from loyalty.v1.account_pb2 import IssuedVoucher, Redemption
+from loyalty.v1.commands_pb2 import RevokeVoucherRequest
+from loyalty.v1.errors_pb2 import ErrorReason
+from loyalty.v1.events_pb2 import VoucherIssued, VoucherRevoked
+from loyalty.v1.expiry_pb2 import ExpiryPolicy, RollingExpiry
+from loyalty.v1.reward_pb2 import Reward, VoucherState
+
+from ledger.domain.case import Case, RequestT
+from ledger.domain.code import hash_of, new_code
+from ledger.domain.expiry import expires_at
+from ledger.domain.instant import FOREVER, set_timestamp, to_timestamp
+from ledger.domain.names import voucher_name
+from ledger.domain.refusal import Refused, Rejected
+from ledger.domain.validity import start_of_later_day
+from ledger.domain.voucher import ISSUED, NewCode, Voucher
+
+_REFUSALS = {
+    VoucherState.VOUCHER_STATE_USED: ErrorReason.ERROR_REASON_VOUCHER_USED,
+    VoucherState.VOUCHER_STATE_REVOKED: ErrorReason.ERROR_REASON_VOUCHER_REVOKED,
+    VoucherState.VOUCHER_STATE_EXPIRED: ErrorReason.ERROR_REASON_VOUCHER_EXPIRED,
+}
+
+
+def issue_vouchers(case: Case[RequestT], redemption: Redemption, reward: Reward) -> None:
+    """Issues the vouchers that a redemption bought, and names them in it."""
+    for _ in range(redemption.quantity):
+        number = len(case.codes)
+        voucher_id = uuid5(case.request_id, f"voucher/{number}")
+        code = new_code(case.secret, number)
+        starts_at, ends_at = _validity(case, reward)
+        voucher = Voucher(
+            voucher_name(case.account.account_id, voucher_id),
+            hash_of(code),
+            reward,
+            starts_at,
+            ends_at,
+            reward.voucher.value_minor,
+            ISSUED,
+        )
+        event = VoucherIssued(origin=case.origin, program_version=case.program.version)
+        voucher.write(event.voucher)
+        case.record(event, transaction_id=case.request_id)
+        case.codes.append(NewCode(voucher_id, case.account.account_id, code))
+        redemption.vouchers.append(_issued(voucher))
+
+
+def _validity(case: Case[RequestT], reward: Reward) -> tuple[int, int]:
+    terms = reward.voucher
+    zone = case.program.zone
+    starts_at = start_of_later_day(case.at, terms.start_days, zone) if terms.start_days else 0
+    if not terms.HasField("validity"):
+        return starts_at, FOREVER
+    return starts_at, expires_at(ExpiryPolicy(rolling=RollingExpiry(period=terms.validity)), starts_at or case.at, zone)
+
+
+def _issued(voucher: Voucher) -> IssuedVoucher:
+    issued = IssuedVoucher(name=voucher.name)
+    if voucher.starts_at:
+        set_timestamp(issued.starts_at, voucher.starts_at)
+    if voucher.expires_at != FOREVER:
+        set_timestamp(issued.expires_at, voucher.expires_at)
+    return issued
+
+
+def voucher_by_code(case: Case[RequestT], code_hash: str) -> Voucher:
+    """The member's voucher with a code, if it can be used now.
+
+    Raises Rejected when the member has none with this code, and Refused, saying why, when it is theirs and cannot be
+    used. Of anybody else's nothing is said, so that trying out codes tells nothing.
+    """
+    voucher = next((one for one in case.account.vouchers.values() if one.code_hash == code_hash), None)
+    if voucher is None:
+        raise Rejected(ErrorReason.ERROR_REASON_VOUCHER_NOT_FOUND)
+    check_open(voucher)
+    if voucher.starts_at > case.at:
+        raise Refused(
+            ErrorReason.ERROR_REASON_VOUCHER_NOT_STARTED,
+            voucher=voucher.name,
+            starts_at=_instant(voucher.starts_at),
+        )
+    return voucher
+
+
+def check_open(voucher: Voucher) -> None:
+    """Raises Refused when a voucher is used up, taken back or expired."""
+    refusal = _REFUSALS.get(voucher.state)
+    if refusal is not None:
+        raise Refused(refusal, voucher=voucher.name, expires_at=_instant(voucher.expires_at))
+
+
+def revoke_voucher(case: Case[RevokeVoucherRequest]) -> None:
+    """Decides that a voucher can never be used."""
+    voucher = case.account.vouchers.get(case.request.voucher)
+    if voucher is None:
+        raise Rejected(ErrorReason.ERROR_REASON_VOUCHER_NOT_FOUND)
+    check_open(voucher)
+    event = VoucherRevoked(
+        origin=case.origin, request=case.request, program_version=case.program.version, voucher=voucher.name
+    )
+    case.record(event, main=True)
+    case.write_receipt(event.receipt)
+
+
+def take_back_vouchers(case: Case[RequestT], redemptions: Iterable[Redemption]) -> None:
+    """Takes back what redemptions issued that are reversed. Raises Refused where some of it was used already."""
+    for redemption in redemptions:
+        for issued in redemption.vouchers:
+            voucher = case.account.vouchers.get(issued.name)
+            if voucher is None or _is_used(voucher):
+                raise Refused(ErrorReason.ERROR_REASON_VOUCHER_USED, voucher=issued.name)
+            if voucher.state == ISSUED:
+                event = VoucherRevoked(origin=case.origin, program_version=case.program.version, voucher=issued.name)
+                case.record(event, transaction_id=case.request_id)
+
+
+def _is_used(voucher: Voucher) -> bool:
+    used_up = voucher.state == VoucherState.VOUCHER_STATE_USED
+    return used_up or voucher.left_minor != voucher.reward.voucher.value_minor
+
+
+def _instant(at: int) -> str:
+    return "" if at == FOREVER else to_timestamp(at).ToJsonString()

@@ -1,0 +1,202 @@
+"""Vouchers: R12 of the scenario book, their lifecycle, and what a till learns of a code."""
+
+from typing import Any
+
+import grpc
+import pytest
+from loyalty.v1.account_pb2 import IssuedVoucher
+from loyalty.v1.commands_pb2 import CommitRewardRequest
+from loyalty.v1.expiry_pb2 import CalendarPeriod
+from loyalty.v1.program_pb2 import ReturnPolicy
+from loyalty.v1.reward_pb2 import Reward
+
+from ledger.domain.code import LENGTH, SYMBOLS, hash_of
+from tests.conftest import OpenShop
+from tests.programs import program, voucher
+from tests.proof import prove
+from tests.running import running, token
+from tests.shop import Details, Shop, instant, new_id, refused
+
+NOT_FOUND = grpc.StatusCode.NOT_FOUND
+
+
+def buy(shop: Shop, member: str, reward_id: str = "voucher", quantity: int = 1, **origin: Any) -> list[IssuedVoucher]:
+    """Buys vouchers with points."""
+    hold = shop.reserve(member, reward_id, quantity, **origin).hold
+    return list(shop.commit(hold, **origin).redemption.vouchers)
+
+
+def rich(shop: Shop, at: str = "2020-06-01T00:00") -> str:
+    """A member with 100 points."""
+    member = shop.member()
+    shop.adjust(member, 100, at=at)
+    return member
+
+
+def with_voucher(open_shop: OpenShop, *rewards: Reward, **fields: Any) -> tuple[Shop, str]:
+    """A shop with a voucher for one point, and a member who can pay for it."""
+    shop = open_shop(program(rewards=rewards or [voucher()], time_zone="Europe/Berlin", **fields))
+    return shop, rich(shop)
+
+
+def test_r12_a_voucher_starts_later(open_shop: OpenShop) -> None:
+    """Bought on 1 July to start after 30 days: usable from 31 July, refused before. Valid for ten days from then on."""
+    reward = voucher(start_days=30, validity=CalendarPeriod(days=10))
+    shop, member = with_voucher(open_shop, reward)
+    (bought,) = buy(shop, member, at="2020-07-01T12:00+02:00")
+    assert bought.starts_at == instant("2020-07-31T00:00+02:00")
+    assert bought.expires_at == instant("2020-08-11T00:00+02:00")
+    with refused("VOUCHER_NOT_STARTED", starts_at="2020-07-30T22:00:00Z"):
+        shop.sale(member, 10_00, voucher_codes=[bought.code], at="2020-07-30T23:59:59+02:00")
+    used = shop.sale(member, 10_00, voucher_codes=[bought.code], at="2020-07-31T00:00+02:00")
+    assert (used.receipt.payable_minor, used.receipt.reward_minor, used.receipt.earned_points) == (9_00, 1_00, 9)
+    assert [(one.voucher, one.points, one.value_minor) for one in used.redemptions] == [(bought.name, 0, 1_00)]
+    with refused("VOUCHER_USED", voucher=bought.name):
+        shop.sale(member, 10_00, voucher_codes=[bought.code], at="2020-07-31T00:01+02:00")
+    assert prove(shop, member).available_points == 99 + 9
+
+
+def test_a_voucher_expires_to_the_instant(open_shop: OpenShop) -> None:
+    """Nobody needs to record it; once it is, the event carries the deadline."""
+    shop, member = with_voucher(open_shop, voucher(validity=CalendarPeriod(days=1)))
+    one, other = buy(shop, member, quantity=2, at="2020-07-01T12:00+02:00")
+    shop.sale(member, 10_00, voucher_codes=[one.code], at="2020-07-02T23:59:59+02:00")
+    with refused("VOUCHER_EXPIRED", voucher=other.name, expires_at="2020-07-02T22:00:00Z"):
+        shop.sale(member, 10_00, voucher_codes=[other.code], at="2020-07-03T00:00+02:00")
+    (expired,) = shop.events(member, "VoucherExpired")
+    assert expired.voucher_expired.effective_at == instant("2020-07-03T00:00+02:00")
+    assert not expired.transaction
+    prove(shop, member)
+
+
+def test_codes_cannot_be_guessed_and_are_in_no_event(open_shop: OpenShop) -> None:
+    """80 random bits; a retry is answered with the same code; the log holds its hash only."""
+    shop, member = with_voucher(open_shop)
+    hold = shop.reserve(member, "voucher", 20).hold
+    request_id = new_id()
+    first = shop.commit(hold, request_id=request_id)
+    again = shop.commit(hold, request_id=request_id)
+    (batched,) = shop.batch(CommitRewardRequest(request_id=request_id, origin=shop.origin(), hold=hold))
+    codes = [one.code for one in first.redemption.vouchers]
+    assert len(set(codes)) == 20
+    assert all(len(code.replace("-", "")) == LENGTH for code in codes)
+    assert set("".join(codes)) <= {*SYMBOLS, "-"}
+    assert [one.code for one in again.redemption.vouchers] == codes
+    assert [one.code for one in batched.commit_reward.redemption.vouchers] == codes
+    # Typed in lower case, without dashes.
+    sale = shop.sale(member, 10_00, voucher_codes=[codes[0].lower().replace("-", " ")])
+    events = shop.events(member)
+    assert sale.receipt.reward_minor == 1_00
+    assert not any(code in str(event) or code.replace("-", "") in str(event) for code in codes for event in events)
+    issued = [event.voucher_issued.voucher.code_hash for event in events if event.HasField("voucher_issued")]
+    assert issued == [hash_of(code) for code in codes]
+    (recorded,) = (event.sale_recorded.request for event in events if event.HasField("sale_recorded"))
+    assert list(recorded.voucher_codes) == [hash_of(codes[0])]
+    with refused("VOUCHER_NOT_FOUND", NOT_FOUND):
+        shop.sale(member, 10_00, voucher_codes=[issued[1]])
+    prove(shop, member)
+
+
+def test_a_till_learns_nothing_of_what_is_not_the_members(open_shop: OpenShop) -> None:
+    """Another member's code, used or not, is answered like one that nobody has, and nothing is recorded."""
+    shop, member = with_voucher(open_shop)
+    other = rich(shop)
+    one, used = buy(shop, other, quantity=2)
+    shop.sale(other, 10_00, voucher_codes=[used.code])
+    head = shop.head()
+    for code in (one.code, used.code, "AAAA-AAAA-AAAA-AAAA"):
+        for call in (shop.sale, shop.quote):
+            with pytest.raises(grpc.RpcError) as error:
+                call(member, 10_00, voucher_codes=[code])
+            details = Details(error.value)
+            assert (details.reason, dict(details.info.metadata)) == ("VOUCHER_NOT_FOUND", {})
+    assert not shop.written(head)
+    assert shop.quote(other, 10_00, voucher_codes=[one.code]).receipt.payable_minor == 9_00
+    assert shop.sale(other, 10_00, voucher_codes=[one.code]).receipt.payable_minor == 9_00
+
+
+def test_trying_out_codes_is_limited(database_url: str) -> None:
+    """Wrong codes make a debt, in sales and in quotes; right ones are free."""
+    with running(database_url, LOYALTY_RATE_LOOKUPS_PER_MINUTE="3") as server, server.channel() as channel:
+        shop = Shop(channel, token(database_url), program(rewards=[voucher()]))
+        member = rich(shop)
+        for bought in buy(shop, member, quantity=5):
+            shop.sale(member, 10_00, voucher_codes=[bought.code])
+        reasons = []
+        for number in range(6):
+            with pytest.raises(grpc.RpcError) as error:
+                (shop.sale if number % 2 else shop.quote)(member, 10_00, voucher_codes=[f"WRONG-{number}"])
+            reasons.append(Details(error.value).reason)
+        assert reasons[:3] == ["VOUCHER_NOT_FOUND"] * 3
+        assert reasons[-1] == "RATE_LIMITED"
+        assert shop.sale(member, 10_00).receipt.earned_points == 10
+
+
+def test_a_manager_takes_a_voucher_back(open_shop: OpenShop) -> None:
+    """For good."""
+    shop, member = with_voucher(open_shop)
+    (bought,) = buy(shop, member)
+    shop.revoke(bought.name)
+    with refused("VOUCHER_REVOKED", voucher=bought.name):
+        shop.sale(member, 10_00, voucher_codes=[bought.code])
+    with refused("VOUCHER_REVOKED"):
+        shop.revoke(bought.name)
+    with refused("VOUCHER_NOT_FOUND", NOT_FOUND):
+        shop.revoke(f"{member}/vouchers/{new_id()}")
+    prove(shop, member)
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_a_return_gives_a_voucher_back(open_shop: OpenShop, keeps: bool) -> None:
+    """Once the whole sale came back, unless the program says otherwise; a reversal always does."""
+    shop, member = with_voucher(open_shop, returns=ReturnPolicy(keeps_vouchers=keeps))
+    (bought,) = buy(shop, member)
+    voided = shop.sale(member, 10_00, voucher_codes=[bought.code]).outcome.transaction
+    shop.reverse(voided)
+    sale = shop.sale(member, 10_00, voucher_codes=[bought.code]).outcome.transaction
+    shop.give_back(sale)
+    if keeps:
+        with refused("VOUCHER_USED"):
+            shop.sale(member, 10_00, voucher_codes=[bought.code])
+    else:
+        assert shop.sale(member, 10_00, voucher_codes=[bought.code]).receipt.reward_minor == 1_00
+    prove(shop, member)
+
+
+def test_a_gift_card_pays_until_it_is_used_up(open_shop: OpenShop) -> None:
+    """A means of payment: what it pays earns points. A return of the whole sale fills it up again."""
+    shop, member = with_voucher(open_shop, voucher(value_minor=25_00))
+    (card,) = buy(shop, member)
+    first = shop.sale(member, 10_00, voucher_codes=[card.code])
+    assert (first.receipt.payable_minor, first.receipt.earned_points) == (0, 10)
+    second = shop.sale(member, 20_00, voucher_codes=[card.code])
+    assert (second.receipt.payable_minor, second.receipt.reward_minor) == (5_00, 15_00)
+    with refused("VOUCHER_USED"):
+        shop.sale(member, 20_00, voucher_codes=[card.code])
+    shop.give_back(second.outcome.transaction)
+    assert shop.sale(member, 40_00, voucher_codes=[card.code]).receipt.payable_minor == 25_00
+    prove(shop, member)
+
+
+def test_reversing_the_purchase_takes_the_voucher_back(open_shop: OpenShop) -> None:
+    """Unless it was used."""
+    shop, member = with_voucher(open_shop)
+    committed = shop.commit(shop.reserve(member, "voucher").hold)
+    shop.reverse(committed.outcome.transaction)
+    with refused("VOUCHER_REVOKED"):
+        shop.sale(member, 10_00, voucher_codes=[committed.redemption.vouchers[0].code])
+    second = shop.commit(shop.reserve(member, "voucher").hold)
+    shop.sale(member, 10_00, voucher_codes=[second.redemption.vouchers[0].code])
+    with refused("VOUCHER_USED"):
+        shop.reverse(second.outcome.transaction)
+    prove(shop, member)
+
+
+def test_a_sale_can_issue_vouchers(open_shop: OpenShop) -> None:
+    """With a hold of one; the code is in its answer."""
+    shop, member = with_voucher(open_shop)
+    sale = shop.sale(member, 10_00, holds=[shop.reserve(member, "voucher").hold])
+    ((issued,),) = (redemption.vouchers for redemption in sale.redemptions)
+    assert sale.receipt.payable_minor == 10_00
+    assert shop.sale(member, 10_00, voucher_codes=[issued.code]).receipt.payable_minor == 9_00
+    prove(shop, member)
