@@ -24,6 +24,7 @@ from loyalty.v1.commands_pb2 import (
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    RevokeVoucherRequest,
     SettlePendingRequest,
 )
 from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
@@ -165,6 +166,9 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     ),
     RecordActivityRequest: lambda: RecordActivityRequest(
         request_id=ID, origin=origin(), member=MEMBER, activity="review", attributes={"sku": "123"}
+    ),
+    RevokeVoucherRequest: lambda: RevokeVoucherRequest(
+        request_id=ID, origin=origin(), voucher=f"members/{ID}/vouchers/{OTHER}", reason="Printed twice"
     ),
     SettlePendingRequest: lambda: SettlePendingRequest(
         request_id=ID, origin=origin(), member=MEMBER, transaction=TRANSACTION, fate=PendingFate.PENDING_FATE_CANCEL
