@@ -13,10 +13,12 @@ from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
     CommitRewardRequest,
     EnrollMemberRequest,
+    ExtendExpiryRequest,
     PendingFate,
     PublishProgramRequest,
     RecordActivityRequest,
     RecordSaleRequest,
+    ReinstatePointsRequest,
     ReleaseRewardRequest,
     ReserveRewardRequest,
     ReturnSaleRequest,
@@ -259,6 +261,24 @@ def _revoke_voucher(request: RevokeVoucherRequest, now: int, problems: Problems)
     check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
 
 
+def _extend_expiry(request: ExtendExpiryRequest, now: int, problems: Problems) -> None:
+    _head(request.request_id, request.origin, now, problems)
+    check_member_name(request.member, "member", problems)
+    check_not_negative(request.lot, "lot", problems)
+    check_timestamp(request.expires_at, "expires_at", problems)
+    check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
+
+
+def _reinstate_points(request: ReinstatePointsRequest, now: int, problems: Problems) -> None:
+    _head(request.request_id, request.origin, now, problems)
+    check_member_name(request.member, "member", problems)
+    if request.points < 1:
+        problems.append(("points", "must be more than 0"))
+    if request.HasField("expires_at"):
+        check_timestamp(request.expires_at, "expires_at", problems)
+    check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
+
+
 # -- reads
 
 
@@ -488,6 +508,8 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     RecordActivityRequest: _check(_record_activity),
     SettlePendingRequest: _check(_settle_pending),
     RevokeVoucherRequest: _check(_revoke_voucher),
+    ExtendExpiryRequest: _check(_extend_expiry),
+    ReinstatePointsRequest: _check(_reinstate_points),
     LookupMemberRequest: _check(_lookup_member),
     GetTransactionRequest: _check(_get_transaction),
     GetBalanceRequest: _check(_get_balance),

@@ -8,9 +8,11 @@ from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
     CommitRewardRequest,
     EnrollMemberRequest,
+    ExtendExpiryRequest,
     PublishProgramRequest,
     RecordActivityRequest,
     RecordSaleRequest,
+    ReinstatePointsRequest,
     ReleaseRewardRequest,
     ReserveRewardRequest,
     ReturnSaleRequest,
@@ -45,10 +47,19 @@ WriteRequest = (
     | AdjustPointsRequest
     | RecordActivityRequest
     | SettlePendingRequest
+    | ExtendExpiryRequest
+    | ReinstatePointsRequest
     | RevokeVoucherRequest
 )
 
-BY_HAND: Final = (PublishProgramRequest, AdjustPointsRequest, SettlePendingRequest, RevokeVoucherRequest)
+BY_HAND: Final = (
+    PublishProgramRequest,
+    AdjustPointsRequest,
+    SettlePendingRequest,
+    ExtendExpiryRequest,
+    ReinstatePointsRequest,
+    RevokeVoucherRequest,
+)
 """What somebody does by hand: the event must name an actor, so the credential stands in for an operator."""
 
 WITH_WHO: Final = (RecordSaleRequest, ReserveRewardRequest, ReturnSaleRequest, RecordActivityRequest)
@@ -199,7 +210,7 @@ def _reversal_keys(command: Command, request: ReverseTransactionRequest) -> None
     command.transactions = (command.target,)
 
 
-def _adjustment_keys(command: Command, request: AdjustPointsRequest) -> None:
+def _member_key(command: Command, request: AdjustPointsRequest | ExtendExpiryRequest | ReinstatePointsRequest) -> None:
     command.member = last_id(request.member)
 
 
@@ -219,7 +230,9 @@ _KEYS: Final[Mapping[type[Message], Callable[[Command, Any], None]]] = {
     ReleaseRewardRequest: _hold_keys,
     ReturnSaleRequest: _return_keys,
     ReverseTransactionRequest: _reversal_keys,
-    AdjustPointsRequest: _adjustment_keys,
+    AdjustPointsRequest: _member_key,
+    ExtendExpiryRequest: _member_key,
+    ReinstatePointsRequest: _member_key,
     SettlePendingRequest: _pending_keys,
     RevokeVoucherRequest: _voucher_keys,
 }

@@ -7,7 +7,9 @@ import grpc
 from loyalty.v1 import program_service_pb2 as pb
 from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
+    ExtendExpiryRequest,
     PublishProgramRequest,
+    ReinstatePointsRequest,
     RevokeVoucherRequest,
     SettlePendingRequest,
 )
@@ -63,3 +65,11 @@ class ProgramService(ProgramServiceServicer):
     async def RevokeVoucher(self, request: RevokeVoucherRequest, context: Context) -> pb.RevokeVoucherResponse:
         """Takes a voucher back."""
         return reply(pb.RevokeVoucherResponse(), await self._dispatch.settle(request, context))
+
+    async def ExtendExpiry(self, request: ExtendExpiryRequest, context: Context) -> pb.ExtendExpiryResponse:
+        """Lets points expire later."""
+        return reply(pb.ExtendExpiryResponse(), await self._dispatch.settle(request, context))
+
+    async def ReinstatePoints(self, request: ReinstatePointsRequest, context: Context) -> pb.ReinstatePointsResponse:
+        """Gives expired points back."""
+        return reply(pb.ReinstatePointsResponse(), await self._dispatch.settle(request, context))

@@ -9,9 +9,11 @@ from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
     CommitRewardRequest,
     EnrollMemberRequest,
+    ExtendExpiryRequest,
     PublishProgramRequest,
     RecordActivityRequest,
     RecordSaleRequest,
+    ReinstatePointsRequest,
     ReleaseRewardRequest,
     ReserveRewardRequest,
     ReturnSaleRequest,
@@ -33,6 +35,7 @@ from ledger.domain.account import Account
 from ledger.domain.adjust import adjust_points
 from ledger.domain.case import Case, NewEvent
 from ledger.domain.issue_vouchers import revoke_voucher
+from ledger.domain.later_expiry import extend_expiry, reinstate_points
 from ledger.domain.names import blocked_stream, program_stream, transaction_name
 from ledger.domain.program import Program
 from ledger.domain.record_activity import record_activity
@@ -56,6 +59,8 @@ DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
     RecordActivityRequest: record_activity,
     SettlePendingRequest: settle_pending,
     RevokeVoucherRequest: revoke_voucher,
+    ExtendExpiryRequest: extend_expiry,
+    ReinstatePointsRequest: reinstate_points,
 }
 
 REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
@@ -69,6 +74,8 @@ REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
     RecordActivityRequest: "record_activity",
     SettlePendingRequest: "settle_pending",
     RevokeVoucherRequest: "revoke_voucher",
+    ExtendExpiryRequest: "extend_expiry",
+    ReinstatePointsRequest: "reinstate_points",
 }
 """The field of CommandRefused that keeps each kind of command."""
 

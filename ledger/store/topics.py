@@ -37,6 +37,9 @@ TOPICS: Final[dict[type[Message], str]] = {
     events_pb2.VoucherUsed: "voucher-used/1",
     events_pb2.VoucherRevoked: "voucher-revoked/1",
     events_pb2.VoucherExpired: "voucher-expired/1",
+    events_pb2.ExpiryNotified: "expiry-notified/1",
+    events_pb2.ExpiryExtended: "expiry-extended/1",
+    events_pb2.PointsReinstated: "reinstated/1",
 }
 
 TYPES: Final = {topic: event_type for event_type, topic in TOPICS.items()}
