@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from loyalty.v1.events_pb2 import PointsExpired, PoolReturned, RewardReleased, VoucherExpired
+from loyalty.v1.events_pb2 import EntitlementExpired, PointsExpired, PoolReturned, RewardReleased, VoucherExpired
 
 from ledger.domain.instant import from_timestamp
 from projections.page import Event
 
-_AT_A_DEADLINE: Final = frozenset({RewardReleased, PointsExpired, PoolReturned, VoucherExpired})
+_AT_A_DEADLINE: Final = frozenset({RewardReleased, PointsExpired, PoolReturned, VoucherExpired, EntitlementExpired})
 
 
 def effective_at(event: Event) -> int:

@@ -20,7 +20,7 @@ PAGE_EVENTS: Final = 2_000
 COLUMNS: Final = """
 e.notification_id, e.originator_id, e.originator_version, e.recorded_at,
 CASE WHEN e.request_id IS NOT NULL THEN e.request_id
-     WHEN e.topic IN ('expired/1', 'voucher-expired/1') THEN NULL
+     WHEN e.topic IN ('expired/1', 'voucher-expired/1', 'entitlement-expired/1') THEN NULL
      WHEN e.topic = 'released/1' THEN (
          SELECT n.request_id FROM events n
          WHERE n.originator_id = e.originator_id AND n.originator_version = e.originator_version + 1

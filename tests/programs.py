@@ -28,7 +28,7 @@ from loyalty.v1.expiry_pb2 import (
     RollingExpiry,
 )
 from loyalty.v1.program_pb2 import Program, Tier
-from loyalty.v1.reward_pb2 import Cashback, FreeItems, OrderDiscount, Reward, VoucherReward
+from loyalty.v1.reward_pb2 import Cashback, EntitlementReward, FreeItems, OrderDiscount, Reward, VoucherReward
 
 MONTH = CalendarUnit.CALENDAR_UNIT_MONTH
 QUARTER = CalendarUnit.CALENDAR_UNIT_QUARTER
@@ -142,6 +142,12 @@ def voucher(cost_points: int = 1, reward_id: str = "voucher", *, terms: Any = No
     if kind.WhichOneof("benefit") is None:
         kind.order_discount.amount_minor = 1_00
     return Reward(reward_id=reward_id, cost_points=cost_points, voucher=kind, **(terms or {}))
+
+
+def entitlement(reward_id: str, cost_points: int = 1, *, terms: Any = None, **fields: Any) -> Reward:
+    """A right to a service; `terms` are the reward's other fields."""
+    kind = EntitlementReward(**fields)
+    return Reward(reward_id=reward_id, cost_points=cost_points, entitlement=kind, **(terms or {}))
 
 
 def tiers(**thresholds: int) -> list[Tier]:

@@ -117,7 +117,21 @@ class Shop:
         )
         return self.programs.RevokeVoucher(request, metadata=self.metadata, timeout=TIMEOUT_S)
 
+    def revoke_entitlement(self, entitlement: str, *, reason: str = "test", **origin: Any) -> Any:
+        """Takes an entitlement back, as a manager."""
+        request = c.RevokeEntitlementRequest(
+            request_id=new_id(), origin=self.origin(**origin), entitlement=entitlement, reason=reason
+        )
+        return self.programs.RevokeEntitlement(request, metadata=self.metadata, timeout=TIMEOUT_S)
+
     # -- the till
+
+    def use(self, entitlement: str, *, request_id: str = "", **origin: Any) -> pos.UseEntitlementResponse:
+        """Uses an entitlement."""
+        request = c.UseEntitlementRequest(
+            request_id=request_id or new_id(), origin=self.origin(**origin), entitlement=entitlement
+        )
+        return self.pos.UseEntitlement(request, metadata=self.metadata, timeout=TIMEOUT_S)
 
     def activity(self, member: str, activity: str, **fields: Any) -> pos.RecordActivityResponse:
         """Records an activity; `at` is when it happened."""

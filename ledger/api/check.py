@@ -24,8 +24,10 @@ from loyalty.v1.commands_pb2 import (
     ReturnSaleRequest,
     ReversalReason,
     ReverseTransactionRequest,
+    RevokeEntitlementRequest,
     RevokeVoucherRequest,
     SettlePendingRequest,
+    UseEntitlementRequest,
 )
 from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
 from loyalty.v1.events_pb2 import Event
@@ -50,6 +52,7 @@ from ledger.api.fields import (
     TEXT_CHARACTERS_MAX,
     Problems,
     check_attributes,
+    check_entitlement_name,
     check_enum,
     check_hold_name,
     check_member_name,
@@ -276,6 +279,17 @@ def _reinstate_points(request: ReinstatePointsRequest, now: int, problems: Probl
         problems.append(("points", "must be more than 0"))
     if request.HasField("expires_at"):
         check_timestamp(request.expires_at, "expires_at", problems)
+    check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
+
+
+def _use_entitlement(request: UseEntitlementRequest, now: int, problems: Problems) -> None:
+    _head(request.request_id, request.origin, now, problems)
+    check_entitlement_name(request.entitlement, "entitlement", problems)
+
+
+def _revoke_entitlement(request: RevokeEntitlementRequest, now: int, problems: Problems) -> None:
+    _head(request.request_id, request.origin, now, problems)
+    check_entitlement_name(request.entitlement, "entitlement", problems)
     check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
 
 
@@ -508,6 +522,8 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     RecordActivityRequest: _check(_record_activity),
     SettlePendingRequest: _check(_settle_pending),
     RevokeVoucherRequest: _check(_revoke_voucher),
+    UseEntitlementRequest: _check(_use_entitlement),
+    RevokeEntitlementRequest: _check(_revoke_entitlement),
     ExtendExpiryRequest: _check(_extend_expiry),
     ReinstatePointsRequest: _check(_reinstate_points),
     LookupMemberRequest: _check(_lookup_member),

@@ -17,8 +17,10 @@ from loyalty.v1.commands_pb2 import (
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    RevokeEntitlementRequest,
     RevokeVoucherRequest,
     SettlePendingRequest,
+    UseEntitlementRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.origin_pb2 import Channel, Origin
@@ -50,6 +52,8 @@ WriteRequest = (
     | ExtendExpiryRequest
     | ReinstatePointsRequest
     | RevokeVoucherRequest
+    | UseEntitlementRequest
+    | RevokeEntitlementRequest
 )
 
 BY_HAND: Final = (
@@ -59,6 +63,7 @@ BY_HAND: Final = (
     ExtendExpiryRequest,
     ReinstatePointsRequest,
     RevokeVoucherRequest,
+    RevokeEntitlementRequest,
 )
 """What somebody does by hand: the event must name an actor, so the credential stands in for an operator."""
 
@@ -224,6 +229,10 @@ def _voucher_keys(command: Command, request: RevokeVoucherRequest) -> None:
     command.member = member_of(request.voucher)
 
 
+def _entitlement_keys(command: Command, request: UseEntitlementRequest | RevokeEntitlementRequest) -> None:
+    command.member = member_of(request.entitlement)
+
+
 _KEYS: Final[Mapping[type[Message], Callable[[Command, Any], None]]] = {
     RecordSaleRequest: _sale_keys,
     CommitRewardRequest: _hold_keys,
@@ -235,6 +244,8 @@ _KEYS: Final[Mapping[type[Message], Callable[[Command, Any], None]]] = {
     ReinstatePointsRequest: _member_key,
     SettlePendingRequest: _pending_keys,
     RevokeVoucherRequest: _voucher_keys,
+    UseEntitlementRequest: _entitlement_keys,
+    RevokeEntitlementRequest: _entitlement_keys,
 }
 
 

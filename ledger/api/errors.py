@@ -454,6 +454,18 @@ ENTRIES: Final = {
         "These discounts cannot be used together. Leave one of them out.",
         "ये छूट एक साथ नहीं दी जा सकतीं। उनमें से एक हटाएँ।",
     ),
+    ErrorReason.ERROR_REASON_ENTITLEMENT_NOT_FOUND: Entry(
+        StatusCode.NOT_FOUND,
+        "The member has no entitlement {entitlement}. Check its name.",
+        "This member has no such entitlement.",
+        "इस सदस्य के पास ऐसा कोई अधिकार नहीं है।",
+    ),
+    ErrorReason.ERROR_REASON_ENTITLEMENT_NOT_USABLE: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The entitlement cannot be used now: its state is {state}. Offer another one.",
+        "This entitlement cannot be used now.",
+        "यह अधिकार अभी इस्तेमाल नहीं किया जा सकता।",
+    ),
     ErrorReason.ERROR_REASON_NOTHING_TO_EXTEND: Entry(
         StatusCode.FAILED_PRECONDITION,
         "The member has no points whose expiry could be moved to that instant. Read the member's balance.",

@@ -27,6 +27,7 @@ ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 MEMBER: Final = re.compile(f"members/{ID}").fullmatch
 _HOLD: Final = re.compile(f"members/{ID}/holds/{ID}").fullmatch
 _VOUCHER: Final = re.compile(f"members/{ID}/vouchers/{ID}").fullmatch
+_ENTITLEMENT: Final = re.compile(f"members/{ID}/entitlements/{ID}").fullmatch
 _TRANSACTION: Final = re.compile(f"transactions/{ID}").fullmatch
 POOL: Final = re.compile("programs/[a-z0-9-]{1,63}/pools/[a-z0-9/-]{1,200}").fullmatch
 PROGRAM: Final = re.compile("programs/[a-z0-9-]{1,63}").fullmatch
@@ -82,6 +83,12 @@ def check_voucher_name(name: str, path: str, problems: Problems) -> None:
     """A name members/{member}/vouchers/{voucher}."""
     if not _VOUCHER(name):
         problems.append((path, "must be members/{member}/vouchers/{voucher}, with UUIDs in lower case"))
+
+
+def check_entitlement_name(name: str, path: str, problems: Problems) -> None:
+    """A name members/{member}/entitlements/{entitlement}."""
+    if not _ENTITLEMENT(name):
+        problems.append((path, "must be members/{member}/entitlements/{entitlement}, with UUIDs in lower case"))
 
 
 def check_transaction_name(name: str, path: str, problems: Problems) -> None:

@@ -21,6 +21,7 @@ from loyalty.v1.commands_pb2 import (
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    UseEntitlementRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.pos_service_pb2_grpc import PosServiceServicer
@@ -128,6 +129,10 @@ class PosService(PosServiceServicer):
     async def RecordActivity(self, request: RecordActivityRequest, context: Context) -> pb.RecordActivityResponse:
         """Records something other than a sale."""
         return reply(pb.RecordActivityResponse(), await self._dispatch.settle(request, context))
+
+    async def UseEntitlement(self, request: UseEntitlementRequest, context: Context) -> pb.UseEntitlementResponse:
+        """Uses an entitlement, once."""
+        return reply(pb.UseEntitlementResponse(), await self._dispatch.settle(request, context))
 
     async def GetTransaction(self, request: pb.GetTransactionRequest, context: Context) -> pb.GetTransactionResponse:
         """The outcome of an earlier command."""

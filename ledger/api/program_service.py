@@ -10,6 +10,7 @@ from loyalty.v1.commands_pb2 import (
     ExtendExpiryRequest,
     PublishProgramRequest,
     ReinstatePointsRequest,
+    RevokeEntitlementRequest,
     RevokeVoucherRequest,
     SettlePendingRequest,
 )
@@ -73,3 +74,9 @@ class ProgramService(ProgramServiceServicer):
     async def ReinstatePoints(self, request: ReinstatePointsRequest, context: Context) -> pb.ReinstatePointsResponse:
         """Gives expired points back."""
         return reply(pb.ReinstatePointsResponse(), await self._dispatch.settle(request, context))
+
+    async def RevokeEntitlement(
+        self, request: RevokeEntitlementRequest, context: Context
+    ) -> pb.RevokeEntitlementResponse:
+        """Takes an entitlement back."""
+        return reply(pb.RevokeEntitlementResponse(), await self._dispatch.settle(request, context))

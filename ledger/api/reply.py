@@ -15,11 +15,13 @@ from loyalty.v1.commands_pb2 import (
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    UseEntitlementRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import (
     ActivityRecorded,
     CommandRefused,
+    EntitlementUsed,
     ExpiryExtended,
     MemberEnrolled,
     PendingSettled,
@@ -43,6 +45,7 @@ from loyalty.v1.pos_service_pb2 import (
     ReserveRewardResponse,
     ReturnSaleResponse,
     ReverseTransactionResponse,
+    UseEntitlementResponse,
 )
 from loyalty.v1.pos_service_pb2 import Outcome as OutcomeMessage
 from loyalty.v1.program_service_pb2 import (
@@ -50,6 +53,7 @@ from loyalty.v1.program_service_pb2 import (
     ExtendExpiryResponse,
     PublishProgramResponse,
     ReinstatePointsResponse,
+    RevokeEntitlementResponse,
     RevokeVoucherResponse,
     SettlePendingResponse,
 )
@@ -154,6 +158,7 @@ RESULT_FIELD: Final[Mapping[type[Message], str]] = {
     ReleaseRewardRequest: "release_reward",
     ReturnSaleRequest: "return_sale",
     ReverseTransactionRequest: "reverse_transaction",
+    UseEntitlementRequest: "use_entitlement",
 }
 """The field of CommandResult for each kind of command."""
 
@@ -246,6 +251,11 @@ def _extended(response: ExtendExpiryResponse, result: Outcome, main: ExpiryExten
     _receipt(response, result, main)
 
 
+def _entitled(response: UseEntitlementResponse, result: Outcome, main: EntitlementUsed) -> None:
+    response.entitlement.CopyFrom(main.entitlement)
+    _receipt(response, result, main)
+
+
 def _published(response: PublishProgramResponse, result: Outcome, main: ProgramPublished) -> None:
     response.program.CopyFrom(main.request.program)
     _write_outcome(response.outcome, result)
@@ -264,6 +274,8 @@ _WRITE: Final[Mapping[type[Message], Callable[[Any, Outcome, Any], None]]] = {
     RecordActivityResponse: _activity,
     SettlePendingResponse: _settled,
     RevokeVoucherResponse: _receipt,
+    RevokeEntitlementResponse: _receipt,
+    UseEntitlementResponse: _entitled,
     ExtendExpiryResponse: _extended,
     ReinstatePointsResponse: _receipt,
     PublishProgramResponse: _published,

@@ -12,6 +12,10 @@ from loyalty.v1.events_pb2 import (
     ActivityRecorded,
     CommandRefused,
     Counter,
+    EntitlementExpired,
+    EntitlementIssued,
+    EntitlementRevoked,
+    EntitlementUsed,
     ExpiryExtended,
     ExpiryNotified,
     MemberEnrolled,
@@ -34,9 +38,10 @@ from loyalty.v1.events_pb2 import (
     VoucherUse,
     VoucherUsed,
 )
-from loyalty.v1.reward_pb2 import Reward, Use, VoucherState
+from loyalty.v1.reward_pb2 import EntitlementState, Reward, Use, VoucherState
 from loyalty.v1.snapshot_pb2 import AccountSnapshot
 
+from ledger.domain.entitlement import Entitlement, Entitlements, with_entitlement
 from ledger.domain.instant import FOREVER, from_timestamp, set_timestamp
 from ledger.domain.lot import Lot
 from ledger.domain.refusal import InvariantBroken
@@ -63,6 +68,10 @@ AccountEvent = (
     | VoucherUsed
     | VoucherRevoked
     | VoucherExpired
+    | EntitlementIssued
+    | EntitlementUsed
+    | EntitlementRevoked
+    | EntitlementExpired
     | ExpiryNotified
     | ExpiryExtended
     | PointsReinstated
@@ -111,6 +120,7 @@ class Account:
         "awaited",
         "clawed_back",
         "counters",
+        "entitlements",
         "expired",
         "holds",
         "issued",
@@ -151,7 +161,8 @@ class Account:
         self.counters: Counters = {}
         """Never changed in place."""
         self.vouchers: Vouchers = {}
-        """Never changed in place."""
+        self.entitlements: Entitlements = {}
+        """Never changed in place, as little as vouchers are."""
         self.issued = self.redeemed = self.restored = 0
         self.expired = self.clawed_back = self.adjusted = self.reinstated = 0
         self.notified_until = 0
@@ -174,6 +185,7 @@ class Account:
         other.awaited = self.awaited
         other.counters = self.counters
         other.vouchers = self.vouchers
+        other.entitlements = self.entitlements
         other.issued = self.issued
         other.redeemed = self.redeemed
         other.restored = self.restored
@@ -394,6 +406,18 @@ class Account:
             raise InvariantBroken(f"{name} is not known")
         return voucher
 
+    def _entitlement_changed(self, event: EntitlementIssued | EntitlementUsed) -> None:
+        self.entitlements = with_entitlement(self.entitlements, Entitlement.of(event.entitlement))
+
+    def _entitlement_closed(self, event: EntitlementRevoked | EntitlementExpired) -> None:
+        states = EntitlementState
+        revoked = isinstance(event, EntitlementRevoked)
+        state = states.ENTITLEMENT_STATE_REVOKED if revoked else states.ENTITLEMENT_STATE_EXPIRED
+        entitlement = self.entitlements.get(event.entitlement)
+        if entitlement is None:
+            raise InvariantBroken(f"{event.entitlement} is not known")
+        self.entitlements = with_entitlement(self.entitlements, entitlement._replace(state=state))
+
     def _use(self, uses: Sequence[Use], sign: int = 1) -> None:
         """Counts what was taken of the member's own limits, or given back."""
         if uses:
@@ -539,6 +563,8 @@ class Account:
             )
         for voucher in self.vouchers.values():
             voucher.write(snapshot.vouchers.add())
+        for entitlement in self.entitlements.values():
+            entitlement.write(snapshot.entitlements.add())
         return snapshot
 
     @classmethod
@@ -571,6 +597,7 @@ class Account:
         account.notified_until = snapshot.notified_until_us
         account.counters = with_counters({}, snapshot.counters)
         account.vouchers = {message.name: Voucher.of(message) for message in snapshot.vouchers}
+        account.entitlements = {message.name: Entitlement.of(message) for message in snapshot.entitlements}
         for name in _TOTALS:
             setattr(account, name, snapshot.totals[name])
         account.check()
@@ -598,6 +625,10 @@ _APPLY: Final[Mapping[type[Message], Callable[[Account, Any], None]]] = {
     VoucherUsed: Account._voucher_used,
     VoucherRevoked: Account._voucher_revoked,
     VoucherExpired: Account._voucher_expired,
+    EntitlementIssued: Account._entitlement_changed,
+    EntitlementUsed: Account._entitlement_changed,
+    EntitlementRevoked: Account._entitlement_closed,
+    EntitlementExpired: Account._entitlement_closed,
     ExpiryNotified: Account._expiry_notified,
     ExpiryExtended: Account._expiry_extended,
     PointsReinstated: Account._points_reinstated,

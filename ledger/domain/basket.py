@@ -51,6 +51,11 @@ class Basket:
         return taken
 
 
+def units_of(line: SaleLine) -> int:
+    """Units of a line; a weighed item is one unit."""
+    return line.quantity if line.HasField("quantity") else 1
+
+
 def _after_discount(basket: Basket) -> list[int]:
     return basket.net
 

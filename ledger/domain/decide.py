@@ -18,8 +18,10 @@ from loyalty.v1.commands_pb2 import (
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    RevokeEntitlementRequest,
     RevokeVoucherRequest,
     SettlePendingRequest,
+    UseEntitlementRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import (
@@ -34,6 +36,7 @@ from loyalty.v1.origin_pb2 import Origin
 from ledger.domain.account import Account
 from ledger.domain.adjust import adjust_points
 from ledger.domain.case import Case, NewEvent
+from ledger.domain.entitle import revoke_entitlement, use_entitlement
 from ledger.domain.issue_vouchers import revoke_voucher
 from ledger.domain.later_expiry import extend_expiry, reinstate_points
 from ledger.domain.names import blocked_stream, program_stream, transaction_name
@@ -59,6 +62,8 @@ DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
     RecordActivityRequest: record_activity,
     SettlePendingRequest: settle_pending,
     RevokeVoucherRequest: revoke_voucher,
+    UseEntitlementRequest: use_entitlement,
+    RevokeEntitlementRequest: revoke_entitlement,
     ExtendExpiryRequest: extend_expiry,
     ReinstatePointsRequest: reinstate_points,
 }
@@ -74,6 +79,8 @@ REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
     RecordActivityRequest: "record_activity",
     SettlePendingRequest: "settle_pending",
     RevokeVoucherRequest: "revoke_voucher",
+    UseEntitlementRequest: "use_entitlement",
+    RevokeEntitlementRequest: "revoke_entitlement",
     ExtendExpiryRequest: "extend_expiry",
     ReinstatePointsRequest: "reinstate_points",
 }

@@ -7,16 +7,14 @@ from loyalty.v1.account_pb2 import IssuedVoucher, Redemption
 from loyalty.v1.commands_pb2 import RevokeVoucherRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import VoucherIssued, VoucherRevoked
-from loyalty.v1.expiry_pb2 import ExpiryPolicy, RollingExpiry
 from loyalty.v1.reward_pb2 import Reward, VoucherState
 
 from ledger.domain.case import Case, RequestT
 from ledger.domain.code import hash_of, new_code
-from ledger.domain.expiry import expires_at
 from ledger.domain.instant import FOREVER, set_timestamp, to_timestamp
 from ledger.domain.names import voucher_name
 from ledger.domain.refusal import Refused, Rejected
-from ledger.domain.validity import start_of_later_day
+from ledger.domain.validity import valid_between
 from ledger.domain.voucher import ISSUED, NewCode, Voucher
 
 _REFUSALS = {
@@ -28,17 +26,19 @@ _REFUSALS = {
 
 def issue_vouchers(case: Case[RequestT], redemption: Redemption, reward: Reward) -> None:
     """Issues the vouchers that a redemption bought, and names them in it."""
+    terms = reward.voucher
+    period = terms.validity if terms.HasField("validity") else None
     for _ in range(redemption.quantity):
         number = len(case.codes)
         voucher_id = uuid5(case.request_id, f"voucher/{number}")
         code = new_code(case.secret, number)
-        starts_at, ends_at = _validity(case, reward)
+        starts_at, expires_at = valid_between(case.at, terms.start_days, period, case.program.zone)
         voucher = Voucher(
             voucher_name(case.account.account_id, voucher_id),
             hash_of(code),
             reward,
             starts_at,
-            ends_at,
+            expires_at,
             reward.voucher.value_minor,
             ISSUED,
         )
@@ -47,15 +47,6 @@ def issue_vouchers(case: Case[RequestT], redemption: Redemption, reward: Reward)
         case.record(event, transaction_id=case.request_id)
         case.codes.append(NewCode(voucher_id, case.account.account_id, code))
         redemption.vouchers.append(_issued(voucher))
-
-
-def _validity(case: Case[RequestT], reward: Reward) -> tuple[int, int]:
-    terms = reward.voucher
-    zone = case.program.zone
-    starts_at = start_of_later_day(case.at, terms.start_days, zone) if terms.start_days else 0
-    if not terms.HasField("validity"):
-        return starts_at, FOREVER
-    return starts_at, expires_at(ExpiryPolicy(rolling=RollingExpiry(period=terms.validity)), starts_at or case.at, zone)
 
 
 def _issued(voucher: Voucher) -> IssuedVoucher:

@@ -52,6 +52,11 @@ def voucher_name(member_id: UUID, voucher_id: UUID) -> str:
     return f"members/{member_id}/vouchers/{voucher_id}"
 
 
+def entitlement_name(member_id: UUID, entitlement_id: UUID) -> str:
+    """The name members/{member}/entitlements/{entitlement}."""
+    return f"members/{member_id}/entitlements/{entitlement_id}"
+
+
 def blocked_stream(request_id: UUID) -> UUID:
     """The id of the stream of reversals that wait for a command."""
     return uuid5(NAMESPACE_URL, f"loyalty:blocked:{request_id}")

@@ -24,7 +24,7 @@ from loyalty.v1.earning_pb2 import (
 )
 from loyalty.v1.origin_pb2 import Channel
 from loyalty.v1.program_pb2 import Program
-from loyalty.v1.reward_pb2 import FreeItems, LineDiscount
+from loyalty.v1.reward_pb2 import ExtendedWarranty, FreeItems, LineDiscount
 from loyalty.v1.sale_pb2 import LineKind, TenderKind
 
 from ledger.domain.publish_expiry import check_expiry, check_pending
@@ -73,7 +73,7 @@ _KINDS: Final = frozenset(LineKind.values()) - {LineKind.LINE_KIND_UNSPECIFIED}
 _PERIODS: Final = frozenset(Period.values()) - {Period.PERIOD_UNSPECIFIED}
 
 
-HasLines = SpendRule | ItemRule | Promotion | LineDiscount | FreeItems
+HasLines = SpendRule | ItemRule | Promotion | LineDiscount | FreeItems | ExtendedWarranty
 """What is for some lines and not for others."""
 
 
@@ -273,7 +273,10 @@ def _enums(values: Sequence[int], known: Iterable[int], path: str, found: Proble
 
 def check_lines(message: HasLines, path: str, found: Problems) -> None:
     """Which lines something is for."""
-    only, excluding = message.only, LineFilter() if isinstance(message, FreeItems) else message.excluding
+    only, excluding = (
+        message.only,
+        LineFilter() if isinstance(message, FreeItems | ExtendedWarranty) else message.excluding,
+    )
     if message.HasField("only"):
         _filter(only, f"{path}.only", found)
         if not only.expression and not any(getattr(only, name) for name in _LISTS):
@@ -282,7 +285,7 @@ def check_lines(message: HasLines, path: str, found: Problems) -> None:
             found.append((f"{path}.excluding", "excludes all that `only` names, so it never applies"))
     elif set(excluding.kinds) >= _KINDS:
         found.append((f"{path}.excluding.kinds", "excludes every kind of line, so it never applies"))
-    if not isinstance(message, FreeItems) and message.HasField("excluding"):
+    if not isinstance(message, FreeItems | ExtendedWarranty) and message.HasField("excluding"):
         _filter(excluding, f"{path}.excluding", found)
 
 

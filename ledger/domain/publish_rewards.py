@@ -8,6 +8,8 @@ from loyalty.v1.reward_pb2 import (
     DiscountBase,
     DiscountChoice,
     DiscountConflict,
+    EntitlementReward,
+    ExtendedWarranty,
     FreeItems,
     LineDiscount,
     OrderDiscount,
@@ -18,7 +20,16 @@ from loyalty.v1.reward_pb2 import (
 
 from ledger.domain.publish_earning import check_conditions, check_limits, check_lines
 from ledger.domain.publish_expiry import check_period
-from ledger.domain.publish_fields import Problems, check_count, check_enum, check_ids, check_positive, check_text
+from ledger.domain.publish_fields import (
+    NAME_CHARACTERS_MAX,
+    Problems,
+    check_count,
+    check_enum,
+    check_ids,
+    check_positive,
+    check_text,
+    has_control,
+)
 from ledger.domain.rules.discount import WHOLE_PERCENT
 
 REWARDS_MAX: Final = 10_000
@@ -30,7 +41,7 @@ TIER_COSTS_MAX: Final = 50
 START_DAYS_MAX: Final = 3_650
 """Days after which a voucher can be used at the latest."""
 
-KINDS: Final = "order_discount, line_discount, free_items, voucher or cashback"
+KINDS: Final = "order_discount, line_discount, free_items, voucher, entitlement or cashback"
 
 
 def check_rewards(definition: Program, found: Problems) -> None:
@@ -48,6 +59,20 @@ def check_rewards(definition: Program, found: Problems) -> None:
 
 def _reward(reward: Reward, definition: Program, path: str, found: Problems) -> None:
     check_text(reward.display_name, f"{path}.display_name", found)
+    _kind(reward, path, found)
+    _tier_costs(reward, definition, path, found)
+    for name in ("stock", "minimum_units"):
+        if getattr(reward, name) < 0:
+            found.append((f"{path}.{name}", "must be more than 0, or 0 for any number"))
+    check_limits(reward.limits, f"{path}.limits", found)
+    if reward.HasField("conditions"):
+        check_conditions(reward.conditions, definition, f"{path}.conditions", found)
+        if reward.conditions.tenders:
+            found.append((f"{path}.conditions.tenders", "are not known when it is reserved: leave them out"))
+    check_enum(reward.stackability, Stackability.values(), f"{path}.stackability", found)
+
+
+def _kind(reward: Reward, path: str, found: Problems) -> None:
     kind = reward.WhichOneof("kind")
     if kind is None:
         found.append((path, f"is of no kind: give {KINDS}"))
@@ -59,18 +84,10 @@ def _reward(reward: Reward, definition: Program, path: str, found: Problems) -> 
         check_positive(reward.cost_points, f"{path}.cost_points", found)
     if kind == "voucher":
         _voucher(reward.voucher, f"{path}.voucher", found)
+    elif kind == "entitlement":
+        _entitlement(reward.entitlement, f"{path}.entitlement", found)
     elif kind is not None:
         _benefit(getattr(reward, kind), f"{path}.{kind}", found)
-    _tier_costs(reward, definition, path, found)
-    for name in ("stock", "minimum_units"):
-        if getattr(reward, name) < 0:
-            found.append((f"{path}.{name}", "must be more than 0, or 0 for any number"))
-    check_limits(reward.limits, f"{path}.limits", found)
-    if reward.HasField("conditions"):
-        check_conditions(reward.conditions, definition, f"{path}.conditions", found)
-        if reward.conditions.tenders:
-            found.append((f"{path}.conditions.tenders", "are not known when it is reserved: leave them out"))
-    check_enum(reward.stackability, Stackability.values(), f"{path}.stackability", found)
 
 
 def _tier_costs(reward: Reward, definition: Program, path: str, found: Problems) -> None:
@@ -100,6 +117,33 @@ def _voucher(voucher: VoucherReward, path: str, found: Problems) -> None:
         check_period(voucher.validity, f"{path}.validity", found)
 
 
+def _entitlement(entitlement: EntitlementReward, path: str, found: Problems) -> None:
+    match entitlement.WhichOneof("service"):
+        case "event_seat":
+            _service_id(entitlement.event_seat.event, f"{path}.event_seat.event", found)
+        case "extended_warranty":
+            warranty = entitlement.extended_warranty
+            _needs_lines(warranty, f"{path}.extended_warranty", found)
+            check_period(warranty.period, f"{path}.extended_warranty.period", found)
+            if entitlement.HasField("validity"):
+                found.append((f"{path}.validity", "must be left out: a warranty has its own period"))
+        case "priority_service":
+            _service_id(entitlement.priority_service.service, f"{path}.priority_service.service", found)
+            if entitlement.priority_service.times < 0:
+                found.append((f"{path}.priority_service.times", "must be more than 0, or 0 for any number of times"))
+        case None:
+            found.append((path, "is no service: give event_seat, extended_warranty or priority_service"))
+    if not 0 <= entitlement.start_days <= START_DAYS_MAX:
+        found.append((f"{path}.start_days", f"must be from 0 to {START_DAYS_MAX}"))
+    if entitlement.HasField("validity"):
+        check_period(entitlement.validity, f"{path}.validity", found)
+
+
+def _service_id(value: str, path: str, found: Problems) -> None:
+    if not 1 <= len(value) <= NAME_CHARACTERS_MAX or has_control(value):
+        found.append((path, f"must be 1 to {NAME_CHARACTERS_MAX} characters without control characters"))
+
+
 def _benefit(benefit: OrderDiscount | LineDiscount | FreeItems | Cashback, path: str, found: Problems) -> None:
     match benefit:
         case OrderDiscount():
@@ -114,7 +158,7 @@ def _benefit(benefit: OrderDiscount | LineDiscount | FreeItems | Cashback, path:
             pass
 
 
-def _needs_lines(benefit: LineDiscount | FreeItems, path: str, found: Problems) -> None:
+def _needs_lines(benefit: LineDiscount | FreeItems | ExtendedWarranty, path: str, found: Problems) -> None:
     if not benefit.HasField("only"):
         found.append((f"{path}.only", "is required: say which lines it is for"))
     check_lines(benefit, path, found)

@@ -13,6 +13,7 @@ from loyalty.v1.events_pb2 import PointsRedeemed, ReleaseReason, RewardReleased,
 from ledger.domain.account import Hold
 from ledger.domain.case import Case, RequestT
 from ledger.domain.draw import draw, give_back, keep
+from ledger.domain.entitle import entitle
 from ledger.domain.instant import set_timestamp
 from ledger.domain.issue_vouchers import issue_vouchers
 from ledger.domain.names import hold_name, last_id
@@ -56,6 +57,8 @@ def commit_reward(case: Case[CommitRewardRequest]) -> None:
     keep(case, hold.uses, case.request.hold)
     if hold.reward.HasField("voucher"):
         issue_vouchers(case, event.redemption, hold.reward)
+    if hold.reward.HasField("entitlement"):
+        entitle(case, event.redemption, hold.reward)
     event.receipt.spent_points = hold.points
     case.write_receipt(event.receipt)
 

@@ -13,6 +13,7 @@ from ledger.domain.account import Hold
 from ledger.domain.basket import Basket
 from ledger.domain.case import Case
 from ledger.domain.draw import keep
+from ledger.domain.entitle import entitle
 from ledger.domain.issue_vouchers import issue_vouchers, voucher_by_code
 from ledger.domain.names import hold_name
 from ledger.domain.redeem import open_hold, redeemed, redemption_of
@@ -53,7 +54,7 @@ def redeem_in_sale(case: Case[RecordSaleRequest], facts: Facts, basket: Basket) 
         if hold.reward.HasField("cashback"):
             value = _cashback(case, hold, basket.total - paid)
             paid += value
-        redemptions.append(_redeem_hold(case, hold, value))
+        redemptions.append(_redeem_hold(case, facts, hold, value))
     for name, voucher in vouchers.items():
         value = given.get(name, 0)
         if name not in given:
@@ -95,13 +96,15 @@ def _cashback(case: Case[RecordSaleRequest], hold: Hold, payable: int) -> int:
     return value
 
 
-def _redeem_hold(case: Case[RecordSaleRequest], hold: Hold, value: int) -> Redemption:
+def _redeem_hold(case: Case[RecordSaleRequest], facts: Facts, hold: Hold, value: int) -> Redemption:
     event = redeemed(case, redemption_of(case, hold, value), hold.allocations)
     event.uses.extend(hold.uses)
     case.record(event, transaction_id=case.request_id)
     keep(case, hold.uses, event.redemption.hold)
     if hold.reward.HasField("voucher"):
         issue_vouchers(case, event.redemption, hold.reward)
+    if hold.reward.HasField("entitlement"):
+        entitle(case, event.redemption, hold.reward, facts)
     return event.redemption
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from loyalty.v1.account_pb2 import Award, AwardLine, TakenBack
+from loyalty.v1.account_pb2 import Allocation, Award, AwardLine, TakenBack
 from loyalty.v1.commands_pb2 import ReturnSaleRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import (
+    PointsRedeemed,
     ReturnAwaited,
     ReturnedLine,
     SaleRecorded,
@@ -20,10 +21,11 @@ from loyalty.v1.sale_pb2 import ReturnLine
 from ledger.domain.account import AWAITED_RETURNS_MAX
 from ledger.domain.case import Case, RequestT
 from ledger.domain.earn import change_tier
+from ledger.domain.entitle import take_back, unused_of_line
 from ledger.domain.names import transaction_name
 from ledger.domain.refusal import Refused, Rejected
 from ledger.domain.sale_reference import sale_reference
-from ledger.domain.transaction import Transaction
+from ledger.domain.transaction import Transaction, issues
 from ledger.domain.undo import part_of, restored_vouchers, undo, write_undo
 
 
@@ -108,7 +110,7 @@ class ReturnState:
         for award in self.sale.awards:
             points = award.points if self.is_complete else self._part_of(award)
             claw_back[award.lot] = claw_back.get(award.lot, 0) + points
-        spent = self.sale.receipt.spent_points
+        spent = sum(redemption.points for redemption in self.sale.redemptions if not issues(redemption))
         if not self.is_complete:
             total = sum(net for _, net in self.sold.values())
             spent = spent * self.returned_minor // total if total else 0
@@ -211,8 +213,12 @@ def _decide(case: Case[RequestT], request: ReturnSaleRequest, main: SaleRecorded
     if not request.lines:
         lines = state.rest()
         state.add(lines)
-    undone = undo_sale(case, main, sale, before, state.due())
+    warranties = _warranties(case, state, sale)
+    also = [allocation for event in warranties for allocation in event.allocations]
+    undone = undo_sale(case, main, sale, before, state.due(), also)
     undone.vouchers.extend(_vouchers(case, state, sale))
+    for event in warranties:
+        take_back(case, event.redemption.entitlements, sale.transaction_id)
     return SaleReturned(
         origin=case.origin,
         request=request,
@@ -231,20 +237,32 @@ def _vouchers(case: Case[RequestT], state: ReturnState, sale: Transaction) -> li
     return restored_vouchers(case, sale.voucher_uses())
 
 
+def _warranties(case: Case[RequestT], state: ReturnState, sale: Transaction) -> list[PointsRedeemed]:
+    """The warranties of the sale that nobody has used and whose goods are all back now."""
+    unused = {
+        one.name
+        for line_id, sold in state.sold.items()
+        if case.account.entitlements and state.back[line_id][0] == sold[0]
+        for one in unused_of_line(case, sale.name, line_id)
+    }
+    return [event for event in sale.issuing() if unused and unused.issuperset(event.redemption.entitlements or [""])]
+
+
 def undo_sale(
     case: Case[RequestT],
     main: SaleRecorded,
     sale: Transaction,
     before: Due,
     after: Due,
+    also: Iterable[Allocation] = (),
 ) -> Undo:
-    """Moves a sale from one state of return to a later one."""
+    """Moves a sale from one state of return to a later one, and gives back `also`."""
     taken = sum(returned.undo.qualifying_points for returned in sale.returns())
     wanted = max(sum(after.claw_back.values()) - taken, 0)
     result = undo(
         case,
         claw_back=_claims(before.claw_back, after.claw_back, wanted),
-        restore=part_of(sale.spent(), before.spent, after.spent - before.spent),
+        restore=[*part_of(sale.spent(), before.spent, after.spent - before.spent), *also],
     )
     result.qualifying_points = wanted
     return result

@@ -23,6 +23,7 @@ from loyalty.v1.events_pb2 import (
 from ledger.domain.case import Case
 from ledger.domain.draw import give_back
 from ledger.domain.earn import change_tier
+from ledger.domain.entitle import take_back
 from ledger.domain.instant import set_timestamp
 from ledger.domain.issue_vouchers import take_back_vouchers
 from ledger.domain.names import hold_name
@@ -60,7 +61,8 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction) -> Undo:
             state = ReturnState(main, target.returns())
             before = state.due()
             state.add(state.rest())
-            undone = undo_sale(case, main, target, before, state.due())
+            also = [allocation for event in target.issuing() for allocation in event.allocations]
+            undone = undo_sale(case, main, target, before, state.due(), also)
             undone.vouchers.extend(restored_vouchers(case, target.voucher_uses()))
             _cancel(case, undone, target.redemptions())
             return undone
@@ -87,6 +89,7 @@ def _cancel(case: Case[ReverseTransactionRequest], undone: Undo, redemptions: It
     """Takes back the vouchers that redemptions issued, and gives back what they took of limits and stock."""
     for event in redemptions:
         take_back_vouchers(case, [event.redemption])
+        take_back(case, event.redemption.entitlements, case.request_id)
         give_back(case, event.uses, ReleaseReason.RELEASE_REASON_REVERSED)
         undone.uses.extend(event.uses)
 

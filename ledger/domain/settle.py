@@ -7,12 +7,14 @@ from itertools import groupby
 from uuid import UUID
 
 from loyalty.v1.events_pb2 import (
+    EntitlementExpired,
     ExpiryNotified,
     PointsExpired,
     ReleaseReason,
     RewardReleased,
     VoucherExpired,
 )
+from loyalty.v1.reward_pb2 import EntitlementState
 
 from ledger.domain.case import Case, RequestT
 from ledger.domain.instant import FOREVER, set_timestamp
@@ -33,6 +35,8 @@ def settle(case: Case[RequestT]) -> None:
         _expire(case)
     if account.vouchers:
         _expire_vouchers(case)
+    if account.entitlements:
+        _expire_entitlements(case)
     if case.program.notice_days and account.lots:
         _notify(case)
 
@@ -64,6 +68,15 @@ def _expire_vouchers(case: Case[RequestT]) -> None:
     for voucher in sorted(due, key=lambda voucher: voucher.expires_at):
         expired = VoucherExpired(voucher=voucher.name)
         set_timestamp(expired.effective_at, voucher.expires_at)
+        case.record(expired)
+
+
+def _expire_entitlements(case: Case[RequestT]) -> None:
+    issued = EntitlementState.ENTITLEMENT_STATE_ISSUED
+    due = [one for one in case.account.entitlements.values() if one.expires_at <= case.at and one.state == issued]
+    for entitlement in sorted(due, key=lambda entitlement: entitlement.expires_at):
+        expired = EntitlementExpired(entitlement=entitlement.name)
+        set_timestamp(expired.effective_at, entitlement.expires_at)
         case.record(expired)
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.reward_pb2 import DiscountBase, DiscountChoice, DiscountConflict, DiscountPolicy, Reward, Stackability
 
-from ledger.domain.basket import Basket
+from ledger.domain.basket import Basket, units_of
 from ledger.domain.refusal import Refused
 from ledger.domain.rules.discount import Benefit, Discount
 from ledger.domain.rules.facts import Facts
@@ -85,7 +85,7 @@ def _go_together(one: Reward, other: Reward) -> bool:
 def _fits(facts: Facts, basket: Basket, claim: Claim) -> bool:
     """Whether a sale is large enough for a discount, and has what it is for."""
     least = claim.reward.minimum_units
-    if least and sum(line.quantity if line.HasField("quantity") else 1 for line in basket.lines) < least:
+    if least and sum(units_of(line) for line in basket.lines) < least:
         return False
     return claim.discount.parts(facts, basket, basket.net, basket.net) is not None
 

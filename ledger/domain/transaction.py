@@ -5,10 +5,22 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from google.protobuf.message import Message
-from loyalty.v1.account_pb2 import Allocation
-from loyalty.v1.events_pb2 import PointsRedeemed, SaleReturned, TransactionReversed, VoucherUse, VoucherUsed
+from loyalty.v1.account_pb2 import Allocation, Redemption
+from loyalty.v1.events_pb2 import (
+    EntitlementRevoked,
+    PointsRedeemed,
+    SaleReturned,
+    TransactionReversed,
+    VoucherUse,
+    VoucherUsed,
+)
 
 from ledger.domain.names import transaction_name
+
+
+def issues(redemption: Redemption) -> bool:
+    """Whether a redemption issued vouchers or entitlements."""
+    return bool(redemption.vouchers or redemption.entitlements)
 
 
 @dataclass(slots=True)
@@ -48,6 +60,23 @@ class Transaction:
         uses = [event.use for _, event in self.follow_ups if isinstance(event, VoucherUsed)]
         return [use for use in uses if use.voucher not in back]
 
+    def issuing(self) -> list[PointsRedeemed]:
+        """What a sale redeemed that issued something.
+
+        The return of the sale's goods does not undo that, but for warranties of these goods, which are left out here.
+        """
+        back = {event.entitlement for _, event in self.follow_ups if isinstance(event, EntitlementRevoked)}
+        return [
+            event
+            for event in self.redemptions()
+            if issues(event.redemption) and back.isdisjoint(event.redemption.entitlements)
+        ]
+
     def spent(self) -> list[Allocation]:
-        """The lots that a sale's redemptions took points from, in the order of spending."""
-        return [allocation for event in self.redemptions() for allocation in event.allocations]
+        """The lots that a sale's other redemptions took points from, in the order of spending."""
+        return [
+            allocation
+            for event in self.redemptions()
+            if not issues(event.redemption)
+            for allocation in event.allocations
+        ]

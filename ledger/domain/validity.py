@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from loyalty.v1.expiry_pb2 import ExpiryPolicy, PendingPolicy
+from loyalty.v1.expiry_pb2 import CalendarPeriod, ExpiryPolicy, PendingPolicy, RollingExpiry
 
 from ledger.domain.expiry import expires_at
 from ledger.domain.instant import FOREVER, HOUR, from_timestamp, local_date, start_of_day
@@ -61,3 +61,15 @@ class Validity:
 def start_of_later_day(at: int, days: int, zone: ZoneInfo) -> int:
     """The start of a later local day. Counted on the calendar, since some days have 23 or 25 hours."""
     return start_of_day(local_date(at, zone) + timedelta(days=days), zone)
+
+
+def valid_between(at: int, start_days: int, period: CalendarPeriod | None, zone: ZoneInfo) -> tuple[int, int]:
+    """From when, and until when, something can be used that is issued at an instant: 0 for at once, FOREVER for ever.
+
+    It starts at the start of the day so many days later, and is good through the day that lies the period after that.
+    """
+    starts_at = start_of_later_day(at, start_days, zone) if start_days else 0
+    if period is None:
+        return starts_at, FOREVER
+    policy = ExpiryPolicy(rolling=RollingExpiry(period=period))
+    return starts_at, expires_at(policy, starts_at or at, zone)

@@ -27,8 +27,10 @@ from loyalty.v1.commands_pb2 import (
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    RevokeEntitlementRequest,
     RevokeVoucherRequest,
     SettlePendingRequest,
+    UseEntitlementRequest,
 )
 from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
 from loyalty.v1.member_pb2 import Identifier, IdentifierType, Profile
@@ -169,6 +171,12 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     ),
     RecordActivityRequest: lambda: RecordActivityRequest(
         request_id=ID, origin=origin(), member=MEMBER, activity="review", attributes={"sku": "123"}
+    ),
+    UseEntitlementRequest: lambda: UseEntitlementRequest(
+        request_id=ID, origin=origin(), entitlement=f"{MEMBER}/entitlements/{OTHER}"
+    ),
+    RevokeEntitlementRequest: lambda: RevokeEntitlementRequest(
+        request_id=ID, origin=origin(), entitlement=f"{MEMBER}/entitlements/{OTHER}", reason="Called off"
     ),
     RevokeVoucherRequest: lambda: RevokeVoucherRequest(
         request_id=ID, origin=origin(), voucher=f"members/{ID}/vouchers/{OTHER}", reason="Printed twice"

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from loyalty.v1.reward_pb2 import FreeItems, LineDiscount, OrderDiscount, Reward
 
-from ledger.domain.basket import Basket
+from ledger.domain.basket import Basket, units_of
 from ledger.domain.rounding import share_out
 from ledger.domain.rules.conditions import Lines
 from ledger.domain.rules.facts import Facts
@@ -76,7 +76,7 @@ class Discount:
 
     def _free(self, basket: Basket, net: Sequence[int], places: Sequence[int]) -> list[int] | None:
         """Units become free, the cheapest first; None where there are fewer than are claimed."""
-        units = {place: _units(basket, place) for place in places}
+        units = {place: units_of(basket.lines[place]) for place in places}
         claimed = self._quantity
         if sum(units.values()) < claimed:
             return None
@@ -86,8 +86,3 @@ class Discount:
             claimed -= free
             parts[place] = net[place] * free // units[place]
         return parts
-
-
-def _units(basket: Basket, place: int) -> int:
-    line = basket.lines[place]
-    return line.quantity if line.HasField("quantity") else 1

@@ -18,6 +18,11 @@ _EVER: Final = Period.PERIOD_EVER
 _PROGRAM: Final = LimitScope.LIMIT_SCOPE_PROGRAM
 
 
+def stock_key(message: RewardMessage) -> str:
+    """The key of the pool that a reward's stock is kept in."""
+    return f"reward/{message.reward_id}/stock"
+
+
 class Reward:
     """A reward, compiled."""
 
@@ -27,7 +32,7 @@ class Reward:
         self.conditions = Conditions(owner, message.conditions) if message.HasField("conditions") else None
         self._limits = [Limit(owner, limit) for limit in message.limits]
         self._tier_costs = {cost.tier: cost.cost_points for cost in message.tier_costs}
-        self._stock_key = f"{owner}/stock"
+        self._stock_key = stock_key(message)
 
     def cost(self, quantity: int, tier: str) -> int:
         """What that many cost a member of a tier: of cashback that many steps, of free items that many items.

@@ -481,6 +481,7 @@ class Redemption(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     VOUCHER_FIELD_NUMBER: _builtins.int
     VOUCHERS_FIELD_NUMBER: _builtins.int
+    ENTITLEMENTS_FIELD_NUMBER: _builtins.int
     reward_id: _builtins.str
     """The reward's id."""
     hold: _builtins.str
@@ -497,6 +498,10 @@ class Redemption(_message.Message):
     def vouchers(self) -> _containers.RepeatedCompositeFieldContainer[Global___IssuedVoucher]:
         """The vouchers that it issued."""
 
+    @_builtins.property
+    def entitlements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The entitlements that it issued, as members/{member}/entitlements/{entitlement}."""
+
     def __init__(
         self,
         *,
@@ -507,10 +512,11 @@ class Redemption(_message.Message):
         quantity: _builtins.int = ...,
         voucher: _builtins.str = ...,
         vouchers: _abc.Iterable[Global___IssuedVoucher] | None = ...,
+        entitlements: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "points", b"points", "quantity", b"quantity", "reward_id", b"reward_id", "value_minor", b"value_minor", "voucher", b"voucher", "vouchers", b"vouchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entitlements", b"entitlements", "hold", b"hold", "points", b"points", "quantity", b"quantity", "reward_id", b"reward_id", "value_minor", b"value_minor", "voucher", b"voucher", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -479,6 +479,7 @@ class Command(_message.Message):
     RETURN_SALE_FIELD_NUMBER: _builtins.int
     REVERSE_TRANSACTION_FIELD_NUMBER: _builtins.int
     RECORD_ACTIVITY_FIELD_NUMBER: _builtins.int
+    USE_ENTITLEMENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def enroll_member(self) -> Global___EnrollMemberRequest:
         """EnrollMember."""
@@ -511,6 +512,10 @@ class Command(_message.Message):
     def record_activity(self) -> Global___RecordActivityRequest:
         """RecordActivity."""
 
+    @_builtins.property
+    def use_entitlement(self) -> Global___UseEntitlementRequest:
+        """UseEntitlement."""
+
     def __init__(
         self,
         *,
@@ -522,12 +527,13 @@ class Command(_message.Message):
         return_sale: Global___ReturnSaleRequest | None = ...,
         reverse_transaction: Global___ReverseTransactionRequest | None = ...,
         record_activity: Global___RecordActivityRequest | None = ...,
+        use_entitlement: Global___UseEntitlementRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "use_entitlement", b"use_entitlement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "use_entitlement", b"use_entitlement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "record_activity"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "record_activity", "use_entitlement"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
 
@@ -854,3 +860,71 @@ class RevokeVoucherRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeVoucherRequest: _TypeAlias = RevokeVoucherRequest  # noqa: Y015
+
+@_typing.final
+class UseEntitlementRequest(_message.Message):
+    """Request of UseEntitlement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    ENTITLEMENT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this command."""
+    entitlement: _builtins.str
+    """members/{member}/entitlements/{entitlement}"""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        origin: _origin_pb2.Origin | None = ...,
+        entitlement: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entitlement", b"entitlement", "origin", b"origin", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UseEntitlementRequest: _TypeAlias = UseEntitlementRequest  # noqa: Y015
+
+@_typing.final
+class RevokeEntitlementRequest(_message.Message):
+    """Request of RevokeEntitlement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    ENTITLEMENT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this command."""
+    entitlement: _builtins.str
+    """members/{member}/entitlements/{entitlement}"""
+    reason: _builtins.str
+    """Why, for auditors: 1 to 500 characters and no personal data."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        origin: _origin_pb2.Origin | None = ...,
+        entitlement: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entitlement", b"entitlement", "origin", b"origin", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeEntitlementRequest: _TypeAlias = RevokeEntitlementRequest  # noqa: Y015

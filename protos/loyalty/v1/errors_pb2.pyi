@@ -146,6 +146,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION, recorded. Two discounts of the sale do not go together; metadata `discount` and `other` name them. Leave
     one of them out.
     """
+    ERROR_REASON_ENTITLEMENT_NOT_FOUND: _ErrorReason.ValueType  # 69
+    """NOT_FOUND. The member has no such entitlement. Check its name."""
+    ERROR_REASON_ENTITLEMENT_NOT_USABLE: _ErrorReason.ValueType  # 70
+    """FAILED_PRECONDITION, recorded. The entitlement cannot be used now: metadata `state` says whether it is USED, REVOKED, EXPIRED, or
+    ISSUED and not started; `starts_at` and `expires_at` say from when and until when. Offer another one.
+    """
     ERROR_REASON_NOTHING_TO_EXTEND: _ErrorReason.ValueType  # 37
     """FAILED_PRECONDITION, recorded. The member has no points whose expiry could be moved to that instant. Read the member's balance."""
     ERROR_REASON_NOT_EXPIRED: _ErrorReason.ValueType  # 38
@@ -277,6 +283,12 @@ ERROR_REASON_VOUCHER_REVOKED: ErrorReason.ValueType  # 67
 ERROR_REASON_NOT_STACKABLE: ErrorReason.ValueType  # 68
 """FAILED_PRECONDITION, recorded. Two discounts of the sale do not go together; metadata `discount` and `other` name them. Leave
 one of them out.
+"""
+ERROR_REASON_ENTITLEMENT_NOT_FOUND: ErrorReason.ValueType  # 69
+"""NOT_FOUND. The member has no such entitlement. Check its name."""
+ERROR_REASON_ENTITLEMENT_NOT_USABLE: ErrorReason.ValueType  # 70
+"""FAILED_PRECONDITION, recorded. The entitlement cannot be used now: metadata `state` says whether it is USED, REVOKED, EXPIRED, or
+ISSUED and not started; `starts_at` and `expires_at` say from when and until when. Offer another one.
 """
 ERROR_REASON_NOTHING_TO_EXTEND: ErrorReason.ValueType  # 37
 """FAILED_PRECONDITION, recorded. The member has no points whose expiry could be moved to that instant. Read the member's balance."""

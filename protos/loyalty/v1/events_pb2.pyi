@@ -117,6 +117,10 @@ class Event(_message.Message):
     VOUCHER_USED_FIELD_NUMBER: _builtins.int
     VOUCHER_REVOKED_FIELD_NUMBER: _builtins.int
     VOUCHER_EXPIRED_FIELD_NUMBER: _builtins.int
+    ENTITLEMENT_ISSUED_FIELD_NUMBER: _builtins.int
+    ENTITLEMENT_USED_FIELD_NUMBER: _builtins.int
+    ENTITLEMENT_REVOKED_FIELD_NUMBER: _builtins.int
+    ENTITLEMENT_EXPIRED_FIELD_NUMBER: _builtins.int
     EXPIRY_NOTIFIED_FIELD_NUMBER: _builtins.int
     EXPIRY_EXTENDED_FIELD_NUMBER: _builtins.int
     POINTS_REINSTATED_FIELD_NUMBER: _builtins.int
@@ -229,6 +233,22 @@ class Event(_message.Message):
         """A voucher's time ran out."""
 
     @_builtins.property
+    def entitlement_issued(self) -> Global___EntitlementIssued:
+        """An entitlement was issued."""
+
+    @_builtins.property
+    def entitlement_used(self) -> Global___EntitlementUsed:
+        """An entitlement was used."""
+
+    @_builtins.property
+    def entitlement_revoked(self) -> Global___EntitlementRevoked:
+        """An entitlement was taken back."""
+
+    @_builtins.property
+    def entitlement_expired(self) -> Global___EntitlementExpired:
+        """An entitlement's time ran out."""
+
+    @_builtins.property
     def expiry_notified(self) -> Global___ExpiryNotified:
         """Points will expire soon."""
 
@@ -272,15 +292,19 @@ class Event(_message.Message):
         voucher_used: Global___VoucherUsed | None = ...,
         voucher_revoked: Global___VoucherRevoked | None = ...,
         voucher_expired: Global___VoucherExpired | None = ...,
+        entitlement_issued: Global___EntitlementIssued | None = ...,
+        entitlement_used: Global___EntitlementUsed | None = ...,
+        entitlement_revoked: Global___EntitlementRevoked | None = ...,
+        entitlement_expired: Global___EntitlementExpired | None = ...,
         expiry_notified: Global___ExpiryNotified | None = ...,
         expiry_extended: Global___ExpiryExtended | None = ...,
         points_reinstated: Global___PointsReinstated | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "transaction_reversed", b"transaction_reversed", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "transaction_reversed", b"transaction_reversed", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired", "expiry_notified", "expiry_extended", "points_reinstated"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired", "entitlement_issued", "entitlement_used", "entitlement_revoked", "entitlement_expired", "expiry_notified", "expiry_extended", "points_reinstated"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -1406,6 +1430,8 @@ class CommandRefused(_message.Message):
     RECORD_ACTIVITY_FIELD_NUMBER: _builtins.int
     SETTLE_PENDING_FIELD_NUMBER: _builtins.int
     REVOKE_VOUCHER_FIELD_NUMBER: _builtins.int
+    USE_ENTITLEMENT_FIELD_NUMBER: _builtins.int
+    REVOKE_ENTITLEMENT_FIELD_NUMBER: _builtins.int
     EXTEND_EXPIRY_FIELD_NUMBER: _builtins.int
     REINSTATE_POINTS_FIELD_NUMBER: _builtins.int
     PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
@@ -1464,6 +1490,14 @@ class CommandRefused(_message.Message):
         """RevokeVoucher."""
 
     @_builtins.property
+    def use_entitlement(self) -> _commands_pb2.UseEntitlementRequest:
+        """UseEntitlement."""
+
+    @_builtins.property
+    def revoke_entitlement(self) -> _commands_pb2.RevokeEntitlementRequest:
+        """RevokeEntitlement."""
+
+    @_builtins.property
     def extend_expiry(self) -> _commands_pb2.ExtendExpiryRequest:
         """ExtendExpiry."""
 
@@ -1490,17 +1524,19 @@ class CommandRefused(_message.Message):
         record_activity: _commands_pb2.RecordActivityRequest | None = ...,
         settle_pending: _commands_pb2.SettlePendingRequest | None = ...,
         revoke_voucher: _commands_pb2.RevokeVoucherRequest | None = ...,
+        use_entitlement: _commands_pb2.UseEntitlementRequest | None = ...,
+        revoke_entitlement: _commands_pb2.RevokeEntitlementRequest | None = ...,
         extend_expiry: _commands_pb2.ExtendExpiryRequest | None = ...,
         reinstate_points: _commands_pb2.ReinstatePointsRequest | None = ...,
         program_version: _builtins.int = ...,
         reason: _errors_pb2.ErrorReason.ValueType = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "origin", b"origin", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_voucher", b"revoke_voucher", "settle_pending", b"settle_pending"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "origin", b"origin", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_voucher", b"revoke_voucher", "settle_pending", b"settle_pending"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending", "revoke_voucher", "extend_expiry", "reinstate_points"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending", "revoke_voucher", "use_entitlement", "revoke_entitlement", "extend_expiry", "reinstate_points"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
@@ -1861,3 +1897,155 @@ class VoucherExpired(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VoucherExpired: _TypeAlias = VoucherExpired  # noqa: Y015
+
+@_typing.final
+class EntitlementIssued(_message.Message):
+    """An entitlement was issued."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    ENTITLEMENT_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def entitlement(self) -> _reward_pb2.Entitlement:
+        """The entitlement."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        program_version: _builtins.int = ...,
+        entitlement: _reward_pb2.Entitlement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entitlement", b"entitlement", "origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entitlement", b"entitlement", "origin", b"origin", "program_version", b"program_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EntitlementIssued: _TypeAlias = EntitlementIssued  # noqa: Y015
+
+@_typing.final
+class EntitlementUsed(_message.Message):
+    """An entitlement was used, once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    ENTITLEMENT_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def request(self) -> _commands_pb2.UseEntitlementRequest:
+        """The command."""
+
+    @_builtins.property
+    def entitlement(self) -> _reward_pb2.Entitlement:
+        """The entitlement afterwards."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """Balance and tier."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _commands_pb2.UseEntitlementRequest | None = ...,
+        program_version: _builtins.int = ...,
+        entitlement: _reward_pb2.Entitlement | None = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entitlement", b"entitlement", "origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entitlement", b"entitlement", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EntitlementUsed: _TypeAlias = EntitlementUsed  # noqa: Y015
+
+@_typing.final
+class EntitlementRevoked(_message.Message):
+    """An entitlement was taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    ENTITLEMENT_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    entitlement: _builtins.str
+    """members/{member}/entitlements/{entitlement}"""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def request(self) -> _commands_pb2.RevokeEntitlementRequest:
+        """The command; absent where its goods came back, or what it was bought with was reversed."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """Balance and tier; absent where there is no command."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _commands_pb2.RevokeEntitlementRequest | None = ...,
+        program_version: _builtins.int = ...,
+        entitlement: _builtins.str = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entitlement", b"entitlement", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EntitlementRevoked: _TypeAlias = EntitlementRevoked  # noqa: Y015
+
+@_typing.final
+class EntitlementExpired(_message.Message):
+    """An entitlement's time ran out. The deadline is the moment of effect, whenever it was written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EFFECTIVE_AT_FIELD_NUMBER: _builtins.int
+    ENTITLEMENT_FIELD_NUMBER: _builtins.int
+    entitlement: _builtins.str
+    """members/{member}/entitlements/{entitlement}"""
+    @_builtins.property
+    def effective_at(self) -> _timestamp_pb2.Timestamp:
+        """The deadline."""
+
+    def __init__(
+        self,
+        *,
+        effective_at: _timestamp_pb2.Timestamp | None = ...,
+        entitlement: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at", "entitlement", b"entitlement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EntitlementExpired: _TypeAlias = EntitlementExpired  # noqa: Y015

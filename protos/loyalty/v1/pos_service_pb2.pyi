@@ -13,6 +13,7 @@ from loyalty.v1 import commands_pb2 as _commands_pb2
 from loyalty.v1 import errors_pb2 as _errors_pb2
 from loyalty.v1 import events_pb2 as _events_pb2
 from loyalty.v1 import member_pb2 as _member_pb2
+from loyalty.v1 import reward_pb2 as _reward_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -501,6 +502,42 @@ class RecordActivityResponse(_message.Message):
 Global___RecordActivityResponse: _TypeAlias = RecordActivityResponse  # noqa: Y015
 
 @_typing.final
+class UseEntitlementResponse(_message.Message):
+    """Response of UseEntitlement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    ENTITLEMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcome(self) -> Global___Outcome:
+        """What happened."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """Balance and tier."""
+
+    @_builtins.property
+    def entitlement(self) -> _reward_pb2.Entitlement:
+        """The entitlement afterwards."""
+
+    def __init__(
+        self,
+        *,
+        outcome: Global___Outcome | None = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+        entitlement: _reward_pb2.Entitlement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entitlement", b"entitlement", "outcome", b"outcome", "receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entitlement", b"entitlement", "outcome", b"outcome", "receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UseEntitlementResponse: _TypeAlias = UseEntitlementResponse  # noqa: Y015
+
+@_typing.final
 class GetTransactionRequest(_message.Message):
     """Request of GetTransaction."""
 
@@ -654,6 +691,7 @@ class CommandResult(_message.Message):
     REVERSE_TRANSACTION_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     RECORD_ACTIVITY_FIELD_NUMBER: _builtins.int
+    USE_ENTITLEMENT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The command's request id, as sent."""
     @_builtins.property
@@ -692,6 +730,10 @@ class CommandResult(_message.Message):
     def record_activity(self) -> Global___RecordActivityResponse:
         """RecordActivity."""
 
+    @_builtins.property
+    def use_entitlement(self) -> Global___UseEntitlementResponse:
+        """UseEntitlement."""
+
     def __init__(
         self,
         *,
@@ -705,12 +747,13 @@ class CommandResult(_message.Message):
         reverse_transaction: Global___ReverseTransactionResponse | None = ...,
         error: _errors_pb2.ItemError | None = ...,
         record_activity: Global___RecordActivityResponse | None = ...,
+        use_entitlement: Global___UseEntitlementResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "error", b"error", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "reserve_reward", b"reserve_reward", "result", b"result", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "error", b"error", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "reserve_reward", b"reserve_reward", "result", b"result", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "use_entitlement", b"use_entitlement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "error", b"error", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "request_id", b"request_id", "reserve_reward", b"reserve_reward", "result", b"result", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "error", b"error", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "request_id", b"request_id", "reserve_reward", b"reserve_reward", "result", b"result", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "use_entitlement", b"use_entitlement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "error", "record_activity"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "error", "record_activity", "use_entitlement"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 

@@ -88,6 +88,11 @@ class PosServiceStub:
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.RecordActivityRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_pos__service__pb2.RecordActivityResponse.FromString,
                 _registered_method=True)
+        self.UseEntitlement = channel.unary_unary(
+                '/loyalty.v1.PosService/UseEntitlement',
+                request_serializer=loyalty_dot_v1_dot_commands__pb2.UseEntitlementRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_pos__service__pb2.UseEntitlementResponse.FromString,
+                _registered_method=True)
         self.GetTransaction = channel.unary_unary(
                 '/loyalty.v1.PosService/GetTransaction',
                 request_serializer=loyalty_dot_v1_dot_pos__service__pb2.GetTransactionRequest.SerializeToString,
@@ -186,6 +191,13 @@ class PosServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UseEntitlement(self, request, context):
+        """Uses an entitlement, once: lets somebody in, serves them first, accepts a warranty claim.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTransaction(self, request, context):
         """The outcome of an earlier command. For a credential that is bound to a program, those of other programs do not exist.
         """
@@ -266,6 +278,11 @@ def add_PosServiceServicer_to_server(servicer, server):
                     servicer.RecordActivity,
                     request_deserializer=loyalty_dot_v1_dot_commands__pb2.RecordActivityRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_pos__service__pb2.RecordActivityResponse.SerializeToString,
+            ),
+            'UseEntitlement': grpc.unary_unary_rpc_method_handler(
+                    servicer.UseEntitlement,
+                    request_deserializer=loyalty_dot_v1_dot_commands__pb2.UseEntitlementRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_pos__service__pb2.UseEntitlementResponse.SerializeToString,
             ),
             'GetTransaction': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTransaction,
@@ -561,6 +578,33 @@ class PosService:
             '/loyalty.v1.PosService/RecordActivity',
             loyalty_dot_v1_dot_commands__pb2.RecordActivityRequest.SerializeToString,
             loyalty_dot_v1_dot_pos__service__pb2.RecordActivityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UseEntitlement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.PosService/UseEntitlement',
+            loyalty_dot_v1_dot_commands__pb2.UseEntitlementRequest.SerializeToString,
+            loyalty_dot_v1_dot_pos__service__pb2.UseEntitlementResponse.FromString,
             options,
             channel_credentials,
             insecure,

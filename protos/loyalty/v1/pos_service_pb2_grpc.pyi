@@ -57,6 +57,8 @@ class PosServiceStub:
     """Voids an earlier command, also one whose outcome the till does not know: if it never arrived, it never will."""
     RecordActivity: _grpc.UnaryUnaryMultiCallable[_commands_pb2.RecordActivityRequest, _pos_service_pb2.RecordActivityResponse]
     """Records something other than a sale that may earn points: a review, a birthday, feedback."""
+    UseEntitlement: _grpc.UnaryUnaryMultiCallable[_commands_pb2.UseEntitlementRequest, _pos_service_pb2.UseEntitlementResponse]
+    """Uses an entitlement, once: lets somebody in, serves them first, accepts a warranty claim."""
     GetTransaction: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.GetTransactionRequest, _pos_service_pb2.GetTransactionResponse]
     """The outcome of an earlier command. For a credential that is bound to a program, those of other programs do not exist."""
     GetBalance: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.GetBalanceRequest, _pos_service_pb2.GetBalanceResponse]
@@ -94,6 +96,8 @@ class PosServiceAsyncStub(PosServiceStub):
     """Voids an earlier command, also one whose outcome the till does not know: if it never arrived, it never will."""
     RecordActivity: _aio.UnaryUnaryMultiCallable[_commands_pb2.RecordActivityRequest, _pos_service_pb2.RecordActivityResponse]  # type: ignore[assignment]
     """Records something other than a sale that may earn points: a review, a birthday, feedback."""
+    UseEntitlement: _aio.UnaryUnaryMultiCallable[_commands_pb2.UseEntitlementRequest, _pos_service_pb2.UseEntitlementResponse]  # type: ignore[assignment]
+    """Uses an entitlement, once: lets somebody in, serves them first, accepts a warranty claim."""
     GetTransaction: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.GetTransactionRequest, _pos_service_pb2.GetTransactionResponse]  # type: ignore[assignment]
     """The outcome of an earlier command. For a credential that is bound to a program, those of other programs do not exist."""
     GetBalance: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.GetBalanceRequest, _pos_service_pb2.GetBalanceResponse]  # type: ignore[assignment]
@@ -188,6 +192,14 @@ class PosServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_pos_service_pb2.RecordActivityResponse, _abc.Awaitable[_pos_service_pb2.RecordActivityResponse]]:
         """Records something other than a sale that may earn points: a review, a birthday, feedback."""
+
+    @_abc_1.abstractmethod
+    def UseEntitlement(
+        self,
+        request: _commands_pb2.UseEntitlementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pos_service_pb2.UseEntitlementResponse, _abc.Awaitable[_pos_service_pb2.UseEntitlementResponse]]:
+        """Uses an entitlement, once: lets somebody in, serves them first, accepts a warranty claim."""
 
     @_abc_1.abstractmethod
     def GetTransaction(

@@ -61,6 +61,11 @@ class ProgramServiceStub:
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.RevokeVoucherRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_program__service__pb2.RevokeVoucherResponse.FromString,
                 _registered_method=True)
+        self.RevokeEntitlement = channel.unary_unary(
+                '/loyalty.v1.ProgramService/RevokeEntitlement',
+                request_serializer=loyalty_dot_v1_dot_commands__pb2.RevokeEntitlementRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_program__service__pb2.RevokeEntitlementResponse.FromString,
+                _registered_method=True)
         self.ExtendExpiry = channel.unary_unary(
                 '/loyalty.v1.ProgramService/ExtendExpiry',
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.ExtendExpiryRequest.SerializeToString,
@@ -113,6 +118,13 @@ class ProgramServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevokeEntitlement(self, request, context):
+        """Takes an entitlement back, so that it can never be used.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExtendExpiry(self, request, context):
         """Lets points expire later.
         """
@@ -154,6 +166,11 @@ def add_ProgramServiceServicer_to_server(servicer, server):
                     servicer.RevokeVoucher,
                     request_deserializer=loyalty_dot_v1_dot_commands__pb2.RevokeVoucherRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_program__service__pb2.RevokeVoucherResponse.SerializeToString,
+            ),
+            'RevokeEntitlement': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeEntitlement,
+                    request_deserializer=loyalty_dot_v1_dot_commands__pb2.RevokeEntitlementRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_program__service__pb2.RevokeEntitlementResponse.SerializeToString,
             ),
             'ExtendExpiry': grpc.unary_unary_rpc_method_handler(
                     servicer.ExtendExpiry,
@@ -302,6 +319,33 @@ class ProgramService:
             '/loyalty.v1.ProgramService/RevokeVoucher',
             loyalty_dot_v1_dot_commands__pb2.RevokeVoucherRequest.SerializeToString,
             loyalty_dot_v1_dot_program__service__pb2.RevokeVoucherResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeEntitlement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.ProgramService/RevokeEntitlement',
+            loyalty_dot_v1_dot_commands__pb2.RevokeEntitlementRequest.SerializeToString,
+            loyalty_dot_v1_dot_program__service__pb2.RevokeEntitlementResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,8 @@ class ProgramServiceStub:
     """Activates or cancels pending points."""
     RevokeVoucher: _grpc.UnaryUnaryMultiCallable[_commands_pb2.RevokeVoucherRequest, _program_service_pb2.RevokeVoucherResponse]
     """Takes a voucher back, so that it can never be used."""
+    RevokeEntitlement: _grpc.UnaryUnaryMultiCallable[_commands_pb2.RevokeEntitlementRequest, _program_service_pb2.RevokeEntitlementResponse]
+    """Takes an entitlement back, so that it can never be used."""
     ExtendExpiry: _grpc.UnaryUnaryMultiCallable[_commands_pb2.ExtendExpiryRequest, _program_service_pb2.ExtendExpiryResponse]
     """Lets points expire later."""
     ReinstatePoints: _grpc.UnaryUnaryMultiCallable[_commands_pb2.ReinstatePointsRequest, _program_service_pb2.ReinstatePointsResponse]
@@ -68,6 +70,8 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
     """Activates or cancels pending points."""
     RevokeVoucher: _aio.UnaryUnaryMultiCallable[_commands_pb2.RevokeVoucherRequest, _program_service_pb2.RevokeVoucherResponse]  # type: ignore[assignment]
     """Takes a voucher back, so that it can never be used."""
+    RevokeEntitlement: _aio.UnaryUnaryMultiCallable[_commands_pb2.RevokeEntitlementRequest, _program_service_pb2.RevokeEntitlementResponse]  # type: ignore[assignment]
+    """Takes an entitlement back, so that it can never be used."""
     ExtendExpiry: _aio.UnaryUnaryMultiCallable[_commands_pb2.ExtendExpiryRequest, _program_service_pb2.ExtendExpiryResponse]  # type: ignore[assignment]
     """Lets points expire later."""
     ReinstatePoints: _aio.UnaryUnaryMultiCallable[_commands_pb2.ReinstatePointsRequest, _program_service_pb2.ReinstatePointsResponse]  # type: ignore[assignment]
@@ -117,6 +121,14 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.RevokeVoucherResponse, _abc.Awaitable[_program_service_pb2.RevokeVoucherResponse]]:
         """Takes a voucher back, so that it can never be used."""
+
+    @_abc_1.abstractmethod
+    def RevokeEntitlement(
+        self,
+        request: _commands_pb2.RevokeEntitlementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_service_pb2.RevokeEntitlementResponse, _abc.Awaitable[_program_service_pb2.RevokeEntitlementResponse]]:
+        """Takes an entitlement back, so that it can never be used."""
 
     @_abc_1.abstractmethod
     def ExtendExpiry(

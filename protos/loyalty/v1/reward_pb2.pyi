@@ -155,6 +155,38 @@ VOUCHER_STATE_EXPIRED: VoucherState.ValueType  # 4
 """Its time ran out."""
 Global___VoucherState: _TypeAlias = VoucherState  # noqa: Y015
 
+class _EntitlementState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EntitlementStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntitlementState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ENTITLEMENT_STATE_UNSPECIFIED: _EntitlementState.ValueType  # 0
+    """Never stored."""
+    ENTITLEMENT_STATE_ISSUED: _EntitlementState.ValueType  # 1
+    """It can be used, from its start to its expiry."""
+    ENTITLEMENT_STATE_USED: _EntitlementState.ValueType  # 2
+    """It is used up."""
+    ENTITLEMENT_STATE_REVOKED: _EntitlementState.ValueType  # 3
+    """A manager took it back, or its goods came back, or what it was bought with was reversed."""
+    ENTITLEMENT_STATE_EXPIRED: _EntitlementState.ValueType  # 4
+    """Its time ran out."""
+
+class EntitlementState(_EntitlementState, metaclass=_EntitlementStateEnumTypeWrapper):
+    """What became of an entitlement."""
+
+ENTITLEMENT_STATE_UNSPECIFIED: EntitlementState.ValueType  # 0
+"""Never stored."""
+ENTITLEMENT_STATE_ISSUED: EntitlementState.ValueType  # 1
+"""It can be used, from its start to its expiry."""
+ENTITLEMENT_STATE_USED: EntitlementState.ValueType  # 2
+"""It is used up."""
+ENTITLEMENT_STATE_REVOKED: EntitlementState.ValueType  # 3
+"""A manager took it back, or its goods came back, or what it was bought with was reversed."""
+ENTITLEMENT_STATE_EXPIRED: EntitlementState.ValueType  # 4
+"""Its time ran out."""
+Global___EntitlementState: _TypeAlias = EntitlementState  # noqa: Y015
+
 @_typing.final
 class OrderDiscount(_message.Message):
     """Takes an amount or a percentage off the order. It reduces what points are earned on."""
@@ -336,6 +368,138 @@ class VoucherReward(_message.Message):
 Global___VoucherReward: _TypeAlias = VoucherReward  # noqa: Y015
 
 @_typing.final
+class EventSeat(_message.Message):
+    """A seat at an event. The reward's stock is the capacity."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    ENDS_AT_FIELD_NUMBER: _builtins.int
+    event: _builtins.str
+    """The event's id at whoever runs it: 1 to 100 characters."""
+    @_builtins.property
+    def ends_at(self) -> _timestamp_pb2.Timestamp:
+        """When the doors close: it cannot be used from then on."""
+
+    def __init__(
+        self,
+        *,
+        event: _builtins.str = ...,
+        ends_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ends_at", b"ends_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends_at", b"ends_at", "event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventSeat: _TypeAlias = EventSeat  # noqa: Y015
+
+@_typing.final
+class ExtendedWarranty(_message.Message):
+    """A longer warranty for goods of the sale that it is redeemed with; it ends when the goods come back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ONLY_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def only(self) -> _earning_pb2.LineFilter:
+        """Which goods; required."""
+
+    @_builtins.property
+    def period(self) -> _expiry_pb2.CalendarPeriod:
+        """How much longer than without, from the sale on."""
+
+    def __init__(
+        self,
+        *,
+        only: _earning_pb2.LineFilter | None = ...,
+        period: _expiry_pb2.CalendarPeriod | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["only", b"only", "period", b"period"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["only", b"only", "period", b"period"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendedWarranty: _TypeAlias = ExtendedWarranty  # noqa: Y015
+
+@_typing.final
+class PriorityService(_message.Message):
+    """To be served first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """The service's id: 1 to 100 characters."""
+    times: _builtins.int
+    """How often; 0 for any number of times."""
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        times: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service", "times", b"times"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PriorityService: _TypeAlias = PriorityService  # noqa: Y015
+
+@_typing.final
+class EntitlementReward(_message.Message):
+    """A right to a service, with a life of its own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_SEAT_FIELD_NUMBER: _builtins.int
+    EXTENDED_WARRANTY_FIELD_NUMBER: _builtins.int
+    PRIORITY_SERVICE_FIELD_NUMBER: _builtins.int
+    START_DAYS_FIELD_NUMBER: _builtins.int
+    VALIDITY_FIELD_NUMBER: _builtins.int
+    start_days: _builtins.int
+    """It can be used from the start of the day so many days after it was issued: 0 for at once, at most 3,650."""
+    @_builtins.property
+    def event_seat(self) -> Global___EventSeat:
+        """A seat at an event."""
+
+    @_builtins.property
+    def extended_warranty(self) -> Global___ExtendedWarranty:
+        """A longer warranty."""
+
+    @_builtins.property
+    def priority_service(self) -> Global___PriorityService:
+        """To be served first."""
+
+    @_builtins.property
+    def validity(self) -> _expiry_pb2.CalendarPeriod:
+        """How long it can be used from then on, through that day; absent for ever. A warranty has its own period instead."""
+
+    def __init__(
+        self,
+        *,
+        event_seat: Global___EventSeat | None = ...,
+        extended_warranty: Global___ExtendedWarranty | None = ...,
+        priority_service: Global___PriorityService | None = ...,
+        start_days: _builtins.int = ...,
+        validity: _expiry_pb2.CalendarPeriod | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_seat", b"event_seat", "extended_warranty", b"extended_warranty", "priority_service", b"priority_service", "service", b"service", "validity", b"validity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_seat", b"event_seat", "extended_warranty", b"extended_warranty", "priority_service", b"priority_service", "service", b"service", "start_days", b"start_days", "validity", b"validity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_service: _TypeAlias = _typing.Literal["event_seat", "extended_warranty", "priority_service"]  # noqa: Y015
+    _WhichOneofArgType_service: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_service) -> _WhichOneofReturnType_service | None: ...
+
+Global___EntitlementReward: _TypeAlias = EntitlementReward  # noqa: Y015
+
+@_typing.final
 class TierCost(_message.Message):
     """What a reward costs in a tier."""
 
@@ -405,6 +569,7 @@ class Reward(_message.Message):
     LINE_DISCOUNT_FIELD_NUMBER: _builtins.int
     FREE_ITEMS_FIELD_NUMBER: _builtins.int
     VOUCHER_FIELD_NUMBER: _builtins.int
+    ENTITLEMENT_FIELD_NUMBER: _builtins.int
     TIER_COSTS_FIELD_NUMBER: _builtins.int
     STOCK_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
@@ -446,6 +611,10 @@ class Reward(_message.Message):
         """A voucher or gift card."""
 
     @_builtins.property
+    def entitlement(self) -> Global___EntitlementReward:
+        """A right to a service."""
+
+    @_builtins.property
     def tier_costs(self) -> _containers.RepeatedCompositeFieldContainer[Global___TierCost]:
         """Another price for members of some tiers: at most 50."""
 
@@ -468,6 +637,7 @@ class Reward(_message.Message):
         line_discount: Global___LineDiscount | None = ...,
         free_items: Global___FreeItems | None = ...,
         voucher: Global___VoucherReward | None = ...,
+        entitlement: Global___EntitlementReward | None = ...,
         tier_costs: _abc.Iterable[Global___TierCost] | None = ...,
         stock: _builtins.int = ...,
         limits: _abc.Iterable[_earning_pb2.Limit] | None = ...,
@@ -475,11 +645,11 @@ class Reward(_message.Message):
         stackability: Global___Stackability.ValueType = ...,
         minimum_units: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cashback", b"cashback", "conditions", b"conditions", "display_name", b"display_name", "free_items", b"free_items", "kind", b"kind", "line_discount", b"line_discount", "order_discount", b"order_discount", "voucher", b"voucher"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cashback", b"cashback", "conditions", b"conditions", "display_name", b"display_name", "entitlement", b"entitlement", "free_items", b"free_items", "kind", b"kind", "line_discount", b"line_discount", "order_discount", b"order_discount", "voucher", b"voucher"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cashback", b"cashback", "conditions", b"conditions", "cost_points", b"cost_points", "display_name", b"display_name", "free_items", b"free_items", "kind", b"kind", "limits", b"limits", "line_discount", b"line_discount", "minimum_units", b"minimum_units", "order_discount", b"order_discount", "reward_id", b"reward_id", "stackability", b"stackability", "stock", b"stock", "tier_costs", b"tier_costs", "voucher", b"voucher"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cashback", b"cashback", "conditions", b"conditions", "cost_points", b"cost_points", "display_name", b"display_name", "entitlement", b"entitlement", "free_items", b"free_items", "kind", b"kind", "limits", b"limits", "line_discount", b"line_discount", "minimum_units", b"minimum_units", "order_discount", b"order_discount", "reward_id", b"reward_id", "stackability", b"stackability", "stock", b"stock", "tier_costs", b"tier_costs", "voucher", b"voucher"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["order_discount", "cashback", "line_discount", "free_items", "voucher"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["order_discount", "cashback", "line_discount", "free_items", "voucher", "entitlement"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -570,3 +740,63 @@ class Voucher(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Voucher: _TypeAlias = Voucher  # noqa: Y015
+
+@_typing.final
+class Entitlement(_message.Message):
+    """An entitlement of a member."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REWARD_FIELD_NUMBER: _builtins.int
+    STARTS_AT_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    USED_TIMES_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SALE_FIELD_NUMBER: _builtins.int
+    LINE_ID_FIELD_NUMBER: _builtins.int
+    SKU_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """members/{member}/entitlements/{entitlement}"""
+    used_times: _builtins.int
+    """How often it was used."""
+    state: Global___EntitlementState.ValueType
+    """What became of it."""
+    sale: _builtins.str
+    """transactions/{request_id} of the sale whose goods it is for; empty where it is for none."""
+    line_id: _builtins.str
+    """The line of that sale."""
+    sku: _builtins.str
+    """What was sold in that line."""
+    @_builtins.property
+    def reward(self) -> Global___Reward:
+        """The reward that it was bought as, frozen."""
+
+    @_builtins.property
+    def starts_at(self) -> _timestamp_pb2.Timestamp:
+        """The first instant at which it can be used; absent for at once."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """The first instant at which it cannot be used any more; absent for never."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        reward: Global___Reward | None = ...,
+        starts_at: _timestamp_pb2.Timestamp | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        used_times: _builtins.int = ...,
+        state: Global___EntitlementState.ValueType = ...,
+        sale: _builtins.str = ...,
+        line_id: _builtins.str = ...,
+        sku: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "reward", b"reward", "starts_at", b"starts_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "line_id", b"line_id", "name", b"name", "reward", b"reward", "sale", b"sale", "sku", b"sku", "starts_at", b"starts_at", "state", b"state", "used_times", b"used_times"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Entitlement: _TypeAlias = Entitlement  # noqa: Y015

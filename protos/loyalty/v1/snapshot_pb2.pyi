@@ -62,6 +62,7 @@ class AccountSnapshot(_message.Message):
     ACTIVITY_EXPIRES_AT_US_FIELD_NUMBER: _builtins.int
     COUNTERS_FIELD_NUMBER: _builtins.int
     VOUCHERS_FIELD_NUMBER: _builtins.int
+    ENTITLEMENTS_FIELD_NUMBER: _builtins.int
     NOTIFIED_UNTIL_US_FIELD_NUMBER: _builtins.int
     program: _builtins.str
     """programs/{program}"""
@@ -103,6 +104,10 @@ class AccountSnapshot(_message.Message):
     def vouchers(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Voucher]:
         """Vouchers, in the order of their issue; of those that cannot be used any more only the latest."""
 
+    @_builtins.property
+    def entitlements(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Entitlement]:
+        """Entitlements, likewise."""
+
     def __init__(
         self,
         *,
@@ -119,11 +124,12 @@ class AccountSnapshot(_message.Message):
         activity_expires_at_us: _builtins.int = ...,
         counters: _abc.Iterable[_events_pb2.Counter] | None = ...,
         vouchers: _abc.Iterable[_reward_pb2.Voucher] | None = ...,
+        entitlements: _abc.Iterable[_reward_pb2.Entitlement] | None = ...,
         notified_until_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "counters", b"counters", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "notified_until_us", b"notified_until_us", "owed_points", b"owed_points", "program", b"program", "qualifying_points", b"qualifying_points", "tier", b"tier", "totals", b"totals", "version", b"version", "vouchers", b"vouchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "counters", b"counters", "entitlements", b"entitlements", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "notified_until_us", b"notified_until_us", "owed_points", b"owed_points", "program", b"program", "qualifying_points", b"qualifying_points", "tier", b"tier", "totals", b"totals", "version", b"version", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
