@@ -122,6 +122,8 @@ def _subject(event: Event) -> str:
             return ""
         case events_pb2.PoolDrawn() | events_pb2.PoolReturned() | events_pb2.PoolKept() as moved:
             return pool_name(moved.program, moved.pool)
+        case events_pb2.VoucherCodesUploaded() as uploaded:
+            return pool_name(uploaded.request.program, uploaded.pool)
         case _:
             return member_name(event.stream_id)
 

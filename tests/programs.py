@@ -138,7 +138,7 @@ def free(units: int, sku: str, cost_points: int, reward_id: str = "free", **fiel
 
 def voucher(cost_points: int = 1, reward_id: str = "voucher", *, terms: Any = None, **benefit: Any) -> Reward:
     """A voucher, 1.00 off unless said otherwise; `terms` are other fields of the reward."""
-    kind = VoucherReward(**(benefit or {}))
+    kind = VoucherReward(**benefit)
     if kind.WhichOneof("benefit") is None:
         kind.order_discount.amount_minor = 1_00
     return Reward(reward_id=reward_id, cost_points=cost_points, voucher=kind, **(terms or {}))

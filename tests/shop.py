@@ -117,6 +117,17 @@ class Shop:
         )
         return self.programs.RevokeVoucher(request, metadata=self.metadata, timeout=TIMEOUT_S)
 
+    def upload_codes(self, code_pool: str, *codes: str, request_id: str = "", program: str = "") -> Any:
+        """Uploads codes for vouchers, as a manager."""
+        request = c.UploadVoucherCodesRequest(
+            request_id=request_id or new_id(),
+            origin=self.origin(),
+            program=program or self.program,
+            code_pool=code_pool,
+            codes=codes,
+        )
+        return self.programs.UploadVoucherCodes(request, metadata=self.metadata, timeout=TIMEOUT_S)
+
     def revoke_entitlement(self, entitlement: str, *, reason: str = "test", **origin: Any) -> Any:
         """Takes an entitlement back, as a manager."""
         request = c.RevokeEntitlementRequest(

@@ -1,7 +1,7 @@
 """Field checks: what of a request can be judged without any state. All problems are named at once."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -27,6 +27,7 @@ from loyalty.v1.commands_pb2 import (
     RevokeEntitlementRequest,
     RevokeVoucherRequest,
     SettlePendingRequest,
+    UploadVoucherCodesRequest,
     UseEntitlementRequest,
 )
 from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
@@ -45,6 +46,7 @@ from loyalty.v1.program_service_pb2 import GetProgramRequest
 from ledger.api.check_sale import LINES_MAX, check_sale
 from ledger.api.errors import ApiError
 from ledger.api.fields import (
+    CODE_CHARACTERS_MIN,
     ID,
     MEMBER,
     POOL,
@@ -52,6 +54,7 @@ from ledger.api.fields import (
     TEXT_CHARACTERS_MAX,
     Problems,
     check_attributes,
+    check_codes,
     check_entitlement_name,
     check_enum,
     check_hold_name,
@@ -64,11 +67,13 @@ from ledger.api.fields import (
     check_voucher_name,
 )
 from ledger.api.identifiers import VALUE_CHARACTERS_MAX
-from ledger.domain.code import CODE_CHARACTERS_MAX, hash_of
 from ledger.domain.instant import MINUTE
 
 VOUCHERS_MAX: Final = 10
 """Vouchers that one sale uses."""
+
+CODES_MAX: Final = 1_000
+"""Codes of one upload."""
 
 HOLDS_MAX: Final = 10
 """Holds that one sale redeems."""
@@ -293,6 +298,17 @@ def _revoke_entitlement(request: RevokeEntitlementRequest, now: int, problems: P
     check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
 
 
+def _upload_codes(request: UploadVoucherCodesRequest, now: int, problems: Problems) -> None:
+    _head(request.request_id, request.origin, now, problems)
+    if request.program:
+        check_program_name(request.program, "program", problems)
+    if not _ACTIVITY(request.code_pool):
+        problems.append(("code_pool", "must be 1 to 63 lower-case letters, digits and dashes"))
+    if not 1 <= len(request.codes) <= CODES_MAX:
+        problems.append(("codes", f"must be 1 to {CODES_MAX}; there are {len(request.codes)}"))
+    check_codes(request.codes[:CODES_MAX], "codes", problems, least=CODE_CHARACTERS_MIN)
+
+
 # -- reads
 
 
@@ -462,7 +478,9 @@ def _sold(request: RecordSaleRequest, problems: Problems) -> None:
     if request.holds:
         _holds(request.holds, problems)
     if request.voucher_codes:
-        _codes(request.voucher_codes, problems)
+        if len(request.voucher_codes) > VOUCHERS_MAX:
+            problems.append(("voucher_codes", f"must be at most {VOUCHERS_MAX}"))
+        check_codes(request.voucher_codes[:VOUCHERS_MAX], "voucher_codes", problems)
     if request.HasField("points_payment"):
         payment = request.points_payment
         check_text(payment.reward_id, "points_payment.reward_id", problems, least=1)
@@ -480,18 +498,6 @@ def _holds(holds: Iterable[str], problems: Problems) -> None:
         if name in seen:
             problems.append((f"holds[{index}]", "is named twice"))
         seen.add(name)
-
-
-def _codes(codes: Sequence[str], problems: Problems) -> None:
-    if len(codes) > VOUCHERS_MAX:
-        problems.append(("voucher_codes", f"must be at most {VOUCHERS_MAX}"))
-    seen: set[str] = set()
-    for index, code in enumerate(codes[:VOUCHERS_MAX]):
-        path = f"voucher_codes[{index}]"
-        check_text(code, path, problems, least=1, most=CODE_CHARACTERS_MAX)
-        if hash_of(code) in seen:
-            problems.append((path, "is named twice"))
-        seen.add(hash_of(code))
 
 
 def _check(
@@ -523,6 +529,7 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     SettlePendingRequest: _check(_settle_pending),
     RevokeVoucherRequest: _check(_revoke_voucher),
     UseEntitlementRequest: _check(_use_entitlement),
+    UploadVoucherCodesRequest: _check(_upload_codes),
     RevokeEntitlementRequest: _check(_revoke_entitlement),
     ExtendExpiryRequest: _check(_extend_expiry),
     ReinstatePointsRequest: _check(_reinstate_points),

@@ -20,6 +20,7 @@ from loyalty.v1.commands_pb2 import (
     RevokeEntitlementRequest,
     RevokeVoucherRequest,
     SettlePendingRequest,
+    UploadVoucherCodesRequest,
     UseEntitlementRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
@@ -34,6 +35,7 @@ from ledger.api.identifiers import normalise
 from ledger.domain.code import hash_of
 from ledger.domain.instant import from_timestamp, set_timestamp
 from ledger.domain.names import last_id, member_of
+from ledger.domain.voucher import NewCode
 from ledger.store.credentials import Principal
 from ledger.writer.command import Command, IdentifierKey, Person
 
@@ -53,6 +55,7 @@ WriteRequest = (
     | ReinstatePointsRequest
     | RevokeVoucherRequest
     | UseEntitlementRequest
+    | UploadVoucherCodesRequest
     | RevokeEntitlementRequest
 )
 
@@ -64,6 +67,7 @@ BY_HAND: Final = (
     ReinstatePointsRequest,
     RevokeVoucherRequest,
     RevokeEntitlementRequest,
+    UploadVoucherCodesRequest,
 )
 """What somebody does by hand: the event must name an actor, so the credential stands in for an operator."""
 
@@ -74,7 +78,7 @@ WITH_WHO: Final = (RecordSaleRequest, ReserveRewardRequest, ReturnSaleRequest, R
 def program_named(request: Message, principal: Principal) -> str:
     """The program that a request names, or the credential's; empty when neither does."""
     named = ""
-    if isinstance(request, EnrollMemberRequest):
+    if isinstance(request, EnrollMemberRequest | UploadVoucherCodesRequest):
         named = request.program
     elif isinstance(request, PublishProgramRequest):
         named = request.program.name
@@ -197,6 +201,12 @@ def _sale_keys(command: Command, request: RecordSaleRequest) -> None:
         request.voucher_codes[:] = [hash_of(code) for code in request.voucher_codes]
 
 
+def _upload_keys(command: Command, request: UploadVoucherCodesRequest) -> None:
+    command.codes = [NewCode(hash_of(code), code) for code in request.codes]
+    request.codes[:] = [new.code_hash for new in command.codes]
+    request.program = command.program
+
+
 def _hold_keys(command: Command, request: CommitRewardRequest | ReleaseRewardRequest) -> None:
     command.member = member_of(request.hold)
     command.transactions = (last_id(request.hold),)
@@ -245,6 +255,7 @@ _KEYS: Final[Mapping[type[Message], Callable[[Command, Any], None]]] = {
     SettlePendingRequest: _pending_keys,
     RevokeVoucherRequest: _voucher_keys,
     UseEntitlementRequest: _entitlement_keys,
+    UploadVoucherCodesRequest: _upload_keys,
     RevokeEntitlementRequest: _entitlement_keys,
 }
 

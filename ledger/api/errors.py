@@ -454,6 +454,13 @@ ENTRIES: Final = {
         "These discounts cannot be used together. Leave one of them out.",
         "ये छूट एक साथ नहीं दी जा सकतीं। उनमें से एक हटाएँ।",
     ),
+    ErrorReason.ERROR_REASON_CODES_NOT_ACCEPTED: Entry(
+        StatusCode.INVALID_ARGUMENT,
+        "A code of the upload waits in the pool already, or there is room for {left} codes only. "
+        "Leave out what was uploaded before.",
+        "These codes were uploaded before, or are too many.",
+        "ये कोड पहले ही अपलोड हो चुके हैं, या बहुत ज़्यादा हैं।",
+    ),
     ErrorReason.ERROR_REASON_ENTITLEMENT_NOT_FOUND: Entry(
         StatusCode.NOT_FOUND,
         "The member has no entitlement {entitlement}. Check its name.",

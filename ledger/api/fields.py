@@ -1,16 +1,20 @@
 """Checks of single fields. Each adds what is wrong, with the field's path, to the problems of its request."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ledger.api.errors import Violation
+from ledger.domain.code import CODE_CHARACTERS_MAX, hash_of
 from ledger.domain.instant import EARLIEST, SECOND
 
 TEXT_CHARACTERS_MAX: Final = 100
 """Length of ids, codes, names and labels."""
+
+CODE_CHARACTERS_MIN: Final = 8
+"""Letters and digits of an uploaded voucher code: fewer could be guessed."""
 
 ATTRIBUTES_MAX: Final = 50
 """Attributes of a sale or activity."""
@@ -111,3 +115,16 @@ def check_attributes(attributes: Mapping[str, str], path: str, problems: Problem
         if not _ATTRIBUTE(name):
             problems.append((path, "must be named with 1 to 63 lower-case letters, digits and underscores"))
         check_text(value, f"{path}[{name!r}]", problems)
+
+
+def check_codes(codes: Iterable[str], path: str, problems: Problems, *, least: int = 1) -> None:
+    """Voucher codes, each once."""
+    seen: set[str] = set()
+    for index, code in enumerate(codes):
+        at = f"{path}[{index}]"
+        check_text(code, at, problems, least=1, most=CODE_CHARACTERS_MAX)
+        if sum(map(str.isalnum, code)) < least:
+            problems.append((at, f"must have at least {least} letters and digits"))
+        if hash_of(code) in seen:
+            problems.append((at, "is named twice"))
+        seen.add(hash_of(code))

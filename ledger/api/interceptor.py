@@ -63,6 +63,7 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/loyalty.v1.ProgramService/AdjustPoints": _MANAGER,
     "/loyalty.v1.ProgramService/SettlePending": _MANAGER,
     "/loyalty.v1.ProgramService/RevokeVoucher": _MANAGER,
+    "/loyalty.v1.ProgramService/UploadVoucherCodes": _MANAGER,
     "/loyalty.v1.ProgramService/RevokeEntitlement": _MANAGER,
     "/loyalty.v1.ProgramService/ExtendExpiry": _MANAGER,
     "/loyalty.v1.ProgramService/ReinstatePoints": _MANAGER,

@@ -221,10 +221,10 @@ class PosService(PosServiceServicer):
 
     async def _add_codes(self, redemptions: Iterable[Redemption]) -> None:
         """Adds the codes of the vouchers that redemptions issued, which no event holds."""
-        issued = {last_id(voucher.name): voucher for redemption in redemptions for voucher in redemption.vouchers}
+        issued = {voucher.code_hash: voucher for redemption in redemptions for voucher in redemption.vouchers}
         if issued:
-            for voucher_id, code in (await asyncio.to_thread(self._codes.of, issued)).items():
-                issued[voucher_id].code = code
+            for code_hash, code in (await asyncio.to_thread(self._codes.of, issued)).items():
+                issued[code_hash].code = code
 
     async def _member_by(self, identifier: Message) -> UUID:
         bound = PRINCIPAL.get().program or ""

@@ -13,6 +13,7 @@ from loyalty.v1.commands_pb2 import (
     RevokeEntitlementRequest,
     RevokeVoucherRequest,
     SettlePendingRequest,
+    UploadVoucherCodesRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.program_service_pb2_grpc import ProgramServiceServicer
@@ -80,3 +81,9 @@ class ProgramService(ProgramServiceServicer):
     ) -> pb.RevokeEntitlementResponse:
         """Takes an entitlement back."""
         return reply(pb.RevokeEntitlementResponse(), await self._dispatch.settle(request, context))
+
+    async def UploadVoucherCodes(
+        self, request: UploadVoucherCodesRequest, context: Context
+    ) -> pb.UploadVoucherCodesResponse:
+        """Adds codes to a pool."""
+        return reply(pb.UploadVoucherCodesResponse(), await self._dispatch.settle(request, context))

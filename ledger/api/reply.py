@@ -33,6 +33,7 @@ from loyalty.v1.events_pb2 import (
     SaleRecorded,
     SaleReturned,
     TransactionReversed,
+    VoucherCodesUploaded,
 )
 from loyalty.v1.pos_service_pb2 import (
     CommandResult,
@@ -56,6 +57,7 @@ from loyalty.v1.program_service_pb2 import (
     RevokeEntitlementResponse,
     RevokeVoucherResponse,
     SettlePendingResponse,
+    UploadVoucherCodesResponse,
 )
 from uuid_utils.compat import uuid7
 
@@ -172,7 +174,7 @@ def _write_outcome(message: OutcomeMessage, result: Outcome) -> None:
     main: Any = result.main
     if isinstance(main, ProgramPublished):
         message.program_version = main.request.program.version
-    elif not isinstance(main, ReversalAwaited):
+    elif not isinstance(main, ReversalAwaited | VoucherCodesUploaded):
         message.member = member_name(result.subject)
         message.program_version = main.program_version
 
@@ -256,6 +258,11 @@ def _entitled(response: UseEntitlementResponse, result: Outcome, main: Entitleme
     _receipt(response, result, main)
 
 
+def _uploaded(response: UploadVoucherCodesResponse, result: Outcome, main: VoucherCodesUploaded) -> None:
+    response.uploaded = main.uploaded
+    _write_outcome(response.outcome, result)
+
+
 def _published(response: PublishProgramResponse, result: Outcome, main: ProgramPublished) -> None:
     response.program.CopyFrom(main.request.program)
     _write_outcome(response.outcome, result)
@@ -279,4 +286,5 @@ _WRITE: Final[Mapping[type[Message], Callable[[Any, Outcome, Any], None]]] = {
     ExtendExpiryResponse: _extended,
     ReinstatePointsResponse: _receipt,
     PublishProgramResponse: _published,
+    UploadVoucherCodesResponse: _uploaded,
 }

@@ -1,6 +1,7 @@
 """Drawing from pools: what a command takes of stock and of limits of all members, keeps, or gives back."""
 
 from collections.abc import Iterable
+from typing import Final
 from uuid import UUID
 
 from loyalty.v1.earning_pb2 import LimitScope
@@ -13,6 +14,9 @@ from ledger.domain.instant import set_timestamp
 from ledger.domain.names import last_id, member_name
 from ledger.domain.pool import Draw
 from ledger.domain.refusal import Refused
+
+CODES: Final = "codes/"
+"""What the keys of pools of codes begin with."""
 
 
 def draw(case: Case[RequestT], uses: Iterable[Use], hold: str = "", expires_at: int = 0) -> None:
@@ -38,18 +42,31 @@ def draw(case: Case[RequestT], uses: Iterable[Use], hold: str = "", expires_at: 
         case.record_pool(event, case.request_id)
 
 
-def keep(case: Case[RequestT], uses: Iterable[Use], hold: str) -> None:
-    """Makes what a hold drew final. Raises Refused when others have it by now."""
+def keep(case: Case[RequestT], uses: Iterable[Use], hold: str) -> list[str]:
+    """Makes what a hold drew final; returns the hashes of the codes that it gets, where it drew from a pool of codes.
+
+    Raises Refused when others have it by now.
+    """
+    codes: list[str] = []
     for use in _of_pools(uses):
         if hold not in case.pools.pool(use.key).open:
             raise Refused(ErrorReason.ERROR_REASON_HOLD_EXPIRED, hold=hold)
         event = PoolKept(origin=case.origin, program=case.program.name, pool=use.key, hold=hold)
+        if use.key.startswith(CODES):
+            event.code_hashes.extend(case.pools.pool(use.key).codes[: use.amount])
+            codes += event.code_hashes
         case.record_pool(event, case.request_id)
+    return codes
 
 
 def give_back(case: Case[RequestT], uses: Iterable[Use], reason: ReleaseReason.ValueType, hold: str = "") -> None:
-    """Gives back what was drawn, for a hold or for good. What is forgotten, or given back by time, is left alone."""
+    """Gives back what was drawn, for a hold or for good.
+
+    What is forgotten, or given back by time, is left alone, and so are codes that were given out.
+    """
     for use in _of_pools(uses):
+        if use.key.startswith(CODES) and not hold:
+            continue
         pool = case.pools.pool(use.key)
         if (hold and hold not in pool.open) or pool.recorded(use.period) is None:
             continue

@@ -1,6 +1,6 @@
 """Issuing vouchers and taking them back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import uuid5
 
 from loyalty.v1.account_pb2 import IssuedVoucher, Redemption
@@ -24,18 +24,20 @@ _REFUSALS = {
 }
 
 
-def issue_vouchers(case: Case[RequestT], redemption: Redemption, reward: Reward) -> None:
-    """Issues the vouchers that a redemption bought, and names them in it."""
+def issue_vouchers(case: Case[RequestT], redemption: Redemption, reward: Reward, uploaded: Sequence[str]) -> None:
+    """Issues the vouchers that a redemption bought, and names them in it.
+
+    `uploaded` has the hashes of the codes that it was given, where its codes come from a pool.
+    """
     terms = reward.voucher
     period = terms.validity if terms.HasField("validity") else None
-    for _ in range(redemption.quantity):
-        number = len(case.codes)
-        voucher_id = uuid5(case.request_id, f"voucher/{number}")
-        code = new_code(case.secret, number)
+    for number in range(redemption.quantity):
+        voucher_id = uuid5(case.request_id, f"voucher/{redemption.hold[-36:]}/{number}")
+        code_hash = uploaded[number] if uploaded else _new_code(case)
         starts_at, expires_at = valid_between(case.at, terms.start_days, period, case.program.zone)
         voucher = Voucher(
             voucher_name(case.account.account_id, voucher_id),
-            hash_of(code),
+            code_hash,
             reward,
             starts_at,
             expires_at,
@@ -45,12 +47,18 @@ def issue_vouchers(case: Case[RequestT], redemption: Redemption, reward: Reward)
         event = VoucherIssued(origin=case.origin, program_version=case.program.version)
         voucher.write(event.voucher)
         case.record(event, transaction_id=case.request_id)
-        case.codes.append(NewCode(voucher_id, case.account.account_id, code))
         redemption.vouchers.append(_issued(voucher))
 
 
+def _new_code(case: Case[RequestT]) -> str:
+    """Makes a code; returns its hash."""
+    code = new_code(case.secret, len(case.codes))
+    case.codes.append(NewCode(hash_of(code), code))
+    return hash_of(code)
+
+
 def _issued(voucher: Voucher) -> IssuedVoucher:
-    issued = IssuedVoucher(name=voucher.name)
+    issued = IssuedVoucher(name=voucher.name, code_hash=voucher.code_hash)
     if voucher.starts_at:
         set_timestamp(issued.starts_at, voucher.starts_at)
     if voucher.expires_at != FOREVER:

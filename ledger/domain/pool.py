@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from google.protobuf.message import Message
-from loyalty.v1.events_pb2 import Counter, PoolDrawn, PoolKept, PoolReturned
+from loyalty.v1.events_pb2 import Counter, PoolDrawn, PoolKept, PoolReturned, VoucherCodesUploaded
 from loyalty.v1.snapshot_pb2 import PoolSnapshot
 
 from ledger.domain.instant import from_timestamp, set_timestamp
@@ -18,7 +18,7 @@ from ledger.domain.names import pool_stream
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.rules.tally import Counters, value_of, with_counters
 
-PoolEvent = PoolDrawn | PoolReturned | PoolKept
+PoolEvent = PoolDrawn | PoolReturned | PoolKept | VoucherCodesUploaded
 
 _KEY: Final = ""
 """A pool has but one counter."""
@@ -36,7 +36,7 @@ class Draw(NamedTuple):
 class Pool:
     """The state of a pool after some of its events. Between commands it is a value, as accounts are."""
 
-    __slots__ = ("_drawn", "open", "stream_id", "version")
+    __slots__ = ("_drawn", "codes", "open", "stream_id", "uploaded", "version")
 
     def __init__(self, stream_id: UUID) -> None:
         self.stream_id = stream_id
@@ -44,6 +44,10 @@ class Pool:
         self._drawn: Counters = {}
         self.open: dict[str, Draw] = {}
         """By hold."""
+        self.uploaded = 0
+        """How many codes it has had."""
+        self.codes: tuple[str, ...] = ()
+        """The hashes of the codes that were not given out yet, in order."""
 
     def copy(self) -> "Pool":
         """A pool that can be changed without changing this one."""
@@ -51,6 +55,8 @@ class Pool:
         other.version = self.version
         other._drawn = self._drawn
         other.open = self.open.copy()
+        other.uploaded = self.uploaded
+        other.codes = self.codes
         return other
 
     def recorded(self, period: int) -> int | None:
@@ -98,6 +104,17 @@ class Pool:
 
     def _pool_kept(self, event: PoolKept) -> None:
         self._close(event.hold)
+        given = len(event.code_hashes)
+        if given:
+            if self.codes[:given] != tuple(event.code_hashes):
+                raise InvariantBroken(f"pool {self.stream_id}: codes were given out of turn")
+            self.codes = self.codes[given:]
+
+    def _codes_uploaded(self, event: VoucherCodesUploaded) -> None:
+        self.codes += tuple(event.request.codes)
+        self.uploaded += len(event.request.codes)
+        if event.uploaded != self.uploaded:
+            raise InvariantBroken(f"pool {self.stream_id}: {event.uploaded} codes where there are {self.uploaded}")
 
     def _close(self, hold: str) -> None:
         if self.open.pop(hold, None) is None:
@@ -113,7 +130,7 @@ class Pool:
 
     def to_snapshot(self) -> PoolSnapshot:
         """The state as a message."""
-        snapshot = PoolSnapshot(version=self.version)
+        snapshot = PoolSnapshot(version=self.version, uploaded=self.uploaded, code_hashes=self.codes)
         for period, value in self._drawn.get(_KEY, ()):
             snapshot.drawn.add(period=period, value=value)
         for draw in self.open.values():
@@ -127,6 +144,8 @@ class Pool:
         pool = cls(stream_id)
         pool.version = snapshot.version
         pool._drawn = with_counters({}, snapshot.drawn)
+        pool.uploaded = snapshot.uploaded
+        pool.codes = tuple(snapshot.code_hashes)
         for draw in snapshot.open:
             pool.open[draw.hold] = Draw(draw.hold, draw.period, draw.amount, from_timestamp(draw.expires_at))
         return pool
@@ -136,6 +155,7 @@ _APPLY: Final[Mapping[type[Message], Callable[[Pool, Any], None]]] = {
     PoolDrawn: Pool._pool_drawn,
     PoolReturned: Pool._pool_returned,
     PoolKept: Pool._pool_kept,
+    VoucherCodesUploaded: Pool._codes_uploaded,
 }
 
 
@@ -164,6 +184,10 @@ class Pools:
         if pool is None:
             raise PoolUnknown(stream_id)
         return pool
+
+    def uploaded(self, key: str) -> int:
+        """How many codes a pool of codes has had."""
+        return self.pool(key).uploaded
 
     def drawn(self, key: str, period: int, at: int) -> int | None:
         """What is drawn of a limit or stock in a period; None where that was forgotten."""

@@ -21,6 +21,7 @@ from loyalty.v1.reward_pb2 import (
 from ledger.domain.publish_earning import check_conditions, check_limits, check_lines
 from ledger.domain.publish_expiry import check_period
 from ledger.domain.publish_fields import (
+    ID_FORM,
     NAME_CHARACTERS_MAX,
     Problems,
     check_count,
@@ -29,6 +30,7 @@ from ledger.domain.publish_fields import (
     check_positive,
     check_text,
     has_control,
+    is_id,
 )
 from ledger.domain.rules.discount import WHOLE_PERCENT
 
@@ -113,6 +115,8 @@ def _voucher(voucher: VoucherReward, path: str, found: Problems) -> None:
             _benefit(getattr(voucher, kind), f"{path}.{kind}", found)
     if not 0 <= voucher.start_days <= START_DAYS_MAX:
         found.append((f"{path}.start_days", f"must be from 0 to {START_DAYS_MAX}"))
+    if voucher.code_pool and not is_id(voucher.code_pool):
+        found.append((f"{path}.code_pool", f"must be {ID_FORM}, or empty for codes that the server makes"))
     if voucher.HasField("validity"):
         check_period(voucher.validity, f"{path}.validity", found)
 

@@ -54,9 +54,9 @@ def commit_reward(case: Case[CommitRewardRequest]) -> None:
     event.uses.extend(hold.uses)
     event.request.CopyFrom(case.request)
     case.record(event, main=True, transaction_id=last_id(hold.hold_id))
-    keep(case, hold.uses, case.request.hold)
+    codes = keep(case, hold.uses, case.request.hold)
     if hold.reward.HasField("voucher"):
-        issue_vouchers(case, event.redemption, hold.reward)
+        issue_vouchers(case, event.redemption, hold.reward, codes)
     if hold.reward.HasField("entitlement"):
         entitle(case, event.redemption, hold.reward)
     event.receipt.spent_points = hold.points

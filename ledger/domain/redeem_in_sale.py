@@ -100,9 +100,9 @@ def _redeem_hold(case: Case[RecordSaleRequest], facts: Facts, hold: Hold, value:
     event = redeemed(case, redemption_of(case, hold, value), hold.allocations)
     event.uses.extend(hold.uses)
     case.record(event, transaction_id=case.request_id)
-    keep(case, hold.uses, event.redemption.hold)
+    codes = keep(case, hold.uses, event.redemption.hold)
     if hold.reward.HasField("voucher"):
-        issue_vouchers(case, event.redemption, hold.reward)
+        issue_vouchers(case, event.redemption, hold.reward, codes)
     if hold.reward.HasField("entitlement"):
         entitle(case, event.redemption, hold.reward, facts)
     return event.redemption

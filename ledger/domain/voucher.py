@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
-from uuid import UUID
 
 from loyalty.v1.reward_pb2 import Reward, VoucherState
 from loyalty.v1.reward_pb2 import Voucher as VoucherMessage
@@ -18,10 +17,9 @@ ISSUED: Final = VoucherState.VOUCHER_STATE_ISSUED
 
 
 class NewCode(NamedTuple):
-    """The code of a new voucher. It goes to a table of its own and nowhere else."""
+    """A code for a voucher. It goes to a table of its own and nowhere else."""
 
-    voucher_id: UUID
-    member_id: UUID
+    code_hash: str
     code: str
 
 

@@ -33,6 +33,7 @@ TOPICS: Final[dict[type[Message], str]] = {
     events_pb2.PoolDrawn: "pool-drawn/1",
     events_pb2.PoolReturned: "pool-returned/1",
     events_pb2.PoolKept: "pool-kept/1",
+    events_pb2.VoucherCodesUploaded: "voucher-codes/1",
     events_pb2.VoucherIssued: "voucher-issued/1",
     events_pb2.VoucherUsed: "voucher-used/1",
     events_pb2.VoucherRevoked: "voucher-revoked/1",

@@ -1,5 +1,6 @@
 """A command on its way to the writer, and the outcome on its way back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -11,6 +12,7 @@ from loyalty.v1.member_pb2 import Profile
 from loyalty.v1.origin_pb2 import Origin
 
 from ledger.domain.program import Program
+from ledger.domain.voucher import NewCode
 
 BATCH_COMMANDS_MAX: Final = 2_000
 """Commands in one commit."""
@@ -66,6 +68,8 @@ class Command:
     deadline: float | None = None
     """time.monotonic() after which it must not be written."""
     person: Person | None = None
+    codes: Sequence[NewCode] = ()
+    """Codes that it uploads. They go to a table of their own and nowhere else."""
 
 
 class Outcome(NamedTuple):

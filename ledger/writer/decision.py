@@ -12,9 +12,17 @@ from loyalty.v1.commands_pb2 import (
     RecordSaleRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    UploadVoucherCodesRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
-from loyalty.v1.events_pb2 import CommandBlocked, CommandRefused, ProgramPublished, ReversalAwaited, SaleRecorded
+from loyalty.v1.events_pb2 import (
+    CommandBlocked,
+    CommandRefused,
+    ProgramPublished,
+    ReversalAwaited,
+    SaleRecorded,
+    VoucherCodesUploaded,
+)
 from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.program_pb2 import DuplicateEnrolment
 
@@ -25,6 +33,7 @@ from ledger.domain.names import member_name, transaction_name
 from ledger.domain.pool import Pool, Pools
 from ledger.domain.program import Program
 from ledger.domain.refusal import Refused, Rejected
+from ledger.domain.upload_codes import upload_codes
 from ledger.domain.voucher import NewCode
 from ledger.writer.book import Book
 from ledger.writer.command import Command
@@ -74,19 +83,28 @@ def decide_command(book: Book, command: Command, new_id: UUID, secret: bytes = b
     if unreadable is not None:
         raise DamagedAccount(f"transaction {unreadable}: {book.unreadable[unreadable]}")
     request = command.request
-    if isinstance(request, PublishProgramRequest):
-        return _publish(book, command, request)
-    if isinstance(request, EnrollMemberRequest):
-        return _enroll(book, command, request, new_id)
-    if isinstance(request, ReverseTransactionRequest) and command.target is not None:
-        target = book.file(command.target)
-        if target is None:
-            return Decided(block(request, command.request_id, command.origin, command.target), None)
-        if isinstance(target.main, CommandBlocked):
-            raise Rejected(ErrorReason.ERROR_REASON_ALREADY_REVERSED, reversal=target.main.reversal)
-        if not isinstance(target.main, AccountEvent):
-            raise Rejected(ErrorReason.ERROR_REASON_NOT_REVERSIBLE, type=target.main.DESCRIPTOR.name)
-    return _on_account(book, command, secret)
+    match request:
+        case PublishProgramRequest():
+            return _publish(book, command, request)
+        case UploadVoucherCodesRequest():
+            return _upload(book, command, request)
+        case EnrollMemberRequest():
+            return _enroll(book, command, request, new_id)
+        case ReverseTransactionRequest() if command.target is not None:
+            return _reverse(book, command, request, command.target)
+        case _:
+            return _on_account(book, command, secret)
+
+
+def _reverse(book: Book, command: Command, request: ReverseTransactionRequest, reversed_id: UUID) -> Decided | Repeated:
+    target = book.file(reversed_id)
+    if target is None:
+        return Decided(block(request, command.request_id, command.origin, reversed_id), None)
+    if isinstance(target.main, CommandBlocked):
+        raise Rejected(ErrorReason.ERROR_REASON_ALREADY_REVERSED, reversal=target.main.reversal)
+    if not isinstance(target.main, AccountEvent):
+        raise Rejected(ErrorReason.ERROR_REASON_NOT_REVERSIBLE, type=target.main.DESCRIPTOR.name)
+    return _on_account(book, command, b"")
 
 
 def _on_account(book: Book, command: Command, secret: bytes) -> Decided | Repeated:
@@ -185,6 +203,13 @@ def _publish(book: Book, command: Command, request: PublishProgramRequest) -> De
     return Decided([event], None)
 
 
+def _upload(book: Book, command: Command, request: UploadVoucherCodesRequest) -> Decided:
+    program = _program(book, command.program)
+    pools = Pools(program.name, book.pools)
+    event = upload_codes(request, command.request_id, command.origin, pools)
+    return Decided([event], None, pools.changed, command.codes)
+
+
 def _enroll(book: Book, command: Command, request: EnrollMemberRequest, new_id: UUID) -> Decided | Exists:
     program = _program(book, command.program)
     _check_store(program, command.origin)
@@ -225,6 +250,8 @@ def _check_bound(book: Book, command: Command, earlier: Message) -> None:
         return
     if isinstance(earlier, ProgramPublished):
         program = earlier.request.program.name
+    elif isinstance(earlier, VoucherCodesUploaded):
+        program = earlier.request.program
     else:
         account_id = book.stream_of(command.request_id)
         account = book.accounts[account_id]

@@ -20,7 +20,12 @@ import psycopg
 import psycopg_pool
 from google.protobuf.empty_pb2 import Empty
 from loyalty.v1.account_pb2 import Receipt
-from loyalty.v1.commands_pb2 import CommitRewardRequest, PublishProgramRequest, RecordSaleRequest
+from loyalty.v1.commands_pb2 import (
+    CommitRewardRequest,
+    PublishProgramRequest,
+    RecordSaleRequest,
+    UploadVoucherCodesRequest,
+)
 from psycopg import Cursor
 from psycopg.rows import TupleRow
 from uuid_utils.compat import uuid7
@@ -56,6 +61,9 @@ SECRET_BYTES: Final = 32
 
 ISSUING: Final = (CommitRewardRequest, RecordSaleRequest)
 """Commands that may issue vouchers."""
+
+OF_PROGRAMS: Final = (PublishProgramRequest, UploadVoucherCodesRequest)
+"""Commands that are about a program and no account."""
 
 OPTIMISTIC_ATTEMPTS_MAX: Final = 2
 """Lost races after which a batch locks the log before it reads, so that it cannot lose again."""
@@ -285,17 +293,7 @@ class _Batch:
             log.exception("a command failed")
             return error
         if isinstance(decision, Decided) and not command.dry_run:
-            self._events += decision.events
-            if decision.account is not None:
-                account_id = decision.account.account_id
-                own = len(decision.events)
-                if decision.pools:
-                    own = sum(event.stream_id == account_id for event in decision.events)
-                    self._note_pools(decision)
-                self._before.setdefault(account_id, decision.account.version - own)
-                self._accounts[account_id] = decision.account
-            if decision.codes:
-                self._codes += decision.codes
+            self._note(decision)
             if command.person is not None and decision.account is not None:
                 self._people.append(
                     NewPerson(
@@ -319,9 +317,20 @@ class _Batch:
             except PoolUnknown as unknown:
                 self._book.look_up_pool(self._session, unknown.stream_id)
 
-    def _note_pools(self, decision: Decided) -> None:
-        for stream_id, pool in decision.pools.items():
-            moved = sum(event.stream_id == stream_id for event in decision.events)
+    def _note(self, decision: Decided) -> None:
+        """Notes what is to be written."""
+        events = decision.events
+        self._events += events
+        self._codes += decision.codes
+        pools, account = decision.pools, decision.account
+        if account is not None:
+            account_id = account.account_id
+            # Only where there are pools can there be events of others.
+            own = sum(event.stream_id == account_id for event in events) if pools else len(events)
+            self._before.setdefault(account_id, account.version - own)
+            self._accounts[account_id] = account
+        for stream_id, pool in pools.items():
+            moved = sum(event.stream_id == stream_id for event in events)
             self._before.setdefault(stream_id, pool.version - moved)
             self._pools[stream_id] = pool
 
@@ -367,7 +376,7 @@ class _Batch:
             return self._existing(command, decision.account)
         if isinstance(command.request, Empty):
             return Settled(command)
-        publishes = isinstance(command.request, PublishProgramRequest)
+        publishes = isinstance(command.request, OF_PROGRAMS)
         program = None if publishes else self._book.programs.get(self._book.program_name(command))
         if isinstance(decision, Decided):
             account = decision.account

@@ -30,6 +30,7 @@ from loyalty.v1.commands_pb2 import (
     RevokeEntitlementRequest,
     RevokeVoucherRequest,
     SettlePendingRequest,
+    UploadVoucherCodesRequest,
     UseEntitlementRequest,
 )
 from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
@@ -177,6 +178,9 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     ),
     RevokeEntitlementRequest: lambda: RevokeEntitlementRequest(
         request_id=ID, origin=origin(), entitlement=f"{MEMBER}/entitlements/{OTHER}", reason="Called off"
+    ),
+    UploadVoucherCodesRequest: lambda: UploadVoucherCodesRequest(
+        request_id=ID, origin=origin(), program="programs/p", code_pool="spring", codes=["AB12-CD34"]
     ),
     RevokeVoucherRequest: lambda: RevokeVoucherRequest(
         request_id=ID, origin=origin(), voucher=f"members/{ID}/vouchers/{OTHER}", reason="Printed twice"

@@ -17,6 +17,7 @@ from tests.proof import prove
 from tests.running import running, token
 from tests.shop import Details, Shop, instant, new_id, refused
 
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 
 
@@ -199,4 +200,45 @@ def test_a_sale_can_issue_vouchers(open_shop: OpenShop) -> None:
     ((issued,),) = (redemption.vouchers for redemption in sale.redemptions)
     assert sale.receipt.payable_minor == 10_00
     assert shop.sale(member, 10_00, voucher_codes=[issued.code]).receipt.payable_minor == 9_00
+    prove(shop, member)
+
+
+def test_uploaded_codes_are_given_out_in_order(open_shop: OpenShop) -> None:
+    """As many as there are; a hold that ends gives its code to the next; the log holds hashes only."""
+    shop, member = with_voucher(open_shop, voucher(code_pool="cinema"))
+    with refused("OUT_OF_STOCK", left=0):
+        shop.reserve(member, "voucher")
+    request_id = new_id()
+    codes = ["CINE-0001", "CINE-0002", "CINE-0003"]
+    assert shop.upload_codes("cinema", *codes, request_id=request_id).uploaded == 3
+    assert shop.upload_codes("cinema", *codes, request_id=request_id).outcome.replayed
+    with refused("REQUEST_ID_REUSED", INVALID, field="codes[2]"):
+        shop.upload_codes("cinema", *codes[:2], "CINE-0004", request_id=request_id)
+    with refused("CODES_NOT_ACCEPTED", INVALID):
+        shop.upload_codes("cinema", "cine 0003", "CINE-0005")
+    shop.release(shop.reserve(member, "voucher", 3).hold)
+    first = buy(shop, member, quantity=2)
+    assert [one.code for one in first] == codes[:2]
+    with refused("OUT_OF_STOCK", left=1):
+        shop.reserve(member, "voucher", 2)
+    assert shop.upload_codes("cinema", "CINE-0006").uploaded == 4
+    second = buy(shop, member, quantity=2)
+    assert [one.code for one in second] == [codes[2], "CINE-0006"]
+    assert shop.sale(member, 10_00, voucher_codes=["cine0002"]).receipt.reward_minor == 1_00
+    pool = shop.events(f"{shop.program}/pools/codes/cinema")
+    assert "CINE" not in str([*pool, *shop.events(member)])
+    prove(shop, member)
+
+
+def test_a_code_that_was_given_out_is_never_given_out_again(open_shop: OpenShop) -> None:
+    """Not even when its purchase is reversed."""
+    shop, member = with_voucher(open_shop, voucher(code_pool="cinema"))
+    shop.upload_codes("cinema", "CINE-0001", "CINE-0002")
+    shop.reverse(shop.commit(shop.reserve(member, "voucher").hold).outcome.transaction)
+    (bought,) = buy(shop, member)
+    assert bought.code == "CINE-0002"
+    with refused("OUT_OF_STOCK", left=0):
+        shop.reserve(member, "voucher")
+    with refused("PROGRAM_NOT_FOUND", NOT_FOUND):
+        shop.upload_codes("cinema", "CINE-0003", program="programs/nobody")
     prove(shop, member)

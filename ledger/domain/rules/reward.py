@@ -23,6 +23,11 @@ def stock_key(message: RewardMessage) -> str:
     return f"reward/{message.reward_id}/stock"
 
 
+def codes_key(code_pool: str) -> str:
+    """The key of a pool of codes."""
+    return f"codes/{code_pool}"
+
+
 class Reward:
     """A reward, compiled."""
 
@@ -32,6 +37,7 @@ class Reward:
         self.conditions = Conditions(owner, message.conditions) if message.HasField("conditions") else None
         self._limits = [Limit(owner, limit) for limit in message.limits]
         self._tier_costs = {cost.tier: cost.cost_points for cost in message.tier_costs}
+        self.codes_key = codes_key(message.voucher.code_pool) if message.voucher.code_pool else ""
         self._stock_key = stock_key(message)
 
     def cost(self, quantity: int, tier: str) -> int:
@@ -61,6 +67,11 @@ class Reward:
     def uses(self, times: int, points: int, tally: Tally) -> list[Use]:
         """What redeeming it takes of its stock and limits. Raises Refused where one of them does not allow it."""
         uses: list[Use] = []
+        if self.codes_key:
+            left = max(tally.codes_left(self.codes_key), 0)
+            if times > left:
+                raise Refused(ErrorReason.ERROR_REASON_OUT_OF_STOCK, reward_id=self.message.reward_id, left=left)
+            uses.append(tally.use(self.codes_key, _EVER, times, _PROGRAM))
         stock = self.message.stock
         if stock:
             left = max(stock - (tally.used_by_all(self._stock_key, _EVER) or 0), 0)

@@ -51,6 +51,9 @@ class Shared(Protocol):
     def drawn(self, key: str, period: int, at: int) -> int | None:
         """What is drawn of a limit or stock in a period; None where that was forgotten."""
 
+    def uploaded(self, key: str) -> int:
+        """How many codes a pool of codes has had."""
+
 
 class Tally:
     """The counters of an account and those of all members together, and what one decision adds to them."""
@@ -84,6 +87,10 @@ class Tally:
         number = number_of(period, self._day)
         drawn = self._shared.drawn(key, number, self._at)
         return None if drawn is None else drawn + self._drawn.get((key, number), 0)
+
+    def codes_left(self, key: str) -> int:
+        """How many codes of a pool nobody has drawn."""
+        return self._shared.uploaded(key) - (self._shared.drawn(key, 0, self._at) or 0)
 
     def add_for_all(self, key: str, period: Period.ValueType, more: int) -> None:
         """Counts something for all members together."""

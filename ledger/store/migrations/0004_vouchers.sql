@@ -1,7 +1,6 @@
--- The codes of vouchers that were issued to members. Events hold only their hashes, so that nobody who reads the log can use
--- them; a till that asks again for what it was answered gets the same code from here.
+-- The codes of vouchers, made here or uploaded. Events hold only their hashes, so that nobody who reads the log can use them;
+-- a till that asks again for what it was answered gets the same code from here.
 CREATE TABLE voucher_codes (
-    voucher_id      uuid        NOT NULL PRIMARY KEY,
-    member_id       uuid        NOT NULL,
+    code_hash       text        NOT NULL PRIMARY KEY,  -- SHA-256 of the code's letters and digits, hexadecimal
     code            text        NOT NULL
 );

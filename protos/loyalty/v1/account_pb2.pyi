@@ -532,10 +532,13 @@ class IssuedVoucher(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     STARTS_AT_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    CODE_HASH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """members/{member}/vouchers/{voucher}"""
     code: _builtins.str
     """The code, for the member only. In replies, never in events."""
+    code_hash: _builtins.str
+    """SHA-256 of the code, in hexadecimal digits."""
     @_builtins.property
     def starts_at(self) -> _timestamp_pb2.Timestamp:
         """The first instant at which it can be used; absent for at once."""
@@ -551,10 +554,11 @@ class IssuedVoucher(_message.Message):
         code: _builtins.str = ...,
         starts_at: _timestamp_pb2.Timestamp | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
+        code_hash: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "starts_at", b"starts_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "expires_at", b"expires_at", "name", b"name", "starts_at", b"starts_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "code_hash", b"code_hash", "expires_at", b"expires_at", "name", b"name", "starts_at", b"starts_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

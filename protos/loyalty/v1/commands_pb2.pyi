@@ -928,3 +928,47 @@ class RevokeEntitlementRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeEntitlementRequest: _TypeAlias = RevokeEntitlementRequest  # noqa: Y015
+
+@_typing.final
+class UploadVoucherCodesRequest(_message.Message):
+    """Request of UploadVoucherCodes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    PROGRAM_FIELD_NUMBER: _builtins.int
+    CODE_POOL_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this command."""
+    program: _builtins.str
+    """programs/{program}. Empty means the program that the credential is bound to."""
+    code_pool: _builtins.str
+    """The pool that rewards name: lower-case letters, digits and dashes."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The codes: 1 to 1,000 of 8 to 64 characters, none of them twice. They are given out in this order. Events hold their SHA-256
+        instead.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        origin: _origin_pb2.Origin | None = ...,
+        program: _builtins.str = ...,
+        code_pool: _builtins.str = ...,
+        codes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code_pool", b"code_pool", "codes", b"codes", "origin", b"origin", "program", b"program", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadVoucherCodesRequest: _TypeAlias = UploadVoucherCodesRequest  # noqa: Y015

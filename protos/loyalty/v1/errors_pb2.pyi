@@ -152,6 +152,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION, recorded. The entitlement cannot be used now: metadata `state` says whether it is USED, REVOKED, EXPIRED, or
     ISSUED and not started; `starts_at` and `expires_at` say from when and until when. Offer another one.
     """
+    ERROR_REASON_CODES_NOT_ACCEPTED: _ErrorReason.ValueType  # 71
+    """INVALID_ARGUMENT. A code of the upload waits in the pool already, or the pool has as many as it takes; metadata `left` says for how
+    many there is room. Leave out what was uploaded before.
+    """
     ERROR_REASON_NOTHING_TO_EXTEND: _ErrorReason.ValueType  # 37
     """FAILED_PRECONDITION, recorded. The member has no points whose expiry could be moved to that instant. Read the member's balance."""
     ERROR_REASON_NOT_EXPIRED: _ErrorReason.ValueType  # 38
@@ -289,6 +293,10 @@ ERROR_REASON_ENTITLEMENT_NOT_FOUND: ErrorReason.ValueType  # 69
 ERROR_REASON_ENTITLEMENT_NOT_USABLE: ErrorReason.ValueType  # 70
 """FAILED_PRECONDITION, recorded. The entitlement cannot be used now: metadata `state` says whether it is USED, REVOKED, EXPIRED, or
 ISSUED and not started; `starts_at` and `expires_at` say from when and until when. Offer another one.
+"""
+ERROR_REASON_CODES_NOT_ACCEPTED: ErrorReason.ValueType  # 71
+"""INVALID_ARGUMENT. A code of the upload waits in the pool already, or the pool has as many as it takes; metadata `left` says for how
+many there is room. Leave out what was uploaded before.
 """
 ERROR_REASON_NOTHING_TO_EXTEND: ErrorReason.ValueType  # 37
 """FAILED_PRECONDITION, recorded. The member has no points whose expiry could be moved to that instant. Read the member's balance."""

@@ -121,6 +121,7 @@ class Event(_message.Message):
     ENTITLEMENT_USED_FIELD_NUMBER: _builtins.int
     ENTITLEMENT_REVOKED_FIELD_NUMBER: _builtins.int
     ENTITLEMENT_EXPIRED_FIELD_NUMBER: _builtins.int
+    VOUCHER_CODES_UPLOADED_FIELD_NUMBER: _builtins.int
     EXPIRY_NOTIFIED_FIELD_NUMBER: _builtins.int
     EXPIRY_EXTENDED_FIELD_NUMBER: _builtins.int
     POINTS_REINSTATED_FIELD_NUMBER: _builtins.int
@@ -249,6 +250,10 @@ class Event(_message.Message):
         """An entitlement's time ran out."""
 
     @_builtins.property
+    def voucher_codes_uploaded(self) -> Global___VoucherCodesUploaded:
+        """Codes for vouchers were uploaded."""
+
+    @_builtins.property
     def expiry_notified(self) -> Global___ExpiryNotified:
         """Points will expire soon."""
 
@@ -296,15 +301,16 @@ class Event(_message.Message):
         entitlement_used: Global___EntitlementUsed | None = ...,
         entitlement_revoked: Global___EntitlementRevoked | None = ...,
         entitlement_expired: Global___EntitlementExpired | None = ...,
+        voucher_codes_uploaded: Global___VoucherCodesUploaded | None = ...,
         expiry_notified: Global___ExpiryNotified | None = ...,
         expiry_extended: Global___ExpiryExtended | None = ...,
         points_reinstated: Global___PointsReinstated | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "transaction_reversed", b"transaction_reversed", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired", "entitlement_issued", "entitlement_used", "entitlement_revoked", "entitlement_expired", "expiry_notified", "expiry_extended", "points_reinstated"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired", "entitlement_issued", "entitlement_used", "entitlement_revoked", "entitlement_expired", "voucher_codes_uploaded", "expiry_notified", "expiry_extended", "points_reinstated"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -1698,6 +1704,7 @@ class PoolKept(_message.Message):
     PROGRAM_FIELD_NUMBER: _builtins.int
     POOL_FIELD_NUMBER: _builtins.int
     HOLD_FIELD_NUMBER: _builtins.int
+    CODE_HASHES_FIELD_NUMBER: _builtins.int
     program: _builtins.str
     """programs/{program}"""
     pool: _builtins.str
@@ -1708,6 +1715,10 @@ class PoolKept(_message.Message):
     def origin(self) -> _origin_pb2.Origin:
         """Where it came from."""
 
+    @_builtins.property
+    def code_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a pool of codes: the hashes of those that were given out."""
+
     def __init__(
         self,
         *,
@@ -1715,14 +1726,53 @@ class PoolKept(_message.Message):
         program: _builtins.str = ...,
         pool: _builtins.str = ...,
         hold: _builtins.str = ...,
+        code_hashes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "origin", b"origin", "pool", b"pool", "program", b"program"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code_hashes", b"code_hashes", "hold", b"hold", "origin", b"origin", "pool", b"pool", "program", b"program"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PoolKept: _TypeAlias = PoolKept  # noqa: Y015
+
+@_typing.final
+class VoucherCodesUploaded(_message.Message):
+    """Codes for vouchers were uploaded to a pool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
+    UPLOADED_FIELD_NUMBER: _builtins.int
+    pool: _builtins.str
+    """The pool that the codes are drawn from, as in Use.key."""
+    uploaded: _builtins.int
+    """How many codes the pool has had, these included."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from; its operator is who did it."""
+
+    @_builtins.property
+    def request(self) -> _commands_pb2.UploadVoucherCodesRequest:
+        """The command, with the hashes of the codes in their place."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _commands_pb2.UploadVoucherCodesRequest | None = ...,
+        pool: _builtins.str = ...,
+        uploaded: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "pool", b"pool", "request", b"request", "uploaded", b"uploaded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoucherCodesUploaded: _TypeAlias = VoucherCodesUploaded  # noqa: Y015
 
 @_typing.final
 class VoucherIssued(_message.Message):

@@ -286,3 +286,31 @@ class RevokeEntitlementResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeEntitlementResponse: _TypeAlias = RevokeEntitlementResponse  # noqa: Y015
+
+@_typing.final
+class UploadVoucherCodesResponse(_message.Message):
+    """Response of UploadVoucherCodes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    UPLOADED_FIELD_NUMBER: _builtins.int
+    uploaded: _builtins.int
+    """How many codes the pool has had, these included."""
+    @_builtins.property
+    def outcome(self) -> _pos_service_pb2.Outcome:
+        """What happened."""
+
+    def __init__(
+        self,
+        *,
+        outcome: _pos_service_pb2.Outcome | None = ...,
+        uploaded: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "uploaded", b"uploaded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadVoucherCodesResponse: _TypeAlias = UploadVoucherCodesResponse  # noqa: Y015

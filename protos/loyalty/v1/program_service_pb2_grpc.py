@@ -61,6 +61,11 @@ class ProgramServiceStub:
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.RevokeVoucherRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_program__service__pb2.RevokeVoucherResponse.FromString,
                 _registered_method=True)
+        self.UploadVoucherCodes = channel.unary_unary(
+                '/loyalty.v1.ProgramService/UploadVoucherCodes',
+                request_serializer=loyalty_dot_v1_dot_commands__pb2.UploadVoucherCodesRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_program__service__pb2.UploadVoucherCodesResponse.FromString,
+                _registered_method=True)
         self.RevokeEntitlement = channel.unary_unary(
                 '/loyalty.v1.ProgramService/RevokeEntitlement',
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.RevokeEntitlementRequest.SerializeToString,
@@ -118,6 +123,13 @@ class ProgramServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UploadVoucherCodes(self, request, context):
+        """Adds codes to a pool that vouchers are given out from.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeEntitlement(self, request, context):
         """Takes an entitlement back, so that it can never be used.
         """
@@ -166,6 +178,11 @@ def add_ProgramServiceServicer_to_server(servicer, server):
                     servicer.RevokeVoucher,
                     request_deserializer=loyalty_dot_v1_dot_commands__pb2.RevokeVoucherRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_program__service__pb2.RevokeVoucherResponse.SerializeToString,
+            ),
+            'UploadVoucherCodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.UploadVoucherCodes,
+                    request_deserializer=loyalty_dot_v1_dot_commands__pb2.UploadVoucherCodesRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_program__service__pb2.UploadVoucherCodesResponse.SerializeToString,
             ),
             'RevokeEntitlement': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeEntitlement,
@@ -319,6 +336,33 @@ class ProgramService:
             '/loyalty.v1.ProgramService/RevokeVoucher',
             loyalty_dot_v1_dot_commands__pb2.RevokeVoucherRequest.SerializeToString,
             loyalty_dot_v1_dot_program__service__pb2.RevokeVoucherResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadVoucherCodes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.ProgramService/UploadVoucherCodes',
+            loyalty_dot_v1_dot_commands__pb2.UploadVoucherCodesRequest.SerializeToString,
+            loyalty_dot_v1_dot_program__service__pb2.UploadVoucherCodesResponse.FromString,
             options,
             channel_credentials,
             insecure,

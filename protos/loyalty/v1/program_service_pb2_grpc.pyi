@@ -46,6 +46,8 @@ class ProgramServiceStub:
     """Activates or cancels pending points."""
     RevokeVoucher: _grpc.UnaryUnaryMultiCallable[_commands_pb2.RevokeVoucherRequest, _program_service_pb2.RevokeVoucherResponse]
     """Takes a voucher back, so that it can never be used."""
+    UploadVoucherCodes: _grpc.UnaryUnaryMultiCallable[_commands_pb2.UploadVoucherCodesRequest, _program_service_pb2.UploadVoucherCodesResponse]
+    """Adds codes to a pool that vouchers are given out from."""
     RevokeEntitlement: _grpc.UnaryUnaryMultiCallable[_commands_pb2.RevokeEntitlementRequest, _program_service_pb2.RevokeEntitlementResponse]
     """Takes an entitlement back, so that it can never be used."""
     ExtendExpiry: _grpc.UnaryUnaryMultiCallable[_commands_pb2.ExtendExpiryRequest, _program_service_pb2.ExtendExpiryResponse]
@@ -70,6 +72,8 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
     """Activates or cancels pending points."""
     RevokeVoucher: _aio.UnaryUnaryMultiCallable[_commands_pb2.RevokeVoucherRequest, _program_service_pb2.RevokeVoucherResponse]  # type: ignore[assignment]
     """Takes a voucher back, so that it can never be used."""
+    UploadVoucherCodes: _aio.UnaryUnaryMultiCallable[_commands_pb2.UploadVoucherCodesRequest, _program_service_pb2.UploadVoucherCodesResponse]  # type: ignore[assignment]
+    """Adds codes to a pool that vouchers are given out from."""
     RevokeEntitlement: _aio.UnaryUnaryMultiCallable[_commands_pb2.RevokeEntitlementRequest, _program_service_pb2.RevokeEntitlementResponse]  # type: ignore[assignment]
     """Takes an entitlement back, so that it can never be used."""
     ExtendExpiry: _aio.UnaryUnaryMultiCallable[_commands_pb2.ExtendExpiryRequest, _program_service_pb2.ExtendExpiryResponse]  # type: ignore[assignment]
@@ -121,6 +125,14 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.RevokeVoucherResponse, _abc.Awaitable[_program_service_pb2.RevokeVoucherResponse]]:
         """Takes a voucher back, so that it can never be used."""
+
+    @_abc_1.abstractmethod
+    def UploadVoucherCodes(
+        self,
+        request: _commands_pb2.UploadVoucherCodesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_service_pb2.UploadVoucherCodesResponse, _abc.Awaitable[_program_service_pb2.UploadVoucherCodesResponse]]:
+        """Adds codes to a pool that vouchers are given out from."""
 
     @_abc_1.abstractmethod
     def RevokeEntitlement(

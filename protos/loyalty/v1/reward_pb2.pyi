@@ -327,10 +327,13 @@ class VoucherReward(_message.Message):
     VALUE_MINOR_FIELD_NUMBER: _builtins.int
     START_DAYS_FIELD_NUMBER: _builtins.int
     VALIDITY_FIELD_NUMBER: _builtins.int
+    CODE_POOL_FIELD_NUMBER: _builtins.int
     value_minor: _builtins.int
     """A gift card: pays so much, in minor units, in as many sales as it lasts. A means of payment."""
     start_days: _builtins.int
     """It can be used from the start of the day so many days after it was issued: 0 for at once, at most 3,650."""
+    code_pool: _builtins.str
+    """Gives out the codes that were uploaded to this pool, as many as there are; empty for codes that the server makes."""
     @_builtins.property
     def order_discount(self) -> Global___OrderDiscount:
         """Discount on the order."""
@@ -356,10 +359,11 @@ class VoucherReward(_message.Message):
         value_minor: _builtins.int = ...,
         start_days: _builtins.int = ...,
         validity: _expiry_pb2.CalendarPeriod | None = ...,
+        code_pool: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["benefit", b"benefit", "free_items", b"free_items", "line_discount", b"line_discount", "order_discount", b"order_discount", "validity", b"validity", "value_minor", b"value_minor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["benefit", b"benefit", "free_items", b"free_items", "line_discount", b"line_discount", "order_discount", b"order_discount", "start_days", b"start_days", "validity", b"validity", "value_minor", b"value_minor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["benefit", b"benefit", "code_pool", b"code_pool", "free_items", b"free_items", "line_discount", b"line_discount", "order_discount", b"order_discount", "start_days", b"start_days", "validity", b"validity", "value_minor", b"value_minor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_benefit: _TypeAlias = _typing.Literal["order_discount", "line_discount", "free_items", "value_minor"]  # noqa: Y015
     _WhichOneofArgType_benefit: _TypeAlias = _typing.Literal["benefit", b"benefit"]  # noqa: Y015

@@ -222,8 +222,12 @@ class PoolSnapshot(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     DRAWN_FIELD_NUMBER: _builtins.int
     OPEN_FIELD_NUMBER: _builtins.int
+    UPLOADED_FIELD_NUMBER: _builtins.int
+    CODE_HASHES_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """The last event that it contains."""
+    uploaded: _builtins.int
+    """How many codes were uploaded to it."""
     @_builtins.property
     def drawn(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.Counter]:
         """What is drawn, by period."""
@@ -232,16 +236,22 @@ class PoolSnapshot(_message.Message):
     def open(self) -> _containers.RepeatedCompositeFieldContainer[Global___DrawSnapshot]:
         """What open holds drew."""
 
+    @_builtins.property
+    def code_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The hashes of the codes that were not given out yet."""
+
     def __init__(
         self,
         *,
         version: _builtins.int = ...,
         drawn: _abc.Iterable[_events_pb2.Counter] | None = ...,
         open: _abc.Iterable[Global___DrawSnapshot] | None = ...,
+        uploaded: _builtins.int = ...,
+        code_hashes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drawn", b"drawn", "open", b"open", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code_hashes", b"code_hashes", "drawn", b"drawn", "open", b"open", "uploaded", b"uploaded", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
