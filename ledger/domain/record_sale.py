@@ -4,6 +4,7 @@ from typing import Final
 
 from loyalty.v1.account_pb2 import Award
 from loyalty.v1.commands_pb2 import RecordSaleRequest
+from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import PointsRedeemed, SaleRecorded, TierChangeReason
 
 from ledger.domain.basket import Basket
@@ -11,7 +12,11 @@ from ledger.domain.case import Case
 from ledger.domain.earn import change_tier, new_lot
 from ledger.domain.instant import set_timestamp
 from ledger.domain.redeem import pay_with_points, redeem_holds
+from ledger.domain.refusal import Rejected
 from ledger.domain.return_sale import apply_awaited
+
+AWARD_LINES_MAX: Final = 10_000
+"""Lines that the awards of one sale name in all, so that every client can read its event."""
 
 _EARNED: Final = TierChangeReason.TIER_CHANGE_REASON_EARNED
 
@@ -31,6 +36,13 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
             payable -= payment.redemption.value_minor
             redeemed.append(payment)
     awards = [award for rule in program.rules if (award := rule.award(basket)) is not None]
+    if sum(len(award.lines) for award in awards) > AWARD_LINES_MAX:
+        raise Rejected(
+            ErrorReason.ERROR_REASON_INVALID_FIELD,
+            field="sale.lines",
+            description=f"are counted by so many rules that more than {AWARD_LINES_MAX:,} parts would have to be kept:"
+            " send fewer lines at once",
+        )
     points = sum(award.points for award in awards)
     case.account.check_room(points)
     event = _event(case, basket, awards, points, redeemed)

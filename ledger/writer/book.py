@@ -67,6 +67,16 @@ class Cache:
         self._lots = 0
         self.programs: dict[str, Program] = {}
         self._looked_up_at: dict[str, float] = {}
+        self.position = 0
+        """The last position that is known to be in the log. A database that does not have it lost what is here."""
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._accounts.clear()
+        self._lots = 0
+        self.programs.clear()
+        self._looked_up_at.clear()
+        self.position = 0
 
     def account(self, account_id: UUID) -> Account | None:
         """The account, if it is here."""
