@@ -1,4 +1,4 @@
-"""What is large but allowed can be written, answered and read; what could not be read is refused before it is written."""
+"""What is large but allowed is written, answered and read; what could not be read is refused before it is written."""
 
 import grpc
 import pytest
