@@ -49,6 +49,9 @@ WriteRequest = (
     | ReinstatePointsRequest
 )
 
+SALE_BYTES_MAX: Final = 512 * 1024
+"""The size of a sale: 500 lines of a kilobyte each."""
+
 BY_HAND: Final = (
     PublishProgramRequest,
     AdjustPointsRequest,
@@ -88,6 +91,7 @@ def convert(
     """
     _fill_origin(request.origin, principal)
     CHECKS[type(request)](request, now)
+    _check_size(request)
     return _command(request, principal, now, regions, deadline)
 
 
@@ -144,6 +148,15 @@ def _command(
     )
     _name_keys(command, request, regions.get(command.program, ""))
     return command
+
+
+def _check_size(request: Message) -> None:
+    """A command is stored whole and handed on in its event: what no client could read must not get in.
+
+    A program is larger than any other command, and is not handed out in pages with others.
+    """
+    if isinstance(request, RecordSaleRequest) and request.ByteSize() > SALE_BYTES_MAX:
+        raise ApiError.invalid([("sale", f"must be at most {SALE_BYTES_MAX:,} bytes: shorten labels and names")])
 
 
 def _fill_origin(origin: Origin, principal: Principal) -> None:
@@ -232,6 +245,14 @@ def _take_person(command: Command, request: EnrollMemberRequest, region: str) ->
         IdentifierKey(*normalise(identifier, command.program, region, f"identifiers[{index}]"))
         for index, identifier in enumerate(request.identifiers)
     ]
+    foreign = [index for index, key in enumerate(keys) if key.program != command.program]
+    if foreign:
+        raise ApiError.invalid(
+            [
+                (f"identifiers[{index}].program", "must be the program that the member joins, or empty")
+                for index in foreign
+            ]
+        )
     sent = EnrollMemberRequest()
     sent.CopyFrom(request)
     command.person = Person(list(dict.fromkeys(keys)), sent.profile, sent)

@@ -19,7 +19,7 @@ from ledger.api.reply import api_error
 from ledger.domain.refusal import Rejected
 from ledger.store.credentials import Principal
 from ledger.store.programs import Programs
-from ledger.writer.command import Command, Failure
+from ledger.writer.command import Command, Existing, Failure
 from ledger.writer.writer import Clock, Overloaded, Result, ShuttingDown, Writer
 
 VIEW_SHARE: Final = 0.8
@@ -91,21 +91,21 @@ class Dispatch:
 
     def _check_rate(self, command: Command, principal: Principal) -> None:
         """Refuses to identify a member for a credential that has tried out more identifiers than it may."""
-        if command.identifier is not None:
+        if _identifies(command):
             wait_s = self._lookups.debt_s(principal.credential_id)
             if wait_s:
                 raise limited(wait_s)
 
     async def _settle_counted(self, commands: Sequence[Command], principal: Principal) -> Sequence[Result]:
-        """What some commands come to. An identifier that nobody has counts as a look-up, one that somebody has is free.
+        """What some commands come to. What only tells whether an identifier is somebody's counts as a look-up.
 
-        Only what nobody has can make a debt, so a till that serves members is never limited, and whoever tries out
-        numbers is. What was decided together is counted in full: a batch of wrong numbers is paid for by waiting as
-        long as for as many look-ups.
+        A sale to the member who has the identifier is free, so a till that serves members is never limited, and whoever
+        tries out numbers is. What was decided together is counted in full: a batch of wrong numbers is paid for by
+        waiting as long as for as many look-ups.
         """
         results = await self.settle_all(commands)
-        for result in results:
-            if isinstance(result, Failure) and _is_unknown(result):
+        for command, result in zip(commands, results, strict=True):
+            if _identifies(command) and _only_tells(result):
                 self._lookups.charge(principal.credential_id)
         return results
 
@@ -136,14 +136,19 @@ class Dispatch:
                 future.set_result(results)
 
 
-def _is_unknown(failure: Failure) -> bool:
-    """Whether a command failed because nobody has the identifier that it came with."""
-    error = failure.error
-    return (
-        failure.command.identifier is not None
-        and isinstance(error, Rejected)
-        and error.reason == ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND
-    )
+def _identifies(command: Command) -> bool:
+    """Whether a command comes with identifiers of a person."""
+    return command.identifier is not None or (command.person is not None and bool(command.person.identifiers))
+
+
+def _only_tells(result: Result) -> bool:
+    """Whether a command did nothing but tell whether an identifier is somebody's."""
+    if isinstance(result, Failure):
+        return isinstance(result.error, Rejected) and result.error.reason in _TELLING
+    return isinstance(result, Existing)
+
+
+_TELLING: Final = frozenset({ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, ErrorReason.ERROR_REASON_IDENTIFIER_TAKEN})
 
 
 def deadline_of(context: Context) -> float | None:

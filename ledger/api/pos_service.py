@@ -30,7 +30,7 @@ from ledger.api.dispatch import VIEW_SHARE, Dispatch, deadline_of, remaining_s
 from ledger.api.errors import ApiError
 from ledger.api.identifiers import normalise
 from ledger.api.interceptor import PRINCIPAL
-from ledger.api.reply import reply, write_result
+from ledger.api.reply import reply, shorten, write_result
 from ledger.domain.instant import from_timestamp
 from ledger.domain.names import last_id, member_name
 from ledger.store.profiles import Profiles
@@ -40,6 +40,9 @@ from ledger.writer.writer import Clock
 
 STREAM_IN_FLIGHT_MAX: Final = 256
 """Commands of one stream whose results the client has not taken yet; then the stream is read no further."""
+
+RESULTS_BYTES_MAX: Final = 3 * 1024 * 1024
+"""Results of a batch: gRPC clients take messages of 4 MiB unless told otherwise, and all of it is on disk by then."""
 
 VIEW_WAIT_S: Final = 5.0
 """How long a read waits for min_position at most, when the call has no earlier deadline."""
@@ -152,6 +155,8 @@ class PosService(PosServiceServicer):
         check_batch(request)
         response = pb.SubmitBatchResponse()
         await self._settle(request.commands, response.results, deadline_of(context), with_texts=request.with_texts)
+        if response.ByteSize() > RESULTS_BYTES_MAX:
+            shorten(response.results)
         return response
 
     async def StreamCommands(

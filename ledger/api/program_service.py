@@ -38,6 +38,7 @@ class ProgramService(ProgramServiceServicer):
     async def PublishProgram(self, request: PublishProgramRequest, context: Context) -> pb.PublishProgramResponse:
         """Publishes a program as its next version."""
         CHECKS[PublishProgramRequest](request, self._clock())
+        request.DiscardUnknownFields()  # what this server does not know it has not checked
         found = await asyncio.to_thread(problems, request.program)
         if found:
             raise ApiError.invalid([(f"program.{path}", what) for path, what in found])

@@ -1,6 +1,6 @@
 """From the writer's results to replies."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -130,6 +130,15 @@ def write_result(item: CommandResult, result: Result, *, with_texts: bool) -> No
         incident = uuid7().hex[:20]
         log.exception("incident", incident=incident)
         item.error.CopyFrom(ApiError.internal(incident).item_error())
+
+
+def shorten(results: Iterable[CommandResult]) -> None:
+    """Leaves out of the results of a batch what makes them long: how points came about. GetTransaction has it."""
+    for item in results:
+        sale = item.record_sale
+        if item.WhichOneof("result") == "record_sale":
+            sale.ClearField("awards")
+            sale.receipt.ClearField("texts")
 
 
 RESULT_FIELD: Final[Mapping[type[Message], str]] = {

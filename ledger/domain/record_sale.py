@@ -3,6 +3,7 @@
 from typing import Final
 
 from loyalty.v1.commands_pb2 import RecordSaleRequest
+from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import PointsRedeemed, SaleRecorded, TierChangeReason
 
 from ledger.domain.basket import Basket
@@ -10,8 +11,12 @@ from ledger.domain.case import Case
 from ledger.domain.earn import Earned, change_tier, earn, issue
 from ledger.domain.instant import set_timestamp
 from ledger.domain.redeem import pay_with_points, redeem_holds
+from ledger.domain.refusal import Rejected
 from ledger.domain.return_sale import apply_awaited
 from ledger.domain.rules.facts import Facts
+
+AWARD_LINES_MAX: Final = 10_000
+"""Lines that the awards of one sale name in all, so that every client can read its event."""
 
 _EARNED: Final = TierChangeReason.TIER_CHANGE_REASON_EARNED
 
@@ -40,6 +45,13 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
         attributes=request.sale.attributes,
     )
     earned = earn(program, facts, basket, program.rules_for(facts))
+    if sum(len(award.lines) for award, _ in earned.awards) > AWARD_LINES_MAX:
+        raise Rejected(
+            ErrorReason.ERROR_REASON_INVALID_FIELD,
+            field="sale.lines",
+            description=f"are counted by so many rules that more than {AWARD_LINES_MAX:,} parts would have to be kept:"
+            " send fewer lines at once",
+        )
     points = earned.points
     case.account.check_room(points)
     event = _event(case, basket, earned, redeemed)

@@ -34,6 +34,9 @@ from ledger.writer.command import Command, IdentifierKey, Person
 ACCOUNTS_CACHED_MAX: Final = 100_000
 """Accounts kept in memory; the least lately used one makes room."""
 
+LOTS_CACHED_MAX: Final = 1_000_000
+"""Lots of all accounts in memory together, some 140 bytes each; beyond it the least lately used account makes room."""
+
 PROGRAMS_CACHED_MAX: Final = 1_000
 """Programs kept in memory; the least lately used one makes room."""
 
@@ -58,11 +61,23 @@ class Cache:
     events that are appended.
     """
 
-    def __init__(self, accounts_max: int = ACCOUNTS_CACHED_MAX) -> None:
+    def __init__(self, accounts_max: int = ACCOUNTS_CACHED_MAX, lots_max: int = LOTS_CACHED_MAX) -> None:
         self._accounts: OrderedDict[UUID, Account] = OrderedDict()
         self._accounts_max = accounts_max
+        self._lots_max = lots_max
+        self._lots = 0
         self.programs: dict[str, Program] = {}
         self._looked_up_at: dict[str, float] = {}
+        self.position = 0
+        """The last position that is known to be in the log. A database that does not have it lost what is here."""
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._accounts.clear()
+        self._lots = 0
+        self.programs.clear()
+        self._looked_up_at.clear()
+        self.position = 0
 
     def account(self, account_id: UUID) -> Account | None:
         """The account, if it is here."""
@@ -74,9 +89,12 @@ class Cache:
     def keep(self, accounts: Iterable[Account]) -> None:
         """Keeps accounts as they are now."""
         for account in accounts:
+            before = self._accounts.get(account.account_id)
+            self._lots += len(account.lots) - (len(before.lots) if before is not None else 0)
             self._accounts[account.account_id] = account
-        while len(self._accounts) > self._accounts_max:
-            self._accounts.popitem(last=False)
+        while len(self._accounts) > self._accounts_max or (self._lots > self._lots_max and len(self._accounts) > 1):
+            _, forgotten = self._accounts.popitem(last=False)
+            self._lots -= len(forgotten.lots)
 
     def keep_programs(self, programs: Iterable[Program], looked_up_at: float) -> None:
         """Keeps programs as they were at an instant of the monotonic clock."""

@@ -23,6 +23,7 @@ from ledger.domain.decide import block, decide, enroll_member, publish_program, 
 from ledger.domain.names import member_name, transaction_name
 from ledger.domain.program import Program
 from ledger.domain.refusal import Refused, Rejected
+from ledger.domain.transaction import Transaction
 from ledger.writer.book import Book
 from ledger.writer.command import Command
 from ledger.writer.difference import first_difference
@@ -76,9 +77,22 @@ def decide_command(book: Book, command: Command, new_id: UUID) -> Decided | Repe
             return Decided(block(request, command.request_id, command.origin, command.target), None)
         if isinstance(target.main, CommandBlocked):
             raise Rejected(ErrorReason.ERROR_REASON_ALREADY_REVERSED, reversal=target.main.reversal)
+        _check_target(book, command, target)
         if not isinstance(target.main, AccountEvent):
             raise Rejected(ErrorReason.ERROR_REASON_NOT_REVERSIBLE, type=target.main.DESCRIPTOR.name)
     return _on_account(book, command)
+
+
+def _check_target(book: Book, command: Command, target: Transaction) -> None:
+    """Raises Rejected when what a command would reverse is not of the program that its credential is bound to."""
+    if not command.bound_program:
+        return
+    account = book.accounts.get(target.account_id)
+    program = account.program if account is not None else ""
+    if isinstance(target.main, ProgramPublished):
+        program = target.main.request.program.name
+    if program and program != command.bound_program:
+        raise Rejected(ErrorReason.ERROR_REASON_TRANSACTION_NOT_FOUND, transaction=target.name)
 
 
 def _on_account(book: Book, command: Command) -> Decided | Repeated:
@@ -253,8 +267,10 @@ def _difference(book: Book, command: Command, stored: Message, stored_origin: Or
         return "request_id"
     if command.identifier is not None:
         member = book.identifiers.get(command.identifier)
-        # An identifier that no longer leads anywhere cannot contradict what it led to then.
-        request.member = stored.member if member is None else member_name(member)  # type: ignore[attr-defined]  # each command with an identifier has it
+        if member is None or member_name(member) != stored.member:  # type: ignore[attr-defined]  # each command with an identifier has it
+            # The same answer whether it is nobody's or another member's: nobody may find out so.
+            return "identifier"
+        request.member = stored.member  # type: ignore[attr-defined]  # as above
     if isinstance(request, PublishProgramRequest) and isinstance(stored, PublishProgramRequest):
         compared = PublishProgramRequest()
         compared.CopyFrom(stored)

@@ -180,14 +180,19 @@ class Writer:
                     trusting = False
                     self._trust_from = time.monotonic() + DISTRUST_S
                     continue
+                if conflicts >= OPTIMISTIC_ATTEMPTS_MAX:
+                    # Nobody can have been faster: the log was locked.
+                    return self._settle_apart(commands)
                 # Somebody else was faster. Nothing of the batch was written; all of it is decided anew.
                 conflicts += 1
                 CONFLICTS.inc()
             except _AWAY as error:
                 # The batch may or may not be on disk. Decided anew, each command finds its own outcome by its request
                 # id if it is.
+                # Whether the database that comes back has all that this one acknowledged is not known either.
                 failures += 1
                 trusting = False
+                self._cache.clear()
                 log.warning("the database does not answer: %s", " ".join(str(error).split()))
                 if time.monotonic() > started + DATABASE_PATIENCE_S:
                     return [Failure(command, OutcomeUnknown()) for command in commands]
@@ -201,6 +206,14 @@ class Writer:
                 batch.close()
                 self._write_snapshots(batch)
                 return results
+
+    def _settle_apart(self, commands: list[Command]) -> list[Result]:
+        """Results of commands of which one or more contradict the keys of the log: those fail, the others pass."""
+        if len(commands) > 1:
+            return [result for command in commands for result in self._settle([command])]
+        log.error("what command %s decides contradicts the keys of the log", commands[0].request_id)
+        broken = InvariantBroken(f"command {commands[0].request_id} contradicts the keys of the log")
+        return [Failure(commands[0], broken)]
 
     def _write_snapshots(self, batch: "_Batch") -> None:
         """Writes what is due. The batch is on disk, so nothing that goes wrong here may reach its callers."""
@@ -217,6 +230,7 @@ class _Batch:
     """One attempt at a batch."""
 
     def __init__(self, cache: Cache, session: Session, now: int, *, is_retry: bool) -> None:
+        self._cache = cache
         self._book = Book(cache)
         self._is_retry = is_retry
         """Whether an earlier attempt ended without anybody knowing how."""
@@ -240,7 +254,9 @@ class _Batch:
         appended = Appended(0, self._now)
         if self._events:
             started = time.monotonic()
-            appended = self._session.append(self._events, self._now, self._write_people if self._people else None)
+            besides = self._write_people if self._people else None
+            appended = self._session.append(self._events, self._now, self._cache.position, besides)
+            self._cache.position = appended.first_position + len(self._events) - 1
             COMMIT_SECONDS.observe(time.monotonic() - started)
         positions = {
             event.request_id: appended.first_position + index
@@ -248,9 +264,23 @@ class _Batch:
             if event.request_id is not None
         }
         return [
-            self._result(command, decision, positions, appended.recorded_at)
+            self._result_or_failure(command, decision, positions, appended.recorded_at)
             for command, decision in zip(commands, decisions, strict=True)
         ]
+
+    def _result_or_failure(
+        self,
+        command: Command,
+        decision: Decided | Repeated | Exists | Exception,
+        positions: dict[UUID, int],
+        recorded_at: int,
+    ) -> Result:
+        """What a command comes to. The batch is on disk: a defect here leaves one caller to ask again, and no other."""
+        try:
+            return self._result(command, decision, positions, recorded_at)
+        except Exception:
+            log.exception("an outcome could not be told")
+            return Failure(command, OutcomeUnknown())
 
     def close(self) -> None:
         """Lets later batches start from the states that this one left."""

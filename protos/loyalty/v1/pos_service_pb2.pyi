@@ -753,7 +753,9 @@ class SubmitBatchResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___CommandResult]:
-        """A result for each command, in order."""
+        """A result for each command, in order. Where all of them would be more than 3 MiB, awards and texts are left out; a sale's
+        awards are in GetTransaction.
+        """
 
     def __init__(
         self,
