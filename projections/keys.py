@@ -1,22 +1,18 @@
 """Keys: the columns by which commands find events, worked out from the events themselves."""
 
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from loyalty.v1.events_pb2 import (
     CommandBlocked,
     CommandRefused,
-    PointsExpired,
     SaleRecorded,
     SaleReturned,
-    TierChanged,
     TransactionReversed,
 )
 
 from ledger.domain.names import last_id
 from ledger.domain.sale_reference import sale_reference
-
-_WITHOUT_REQUEST: Final = frozenset({PointsExpired, TierChanged})
 
 
 def wrong_key(
@@ -42,14 +38,12 @@ def wrong_key(
 def _request_id(payload: Any, stored: UUID | None) -> str | None:
     """The request id that an event stands for; None for what only followed from a command, or from time."""
     kind = type(payload)
-    if kind in _WITHOUT_REQUEST:
-        return None
     if kind is CommandBlocked:  # stored under the id of the command that never came: only the key has it
         return None if stored is None else str(stored)
     if kind is CommandRefused:
         request = getattr(payload, payload.WhichOneof("request") or "record_sale")
         return str(request.request_id)
-    if not payload.HasField("request"):
+    if "request" not in payload.DESCRIPTOR.fields_by_name or not payload.HasField("request"):
         return None
     if kind is SaleReturned and stored is None:  # it had waited, and its command has that event
         return None
