@@ -106,7 +106,7 @@ class Ledger:
         self.views = PostgresViews(self.reads)
         self.reader = PostgresReader(self.reads, self.hub)
         self.read_side = ReadSideProcess(READ_SIDE_COMMAND, database_url, self.reads, self.hub)
-        self.sweeper = Sweeper(self.writer, self.views.due, system_clock)
+        self.sweeper = Sweeper(self.writer, self.views.due, self.views.due_notices, system_clock)
         self.authenticator = Authenticator(Credentials(self.reads.pool))
         self.gate = Gate(
             self.authenticator,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from loyalty.v1.account_pb2 import Balance, TierProgress
+from loyalty.v1.account_pb2 import Balance, NextExpiry, TierProgress
 from loyalty.v1.crm_service_pb2 import MemberSnapshot, StatementEntry
 from loyalty.v1.events_pb2 import Event
 
@@ -22,6 +22,8 @@ class MemberView(NamedTuple):
 
     program: str
     balance: Balance
+    expiries: Sequence[NextExpiry]
+    """What expires when, soonest first."""
     tier: TierProgress
     position: int
     """The position that all of it reflects."""

@@ -11,11 +11,14 @@ from loyalty.v1.events_pb2 import (
     ActivityRecorded,
     CommandBlocked,
     CommandRefused,
+    ExpiryExtended,
+    ExpiryNotified,
     MemberEnrolled,
     PendingSettled,
     PointsAdjusted,
     PointsExpired,
     PointsRedeemed,
+    PointsReinstated,
     ProgramPublished,
     ReturnAwaited,
     ReversalAwaited,
@@ -64,7 +67,15 @@ class Balances(Projection):
 class _Touched:
     """What a page does to an account as a whole."""
 
-    __slots__ = ("activity_expires_at", "first_version", "owed", "position", "recorded_at", "version")
+    __slots__ = (
+        "activity_expires_at",
+        "first_version",
+        "notified_until",
+        "owed",
+        "position",
+        "recorded_at",
+        "version",
+    )
 
     def __init__(self, event: Event) -> None:
         self.first_version = self.version = event.version
@@ -72,6 +83,7 @@ class _Touched:
         self.recorded_at = event.recorded_at
         self.owed = 0
         self.activity_expires_at = 0
+        self.notified_until = 0
 
 
 class _Page:
@@ -174,6 +186,7 @@ class _Page:
             [t.recorded_at for t in touched],
             [t.owed for t in touched],
             [t.activity_expires_at for t in touched],
+            [t.notified_until for t in touched],
         ]
 
     def _follow_steps(self) -> list[Step]:
@@ -262,11 +275,24 @@ def _points_expired(page: _Page, event: Event) -> None:
 
 
 def _points_adjusted(page: _Page, event: Event) -> None:
-    adjusted = event.payload
-    page.take(event.stream_id, adjusted.allocations)
-    if adjusted.lot.points:
-        page.put(event.stream_id, adjusted.lot, adjusted.lot.number, adjusted.lot.points)
-    page.touched[event.stream_id].owed -= adjusted.repaid_points
+    page.take(event.stream_id, event.payload.allocations)
+    _points_reinstated(page, event)
+
+
+def _points_reinstated(page: _Page, event: Event) -> None:
+    added = event.payload
+    if added.lot.points:
+        page.put(event.stream_id, added.lot, added.lot.number, added.lot.points)
+    page.touched[event.stream_id].owed -= added.repaid_points
+
+
+def _expiry_extended(page: _Page, event: Event) -> None:
+    page.take(event.stream_id, event.payload.taken)
+    page.give(event.stream_id, event.payload.extended)
+
+
+def _expiry_notified(page: _Page, event: Event) -> None:
+    page.touched[event.stream_id].notified_until = from_timestamp(event.payload.expires_at)
 
 
 def _unmoved(page: _Page, event: Event) -> None:
@@ -278,6 +304,9 @@ _HANDLE: Final[Mapping[type[Message], Callable[[_Page, Event], None] | None]] = 
     SaleRecorded: _sale_recorded,
     ActivityRecorded: _issued,
     PendingSettled: _pending_settled,
+    ExpiryNotified: _expiry_notified,
+    ExpiryExtended: _expiry_extended,
+    PointsReinstated: _points_reinstated,
     PointsRedeemed: _points_redeemed,
     RewardReserved: _reward_reserved,
     RewardReleased: _reward_released,

@@ -1,8 +1,9 @@
 -- Balances, one page of events at a time. The order of the statements matters, the order of their rows does not.
 
 -- name: enrol
-INSERT INTO accounts (member_id, program, version, position, recorded_at, owed_points, activity_expires_at, following_points)
-SELECT e.member_id, e.program, 0, 0, 0, 0, 0, 0
+INSERT INTO accounts (member_id, program, version, position, recorded_at, owed_points, activity_expires_at, following_points,
+                      notified_until)
+SELECT e.member_id, e.program, 0, 0, 0, 0, 0, 0, 0
 FROM unnest(%b::uuid[], %b::text[]) AS e (member_id, program)
 
 -- name: touch
@@ -12,9 +13,11 @@ UPDATE accounts a SET
     position = t.position,
     recorded_at = t.recorded_at,
     owed_points = a.owed_points + t.owed_points,
-    activity_expires_at = greatest(a.activity_expires_at, t.activity_expires_at)
-FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])
-    AS t (member_id, first_version, last_version, position, recorded_at, owed_points, activity_expires_at)
+    activity_expires_at = greatest(a.activity_expires_at, t.activity_expires_at),
+    notified_until = greatest(a.notified_until, t.notified_until)
+FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])
+    AS t (member_id, first_version, last_version, position, recorded_at, owed_points, activity_expires_at,
+          notified_until)
 WHERE a.member_id = t.member_id AND a.version = t.first_version - 1
 
 -- name: move

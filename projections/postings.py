@@ -6,6 +6,7 @@ owe. The other six say where points came from and where they went:
     issued       points given for sales                 member +, issued -
     redeemed     points spent                           member -, redeemed +
     breakage     points that expired                    member -, breakage +
+                 and were given back after that         member +, breakage -
     clawed_back  points taken back by returns           member -, clawed_back +
     restored     spent points given back by returns     member +, restored -
     adjusted     points added or taken off by hand      member +/-, adjusted -/+
@@ -26,6 +27,7 @@ from loyalty.v1.events_pb2 import (
     PointsAdjusted,
     PointsExpired,
     PointsRedeemed,
+    PointsReinstated,
     SaleRecorded,
     SaleReturned,
     TransactionReversed,
@@ -79,6 +81,11 @@ def _points_expired(event: PointsExpired) -> Postings:
     return {"member": -points, "breakage": points}
 
 
+def _points_reinstated(event: PointsReinstated) -> Postings:
+    points = event.request.points
+    return {"member": points, "breakage": -points}
+
+
 def _points_adjusted(event: PointsAdjusted) -> Postings:
     points = event.lot.points + event.repaid_points - total(event.allocations)
     return {"member": points, "adjusted": -points}
@@ -100,6 +107,7 @@ _BOOK: Final[Mapping[type[Message], Callable[[Any], Postings]]] = {
     SaleRecorded: _issued,
     ActivityRecorded: _issued,
     PendingSettled: _pending_settled,
+    PointsReinstated: _points_reinstated,
     PointsRedeemed: _points_redeemed,
     PointsExpired: _points_expired,
     PointsAdjusted: _points_adjusted,

@@ -7,11 +7,13 @@ from uuid import UUID
 from google.protobuf.message import Message
 from loyalty.v1.events_pb2 import (
     ActivityRecorded,
+    ExpiryExtended,
     MemberEnrolled,
     PendingSettled,
     PointsAdjusted,
     PointsExpired,
     PointsRedeemed,
+    PointsReinstated,
     RewardReleased,
     RewardReserved,
     SaleRecorded,
@@ -38,6 +40,8 @@ _TYPES: Final[Mapping[type[Message], str]] = {
         PointsAdjusted,
         ActivityRecorded,
         PendingSettled,
+        ExpiryExtended,
+        PointsReinstated,
     )
 }
 """What gets a line, also when it comes to 0 points."""

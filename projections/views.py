@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from loyalty.v1.account_pb2 import Balance, TierProgress
+from loyalty.v1.account_pb2 import Balance, NextExpiry, TierProgress
 from loyalty.v1.crm_service_pb2 import MemberSnapshot, StatementEntry
 from loyalty.v1.program_pb2 import Program as Definition
 from psycopg.rows import tuple_row
 
-from ledger.domain.instant import set_timestamp, to_timestamp
+from ledger.domain.instant import DAY, HOUR, set_timestamp, to_timestamp
 from ledger.domain.names import member_name, transaction_name
 from ledger.domain.program import Program
 from ledger.store.datastore import LedgerDatastore
@@ -41,7 +41,8 @@ class PostgresViews:
         (row,) = self._read("member", parameters, min_position, timeout_s)
         if row[1] is None:
             return None
-        return MemberView(row[2], _balance(row, at), self._tier(row), row[0])
+        expiries = [NextExpiry(points=points, expires_at=to_timestamp(instant)) for instant, points in row[12]]
+        return MemberView(row[2], _balance(row, at), expiries, self._tier(row), row[0])
 
     def statement(
         self,
@@ -82,6 +83,25 @@ class PostgresViews:
         """
         parameters = {"before": before, "untouched_since": untouched_since, "limit": limit}
         return [row[0] for row in self._query("due", parameters)]
+
+    def due_notices(self, before: int, untouched_since: int, limit: int) -> list[UUID]:
+        """Accounts of which some points expire so soon that notice was due before an instant, and is not recorded.
+
+        Days are counted an hour short, since some have 23: whoever is returned is due.
+        """
+        found: list[UUID] = []
+        for name, version in self._query("programs", ()):
+            days = self._program(name, version).notice_days
+            if days and len(found) < limit:
+                parameters = {
+                    "program": name,
+                    "before": before,
+                    "horizon": before + days * DAY - HOUR,
+                    "untouched_since": untouched_since,
+                    "limit": limit - len(found),
+                }
+                found += [row[0] for row in self._query("due_notices", parameters)]
+        return found
 
     def _read(
         self,

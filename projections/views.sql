@@ -4,7 +4,8 @@
 SELECT p.position, m.*
 FROM (SELECT min(position) AS position FROM views.positions WHERE name IN ('balances', 'tiers')) AS p
 LEFT JOIN (
-    SELECT b.member_id, b.program, b.owed_points, c.*, t.tier, t.qualifying_points, g.version
+    SELECT b.member_id, b.program, b.owed_points, c.*, t.tier, t.qualifying_points, g.version,
+           ARRAY(SELECT ARRAY[e.expires_at, e.points] FROM views.expiries_at(b.member_id, %(at)b) AS e) AS expiries
     FROM views.balances b
     CROSS JOIN LATERAL views.balance_at(b.member_id, %(at)b) AS c
     JOIN views.tiers t USING (member_id)
@@ -63,3 +64,24 @@ SELECT member_id FROM (
      ORDER BY b.activity_expires_at LIMIT %(limit)b)
 ) AS due
 GROUP BY member_id ORDER BY min(deadline), member_id LIMIT %(limit)b
+
+-- name: programs
+SELECT program, version FROM views.programs
+
+-- name: due_notices
+-- Accounts of a program with points that expire up to a horizon and of which no notice is recorded.
+SELECT member_id FROM (
+    (SELECT l.member_id, l.own_expires_at AS expires_at
+     FROM views.lots l JOIN views.balances b USING (member_id)
+     WHERE l.own_expires_at > %(before)b AND l.own_expires_at <= %(horizon)b AND l.own_expires_at < 9223372036854775807
+       AND b.program = %(program)b AND l.own_expires_at > b.notified_until AND b.recorded_at <= %(untouched_since)b
+     ORDER BY l.own_expires_at LIMIT %(limit)b * 8)
+    UNION ALL
+    (SELECT b.member_id, b.activity_expires_at
+     FROM views.balances b
+     WHERE b.following_points > 0 AND b.activity_expires_at > %(before)b AND b.activity_expires_at <= %(horizon)b
+       AND b.program = %(program)b AND b.activity_expires_at > b.notified_until
+       AND b.recorded_at <= %(untouched_since)b
+     ORDER BY b.activity_expires_at LIMIT %(limit)b)
+) AS due
+GROUP BY member_id ORDER BY min(expires_at), member_id LIMIT %(limit)b

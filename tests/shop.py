@@ -120,6 +120,30 @@ class Shop:
         )
         return self.pos.RecordActivity(request, metadata=self.metadata)
 
+    def extend_expiry(self, member: str, expires_at: str, *, lot: int = 0, at: str | None = None) -> Any:
+        """Lets points expire later, as a manager."""
+        request = c.ExtendExpiryRequest(
+            request_id=new_id(),
+            origin=self.origin(at),
+            member=member,
+            lot=lot,
+            expires_at=instant(expires_at),
+            reason="test",
+        )
+        return self.programs.ExtendExpiry(request, metadata=self.metadata)
+
+    def reinstate(self, member: str, points: int, *, expires_at: str = "", at: str | None = None) -> Any:
+        """Gives expired points back, as a manager."""
+        request = c.ReinstatePointsRequest(
+            request_id=new_id(),
+            origin=self.origin(at),
+            member=member,
+            points=points,
+            expires_at=instant(expires_at) if expires_at else None,
+            reason="test",
+        )
+        return self.programs.ReinstatePoints(request, metadata=self.metadata)
+
     def settle_pending(self, member: str, fate: str, *, lot: int = 0, transaction: str = "", **fields: Any) -> Any:
         """Activates or cancels pending points, as a manager."""
         request = c.SettlePendingRequest(
@@ -292,13 +316,18 @@ class Shop:
 
     def balance(self, member: str, as_of: str | None = None, *, min_position: int | None = None) -> Balance:
         """The balance, by default as of now and with everything that the log holds now."""
+        return self.get_balance(member, as_of, min_position=min_position).balance
+
+    def get_balance(
+        self, member: str, as_of: str | None = None, *, min_position: int | None = None
+    ) -> pos.GetBalanceResponse:
+        """The same with all that comes with it."""
         if min_position is None:
             min_position = self.head()
         request = pos.GetBalanceRequest(member=member, min_position=min_position)
         if as_of is not None:
             request.as_of.CopyFrom(instant(as_of))
-        response = self.pos.GetBalance(request, metadata=self.metadata, timeout=TIMEOUT_S)
-        return response.balance
+        return self.pos.GetBalance(request, metadata=self.metadata, timeout=TIMEOUT_S)
 
     def head(self) -> int:
         """The end of the log."""

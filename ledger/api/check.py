@@ -13,10 +13,12 @@ from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
     CommitRewardRequest,
     EnrollMemberRequest,
+    ExtendExpiryRequest,
     PendingFate,
     PublishProgramRequest,
     RecordActivityRequest,
     RecordSaleRequest,
+    ReinstatePointsRequest,
     ReleaseRewardRequest,
     ReserveRewardRequest,
     ReturnSaleRequest,
@@ -247,6 +249,24 @@ def _settle_pending(request: SettlePendingRequest, now: int, problems: Problems)
     check_enum(request.fate, _FATES, "fate", problems)
 
 
+def _extend_expiry(request: ExtendExpiryRequest, now: int, problems: Problems) -> None:
+    _head(request.request_id, request.origin, now, problems)
+    check_member_name(request.member, "member", problems)
+    check_not_negative(request.lot, "lot", problems)
+    check_timestamp(request.expires_at, "expires_at", problems)
+    check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
+
+
+def _reinstate_points(request: ReinstatePointsRequest, now: int, problems: Problems) -> None:
+    _head(request.request_id, request.origin, now, problems)
+    check_member_name(request.member, "member", problems)
+    if request.points < 1:
+        problems.append(("points", "must be more than 0"))
+    if request.HasField("expires_at"):
+        check_timestamp(request.expires_at, "expires_at", problems)
+    check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
+
+
 # -- reads
 
 
@@ -462,6 +482,8 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     AdjustPointsRequest: _check(_adjust_points),
     RecordActivityRequest: _check(_record_activity),
     SettlePendingRequest: _check(_settle_pending),
+    ExtendExpiryRequest: _check(_extend_expiry),
+    ReinstatePointsRequest: _check(_reinstate_points),
     LookupMemberRequest: _check(_lookup_member),
     GetTransactionRequest: _check(_get_transaction),
     ExplainTransactionRequest: _check(_get_transaction),

@@ -8,9 +8,11 @@ from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
     CommitRewardRequest,
     EnrollMemberRequest,
+    ExtendExpiryRequest,
     PublishProgramRequest,
     RecordActivityRequest,
     RecordSaleRequest,
+    ReinstatePointsRequest,
     ReleaseRewardRequest,
     ReserveRewardRequest,
     ReturnSaleRequest,
@@ -43,9 +45,17 @@ WriteRequest = (
     | AdjustPointsRequest
     | RecordActivityRequest
     | SettlePendingRequest
+    | ExtendExpiryRequest
+    | ReinstatePointsRequest
 )
 
-BY_HAND: Final = (PublishProgramRequest, AdjustPointsRequest, SettlePendingRequest)
+BY_HAND: Final = (
+    PublishProgramRequest,
+    AdjustPointsRequest,
+    SettlePendingRequest,
+    ExtendExpiryRequest,
+    ReinstatePointsRequest,
+)
 """What somebody does by hand: the event must name an actor, so the credential stands in for an operator."""
 
 WITH_WHO: Final = (RecordSaleRequest, ReserveRewardRequest, ReturnSaleRequest, RecordActivityRequest)
@@ -193,7 +203,7 @@ def _reversal_keys(command: Command, request: ReverseTransactionRequest) -> None
     command.transactions = (command.target,)
 
 
-def _adjustment_keys(command: Command, request: AdjustPointsRequest) -> None:
+def _member_key(command: Command, request: AdjustPointsRequest | ExtendExpiryRequest | ReinstatePointsRequest) -> None:
     command.member = last_id(request.member)
 
 
@@ -209,7 +219,9 @@ _KEYS: Final[Mapping[type[Message], Callable[[Command, Any], None]]] = {
     ReleaseRewardRequest: _hold_keys,
     ReturnSaleRequest: _return_keys,
     ReverseTransactionRequest: _reversal_keys,
-    AdjustPointsRequest: _adjustment_keys,
+    AdjustPointsRequest: _member_key,
+    ExtendExpiryRequest: _member_key,
+    ReinstatePointsRequest: _member_key,
     SettlePendingRequest: _pending_keys,
 }
 

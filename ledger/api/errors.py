@@ -400,5 +400,17 @@ ENTRIES: Final = {
         "These points are not waiting any more. Check the member's balance.",
         "ये पॉइंट अब प्रतीक्षा में नहीं हैं। सदस्य का बैलेंस देखें।",
     ),
+    ErrorReason.ERROR_REASON_NOTHING_TO_EXTEND: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The member has no points whose expiry could be moved to that instant. Read the member's balance.",
+        "No points can be extended to that date. Check the member's balance.",
+        "उस तारीख़ तक बढ़ाने के लिए कोई पॉइंट नहीं हैं। सदस्य का बैलेंस देखें।",
+    ),
+    ErrorReason.ERROR_REASON_NOT_EXPIRED: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "Only {expired_points} points have expired and not been given back. Ask for fewer.",
+        "Only {expired_points} expired points can be given back.",
+        "केवल {expired_points} समाप्त हुए पॉइंट वापस दिए जा सकते हैं।",
+    ),
 }
 """Every reason of errors.proto, which says more about each. A test holds the two alike."""

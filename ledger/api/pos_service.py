@@ -144,6 +144,7 @@ class PosService(PosServiceServicer):
             balance=view.balance,
             tier=view.tier,
             position=view.position,
+            expiry_schedule=view.expiries,
         )
 
     async def SubmitBatch(self, request: pb.SubmitBatchRequest, context: Context) -> pb.SubmitBatchResponse:

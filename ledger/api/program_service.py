@@ -5,7 +5,13 @@ from typing import Any
 
 import grpc
 from loyalty.v1 import program_service_pb2 as pb
-from loyalty.v1.commands_pb2 import AdjustPointsRequest, PublishProgramRequest, SettlePendingRequest
+from loyalty.v1.commands_pb2 import (
+    AdjustPointsRequest,
+    ExtendExpiryRequest,
+    PublishProgramRequest,
+    ReinstatePointsRequest,
+    SettlePendingRequest,
+)
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.program_service_pb2_grpc import ProgramServiceServicer
 
@@ -71,3 +77,11 @@ class ProgramService(ProgramServiceServicer):
     async def SettlePending(self, request: SettlePendingRequest, context: Context) -> pb.SettlePendingResponse:
         """Activates or cancels pending points."""
         return reply(pb.SettlePendingResponse(), await self._dispatch.settle(request, context))
+
+    async def ExtendExpiry(self, request: ExtendExpiryRequest, context: Context) -> pb.ExtendExpiryResponse:
+        """Lets points expire later."""
+        return reply(pb.ExtendExpiryResponse(), await self._dispatch.settle(request, context))
+
+    async def ReinstatePoints(self, request: ReinstatePointsRequest, context: Context) -> pb.ReinstatePointsResponse:
+        """Gives expired points back."""
+        return reply(pb.ReinstatePointsResponse(), await self._dispatch.settle(request, context))

@@ -19,6 +19,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import (
     ActivityRecorded,
     CommandRefused,
+    ExpiryExtended,
     MemberEnrolled,
     PendingSettled,
     PointsRedeemed,
@@ -43,7 +44,13 @@ from loyalty.v1.pos_service_pb2 import (
     ReverseTransactionResponse,
 )
 from loyalty.v1.pos_service_pb2 import Outcome as OutcomeMessage
-from loyalty.v1.program_service_pb2 import AdjustPointsResponse, PublishProgramResponse, SettlePendingResponse
+from loyalty.v1.program_service_pb2 import (
+    AdjustPointsResponse,
+    ExtendExpiryResponse,
+    PublishProgramResponse,
+    ReinstatePointsResponse,
+    SettlePendingResponse,
+)
 from uuid_utils.compat import uuid7
 
 from ledger.api.errors import ApiError
@@ -221,6 +228,11 @@ def _settled(response: SettlePendingResponse, result: Outcome, main: PendingSett
     _receipt(response, result, main)
 
 
+def _extended(response: ExtendExpiryResponse, result: Outcome, main: ExpiryExtended) -> None:
+    response.points = sum(allocation.points for allocation in main.taken)
+    _receipt(response, result, main)
+
+
 def _published(response: PublishProgramResponse, result: Outcome, main: ProgramPublished) -> None:
     response.program.CopyFrom(main.request.program)
     _write_outcome(response.outcome, result)
@@ -238,5 +250,7 @@ _WRITE: Final[Mapping[type[Message], Callable[[Any, Outcome, Any], None]]] = {
     AdjustPointsResponse: _receipt,
     RecordActivityResponse: _activity,
     SettlePendingResponse: _settled,
+    ExtendExpiryResponse: _extended,
+    ReinstatePointsResponse: _receipt,
     PublishProgramResponse: _published,
 }

@@ -12,11 +12,14 @@ from loyalty.v1.events_pb2 import (
     ActivityRecorded,
     CommandRefused,
     Counter,
+    ExpiryExtended,
+    ExpiryNotified,
     MemberEnrolled,
     PendingSettled,
     PointsAdjusted,
     PointsExpired,
     PointsRedeemed,
+    PointsReinstated,
     ReturnAwaited,
     RewardReleased,
     RewardReserved,
@@ -50,6 +53,9 @@ AccountEvent = (
     | CommandRefused
     | ActivityRecorded
     | PendingSettled
+    | ExpiryNotified
+    | ExpiryExtended
+    | PointsReinstated
 )
 
 
@@ -99,11 +105,13 @@ class Account:
         "lot_points",
         "lots",
         "next_lot",
+        "notified_until",
         "owed",
         "pending_until",
         "program",
         "qualifying",
         "redeemed",
+        "reinstated",
         "restored",
         "tier",
         "version",
@@ -130,7 +138,9 @@ class Account:
         self.counters: Counters = {}
         """Never changed in place."""
         self.issued = self.redeemed = self.restored = 0
-        self.expired = self.clawed_back = self.adjusted = 0
+        self.expired = self.clawed_back = self.adjusted = self.reinstated = 0
+        self.notified_until = 0
+        """The last expiry that notice was given of."""
 
     def copy(self) -> "Account":
         """An account that can be changed without changing this one."""
@@ -154,6 +164,8 @@ class Account:
         other.expired = self.expired
         other.clawed_back = self.clawed_back
         other.adjusted = self.adjusted
+        other.reinstated = self.reinstated
+        other.notified_until = self.notified_until
         other.lots = self.lots.copy()
         other.holds = self.holds.copy()
         return other
@@ -270,6 +282,17 @@ class Account:
             self.clawed_back += points
             self.qualifying = max(self.qualifying - points, 0)
 
+    def _expiry_notified(self, event: ExpiryNotified) -> None:
+        self.notified_until = from_timestamp(event.expires_at)
+
+    def _expiry_extended(self, event: ExpiryExtended) -> None:
+        self.take_out(event.taken)
+        self.give_back(event.extended)
+
+    def _points_reinstated(self, event: PointsReinstated) -> None:
+        self.reinstated += event.request.points
+        self._add_by_hand(event)
+
     def _points_redeemed(self, event: PointsRedeemed) -> None:
         hold = event.redemption.hold
         if hold:
@@ -317,6 +340,9 @@ class Account:
         self.adjusted += event.request.points
         if event.allocations:
             self.take_out(event.allocations)
+        self._add_by_hand(event)
+
+    def _add_by_hand(self, event: PointsAdjusted | PointsReinstated) -> None:
         if event.repaid_points:
             self._repay(event.repaid_points)
         if event.HasField("lot"):
@@ -417,7 +443,7 @@ class Account:
     def check(self) -> None:
         """Raises InvariantBroken unless the points add up (promise 5)."""
         held = sum(hold.points for hold in self.holds.values())
-        flow = self.issued + self.restored + self.adjusted
+        flow = self.issued + self.restored + self.adjusted + self.reinstated
         flow -= self.redeemed + self.expired + self.clawed_back
         in_lots = sum(lot.points for lot in self.lots)
         if in_lots != self.lot_points or flow != in_lots + held - self.owed:
@@ -438,6 +464,7 @@ class Account:
             owed_points=self.owed,
             next_lot=self.next_lot,
             activity_expires_at_us=self.activity_expires_at,
+            notified_until_us=self.notified_until,
             totals={name: getattr(self, name) for name in _TOTALS},
         )
         for lot in self.lots:
@@ -484,6 +511,7 @@ class Account:
         account.awaited = tuple(
             Awaited(UUID(awaited.request_id), awaited.request) for awaited in snapshot.awaited_returns
         )
+        account.notified_until = snapshot.notified_until_us
         account.counters = with_counters({}, snapshot.counters)
         for name in _TOTALS:
             setattr(account, name, snapshot.totals[name])
@@ -491,7 +519,7 @@ class Account:
         return account
 
 
-_TOTALS: Final = ("issued", "redeemed", "restored", "expired", "clawed_back", "adjusted")
+_TOTALS: Final = ("issued", "redeemed", "restored", "expired", "clawed_back", "adjusted", "reinstated")
 
 _APPLY: Final[Mapping[type[Message], Callable[[Account, Any], None]]] = {
     MemberEnrolled: Account._member_enrolled,
@@ -508,4 +536,7 @@ _APPLY: Final[Mapping[type[Message], Callable[[Account, Any], None]]] = {
     CommandRefused: Account._command_refused,
     ActivityRecorded: Account._activity_recorded,
     PendingSettled: Account._pending_settled,
+    ExpiryNotified: Account._expiry_notified,
+    ExpiryExtended: Account._expiry_extended,
+    PointsReinstated: Account._points_reinstated,
 }

@@ -9,9 +9,11 @@ from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
     CommitRewardRequest,
     EnrollMemberRequest,
+    ExtendExpiryRequest,
     PublishProgramRequest,
     RecordActivityRequest,
     RecordSaleRequest,
+    ReinstatePointsRequest,
     ReleaseRewardRequest,
     ReserveRewardRequest,
     ReturnSaleRequest,
@@ -31,6 +33,7 @@ from loyalty.v1.origin_pb2 import Origin
 from ledger.domain.account import Account
 from ledger.domain.adjust import adjust_points
 from ledger.domain.case import Case, NewEvent
+from ledger.domain.later_expiry import extend_expiry, reinstate_points
 from ledger.domain.names import blocked_stream, program_stream, transaction_name
 from ledger.domain.program import Program
 from ledger.domain.record_activity import record_activity
@@ -53,6 +56,8 @@ DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
     AdjustPointsRequest: adjust_points,
     RecordActivityRequest: record_activity,
     SettlePendingRequest: settle_pending,
+    ExtendExpiryRequest: extend_expiry,
+    ReinstatePointsRequest: reinstate_points,
 }
 
 REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
@@ -65,6 +70,8 @@ REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
     AdjustPointsRequest: "adjust_points",
     RecordActivityRequest: "record_activity",
     SettlePendingRequest: "settle_pending",
+    ExtendExpiryRequest: "extend_expiry",
+    ReinstatePointsRequest: "reinstate_points",
 }
 """The field of CommandRefused that keeps each kind of command."""
 

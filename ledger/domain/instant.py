@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
 FOREVER: Final = 2**63 - 1
 
 EARLIEST: Final = 946_684_800 * SECOND

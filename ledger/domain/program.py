@@ -43,6 +43,7 @@ class Program:
         self.version = definition.version
         self.currency = definition.currency
         self.zone = ZoneInfo(definition.time_zone)
+        self.notice_days = definition.expiry_notice_days
         self.validity = Validity(definition.pending, definition.expiry, self.zone)
         self.combination = definition.combination
         self.stacking = definition.promotion_stacking

@@ -49,6 +49,9 @@ STORE_ID_CHARACTERS_MAX: Final = 64
 GRACE_DAYS_MAX: Final = 3_650
 """Days that restored points are valid at least."""
 
+NOTICE_DAYS_MAX: Final = 365
+"""Days before an expiry that notice of it is given."""
+
 HOLD_TIMEOUT_MAX_S: Final = 30 * 86_400
 """Seconds that a reservation holds."""
 
@@ -76,6 +79,8 @@ def problems(definition: Program) -> Problems:
     check_earning(definition, found)
     check_pending(definition.pending, "pending", found)
     check_expiry(definition.expiry, "expiry", found)
+    if not 0 <= definition.expiry_notice_days <= NOTICE_DAYS_MAX:
+        found.append(("expiry_notice_days", f"must be from 0 to {NOTICE_DAYS_MAX}"))
     _tiers(definition.tiers, found)
     _rewards(definition.rewards, found)
     if definition.HasField("hold_timeout"):

@@ -41,6 +41,7 @@ from ledger.domain.publish_fields import (
 )
 from ledger.domain.rules.expression import Expression
 from ledger.domain.rules.window import Window as CompiledWindow
+from ledger.domain.rules.window import WindowError
 
 RULES_MAX: Final = 1_000
 """Earning rules of a program, and promotions."""
@@ -233,10 +234,14 @@ def _conditions(conditions: Conditions, definition: Program, path: str, found: P
 
 
 def _window(window: Window, path: str, found: Problems) -> None:
+    if has_control(window.recurrence):
+        found.append((f"{path}.recurrence", "must have no control characters"))
     try:
         CompiledWindow(window).check()
-    except (ValueError, OverflowError) as error:
-        found.append((path, str(error)))
+    except WindowError as error:
+        found.append((f"{path}.{error.field}", str(error)))
+    except OverflowError:
+        found.append((f"{path}.duration", "must end before the year 10000"))
 
 
 def _expression(text: str, path: str, found: Problems, *, of_line: bool) -> None:

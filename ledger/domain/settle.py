@@ -3,11 +3,12 @@
 from itertools import groupby
 from uuid import UUID
 
-from loyalty.v1.events_pb2 import PointsExpired, ReleaseReason, RewardReleased
+from loyalty.v1.events_pb2 import ExpiryNotified, PointsExpired, ReleaseReason, RewardReleased
 
 from ledger.domain.case import Case, RequestT
-from ledger.domain.instant import set_timestamp
+from ledger.domain.instant import FOREVER, set_timestamp
 from ledger.domain.names import hold_name
+from ledger.domain.validity import start_of_later_day
 
 
 def settle(case: Case[RequestT]) -> None:
@@ -32,3 +33,19 @@ def settle(case: Case[RequestT]) -> None:
             expired = PointsExpired(allocations=[lot.allocation(lot.points) for lot in group])
             set_timestamp(expired.effective_at, deadline)
             case.record(expired)
+    if case.program.notice_days and account.lots:
+        _notify(case)
+
+
+def _notify(case: Case[RequestT]) -> None:
+    """Gives notice of what will expire soon, once for each date."""
+    account, at = case.account, case.at
+    lots = [lot for lot in account.lots if account.notified_until < lot.expires_at < FOREVER]
+    for deadline, group in groupby(lots, key=lambda lot: lot.expires_at):
+        due = start_of_later_day(deadline, -case.program.notice_days, case.program.zone)
+        if due > at:
+            return
+        notified = ExpiryNotified(points=sum(lot.points for lot in group))
+        set_timestamp(notified.effective_at, due)
+        set_timestamp(notified.expires_at, deadline)
+        case.record(notified)

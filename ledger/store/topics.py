@@ -30,6 +30,9 @@ TOPICS: Final[dict[type[Message], str]] = {
     events_pb2.ProgramPublished: "program/1",
     events_pb2.ActivityRecorded: "activity/1",
     events_pb2.PendingSettled: "pending-settled/1",
+    events_pb2.ExpiryNotified: "expiry-notified/1",
+    events_pb2.ExpiryExtended: "expiry-extended/1",
+    events_pb2.PointsReinstated: "reinstated/1",
 }
 
 TYPES: Final = {topic: event_type for event_type, topic in TOPICS.items()}

@@ -11,7 +11,8 @@ BEGIN
         recorded_at         bigint  NOT NULL,  -- of the last event
         owed_points         bigint  NOT NULL CHECK (owed_points >= 0),
         activity_expires_at bigint  NOT NULL,  -- the earliest expiry of the lots that follow activity; 0 before any
-        following_points    bigint  NOT NULL CHECK (following_points >= 0)  -- in lots whose expires_at is 0
+        following_points    bigint  NOT NULL CHECK (following_points >= 0),  -- in lots whose expires_at is 0
+        notified_until      bigint  NOT NULL  -- the last expiry that notice was given of; 0 before any
     ) WITH (fillfactor = 60);
     CREATE INDEX accounts_deadline_idx ON accounts (activity_expires_at) WHERE following_points > 0;
 
@@ -63,7 +64,8 @@ END $$;
 CREATE PROCEDURE projection.show_balances() LANGUAGE plpgsql AS $$
 BEGIN
     CREATE OR REPLACE VIEW views.balances AS
-        SELECT member_id, program, version, position, recorded_at, owed_points, activity_expires_at, following_points
+        SELECT member_id, program, version, position, recorded_at, owed_points, activity_expires_at, following_points,
+               notified_until
         FROM accounts;
     CREATE OR REPLACE VIEW views.lots AS
         SELECT l.member_id, l.number, l.activates_at, l.follows_activity, l.points, l.expires_at AS own_expires_at,
@@ -114,4 +116,20 @@ RETURNS TABLE (
             FROM views.held_lots WHERE member_id = of_member
         ) AS part
     ) AS counted
+$$;
+
+-- What a member's active and pending points come to by expiry, at an instant, soonest first.
+CREATE FUNCTION views.expiries_at(of_member uuid, at_instant bigint)
+RETURNS TABLE (expires_at bigint, points bigint) LANGUAGE sql STABLE AS $$
+    SELECT part.expires_at, sum(part.points)::bigint
+    FROM (
+        SELECT l.expires_at, l.points FROM views.lots l WHERE l.member_id = of_member
+        UNION ALL
+        SELECT e.expires_at, e.points FROM views.expired_lots e WHERE e.member_id = of_member
+        UNION ALL
+        SELECT h.expires_at, h.points FROM views.held_lots h
+        WHERE h.member_id = of_member AND h.hold_expires_at <= at_instant
+    ) AS part
+    WHERE part.expires_at > at_instant AND part.expires_at < 9223372036854775807
+    GROUP BY part.expires_at ORDER BY part.expires_at LIMIT 1000
 $$;

@@ -1,6 +1,6 @@
 """Field checks: what is wrong is named by its path, all at once; what is right passes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import example, given
 from hypothesis import strategies as st
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
@@ -16,10 +17,12 @@ from loyalty.v1.commands_pb2 import (
     Command,
     CommitRewardRequest,
     EnrollMemberRequest,
+    ExtendExpiryRequest,
     PendingFate,
     PublishProgramRequest,
     RecordActivityRequest,
     RecordSaleRequest,
+    ReinstatePointsRequest,
     ReleaseRewardRequest,
     ReserveRewardRequest,
     ReturnSaleRequest,
@@ -167,6 +170,12 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     RecordActivityRequest: lambda: RecordActivityRequest(
         request_id=ID, origin=origin(), member=MEMBER, activity="review", attributes={"sku": "123"}
     ),
+    ExtendExpiryRequest: lambda: ExtendExpiryRequest(
+        request_id=ID, origin=origin(), member=MEMBER, expires_at=Timestamp(seconds=1_900_000_000), reason="x"
+    ),
+    ReinstatePointsRequest: lambda: ReinstatePointsRequest(
+        request_id=ID, origin=origin(), member=MEMBER, points=1, reason="x"
+    ),
     SettlePendingRequest: lambda: SettlePendingRequest(
         request_id=ID, origin=origin(), member=MEMBER, transaction=TRANSACTION, fate=PendingFate.PENDING_FATE_CANCEL
     ),
@@ -303,7 +312,9 @@ def texts(kind: Descriptor, parents: tuple[str, ...] = ()) -> Iterator[tuple[str
     """The path of each text in a message."""
     for field in kind.fields:
         path = (*parents, field.name)
-        if field.message_type is not None:
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            yield path
+        elif field.message_type is not None:
             yield from texts(field.message_type, path)
         elif field.type == FieldDescriptor.TYPE_STRING:
             yield path
@@ -320,6 +331,9 @@ def with_text(request: Message, path: tuple[str, ...], text: str) -> str:
         if in_list:
             part = part[0] if part else part.add()
     last = path[-1]
+    if isinstance(getattr(part, last), MutableMapping):
+        getattr(part, last)["key"] = text
+        return ".".join((*named, f"{last}['key']"))
     if not isinstance(getattr(part, last), str):
         getattr(part, last)[:] = [text]
         return ".".join((*named, f"{last}[0]"))

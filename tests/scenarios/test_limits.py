@@ -5,6 +5,7 @@ import pytest
 from loyalty.v1.earning_pb2 import Cap, Combination, Conditions, Excess, LineFilter, Period, Promotion
 from loyalty.v1.expiry_pb2 import PendingPolicy, PendingUntilEvent
 from loyalty.v1.origin_pb2 import Channel
+from loyalty.v1.program_pb2 import Store
 from loyalty.v1.sale_pb2 import Tender, TenderKind
 
 from tests.conftest import OpenShop
@@ -169,11 +170,11 @@ def test_a_condition_that_fails_refuses_its_rule_only(open_shop: OpenShop) -> No
         (Conditions(expression="nothing(1)"), "expression"),
         (Conditions(expression="x" * 1_001), "expression"),
         (Conditions(tiers=["platinum"]), "tiers[0]"),
-        (Conditions(windows=[window("2026-01-03", 0)]), "windows[0]"),
-        (Conditions(windows=[window("soon")]), "windows[0]"),
-        (Conditions(windows=[window("2026-01-03T00:00:00", 25, "FREQ=DAILY")]), "windows[0]"),
-        (Conditions(windows=[window("2026-01-03T00:00:00", 1, "FREQ=MINUTELY")]), "windows[0]"),
-        (Conditions(windows=[window("2026-01-03T00:00:00", 1, "FREQ=SOMETIMES")]), "windows[0]"),
+        (Conditions(windows=[window("2026-01-03", 0)]), "windows[0].duration"),
+        (Conditions(windows=[window("soon")]), "windows[0].starts_at"),
+        (Conditions(windows=[window("2026-01-03T00:00:00", 25, "FREQ=DAILY")]), "windows[0].recurrence"),
+        (Conditions(windows=[window("2026-01-03T00:00:00", 1, "FREQ=MINUTELY")]), "windows[0].recurrence"),
+        (Conditions(windows=[window("2026-01-03T00:00:00", 1, "FREQ=SOMETIMES")]), "windows[0].recurrence"),
     ],
 )
 def test_what_cannot_be_checked_is_not_published(open_shop: OpenShop, conditions: Conditions, path: str) -> None:
@@ -232,3 +233,27 @@ def test_a_promotion_for_some_lines_by_expression(open_shop: OpenShop) -> None:
     shop = open_shop(program(promotions=[promotion]))
     sale = shop.sale(shop.member(), [line(10_00), line(11_00)])
     assert [(award.rule, award.points) for award in sale.awards] == [("spend", 21), ("dear", 11)]
+
+
+def test_x9_midnight_at_the_store(open_shop: OpenShop) -> None:
+    """A basket before midnight in California, after midnight UTC: decided once, on the store's clock, and kept."""
+    december = Conditions(windows=[window("2025-12-01T00:00:00", 31 * 24)])
+    shop = open_shop(
+        program(
+            promotions=[plus(5, conditions=december)],
+            stores=[Store(store_id="s-1", time_zone="America/Los_Angeles")],
+            time_zone="UTC",
+        )
+    )
+    member = shop.member()
+    request = shop.sale_request(member, 10_00, at="2025-12-31T23:30-08:00")
+    quoted = shop.quote(member, 10_00, at="2025-12-31T23:30-08:00")
+    assert quoted.receipt.earned_points == 15
+    sold = [
+        shop.sale(member, 10_00, at=at).receipt.earned_points
+        for at in ("2025-11-30T23:59:59-08:00", "2025-12-01T00:00-08:00", "2025-12-31T23:59:59-08:00")
+    ]
+    assert sold == [10, 15, 15]
+    assert shop.sale(member, 10_00, at="2026-01-01T00:00-08:00").receipt.earned_points == 10
+    assert shop.record(request).receipt.earned_points == 15
+    prove(shop, member)

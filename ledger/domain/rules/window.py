@@ -20,16 +20,24 @@ OCCURRENCES_MAX: Final = 200_000
 """Occurrences that a window can have: every hour for twenty years."""
 
 
+class WindowError(ValueError):
+    """A window that cannot be one, with the field at fault."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
 class Window:
     """A window, compiled. Occurrences are worked out as far as they are asked for, once."""
 
     def __init__(self, message: WindowMessage) -> None:
-        """Raises ValueError, saying what is wrong."""
+        """Raises WindowError."""
         self.begins = _local(message.starts_at)
         duration = message.duration
         self._duration = timedelta(seconds=duration.seconds, microseconds=duration.nanos // 1_000)
         if self._duration <= timedelta(0):
-            raise ValueError("duration must be more than 0")
+            raise WindowError("duration", "must be more than 0")
         self._starts: list[datetime] = []
         self._more: Iterator[datetime] = iter((self.begins,))
         if message.recurrence:
@@ -46,13 +54,13 @@ class Window:
         return at is not None and local < at + self._duration
 
     def check(self) -> None:
-        """Raises ValueError where it recurs before it is over, or too often, or never comes."""
+        """Raises WindowError where it recurs before it is over, or too often, or never comes."""
         starts = list(islice(self._more, OCCURRENCES_CHECKED))
         if not starts:
-            raise ValueError("recurrence never comes")
+            raise WindowError("recurrence", "never comes")
         for one, next_one in pairwise(starts):
             if next_one - one < max(self._duration, HOUR):
-                raise ValueError("recurrence must not come again before the window is over, nor within the hour")
+                raise WindowError("recurrence", "must not come again before the window is over, nor within the hour")
         self._starts = starts
 
     def _last(self, local: datetime) -> datetime | None:
@@ -73,15 +81,15 @@ def _local(text: str) -> datetime:
     except ValueError:
         found = None
     if found is None or found.tzinfo is not None:
-        raise ValueError("starts_at must be a local time such as 2026-12-24T18:00:00")
+        raise WindowError("starts_at", "must be a local time such as 2026-12-24T18:00:00")
     return found
 
 
 def _rule(text: str, begins: datetime) -> Iterable[datetime]:
     if text.upper().startswith(("RRULE", "DTSTART", "EXRULE", "RDATE", "EXDATE")) or "\n" in text:
-        raise ValueError("recurrence must be one rule such as FREQ=WEEKLY;BYDAY=SA,SU")
+        raise WindowError("recurrence", "must be one rule such as FREQ=WEEKLY;BYDAY=SA,SU")
     try:
         rule: rrule | rruleset = rrulestr(text, dtstart=begins)
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"recurrence is no rule of RFC 5545: {error}") from None
+        raise WindowError("recurrence", f"is no rule of RFC 5545: {error}") from None
     return rule

@@ -22,13 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from loyalty.v1 import member_pb2 as loyalty_dot_v1_dot_member__pb2
 from loyalty.v1 import origin_pb2 as loyalty_dot_v1_dot_origin__pb2
 from loyalty.v1 import program_pb2 as loyalty_dot_v1_dot_program__pb2
 from loyalty.v1 import sale_pb2 as loyalty_dot_v1_dot_sale__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19loyalty/v1/commands.proto\x12\nloyalty.v1\x1a\x17loyalty/v1/member.proto\x1a\x17loyalty/v1/origin.proto\x1a\x18loyalty/v1/program.proto\x1a\x15loyalty/v1/sale.proto\"\xb1\x01\n\x13\x45nrollMemberRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0f\n\x07program\x18\x03 \x01(\t\x12+\n\x0bidentifiers\x18\x04 \x03(\x0b\x32\x16.loyalty.v1.Identifier\x12$\n\x07profile\x18\x05 \x01(\x0b\x32\x13.loyalty.v1.Profile\"\xf4\x01\n\x11RecordSaleRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12\x1e\n\x04sale\x18\x05 \x01(\x0b\x32\x10.loyalty.v1.Sale\x12\r\n\x05holds\x18\x06 \x03(\t\x12\x31\n\x0epoints_payment\x18\x07 \x01(\x0b\x32\x19.loyalty.v1.PointsPaymentB\x05\n\x03who\"2\n\rPointsPayment\x12\x11\n\treward_id\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x03\"\xd4\x01\n\x14ReserveRewardRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12\x11\n\treward_id\x18\x05 \x01(\t\x12\x10\n\x08quantity\x18\x06 \x01(\x05\x12\x18\n\x10\x63ost_hint_points\x18\x07 \x01(\x03\x42\x05\n\x03who\"[\n\x13\x43ommitRewardRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0c\n\x04hold\x18\x03 \x01(\t\"\\\n\x14ReleaseRewardRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0c\n\x04hold\x18\x03 \x01(\t\"\x83\x02\n\x11ReturnSaleRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12\x15\n\x0btransaction\x18\x05 \x01(\tH\x01\x12)\n\x04till\x18\x06 \x01(\x0b\x32\x19.loyalty.v1.SaleReferenceH\x01\x12%\n\x05lines\x18\x07 \x03(\x0b\x32\x16.loyalty.v1.ReturnLineB\x05\n\x03whoB\x06\n\x04sale\"Y\n\rSaleReference\x12\r\n\x05store\x18\x01 \x01(\t\x12\x10\n\x08terminal\x18\x02 \x01(\t\x12\'\n\x04till\x18\x03 \x01(\x0b\x32\x19.loyalty.v1.TillReference\"\xbf\x01\n\x19ReverseTransactionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x15\n\x0btransaction\x18\x03 \x01(\tH\x00\x12\x1d\n\x13original_request_id\x18\x04 \x01(\tH\x00\x12*\n\x06reason\x18\x05 \x01(\x0e\x32\x1a.loyalty.v1.ReversalReasonB\x08\n\x06target\"\xf0\x03\n\x07\x43ommand\x12\x38\n\renroll_member\x18\x01 \x01(\x0b\x32\x1f.loyalty.v1.EnrollMemberRequestH\x00\x12\x34\n\x0brecord_sale\x18\x02 \x01(\x0b\x32\x1d.loyalty.v1.RecordSaleRequestH\x00\x12:\n\x0ereserve_reward\x18\x03 \x01(\x0b\x32 .loyalty.v1.ReserveRewardRequestH\x00\x12\x38\n\rcommit_reward\x18\x04 \x01(\x0b\x32\x1f.loyalty.v1.CommitRewardRequestH\x00\x12:\n\x0erelease_reward\x18\x05 \x01(\x0b\x32 .loyalty.v1.ReleaseRewardRequestH\x00\x12\x34\n\x0breturn_sale\x18\x06 \x01(\x0b\x32\x1d.loyalty.v1.ReturnSaleRequestH\x00\x12\x44\n\x13reverse_transaction\x18\x07 \x01(\x0b\x32%.loyalty.v1.ReverseTransactionRequestH\x00\x12<\n\x0frecord_activity\x18\x08 \x01(\x0b\x32!.loyalty.v1.RecordActivityRequestH\x00\x42\t\n\x07\x63ommand\"\x8c\x01\n\x15PublishProgramRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12$\n\x07program\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Program\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"\xa2\x02\n\x15RecordActivityRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12\x10\n\x08\x61\x63tivity\x18\x05 \x01(\t\x12\x45\n\nattributes\x18\x06 \x03(\x0b\x32\x31.loyalty.v1.RecordActivityRequest.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x05\n\x03who\"\xa7\x01\n\x14SettlePendingRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0b\n\x03lot\x18\x04 \x01(\x03\x12\x13\n\x0btransaction\x18\x05 \x01(\t\x12%\n\x04\x66\x61te\x18\x06 \x01(\x0e\x32\x17.loyalty.v1.PendingFate\"}\n\x13\x41\x64justPointsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0e\n\x06points\x18\x04 \x01(\x03\x12\x0e\n\x06reason\x18\x05 \x01(\t*\xba\x01\n\x0eReversalReason\x12\x1f\n\x1bREVERSAL_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bREVERSAL_REASON_CUST_CANCEL\x10\x01\x12#\n\x1fREVERSAL_REASON_MERCHANT_CANCEL\x10\x02\x12\x1f\n\x1bREVERSAL_REASON_MALFUNCTION\x10\x03\x12 \n\x1cREVERSAL_REASON_UNABLE2COMPL\x10\x04*_\n\x0bPendingFate\x12\x1c\n\x18PENDING_FATE_UNSPECIFIED\x10\x00\x12\x19\n\x15PENDING_FATE_ACTIVATE\x10\x01\x12\x17\n\x13PENDING_FATE_CANCEL\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19loyalty/v1/commands.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17loyalty/v1/member.proto\x1a\x17loyalty/v1/origin.proto\x1a\x18loyalty/v1/program.proto\x1a\x15loyalty/v1/sale.proto\"\xb1\x01\n\x13\x45nrollMemberRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0f\n\x07program\x18\x03 \x01(\t\x12+\n\x0bidentifiers\x18\x04 \x03(\x0b\x32\x16.loyalty.v1.Identifier\x12$\n\x07profile\x18\x05 \x01(\x0b\x32\x13.loyalty.v1.Profile\"\xf4\x01\n\x11RecordSaleRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12\x1e\n\x04sale\x18\x05 \x01(\x0b\x32\x10.loyalty.v1.Sale\x12\r\n\x05holds\x18\x06 \x03(\t\x12\x31\n\x0epoints_payment\x18\x07 \x01(\x0b\x32\x19.loyalty.v1.PointsPaymentB\x05\n\x03who\"2\n\rPointsPayment\x12\x11\n\treward_id\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x03\"\xd4\x01\n\x14ReserveRewardRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12\x11\n\treward_id\x18\x05 \x01(\t\x12\x10\n\x08quantity\x18\x06 \x01(\x05\x12\x18\n\x10\x63ost_hint_points\x18\x07 \x01(\x03\x42\x05\n\x03who\"[\n\x13\x43ommitRewardRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0c\n\x04hold\x18\x03 \x01(\t\"\\\n\x14ReleaseRewardRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0c\n\x04hold\x18\x03 \x01(\t\"\x83\x02\n\x11ReturnSaleRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12\x15\n\x0btransaction\x18\x05 \x01(\tH\x01\x12)\n\x04till\x18\x06 \x01(\x0b\x32\x19.loyalty.v1.SaleReferenceH\x01\x12%\n\x05lines\x18\x07 \x03(\x0b\x32\x16.loyalty.v1.ReturnLineB\x05\n\x03whoB\x06\n\x04sale\"Y\n\rSaleReference\x12\r\n\x05store\x18\x01 \x01(\t\x12\x10\n\x08terminal\x18\x02 \x01(\t\x12\'\n\x04till\x18\x03 \x01(\x0b\x32\x19.loyalty.v1.TillReference\"\xbf\x01\n\x19ReverseTransactionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x15\n\x0btransaction\x18\x03 \x01(\tH\x00\x12\x1d\n\x13original_request_id\x18\x04 \x01(\tH\x00\x12*\n\x06reason\x18\x05 \x01(\x0e\x32\x1a.loyalty.v1.ReversalReasonB\x08\n\x06target\"\xf0\x03\n\x07\x43ommand\x12\x38\n\renroll_member\x18\x01 \x01(\x0b\x32\x1f.loyalty.v1.EnrollMemberRequestH\x00\x12\x34\n\x0brecord_sale\x18\x02 \x01(\x0b\x32\x1d.loyalty.v1.RecordSaleRequestH\x00\x12:\n\x0ereserve_reward\x18\x03 \x01(\x0b\x32 .loyalty.v1.ReserveRewardRequestH\x00\x12\x38\n\rcommit_reward\x18\x04 \x01(\x0b\x32\x1f.loyalty.v1.CommitRewardRequestH\x00\x12:\n\x0erelease_reward\x18\x05 \x01(\x0b\x32 .loyalty.v1.ReleaseRewardRequestH\x00\x12\x34\n\x0breturn_sale\x18\x06 \x01(\x0b\x32\x1d.loyalty.v1.ReturnSaleRequestH\x00\x12\x44\n\x13reverse_transaction\x18\x07 \x01(\x0b\x32%.loyalty.v1.ReverseTransactionRequestH\x00\x12<\n\x0frecord_activity\x18\x08 \x01(\x0b\x32!.loyalty.v1.RecordActivityRequestH\x00\x42\t\n\x07\x63ommand\"\x8c\x01\n\x15PublishProgramRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12$\n\x07program\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Program\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"\xa2\x02\n\x15RecordActivityRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12\x10\n\x08\x61\x63tivity\x18\x05 \x01(\t\x12\x45\n\nattributes\x18\x06 \x03(\x0b\x32\x31.loyalty.v1.RecordActivityRequest.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x05\n\x03who\"\xa7\x01\n\x14SettlePendingRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0b\n\x03lot\x18\x04 \x01(\x03\x12\x13\n\x0btransaction\x18\x05 \x01(\t\x12%\n\x04\x66\x61te\x18\x06 \x01(\x0e\x32\x17.loyalty.v1.PendingFate\"\xaa\x01\n\x13\x45xtendExpiryRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0b\n\x03lot\x18\x04 \x01(\x03\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\xb0\x01\n\x16ReinstatePointsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0e\n\x06points\x18\x04 \x01(\x03\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x06 \x01(\t\"}\n\x13\x41\x64justPointsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0e\n\x06points\x18\x04 \x01(\x03\x12\x0e\n\x06reason\x18\x05 \x01(\t*\xba\x01\n\x0eReversalReason\x12\x1f\n\x1bREVERSAL_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bREVERSAL_REASON_CUST_CANCEL\x10\x01\x12#\n\x1fREVERSAL_REASON_MERCHANT_CANCEL\x10\x02\x12\x1f\n\x1bREVERSAL_REASON_MALFUNCTION\x10\x03\x12 \n\x1cREVERSAL_REASON_UNABLE2COMPL\x10\x04*_\n\x0bPendingFate\x12\x1c\n\x18PENDING_FATE_UNSPECIFIED\x10\x00\x12\x19\n\x15PENDING_FATE_ACTIVATE\x10\x01\x12\x17\n\x13PENDING_FATE_CANCEL\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,38 +38,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_REVERSALREASON']._serialized_start=2801
-  _globals['_REVERSALREASON']._serialized_end=2987
-  _globals['_PENDINGFATE']._serialized_start=2989
-  _globals['_PENDINGFATE']._serialized_end=3084
-  _globals['_ENROLLMEMBERREQUEST']._serialized_start=141
-  _globals['_ENROLLMEMBERREQUEST']._serialized_end=318
-  _globals['_RECORDSALEREQUEST']._serialized_start=321
-  _globals['_RECORDSALEREQUEST']._serialized_end=565
-  _globals['_POINTSPAYMENT']._serialized_start=567
-  _globals['_POINTSPAYMENT']._serialized_end=617
-  _globals['_RESERVEREWARDREQUEST']._serialized_start=620
-  _globals['_RESERVEREWARDREQUEST']._serialized_end=832
-  _globals['_COMMITREWARDREQUEST']._serialized_start=834
-  _globals['_COMMITREWARDREQUEST']._serialized_end=925
-  _globals['_RELEASEREWARDREQUEST']._serialized_start=927
-  _globals['_RELEASEREWARDREQUEST']._serialized_end=1019
-  _globals['_RETURNSALEREQUEST']._serialized_start=1022
-  _globals['_RETURNSALEREQUEST']._serialized_end=1281
-  _globals['_SALEREFERENCE']._serialized_start=1283
-  _globals['_SALEREFERENCE']._serialized_end=1372
-  _globals['_REVERSETRANSACTIONREQUEST']._serialized_start=1375
-  _globals['_REVERSETRANSACTIONREQUEST']._serialized_end=1566
-  _globals['_COMMAND']._serialized_start=1569
-  _globals['_COMMAND']._serialized_end=2065
-  _globals['_PUBLISHPROGRAMREQUEST']._serialized_start=2068
-  _globals['_PUBLISHPROGRAMREQUEST']._serialized_end=2208
-  _globals['_RECORDACTIVITYREQUEST']._serialized_start=2211
-  _globals['_RECORDACTIVITYREQUEST']._serialized_end=2501
-  _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._serialized_start=2445
-  _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._serialized_end=2494
-  _globals['_SETTLEPENDINGREQUEST']._serialized_start=2504
-  _globals['_SETTLEPENDINGREQUEST']._serialized_end=2671
-  _globals['_ADJUSTPOINTSREQUEST']._serialized_start=2673
-  _globals['_ADJUSTPOINTSREQUEST']._serialized_end=2798
+  _globals['_REVERSALREASON']._serialized_start=3186
+  _globals['_REVERSALREASON']._serialized_end=3372
+  _globals['_PENDINGFATE']._serialized_start=3374
+  _globals['_PENDINGFATE']._serialized_end=3469
+  _globals['_ENROLLMEMBERREQUEST']._serialized_start=174
+  _globals['_ENROLLMEMBERREQUEST']._serialized_end=351
+  _globals['_RECORDSALEREQUEST']._serialized_start=354
+  _globals['_RECORDSALEREQUEST']._serialized_end=598
+  _globals['_POINTSPAYMENT']._serialized_start=600
+  _globals['_POINTSPAYMENT']._serialized_end=650
+  _globals['_RESERVEREWARDREQUEST']._serialized_start=653
+  _globals['_RESERVEREWARDREQUEST']._serialized_end=865
+  _globals['_COMMITREWARDREQUEST']._serialized_start=867
+  _globals['_COMMITREWARDREQUEST']._serialized_end=958
+  _globals['_RELEASEREWARDREQUEST']._serialized_start=960
+  _globals['_RELEASEREWARDREQUEST']._serialized_end=1052
+  _globals['_RETURNSALEREQUEST']._serialized_start=1055
+  _globals['_RETURNSALEREQUEST']._serialized_end=1314
+  _globals['_SALEREFERENCE']._serialized_start=1316
+  _globals['_SALEREFERENCE']._serialized_end=1405
+  _globals['_REVERSETRANSACTIONREQUEST']._serialized_start=1408
+  _globals['_REVERSETRANSACTIONREQUEST']._serialized_end=1599
+  _globals['_COMMAND']._serialized_start=1602
+  _globals['_COMMAND']._serialized_end=2098
+  _globals['_PUBLISHPROGRAMREQUEST']._serialized_start=2101
+  _globals['_PUBLISHPROGRAMREQUEST']._serialized_end=2241
+  _globals['_RECORDACTIVITYREQUEST']._serialized_start=2244
+  _globals['_RECORDACTIVITYREQUEST']._serialized_end=2534
+  _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._serialized_start=2478
+  _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._serialized_end=2527
+  _globals['_SETTLEPENDINGREQUEST']._serialized_start=2537
+  _globals['_SETTLEPENDINGREQUEST']._serialized_end=2704
+  _globals['_EXTENDEXPIRYREQUEST']._serialized_start=2707
+  _globals['_EXTENDEXPIRYREQUEST']._serialized_end=2877
+  _globals['_REINSTATEPOINTSREQUEST']._serialized_start=2880
+  _globals['_REINSTATEPOINTSREQUEST']._serialized_end=3056
+  _globals['_ADJUSTPOINTSREQUEST']._serialized_start=3058
+  _globals['_ADJUSTPOINTSREQUEST']._serialized_end=3183
 # @@protoc_insertion_point(module_scope)

@@ -122,6 +122,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION, recorded. The member has no such points that are pending: they are active, gone, or never were there.
     Read the member's balance.
     """
+    ERROR_REASON_NOTHING_TO_EXTEND: _ErrorReason.ValueType  # 37
+    """FAILED_PRECONDITION, recorded. The member has no points whose expiry could be moved to that instant. Read the member's balance."""
+    ERROR_REASON_NOT_EXPIRED: _ErrorReason.ValueType  # 38
+    """FAILED_PRECONDITION, recorded. Fewer points have expired and not been given back; metadata has `expired_points`. Ask for fewer."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. It is the reason of google.rpc.ErrorInfo (domain "loyalty.v1"), without the prefix. Every value says
@@ -226,6 +230,10 @@ ERROR_REASON_NOTHING_PENDING: ErrorReason.ValueType  # 36
 """FAILED_PRECONDITION, recorded. The member has no such points that are pending: they are active, gone, or never were there.
 Read the member's balance.
 """
+ERROR_REASON_NOTHING_TO_EXTEND: ErrorReason.ValueType  # 37
+"""FAILED_PRECONDITION, recorded. The member has no points whose expiry could be moved to that instant. Read the member's balance."""
+ERROR_REASON_NOT_EXPIRED: ErrorReason.ValueType  # 38
+"""FAILED_PRECONDITION, recorded. Fewer points have expired and not been given back; metadata has `expired_points`. Ask for fewer."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -110,6 +110,9 @@ class Event(_message.Message):
     COMMAND_BLOCKED_FIELD_NUMBER: _builtins.int
     ACTIVITY_RECORDED_FIELD_NUMBER: _builtins.int
     PENDING_SETTLED_FIELD_NUMBER: _builtins.int
+    EXPIRY_NOTIFIED_FIELD_NUMBER: _builtins.int
+    EXPIRY_EXTENDED_FIELD_NUMBER: _builtins.int
+    POINTS_REINSTATED_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Position in the log: 1, 2, 3 and so on, without gaps."""
     subject: _builtins.str
@@ -190,6 +193,18 @@ class Event(_message.Message):
     def pending_settled(self) -> Global___PendingSettled:
         """Pending points became active or were cancelled."""
 
+    @_builtins.property
+    def expiry_notified(self) -> Global___ExpiryNotified:
+        """Points will expire soon."""
+
+    @_builtins.property
+    def expiry_extended(self) -> Global___ExpiryExtended:
+        """Points expire later than they would have."""
+
+    @_builtins.property
+    def points_reinstated(self) -> Global___PointsReinstated:
+        """Points that had expired were given back."""
+
     def __init__(
         self,
         *,
@@ -215,12 +230,15 @@ class Event(_message.Message):
         command_blocked: Global___CommandBlocked | None = ...,
         activity_recorded: Global___ActivityRecorded | None = ...,
         pending_settled: Global___PendingSettled | None = ...,
+        expiry_notified: Global___ExpiryNotified | None = ...,
+        expiry_extended: Global___ExpiryExtended | None = ...,
+        points_reinstated: Global___PointsReinstated | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "event", b"event", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "transaction_reversed", b"transaction_reversed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "transaction_reversed", b"transaction_reversed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "event", b"event", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "expiry_notified", "expiry_extended", "points_reinstated"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -1043,6 +1061,142 @@ class PointsExpired(_message.Message):
 Global___PointsExpired: _TypeAlias = PointsExpired  # noqa: Y015
 
 @_typing.final
+class ExpiryNotified(_message.Message):
+    """Points will expire soon. It is what a message to the member is made of; it changes no balance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EFFECTIVE_AT_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    points: _builtins.int
+    """How many there were when the notice was given, pending ones included."""
+    @_builtins.property
+    def effective_at(self) -> _timestamp_pb2.Timestamp:
+        """When the notice was due."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """The first instant at which the points are gone."""
+
+    def __init__(
+        self,
+        *,
+        effective_at: _timestamp_pb2.Timestamp | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        points: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at", "expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at", "expires_at", b"expires_at", "points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpiryNotified: _TypeAlias = ExpiryNotified  # noqa: Y015
+
+@_typing.final
+class ExpiryExtended(_message.Message):
+    """Points expire later than they would have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    TAKEN_FIELD_NUMBER: _builtins.int
+    EXTENDED_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def request(self) -> _commands_pb2.ExtendExpiryRequest:
+        """The command, with its reason."""
+
+    @_builtins.property
+    def taken(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
+        """What was taken out of its lots."""
+
+    @_builtins.property
+    def extended(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
+        """The same points with their new expiry."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """Balance and tier."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _commands_pb2.ExtendExpiryRequest | None = ...,
+        program_version: _builtins.int = ...,
+        taken: _abc.Iterable[_account_pb2.Allocation] | None = ...,
+        extended: _abc.Iterable[_account_pb2.Allocation] | None = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extended", b"extended", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request", "taken", b"taken"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpiryExtended: _TypeAlias = ExpiryExtended  # noqa: Y015
+
+@_typing.final
+class PointsReinstated(_message.Message):
+    """Points that had expired were given back, as a new lot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    LOT_FIELD_NUMBER: _builtins.int
+    REPAID_POINTS_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    repaid_points: _builtins.int
+    """How many of them repaid what was owed."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def request(self) -> _commands_pb2.ReinstatePointsRequest:
+        """The command, with its reason."""
+
+    @_builtins.property
+    def lot(self) -> _account_pb2.Lot:
+        """The new lot; absent when all points repaid what was owed."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """Balance and tier."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _commands_pb2.ReinstatePointsRequest | None = ...,
+        program_version: _builtins.int = ...,
+        lot: _account_pb2.Lot | None = ...,
+        repaid_points: _builtins.int = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lot", b"lot", "origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lot", b"lot", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "repaid_points", b"repaid_points", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PointsReinstated: _TypeAlias = PointsReinstated  # noqa: Y015
+
+@_typing.final
 class TierChanged(_message.Message):
     """The member's tier changed."""
 
@@ -1179,6 +1333,8 @@ class CommandRefused(_message.Message):
     ADJUST_POINTS_FIELD_NUMBER: _builtins.int
     RECORD_ACTIVITY_FIELD_NUMBER: _builtins.int
     SETTLE_PENDING_FIELD_NUMBER: _builtins.int
+    EXTEND_EXPIRY_FIELD_NUMBER: _builtins.int
+    REINSTATE_POINTS_FIELD_NUMBER: _builtins.int
     PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
@@ -1231,6 +1387,14 @@ class CommandRefused(_message.Message):
         """SettlePending."""
 
     @_builtins.property
+    def extend_expiry(self) -> _commands_pb2.ExtendExpiryRequest:
+        """ExtendExpiry."""
+
+    @_builtins.property
+    def reinstate_points(self) -> _commands_pb2.ReinstatePointsRequest:
+        """ReinstatePoints."""
+
+    @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The dynamic parts of the message."""
 
@@ -1248,15 +1412,17 @@ class CommandRefused(_message.Message):
         adjust_points: _commands_pb2.AdjustPointsRequest | None = ...,
         record_activity: _commands_pb2.RecordActivityRequest | None = ...,
         settle_pending: _commands_pb2.SettlePendingRequest | None = ...,
+        extend_expiry: _commands_pb2.ExtendExpiryRequest | None = ...,
+        reinstate_points: _commands_pb2.ReinstatePointsRequest | None = ...,
         program_version: _builtins.int = ...,
         reason: _errors_pb2.ErrorReason.ValueType = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "origin", b"origin", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "settle_pending", b"settle_pending"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "origin", b"origin", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "settle_pending", b"settle_pending"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_sale", b"record_sale", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "settle_pending", b"settle_pending"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "settle_pending", b"settle_pending"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending", "extend_expiry", "reinstate_points"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 

@@ -649,6 +649,7 @@ class GetBalanceResponse(_message.Message):
     BALANCE_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    EXPIRY_SCHEDULE_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     """members/{member}"""
     position: _builtins.int
@@ -661,6 +662,12 @@ class GetBalanceResponse(_message.Message):
     def tier(self) -> _account_pb2.TierProgress:
         """The tier."""
 
+    @_builtins.property
+    def expiry_schedule(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.NextExpiry]:
+        """What expires when, soonest first, pending points included and held ones not: the first 1,000 dates. Where all points have
+        dates and none are owed it adds up to available and pending points.
+        """
+
     def __init__(
         self,
         *,
@@ -668,10 +675,11 @@ class GetBalanceResponse(_message.Message):
         balance: _account_pb2.Balance | None = ...,
         tier: _account_pb2.TierProgress | None = ...,
         position: _builtins.int = ...,
+        expiry_schedule: _abc.Iterable[_account_pb2.NextExpiry] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "tier", b"tier"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "member", b"member", "position", b"position", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "expiry_schedule", b"expiry_schedule", "member", b"member", "position", b"position", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -341,6 +341,7 @@ class Program(_message.Message):
     CAPS_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
     EXPIRY_FIELD_NUMBER: _builtins.int
+    EXPIRY_NOTICE_DAYS_FIELD_NUMBER: _builtins.int
     TIERS_FIELD_NUMBER: _builtins.int
     REWARDS_FIELD_NUMBER: _builtins.int
     HOLD_TIMEOUT_FIELD_NUMBER: _builtins.int
@@ -363,6 +364,8 @@ class Program(_message.Message):
     """How the awards of several rules for one sale or activity are combined."""
     promotion_stacking: _earning_pb2.Stacking.ValueType
     """How several promotions for one sale are combined."""
+    expiry_notice_days: _builtins.int
+    """So many days before points expire an ExpiryNotified event says so, once for each date: at most 365; 0 for never."""
     duplicate_enrolment: Global___DuplicateEnrolment.ValueType
     """What a second enrolment does."""
     etag: _builtins.str
@@ -433,6 +436,7 @@ class Program(_message.Message):
         caps: _abc.Iterable[_earning_pb2.Cap] | None = ...,
         pending: _expiry_pb2.PendingPolicy | None = ...,
         expiry: _expiry_pb2.ExpiryPolicy | None = ...,
+        expiry_notice_days: _builtins.int = ...,
         tiers: _abc.Iterable[Global___Tier] | None = ...,
         rewards: _abc.Iterable[Global___Reward] | None = ...,
         hold_timeout: _duration_pb2.Duration | None = ...,
@@ -444,7 +448,7 @@ class Program(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "pending", b"pending", "returns", b"returns", "starts_at", b"starts_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caps", b"caps", "combination", b"combination", "currency", b"currency", "default_region", b"default_region", "display_name", b"display_name", "duplicate_enrolment", b"duplicate_enrolment", "earning_rules", b"earning_rules", "etag", b"etag", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "name", b"name", "pending", b"pending", "promotion_stacking", b"promotion_stacking", "promotions", b"promotions", "returns", b"returns", "rewards", b"rewards", "starts_at", b"starts_at", "stores", b"stores", "tiers", b"tiers", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caps", b"caps", "combination", b"combination", "currency", b"currency", "default_region", b"default_region", "display_name", b"display_name", "duplicate_enrolment", b"duplicate_enrolment", "earning_rules", b"earning_rules", "etag", b"etag", "expiry", b"expiry", "expiry_notice_days", b"expiry_notice_days", "hold_timeout", b"hold_timeout", "name", b"name", "pending", b"pending", "promotion_stacking", b"promotion_stacking", "promotions", b"promotions", "returns", b"returns", "rewards", b"rewards", "starts_at", b"starts_at", "stores", b"stores", "tiers", b"tiers", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -61,6 +61,16 @@ class ProgramServiceStub:
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.SettlePendingRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_program__service__pb2.SettlePendingResponse.FromString,
                 _registered_method=True)
+        self.ExtendExpiry = channel.unary_unary(
+                '/loyalty.v1.ProgramService/ExtendExpiry',
+                request_serializer=loyalty_dot_v1_dot_commands__pb2.ExtendExpiryRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_program__service__pb2.ExtendExpiryResponse.FromString,
+                _registered_method=True)
+        self.ReinstatePoints = channel.unary_unary(
+                '/loyalty.v1.ProgramService/ReinstatePoints',
+                request_serializer=loyalty_dot_v1_dot_commands__pb2.ReinstatePointsRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_program__service__pb2.ReinstatePointsResponse.FromString,
+                _registered_method=True)
 
 
 class ProgramServiceServicer:
@@ -103,6 +113,20 @@ class ProgramServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExtendExpiry(self, request, context):
+        """Lets points expire later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReinstatePoints(self, request, context):
+        """Gives expired points back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProgramServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +154,16 @@ def add_ProgramServiceServicer_to_server(servicer, server):
                     servicer.SettlePending,
                     request_deserializer=loyalty_dot_v1_dot_commands__pb2.SettlePendingRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_program__service__pb2.SettlePendingResponse.SerializeToString,
+            ),
+            'ExtendExpiry': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendExpiry,
+                    request_deserializer=loyalty_dot_v1_dot_commands__pb2.ExtendExpiryRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_program__service__pb2.ExtendExpiryResponse.SerializeToString,
+            ),
+            'ReinstatePoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReinstatePoints,
+                    request_deserializer=loyalty_dot_v1_dot_commands__pb2.ReinstatePointsRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_program__service__pb2.ReinstatePointsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -268,6 +302,60 @@ class ProgramService:
             '/loyalty.v1.ProgramService/SettlePending',
             loyalty_dot_v1_dot_commands__pb2.SettlePendingRequest.SerializeToString,
             loyalty_dot_v1_dot_program__service__pb2.SettlePendingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendExpiry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.ProgramService/ExtendExpiry',
+            loyalty_dot_v1_dot_commands__pb2.ExtendExpiryRequest.SerializeToString,
+            loyalty_dot_v1_dot_program__service__pb2.ExtendExpiryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReinstatePoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.ProgramService/ReinstatePoints',
+            loyalty_dot_v1_dot_commands__pb2.ReinstatePointsRequest.SerializeToString,
+            loyalty_dot_v1_dot_program__service__pb2.ReinstatePointsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,10 @@ class ProgramServiceStub:
     """Adds points to an account or takes points off it, by hand, with a reason."""
     SettlePending: _grpc.UnaryUnaryMultiCallable[_commands_pb2.SettlePendingRequest, _program_service_pb2.SettlePendingResponse]
     """Activates or cancels pending points."""
+    ExtendExpiry: _grpc.UnaryUnaryMultiCallable[_commands_pb2.ExtendExpiryRequest, _program_service_pb2.ExtendExpiryResponse]
+    """Lets points expire later."""
+    ReinstatePoints: _grpc.UnaryUnaryMultiCallable[_commands_pb2.ReinstatePointsRequest, _program_service_pb2.ReinstatePointsResponse]
+    """Gives expired points back."""
 
 @_typing.type_check_only
 class ProgramServiceAsyncStub(ProgramServiceStub):
@@ -64,6 +68,10 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
     """Adds points to an account or takes points off it, by hand, with a reason."""
     SettlePending: _aio.UnaryUnaryMultiCallable[_commands_pb2.SettlePendingRequest, _program_service_pb2.SettlePendingResponse]  # type: ignore[assignment]
     """Activates or cancels pending points."""
+    ExtendExpiry: _aio.UnaryUnaryMultiCallable[_commands_pb2.ExtendExpiryRequest, _program_service_pb2.ExtendExpiryResponse]  # type: ignore[assignment]
+    """Lets points expire later."""
+    ReinstatePoints: _aio.UnaryUnaryMultiCallable[_commands_pb2.ReinstatePointsRequest, _program_service_pb2.ReinstatePointsResponse]  # type: ignore[assignment]
+    """Gives expired points back."""
 
 class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
     """The programme manager's side: rules, and what is done by hand."""
@@ -109,5 +117,21 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.SettlePendingResponse, _abc.Awaitable[_program_service_pb2.SettlePendingResponse]]:
         """Activates or cancels pending points."""
+
+    @_abc_1.abstractmethod
+    def ExtendExpiry(
+        self,
+        request: _commands_pb2.ExtendExpiryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_service_pb2.ExtendExpiryResponse, _abc.Awaitable[_program_service_pb2.ExtendExpiryResponse]]:
+        """Lets points expire later."""
+
+    @_abc_1.abstractmethod
+    def ReinstatePoints(
+        self,
+        request: _commands_pb2.ReinstatePointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_service_pb2.ReinstatePointsResponse, _abc.Awaitable[_program_service_pb2.ReinstatePointsResponse]]:
+        """Gives expired points back."""
 
 def add_ProgramServiceServicer_to_server(servicer: ProgramServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -61,6 +61,7 @@ class AccountSnapshot(_message.Message):
     TOTALS_FIELD_NUMBER: _builtins.int
     ACTIVITY_EXPIRES_AT_US_FIELD_NUMBER: _builtins.int
     COUNTERS_FIELD_NUMBER: _builtins.int
+    NOTIFIED_UNTIL_US_FIELD_NUMBER: _builtins.int
     program: _builtins.str
     """programs/{program}"""
     version: _builtins.int
@@ -75,6 +76,8 @@ class AccountSnapshot(_message.Message):
     """The next lot's number."""
     activity_expires_at_us: _builtins.int
     """The expiry of lots that follow activity, in microseconds since 1970; 0 for none."""
+    notified_until_us: _builtins.int
+    """Notices are given of expiries up to this one, in microseconds since 1970; 0 for none."""
     @_builtins.property
     def lots(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Lot]:
         """Lots with points left; `points` is what is left."""
@@ -110,10 +113,11 @@ class AccountSnapshot(_message.Message):
         totals: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         activity_expires_at_us: _builtins.int = ...,
         counters: _abc.Iterable[_events_pb2.Counter] | None = ...,
+        notified_until_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "counters", b"counters", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "owed_points", b"owed_points", "program", b"program", "qualifying_points", b"qualifying_points", "tier", b"tier", "totals", b"totals", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "counters", b"counters", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "notified_until_us", b"notified_until_us", "owed_points", b"owed_points", "program", b"program", "qualifying_points", b"qualifying_points", "tier", b"tier", "totals", b"totals", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
