@@ -155,7 +155,7 @@ class Ledger:
     def add_services(self, server: grpc.aio.Server) -> Sequence[str]:
         """Puts the four services on a gRPC server and returns their names."""
         dispatch = Dispatch(self.writer, self.programs, self.gate.lookups, system_clock)
-        pos = PosService(dispatch, Profiles(self.reads), self.views, self.reader, system_clock)
+        pos = PosService(dispatch, Profiles(self.reads), self.programs, self.views, self.reader, system_clock)
         add_PosServiceServicer_to_server(pos, server)
         program = ProgramService(dispatch, self.programs, system_clock)
         add_ProgramServiceServicer_to_server(program, server)
@@ -296,8 +296,8 @@ def run(
     ledger = Ledger(database_url, config)
     settle_garbage()
     ledger.start()
-    for program in samples:
-        publish_once(ledger, program)
+    for sample in samples:
+        publish_once(ledger, sample)
     try:
         uvloop.run(lifecycle_serve(config, ledger.parts(), announce))
     except (ListenError, TlsError) as error:

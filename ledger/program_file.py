@@ -96,7 +96,7 @@ class _Reader:
         if not isinstance(node, MappingNode):
             self._note(path, f"must have fields of {message.DESCRIPTOR.name}")
             return
-        fields = _fields(message.DESCRIPTOR)
+        fields = _fields(message)
         given: dict[str, str] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
@@ -203,9 +203,9 @@ class _Reader:
         return self._lines[path]
 
 
-def _fields(descriptor: Descriptor) -> dict[str, FieldDescriptor]:
+def _fields(message: Message) -> dict[str, FieldDescriptor]:
     """Fields by the names that a file may use: snake_case and lowerCamelCase."""
-    return {name: field for field in descriptor.fields for name in (field.json_name, field.name)}
+    return {name: field for field in message.DESCRIPTOR.fields for name in (field.json_name, field.name)}
 
 
 def _is_leaf(kind: Descriptor) -> bool:

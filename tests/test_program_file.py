@@ -108,7 +108,7 @@ def test_all_problems_at_once_with_their_lines() -> None:
         (16, "earning_rules[1].rule_id"),
         (19, "earning_rules[1].conditions.tiers[0]"),
         (20, "earning_rules[1].conditions.expression"),
-        (22, "earning_rules[1].conditions.windows[0]"),
+        (22, "earning_rules[1].conditions.windows[0].recurrence"),
         (25, "tiers[1].threshold_points"),
         (27, "rewards[0].cost_points"),
         (28, "hold_timeout"),

@@ -33,8 +33,8 @@ from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChanges
 from loyalty.v1.member_pb2 import Identifier, IdentifierType, Profile
 from loyalty.v1.origin_pb2 import Channel, EntryMode, Origin
 from loyalty.v1.pos_service_pb2 import (
-    GetBalanceRequest,
     ExplainTransactionRequest,
+    GetBalanceRequest,
     GetTransactionRequest,
     LookupMemberRequest,
     QuoteSaleRequest,

@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
+import grpc
 import pytest
 from google.protobuf.json_format import MessageToJson
 from loyalty.v1.program_pb2 import Program
 from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListProgramVersionsResponse
 from typer.testing import CliRunner, Result
 
-import grpc
 from ledger.cli.program import app, request_id_of
 from tests.conftest import OpenShop
 from tests.programs import program, spend
