@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.json_format import ParseDict, ParseError
@@ -205,7 +205,8 @@ class _Reader:
 
 def _fields(message: Message) -> dict[str, FieldDescriptor]:
     """Fields by the names that a file may use: snake_case and lowerCamelCase."""
-    return {name: field for field in message.DESCRIPTOR.fields for name in (field.json_name, field.name)}
+    descriptor = cast("Descriptor", message.DESCRIPTOR)
+    return {name: field for field in descriptor.fields for name in (field.json_name, field.name)}
 
 
 def _is_leaf(kind: Descriptor) -> bool:
