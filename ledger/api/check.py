@@ -293,15 +293,18 @@ def _get_program(request: GetProgramRequest, _now: int, problems: Problems) -> N
 
 def _list_versions(request: ListProgramVersionsRequest, _now: int, problems: Problems) -> None:
     check_program_name(request.program, "program", problems)
-    check_not_negative(request.page_size, "page_size", problems)
-    check_text(request.page_token, "page_token", problems, most=TOKEN_CHARACTERS_MAX)
+    _page(request, problems)
 
 
 def _list_statement(request: ListStatementEntriesRequest, _now: int, problems: Problems) -> None:
     check_member_name(request.member, "member", problems)
+    _page(request, problems)
+    check_not_negative(request.min_position, "min_position", problems)
+
+
+def _page(request: ListProgramVersionsRequest | ListStatementEntriesRequest, problems: Problems) -> None:
     check_not_negative(request.page_size, "page_size", problems)
     check_text(request.page_token, "page_token", problems, most=TOKEN_CHARACTERS_MAX)
-    check_not_negative(request.min_position, "min_position", problems)
 
 
 def _watch_changes(request: WatchChangesRequest, _now: int, problems: Problems) -> None:
