@@ -21,6 +21,9 @@ REQUIRED = {
     "growth_p99_ratio",
     "server_rss_mb",
     "bytes_per_sale",
+    "rules50_unary_vs_echo",
+    "rules50_batch_vs_simple",
+    "rules1000_cost_ratio",
 }
 """The names that others read var/bench.json by."""
 

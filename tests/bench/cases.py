@@ -79,8 +79,8 @@ def unary(bench: Bench) -> Figures:
     stocks: list[Round] = []
     our_us: list[float] = []
     echo_us: list[float] = []
-    with _echo(bench) as echo, _stand_in(bench, "stock") as stock:
-        for _ in _rounds(bench, "unary"):
+    with echo_of(bench) as echo, _stand_in(bench, "stock") as stock:
+        for _ in rounds_of(bench, "unary"):
             job = bench.site.job(bench.plan.round_s, UNARY_IN_FLIGHT)
             spent = echo.server.cpu_s()
             echoes.append(bench.clients.run(echo.job(job)))
@@ -90,17 +90,17 @@ def unary(bench: Bench) -> Figures:
             bench.site.catch_up()
             our_us.append((bench.site.server.cpu_s() - spent) / ours[-1].calls * 1e6)
             stocks.append(bench.clients.run(stock.job(job)))
-    client_us = _median(round_.client_cpu_s / round_.calls * 1e6 for round_ in ours)
+    client_us = median(round_.client_cpu_s / round_.calls * 1e6 for round_ in ours)
     return {
-        "unary_vs_echo": Figure(_ratio(ours, echoes)),
-        "unary_vs_stock": Figure(_ratio(ours, stocks)),
-        "unary_per_s": Figure(_rate(ours), f"{UNARY_IN_FLIGHT} in flight"),
-        "unary_cpu_us": Figure(_median(our_us), "of the server a sale, with its projections"),
-        "echo_cpu_us": Figure(_median(echo_us), "of the server a call"),
+        "unary_vs_echo": Figure(ratio(ours, echoes)),
+        "unary_vs_stock": Figure(ratio(ours, stocks)),
+        "unary_per_s": Figure(rate(ours), f"{UNARY_IN_FLIGHT} in flight"),
+        "unary_cpu_us": Figure(median(our_us), "of the server a sale, with its projections"),
+        "echo_cpu_us": Figure(median(echo_us), "of the server a call"),
         "unary_p50_ms": Figure(_percentile(ours, 50)),
         "unary_p99_ms": Figure(_percentile(ours, 99)),
-        "echo_per_s": Figure(_rate(echoes), f"the client takes {client_us:.0f} us of CPU a call"),
-        "stock_per_s": Figure(_rate(stocks)),
+        "echo_per_s": Figure(rate(echoes), f"the client takes {client_us:.0f} us of CPU a call"),
+        "stock_per_s": Figure(rate(stocks)),
     }
 
 
@@ -109,17 +109,17 @@ def batch(bench: Bench) -> Figures:
     ours: list[Round] = []
     theirs: list[float] = []
     url = _pgbench_database(bench)
-    for _ in _rounds(bench, "batch"):
+    for _ in rounds_of(bench, "batch"):
         job = bench.site.job(bench.plan.round_s, BATCH_CALLERS, batch=BATCH_SALES)
         ours.append(bench.site.run(job))
         bench.site.catch_up()
         theirs.append(transactions_per_s(bench.databases.postgres.bin_dir, url, PGBENCH_CLIENTS, bench.plan.round_s))
     ratios = [one.sales_per_s / other for one, other in zip(ours, theirs, strict=True)]
     return {
-        "batch_vs_pgbench": Figure(_median(ratios), "aim: twice"),
-        "batch_per_s": Figure(_rate(ours), f"{BATCH_CALLERS} callers of {BATCH_SALES} sales"),
+        "batch_vs_pgbench": Figure(median(ratios), "aim: twice"),
+        "batch_per_s": Figure(rate(ours), f"{BATCH_CALLERS} callers of {BATCH_SALES} sales"),
         "batch_p99_ms": Figure(_percentile(ours, 99)),
-        "pgbench_32_per_s": Figure(_median(theirs), f"{PGBENCH_CLIENTS} clients"),
+        "pgbench_32_per_s": Figure(median(theirs), f"{PGBENCH_CLIENTS} clients"),
     }
 
 
@@ -129,8 +129,8 @@ def single(bench: Bench) -> Figures:
     echoes: list[Round] = []
     commits: list[float] = []
     url = _pgbench_database(bench)
-    with _echo(bench) as echo:
-        for _ in _rounds(bench, "single"):
+    with echo_of(bench) as echo:
+        for _ in rounds_of(bench, "single"):
             job = bench.site.job(bench.plan.round_s, 1)
             echoes.append(bench.clients.run(echo.job(job)))
             ours.append(bench.site.run(job))
@@ -141,10 +141,10 @@ def single(bench: Bench) -> Figures:
         for mine, echo_, commit in zip(ours, echoes, commits, strict=True)
     ]
     return {
-        "single_p50_ratio": Figure(_median(ratios), "over echo and three commits"),
+        "single_p50_ratio": Figure(median(ratios), "over echo and three commits"),
         "single_p50_ms": Figure(_percentile(ours, 50)),
         "echo_p50_ms": Figure(_percentile(echoes, 50)),
-        "pgbench_commit_p50_ms": Figure(_median(commits)),
+        "pgbench_commit_p50_ms": Figure(median(commits)),
     }
 
 
@@ -206,7 +206,7 @@ def growth(bench: Bench) -> Figures:
         for site in (small, big):
             site.run(site.job(plan.round_s / 2, UNARY_IN_FLIGHT))
         small_mb = small.server.rss_mb()
-        for _ in _rounds(bench, "growth"):
+        for _ in rounds_of(bench, "growth"):
             on_small.append(small.run(small.job(plan.round_s, UNARY_IN_FLIGHT)))
             small.catch_up()
             on_big.append(big.run(big.job(plan.round_s, UNARY_IN_FLIGHT)))
@@ -216,11 +216,11 @@ def growth(bench: Bench) -> Figures:
     note = f"{big_events:,} over {small_events:,} events"
     return {
         "growth_throughput_ratio": Figure(
-            _ratio(on_big, on_small),
-            f"{note}: {_rate(on_big):,.0f} and {_rate(on_small):,.0f} sales/s",
+            ratio(on_big, on_small),
+            f"{note}: {rate(on_big):,.0f} and {rate(on_small):,.0f} sales/s",
         ),
         "growth_p99_ratio": Figure(
-            _median(p99s),
+            median(p99s),
             f"{note}: {_percentile(on_big, 99):.1f} and {_percentile(on_small, 99):.1f} ms",
         ),
         "server_rss_mb": Figure(big_mb, f"at {big_events:,} events; {small_mb:.0f} MiB at {small_events:,}"),
@@ -251,7 +251,7 @@ def read_side(bench: Bench) -> Figures:
     return figures
 
 
-def _echo(bench: Bench) -> AbstractContextManager[StandIn]:
+def echo_of(bench: Bench) -> AbstractContextManager[StandIn]:
     """A server with an empty handler, whose answer is one to a real sale."""
     site = bench.site
     connection = Connection(site.server.address, RECORD_SALE, site.token)
@@ -279,26 +279,29 @@ def _pgbench_database(bench: Bench) -> str:
     return url
 
 
-def _rounds(bench: Bench, name: str) -> Iterator[int]:
+def rounds_of(bench: Bench, name: str) -> Iterator[int]:
+    """Counts the rounds of a case, and says so."""
     for number in range(bench.plan.rounds):
         bench.console.log(f"{name}: round {number + 1} of {bench.plan.rounds}")
         yield number
 
 
-def _rate(rounds: list[Round]) -> float:
-    return _median(one.sales_per_s for one in rounds)
+def rate(rounds: list[Round]) -> float:
+    """Sales a second, as a median."""
+    return median(one.sales_per_s for one in rounds)
 
 
 def _percentile(rounds: list[Round], percent: float) -> float:
-    return _median(one.percentile_ms(percent) for one in rounds)
+    return median(one.percentile_ms(percent) for one in rounds)
 
 
-def _ratio(ours: list[Round], theirs: list[Round]) -> float:
+def ratio(ours: list[Round], theirs: list[Round]) -> float:
     """The median of the ratios of neighbouring rounds, so that a busy minute of the machine is in both."""
-    return _median(one.sales_per_s / other.sales_per_s for one, other in zip(ours, theirs, strict=True))
+    return median(one.sales_per_s / other.sales_per_s for one, other in zip(ours, theirs, strict=True))
 
 
-def _median(values: Iterable[float]) -> float:
+def median(values: Iterable[float]) -> float:
+    """The middle of some values."""
     return statistics.median(values)
 
 

@@ -11,10 +11,12 @@ from typing import Final, NamedTuple
 from loyalty.v1.pos_service_pb2 import SubmitBatchResponse
 
 from tests.bench.requests import (
+    QUOTE_SALE,
     RECORD_SALE,
     SUBMIT_BATCH,
     batch_requests,
     enrollment_requests,
+    quote_requests,
     sale_requests,
 )
 from tests.bench.wire import CallFailed, Connection
@@ -44,6 +46,8 @@ class Job(NamedTuple):
     in_flight: int
     batch: int = 0
     """Sales in a SubmitBatch; 0 for RecordSale."""
+    quotes: bool = False
+    """QuoteSale in place of RecordSale."""
     sales: int = 0
     """Sales to send in all; 0 for as many as the time allows."""
     rate: float = 0.0
@@ -97,7 +101,7 @@ class Clients:
 def run(job: Job) -> Round:
     """Runs a round in this process."""
     requests = _requests(job)
-    path = SUBMIT_BATCH if job.batch else RECORD_SALE
+    path = SUBMIT_BATCH if job.batch else QUOTE_SALE if job.quotes else RECORD_SALE
     connections = [Connection(job.address, path, job.token) for _ in range(min(CONNECTIONS, job.in_flight))]
     loop = _Loop(connections, requests)
     cpu = time.process_time()
@@ -144,7 +148,8 @@ def _requests(job: Job) -> list[bytes]:
         count = max(sales // job.batch, job.in_flight)
         return batch_requests(job.members, job.seed, count, job.batch)
     count = int(job.rate * job.seconds) or job.sales or int(CALLS_PER_S_MAX * job.seconds)
-    return sale_requests(job.members, job.seed, max(count, job.in_flight))
+    make = quote_requests if job.quotes else sale_requests
+    return make(job.members, job.seed, max(count, job.in_flight))
 
 
 class _Loop:

@@ -62,6 +62,16 @@ READ_SIDE: Final[Mapping[str, Measure]] = {
     **{f"projection_{name}_events_per_s": Measure("events/s") for name in PROJECTIONS},
 }
 
+FIFTY_RULES: Final[Mapping[str, Measure]] = {
+    "rules50_unary_vs_echo": Measure("ratio", Goal(">=", 0.6)),
+    "rules50_batch_vs_simple": Measure("ratio", Goal(">=", 0.7)),
+    "rules50_quote_p99_ratio": Measure("ratio", Goal("<=", 1)),
+}
+
+THOUSAND_RULES: Final[Mapping[str, Measure]] = {
+    "rules1000_cost_ratio": Measure("ratio", Goal("<=", 2)),
+}
+
 ALL: Final[Mapping[str, Measure]] = {
     **UNARY,
     **BATCH,
@@ -70,4 +80,6 @@ ALL: Final[Mapping[str, Measure]] = {
     **LAG,
     **GROWTH,
     **READ_SIDE,
+    **FIFTY_RULES,
+    **THOUSAND_RULES,
 }

@@ -8,12 +8,13 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.v1.commands_pb2 import Command, EnrollMemberRequest, RecordSaleRequest
 from loyalty.v1.origin_pb2 import Channel, EntryMode
-from loyalty.v1.pos_service_pb2 import SubmitBatchRequest
+from loyalty.v1.pos_service_pb2 import QuoteSaleRequest, SubmitBatchRequest
 from loyalty.v1.sale_pb2 import Sale, SaleLine, Tender, TenderKind
 from uuid_utils import uuid7
 
 RECORD_SALE: Final = "/loyalty.v1.PosService/RecordSale"
 SUBMIT_BATCH: Final = "/loyalty.v1.PosService/SubmitBatch"
+QUOTE_SALE: Final = "/loyalty.v1.PosService/QuoteSale"
 
 PROGRAM: Final = "programs/sample"
 TILLS: Final = 64
@@ -47,6 +48,14 @@ def sales(members: Sequence[str], seed: int) -> Iterator[RecordSaleRequest]:
 def sale_requests(members: Sequence[str], seed: int, count: int) -> list[bytes]:
     """Single sales."""
     return [request.SerializeToString() for request, _ in zip(sales(members, seed), range(count), strict=False)]
+
+
+def quote_requests(members: Sequence[str], seed: int, count: int) -> list[bytes]:
+    """Quotes of single sales."""
+    return [
+        QuoteSaleRequest(sale=request).SerializeToString()
+        for request, _ in zip(sales(members, seed), range(count), strict=False)
+    ]
 
 
 def batch_requests(members: Sequence[str], seed: int, count: int, size: int) -> list[bytes]:

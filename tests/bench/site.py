@@ -8,6 +8,7 @@ from typing import Final, Self
 
 import grpc
 import psycopg
+from loyalty.v1.program_pb2 import Program
 
 from ledger.sample_program import sample_program
 from tests.bench.load import Clients, Job, Round
@@ -39,6 +40,7 @@ class Site:
         members: How many to enrol.
         command: What to run in place of the ledger.
         environment: Further settings of the server.
+        program: Named as the sample program, which it is unless given.
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class Site:
         members: int,
         command: Sequence[str] = LEDGER,
         environment: Mapping[str, str] | None = None,
+        program: Program | None = None,
     ) -> None:
+        self._program = program or sample_program()
         self.database_url = database_url
         self.server = Served(database_url, command, environment)
         self.token = token(database_url, "pos")
@@ -76,7 +80,7 @@ class Site:
     def _open(self) -> None:
         with grpc.insecure_channel(self.server.address) as channel:
             shop = Shop(channel, token(self.database_url, "manager"))
-            shop.publish(sample_program())
+            shop.publish(self._program)
         self.members = self._clients.enroll(self.server.address, self.token, self._members)
 
     def job(self, seconds: float, in_flight: int, *, batch: int = 0, rate: float = 0.0) -> Job:
