@@ -117,6 +117,13 @@ def test_all_problems_at_once_with_their_lines() -> None:
     ]
 
 
+def test_over_a_limit() -> None:
+    """The line of the list that is too long."""
+    caps = "".join(f"  - {{cap_id: c-{number}, per_sale: true, points: 1}}\n" for number in range(21))
+    text = RIGHT.replace("  - {cap_id: sale, per_sale: true, points: 100}\n", caps)
+    assert read_text(text).problems == [Problem(13, "caps", "must be at most 20; there are 21")]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
