@@ -1,6 +1,10 @@
 """The README's guide for program managers: it lists what expressions can name, no more and no less."""
 
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -9,6 +13,7 @@ import pytest
 from loyalty.v1.origin_pb2 import Channel, Origin
 from loyalty.v1.sale_pb2 import LineKind, SaleLine, TenderKind
 
+from ledger.cli.program import app
 from ledger.domain.account import Account
 from ledger.domain.basket import Basket
 from ledger.domain.instant import EARLIEST
@@ -73,3 +78,26 @@ def test_the_guide_lists_every_value(variable: str, kinds: Any, prefix: str) -> 
     assert row is not None
     values = [name.removeprefix(prefix).lower() for name, number in kinds.items() if number]
     assert re.findall(r"`(\w+)`", row[0].split("|")[3]) == values
+
+
+def test_the_command_of_the_guide_works() -> None:
+    """As somebody types it, from a process of its own and without a server."""
+    (block,) = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
+    command = shlex.split(block.replace(".venv/bin/loyalty", f"{sys.executable} server.py"))
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "ledger/programs/grocery.yaml: programs/grocery can be published\n"
+
+
+def test_the_guide_names_every_command() -> None:
+    """Of `loyalty program`."""
+    commands = {command.callback.__name__ for command in app.registered_commands if command.callback is not None}
+    assert set(re.findall(r"loyalty program\s(\w+)", GUIDE)) == commands
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(("arguments", "end"), [(("PROGRAM=grocery",), "demo --program grocery"), ((), "demo")])
+def test_make_demo_hands_the_program_on(arguments: tuple[str, ...], end: str) -> None:
+    """And without one it is the demo's own."""
+    command = ("make", "--dry-run", "--no-print-directory", "demo", *arguments)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].strip().endswith(end)
