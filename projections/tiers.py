@@ -1,4 +1,4 @@
-"""Tiers: what counts towards tiers, the tier of each member, and the newest definition of each program."""
+"""Tiers: what counts towards tiers, the tier of each member, and the versions of each program."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -15,6 +15,7 @@ from loyalty.v1.events_pb2 import (
     TransactionReversed,
 )
 
+from ledger.domain.instant import from_timestamp
 from projections.effect import effective_at
 from projections.page import Event
 from projections.postings import issued, total
@@ -30,7 +31,7 @@ class Tiers(Projection):
     tables: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "tiers": ("member_id",),
     }
-    shared_tables: ClassVar[Mapping[str, tuple[str, ...]]] = {"programs": ("program",)}
+    shared_tables: ClassVar[Mapping[str, tuple[str, ...]]] = {"programs": ("program", "version")}
 
     def collect(self, events: Sequence[Event]) -> list[Step]:
         """The statements that apply a page. Raises Contradiction."""
@@ -52,7 +53,8 @@ class Tiers(Projection):
                 case ProgramPublished():
                     program = payload.request.program
                     definition = program.SerializeToString(deterministic=True)
-                    page.programs[program.name] = (program.name, program.version, definition)
+                    starts_at = from_timestamp(program.starts_at) if program.HasField("starts_at") else 0
+                    page.programs.append((program.name, program.version, starts_at, definition))
                 case _:
                     pass
         return page.steps()
@@ -61,7 +63,7 @@ class Tiers(Projection):
 class _Page:
     def __init__(self) -> None:
         self.enrolled: list[tuple[UUID, str, str, int]] = []
-        self.programs: dict[str, tuple[str, int, bytes]] = {}
+        self.programs: list[tuple[str, int, int, bytes]] = []
         self.points: dict[UUID, int] = {}
         self.lowest: dict[UUID, int] = {}
         self.changes: dict[UUID, tuple[str, str, int]] = {}
@@ -87,7 +89,7 @@ class _Page:
         """The statements."""
         steps: list[Step] = []
         if self.programs:
-            steps.append(Step("publish", columns(list(self.programs.values()))))
+            steps.append(Step("publish", columns(self.programs), len(self.programs)))
         if self.enrolled:
             steps.append(Step("enrol", columns(self.enrolled), len(self.enrolled)))
         if self.points:

@@ -1,11 +1,9 @@
 -- Tiers, one page of events at a time.
 
 -- name: publish
-INSERT INTO programs (program, version, definition)
-SELECT program, version, definition
-FROM unnest(%b::text[], %b::bigint[], %b::bytea[]) AS p (program, version, definition)
-ON CONFLICT (program) DO UPDATE SET version = excluded.version, definition = excluded.definition
-    WHERE programs.version < excluded.version
+INSERT INTO programs (program, version, starts_at, definition)
+SELECT program, version, starts_at, definition
+FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::bytea[]) AS p (program, version, starts_at, definition)
 
 -- name: enrol
 INSERT INTO tiers (member_id, program, tier, qualifying_points, since)

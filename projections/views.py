@@ -90,7 +90,7 @@ class PostgresViews:
         Days are counted an hour short, since some have 23: whoever is returned is due.
         """
         found: list[UUID] = []
-        for name, version in self._query("programs", ()):
+        for name, version in self._query("programs", (before,)):
             days = self._program(name, version).notice_days
             if days and len(found) < limit:
                 parameters = {
@@ -133,10 +133,10 @@ class PostgresViews:
         return tier
 
     def _program(self, name: str, version: int) -> Program:
-        """The newest definition of a program; kept until there is a newer one."""
+        """A version of a program; the one that was asked for last is kept."""
         program = self._programs.get(name)
-        if program is None or program.version < version:
-            ((_, definition),) = self._query("program", (name,))
+        if program is None or program.version != version:
+            ((definition,),) = self._query("program", (name, version))
             program = self._programs[name] = Program(Definition.FromString(definition))
         return program
 

@@ -9,7 +9,10 @@ LEFT JOIN (
     FROM views.balances b
     CROSS JOIN LATERAL views.balance_at(b.member_id, %(at)b) AS c
     JOIN views.tiers t USING (member_id)
-    JOIN views.programs g ON g.program = b.program
+    CROSS JOIN LATERAL (
+        SELECT v.version FROM views.programs v WHERE v.program = b.program AND v.starts_at <= %(at)b
+        ORDER BY v.version DESC LIMIT 1
+    ) AS g
     WHERE b.member_id = %(member_id)b
 ) AS m ON true
 
@@ -21,14 +24,17 @@ LEFT JOIN (
     FROM views.balances b
     CROSS JOIN LATERAL views.balance_at(b.member_id, %(at)b) AS c
     JOIN views.tiers t USING (member_id)
-    JOIN views.programs g ON g.program = b.program
+    CROSS JOIN LATERAL (
+        SELECT v.version FROM views.programs v WHERE v.program = b.program AND v.starts_at <= %(at)b
+        ORDER BY v.version DESC LIMIT 1
+    ) AS g
     WHERE b.member_id > %(after)b
     ORDER BY b.member_id LIMIT %(limit)b
 ) AS m ON true
 ORDER BY m.member_id
 
 -- name: program
-SELECT version, definition FROM views.programs WHERE program = %b
+SELECT definition FROM views.programs WHERE program = %b AND version = %b
 
 -- name: statement
 SELECT p.position, t.member_id, e.position, e.effective_at, e.recorded_at, e.type, e.transaction_id, e.points,
@@ -66,7 +72,9 @@ SELECT member_id FROM (
 GROUP BY member_id ORDER BY min(deadline), member_id LIMIT %(limit)b
 
 -- name: programs
-SELECT program, version FROM views.programs
+-- The version of each program that is in force at an instant.
+SELECT DISTINCT ON (program) program, version FROM views.programs WHERE starts_at <= %b
+ORDER BY program, version DESC
 
 -- name: due_notices
 -- Accounts of a program with points that expire up to a horizon and of which no notice is recorded.

@@ -25,6 +25,7 @@ from loyalty.v1.audit_service_pb2 import ReadEventsRequest
 from loyalty.v1.audit_service_pb2_grpc import AuditServiceStub
 from loyalty.v1.crm_service_pb2_grpc import CrmServiceStub
 from loyalty.v1.events_pb2 import Event
+from loyalty.v1.explain_pb2 import Explanation
 from loyalty.v1.member_pb2 import Identifier, Profile
 from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.pos_service_pb2_grpc import PosServiceStub
@@ -350,6 +351,11 @@ class Shop:
         """A transaction."""
         request = pos.GetTransactionRequest(name=name)
         return self.pos.GetTransaction(request, metadata=self.metadata, timeout=TIMEOUT_S)
+
+    def explain(self, name: str) -> Explanation:
+        """A transaction, explained."""
+        request = pos.ExplainTransactionRequest(name=name)
+        return self.pos.ExplainTransaction(request, metadata=self.metadata, timeout=TIMEOUT_S).explanation
 
 
 def command(request: Message) -> c.Command:

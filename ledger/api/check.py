@@ -31,13 +31,14 @@ from loyalty.v1.events_pb2 import Event
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 from loyalty.v1.origin_pb2 import Channel, EntryMode, Origin, TillReference
 from loyalty.v1.pos_service_pb2 import (
+    ExplainTransactionRequest,
     GetBalanceRequest,
     GetTransactionRequest,
     LookupMemberRequest,
     QuoteSaleRequest,
     SubmitBatchRequest,
 )
-from loyalty.v1.program_service_pb2 import GetProgramRequest
+from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest
 
 from ledger.api.check_sale import LINES_MAX, check_sale
 from ledger.api.errors import ApiError
@@ -274,7 +275,7 @@ def _lookup_member(request: LookupMemberRequest, _now: int, problems: Problems) 
     check_not_negative(request.min_position, "min_position", problems)
 
 
-def _get_transaction(request: GetTransactionRequest, _now: int, problems: Problems) -> None:
+def _get_transaction(request: GetTransactionRequest | ExplainTransactionRequest, _now: int, problems: Problems) -> None:
     check_transaction_name(request.name, "name", problems)
 
 
@@ -290,11 +291,20 @@ def _get_program(request: GetProgramRequest, _now: int, problems: Problems) -> N
     check_not_negative(request.version, "version", problems)
 
 
+def _list_versions(request: ListProgramVersionsRequest, _now: int, problems: Problems) -> None:
+    check_program_name(request.program, "program", problems)
+    _page(request, problems)
+
+
 def _list_statement(request: ListStatementEntriesRequest, _now: int, problems: Problems) -> None:
     check_member_name(request.member, "member", problems)
+    _page(request, problems)
+    check_not_negative(request.min_position, "min_position", problems)
+
+
+def _page(request: ListProgramVersionsRequest | ListStatementEntriesRequest, problems: Problems) -> None:
     check_not_negative(request.page_size, "page_size", problems)
     check_text(request.page_token, "page_token", problems, most=TOKEN_CHARACTERS_MAX)
-    check_not_negative(request.min_position, "min_position", problems)
 
 
 def _watch_changes(request: WatchChangesRequest, _now: int, problems: Problems) -> None:
@@ -479,8 +489,10 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     ReinstatePointsRequest: _check(_reinstate_points),
     LookupMemberRequest: _check(_lookup_member),
     GetTransactionRequest: _check(_get_transaction),
+    ExplainTransactionRequest: _check(_get_transaction),
     GetBalanceRequest: _check(_get_balance),
     GetProgramRequest: _check(_get_program),
+    ListProgramVersionsRequest: _check(_list_versions),
     ListStatementEntriesRequest: _check(_list_statement),
     WatchChangesRequest: _check(_watch_changes),
     ReadEventsRequest: _check(_read_events),

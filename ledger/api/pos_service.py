@@ -22,18 +22,22 @@ from loyalty.v1.commands_pb2 import (
     ReverseTransactionRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
+from loyalty.v1.events_pb2 import Event
 from loyalty.v1.pos_service_pb2_grpc import PosServiceServicer
+from loyalty.v1.program_pb2 import Program
 
-from ledger.api.binding import sees
+from ledger.api.binding import program_of, sees
 from ledger.api.check import CHECKS, check_batch
 from ledger.api.dispatch import VIEW_SHARE, Dispatch, deadline_of, remaining_s
 from ledger.api.errors import ApiError
+from ledger.api.explain import explain, main_of, version_of
 from ledger.api.identifiers import normalise
 from ledger.api.interceptor import PRINCIPAL
 from ledger.api.reply import reply, shorten, write_result
 from ledger.domain.instant import from_timestamp
 from ledger.domain.names import last_id, member_name
 from ledger.store.profiles import Profiles
+from ledger.store.programs import Programs
 from ledger.views import EventReader, MemberView, ViewBehind, Views
 from ledger.writer.command import IdentifierKey
 from ledger.writer.writer import Clock
@@ -59,12 +63,14 @@ class PosService(PosServiceServicer):
         self,
         dispatch: Dispatch,
         profiles: Profiles,
+        programs: Programs,
         views: Views,
         reader: EventReader,
         clock: Clock,
     ) -> None:
         self._dispatch = dispatch
         self._profiles = profiles
+        self._programs = programs
         self._views = views
         self._reader = reader
         self._clock = clock
@@ -127,10 +133,21 @@ class PosService(PosServiceServicer):
     async def GetTransaction(self, request: pb.GetTransactionRequest, context: Context) -> pb.GetTransactionResponse:
         """The outcome of an earlier command."""
         CHECKS[pb.GetTransactionRequest](request, self._clock())
-        events = await asyncio.to_thread(self._reader.transaction, last_id(request.name))
-        if not events or not await sees(self._reader, events[0].subject):
-            raise ApiError.of(ErrorReason.ERROR_REASON_TRANSACTION_NOT_FOUND, transaction=request.name)
-        return pb.GetTransactionResponse(name=request.name, events=events)
+        return pb.GetTransactionResponse(name=request.name, events=await self._transaction(request.name))
+
+    async def ExplainTransaction(
+        self, request: pb.ExplainTransactionRequest, context: Context
+    ) -> pb.ExplainTransactionResponse:
+        """Why an earlier command came to what it did."""
+        CHECKS[pb.ExplainTransactionRequest](request, self._clock())
+        events = await self._transaction(request.name)
+        main = main_of(request.name, events)
+        definition = None
+        if version := version_of(main):
+            program = await program_of(self._reader, main.subject)
+            definition = await asyncio.to_thread(self._programs.definition, program, version)
+        explanation = await asyncio.to_thread(explain, request.name, events, definition or Program())
+        return pb.ExplainTransactionResponse(explanation=explanation)
 
     async def GetBalance(self, request: pb.GetBalanceRequest, context: Context) -> pb.GetBalanceResponse:
         """A member's balance and tier."""
@@ -208,6 +225,13 @@ class PosService(PosServiceServicer):
                 results.add(request_id=request_id, error=result.item_error())
             else:
                 write_result(results.add(), result, with_texts=with_texts)
+
+    async def _transaction(self, name: str) -> Sequence[Event]:
+        """The events of a transaction that the caller may see."""
+        events = await asyncio.to_thread(self._reader.transaction, last_id(name))
+        if not events or not await sees(self._reader, events[0].subject):
+            raise ApiError.of(ErrorReason.ERROR_REASON_TRANSACTION_NOT_FOUND, transaction=name)
+        return events
 
     async def _member_by(self, identifier: Message) -> UUID:
         bound = PRINCIPAL.get().program or ""

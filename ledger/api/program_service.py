@@ -19,7 +19,9 @@ from ledger.api.check import CHECKS
 from ledger.api.dispatch import Dispatch
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
+from ledger.api.paging import number_before, page_size, page_token
 from ledger.api.reply import reply
+from ledger.domain.names import program_stream
 from ledger.domain.publish import problems
 from ledger.store.programs import Programs
 from ledger.writer.writer import Clock
@@ -53,6 +55,21 @@ class ProgramService(ProgramServiceServicer):
         if program is None or not PRINCIPAL.get().sees(request.name):
             raise ApiError.of(ErrorReason.ERROR_REASON_PROGRAM_NOT_FOUND, program=request.name)
         return pb.GetProgramResponse(program=program)
+
+    async def ListProgramVersions(
+        self, request: pb.ListProgramVersionsRequest, context: Context
+    ) -> pb.ListProgramVersionsResponse:
+        """The versions of a program, newest first."""
+        CHECKS[pb.ListProgramVersionsRequest](request, self._clock())
+        owner = program_stream(request.program)
+        before = number_before(request.page_token, owner, "program")
+        size = page_size(request.page_size)
+        versions = await asyncio.to_thread(self._programs.versions, request.program, before, size)
+        if not PRINCIPAL.get().sees(request.program) or (not versions and not request.page_token):
+            raise ApiError.of(ErrorReason.ERROR_REASON_PROGRAM_NOT_FOUND, program=request.program)
+        oldest = versions[-1].version if versions else 1
+        token = page_token(oldest, owner) if oldest > 1 else ""
+        return pb.ListProgramVersionsResponse(versions=versions, next_page_token=token)
 
     async def AdjustPoints(self, request: AdjustPointsRequest, context: Context) -> pb.AdjustPointsResponse:
         """Adjusts points by hand."""

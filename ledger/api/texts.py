@@ -122,7 +122,7 @@ def _add_balance(lines: _Lines, receipt: Receipt, zone: ZoneInfo, *, is_quote: b
         lines.points("held", points)
     if balance.HasField("next_expiry"):
         expiry = balance.next_expiry
-        lines.points_named("expiring", expiry.points, _last_day(from_timestamp(expiry.expires_at), zone))
+        lines.points_named("expiring", expiry.points, last_day(from_timestamp(expiry.expires_at), zone))
 
 
 def _add_tier(lines: _Lines, receipt: Receipt, program: Program) -> None:
@@ -140,7 +140,7 @@ def _add_tier(lines: _Lines, receipt: Receipt, program: Program) -> None:
 
 
 @lru_cache(maxsize=4_096)
-def _last_day(expires_at: int, zone: ZoneInfo) -> tuple[str, str]:
+def last_day(expires_at: int, zone: ZoneInfo) -> tuple[str, str]:
     """The last day on which points are valid that are gone at an instant."""
     day = local_date(expires_at - 1, zone)
     english, hindi = MONTHS[day.month - 1]

@@ -14,7 +14,7 @@ from loyalty.v1.program_pb2 import ClawBack, RestoreExpired, Reward, UnknownSale
 from loyalty.v1.program_pb2 import Program as Definition
 
 from ledger.domain.account import Account
-from ledger.domain.instant import MINUTE, SECOND
+from ledger.domain.instant import MINUTE, SECOND, from_timestamp
 from ledger.domain.refusal import Rejected
 from ledger.domain.rules.activity import Activity
 from ledger.domain.rules.cap import Cap
@@ -41,6 +41,8 @@ class Program:
         self.definition = definition
         self.name = definition.name
         self.version = definition.version
+        self.starts_at = from_timestamp(definition.starts_at) if definition.HasField("starts_at") else 0
+        """When it begins to decide; 0 for at once."""
         self.currency = definition.currency
         self.zone = ZoneInfo(definition.time_zone)
         self.notice_days = definition.expiry_notice_days

@@ -20,6 +20,7 @@ from loyalty.v1.program_pb2 import (
 from phonenumbers import SUPPORTED_REGIONS
 
 from ledger.domain.currency import MINOR_DIGITS
+from ledger.domain.instant import EARLIEST, LATEST, from_timestamp
 from ledger.domain.publish_earning import check_earning
 from ledger.domain.publish_expiry import check_expiry, check_pending
 from ledger.domain.publish_fields import (
@@ -76,6 +77,8 @@ def problems(definition: Program) -> Problems:
         found.append(("time_zone", "must be an IANA time zone, such as Asia/Kolkata"))
     if definition.default_region not in SUPPORTED_REGIONS:
         found.append(("default_region", "must be an ISO 3166-1 region of two capital letters, such as IN"))
+    if definition.HasField("starts_at") and not EARLIEST <= from_timestamp(definition.starts_at) < LATEST:
+        found.append(("starts_at", "must be a time from the year 2000 on; absent for at once"))
     check_earning(definition, found)
     check_pending(definition.pending, "pending", found)
     check_expiry(definition.expiry, "expiry", found)

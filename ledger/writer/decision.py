@@ -24,6 +24,7 @@ from ledger.domain.names import member_name, transaction_name
 from ledger.domain.program import Program
 from ledger.domain.refusal import Refused, Rejected
 from ledger.domain.transaction import Transaction
+from ledger.domain.versions import SCHEDULED_MAX, Versions
 from ledger.writer.book import Book
 from ledger.writer.command import Command
 from ledger.writer.difference import first_difference
@@ -108,7 +109,7 @@ def _on_account(book: Book, command: Command) -> Decided | Repeated:
         )
     if command.bound_program and account.program != command.bound_program:
         raise Rejected(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND)
-    program = _program(book, account.program)
+    program = _program(book, account.program, command.at)
     _check_store(program, command.origin)
     request = command.request
     _check_currency(program, request)
@@ -157,11 +158,12 @@ def _is_same_receipt(book: Book, request: RecordSaleRequest, used: UUID) -> bool
     return stored == request
 
 
-def _program(book: Book, name: str) -> Program:
-    program = book.programs.get(name)
-    if program is None:
+def _program(book: Book, name: str, at: int) -> Program:
+    """The version of a program that decides what happens at an instant."""
+    versions = book.programs.get(name)
+    if versions is None:
         raise Rejected(ErrorReason.ERROR_REASON_PROGRAM_NOT_FOUND, program=name)
-    return program
+    return versions.at(at)
 
 
 def _check_currency(program: Program, request: Message) -> None:
@@ -180,17 +182,30 @@ def _check_store(program: Program, origin: Origin) -> None:
 
 def _publish(book: Book, command: Command, request: PublishProgramRequest) -> Decided:
     current = book.programs.get(request.program.name)
-    version = current.version if current is not None else 0
+    version = current.newest.version if current is not None else 0
     etag = f'"v{version}"' if version else ""
     if request.program.etag and request.program.etag != etag:
         raise Rejected(ErrorReason.ERROR_REASON_ETAG_MISMATCH, etag=etag)
+    if request.program.HasField("starts_at"):
+        _check_start(current)
     event = publish_program(request, command.request_id, command.origin, version + 1)
-    book.programs[request.program.name] = Program(event.payload.request.program)  # type: ignore[attr-defined]  # publish_program makes a ProgramPublished
+    book.publish(event.payload)  # type: ignore[arg-type]  # publish_program makes a ProgramPublished
     return Decided([event], None)
 
 
+def _check_start(current: Versions | None) -> None:
+    """Raises Rejected where the next version must begin at once."""
+    why = ""
+    if current is None:
+        why = "must be left out of the first version: none is there to decide until then"
+    elif current.is_full:
+        why = f"must be left out now and then: {SCHEDULED_MAX} versions in a row have one"
+    if why:
+        raise Rejected(ErrorReason.ERROR_REASON_INVALID_FIELD, field="program.starts_at", description=why)
+
+
 def _enroll(book: Book, command: Command, request: EnrollMemberRequest, new_id: UUID) -> Decided | Exists:
-    program = _program(book, command.program)
+    program = _program(book, command.program, command.at)
     _check_store(program, command.origin)
     person = command.person
     owners = {

@@ -25,6 +25,7 @@ from uuid_utils.compat import uuid7
 
 from ledger.domain.account import Account
 from ledger.domain.case import NewEvent, main_event
+from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken, Rejected
 from ledger.metrics import BATCH_COMMANDS, COMMIT_SECONDS, CONFLICTS, QUEUE_COMMANDS
 from ledger.store.profiles import NewPerson, write_people
@@ -327,11 +328,16 @@ class _Batch:
 
     def _existing(self, command: Command, account: Account) -> Existing:
         receipt = Receipt()
-        program = self._book.programs[account.program]
+        program = self._program(account.program, command)
         if program is None:
             raise InvariantBroken(f"account {account.account_id} has no program")
         program.write_receipt(receipt, account, command.at)
         return Existing(command, account.account_id, receipt, program)
+
+    def _program(self, name: str, command: Command) -> Program | None:
+        """The version that decides what happened when a command did."""
+        versions = self._book.programs.get(name)
+        return versions.at(command.at) if versions is not None else None
 
     def _write_people(self, cursor: Cursor[TupleRow]) -> None:
         write_people(cursor, self._people)
@@ -358,11 +364,11 @@ class _Batch:
         if isinstance(command.request, Empty):
             return Settled(command)
         publishes = isinstance(command.request, PublishProgramRequest)
-        program = None if publishes else self._book.programs.get(self._book.program_name(command))
+        program = None if publishes else self._program(self._book.program_name(command), command)
         if isinstance(decision, Decided):
             account = decision.account
             if account is not None:
-                program = self._book.programs.get(account.program)
+                program = self._program(account.program, command)
             main = main_event(decision.events)
             position = 0 if command.dry_run else positions[command.request_id]
             return Outcome(

@@ -1,4 +1,4 @@
--- Tiers: where each member stands, and the newest definition of each program, which says what is still to earn.
+-- Tiers: where each member stands, and the versions of each program; the one in force says what is still to earn.
 CREATE PROCEDURE projection.create_tiers() LANGUAGE plpgsql AS $$
 BEGIN
     CREATE TABLE tiers (
@@ -10,9 +10,11 @@ BEGIN
     ) WITH (fillfactor = 60);
 
     CREATE TABLE programs (
-        program     text    NOT NULL PRIMARY KEY,
+        program     text    NOT NULL,
         version     bigint  NOT NULL,
-        definition  bytea   NOT NULL  -- loyalty.v1.Program
+        starts_at   bigint  NOT NULL,  -- the newest version that has begun is in force; 0 for at once
+        definition  bytea   NOT NULL,  -- loyalty.v1.Program
+        PRIMARY KEY (program, version)
     );
 END $$;
 
@@ -20,7 +22,7 @@ CREATE PROCEDURE projection.show_tiers() LANGUAGE plpgsql AS $$
 BEGIN
     CREATE OR REPLACE VIEW views.tiers AS
         SELECT member_id, program, tier, qualifying_points, since FROM tiers;
-    CREATE OR REPLACE VIEW views.programs AS SELECT program, version, definition FROM programs;
+    CREATE OR REPLACE VIEW views.programs AS SELECT program, version, starts_at, definition FROM programs;
 END $$;
 
 CALL projection.begin_generation('tiers', 1);

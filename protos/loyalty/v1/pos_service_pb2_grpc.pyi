@@ -59,6 +59,10 @@ class PosServiceStub:
     """Records something other than a sale that may earn points: a review, a birthday, feedback."""
     GetTransaction: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.GetTransactionRequest, _pos_service_pb2.GetTransactionResponse]
     """The outcome of an earlier command. For a credential that is bound to a program, those of other programs do not exist."""
+    ExplainTransaction: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.ExplainTransactionRequest, _pos_service_pb2.ExplainTransactionResponse]
+    """Why an earlier command came to what it did: rules, lines, limits, caps, tier, lots, or why it was refused, as fields and as
+    texts to read out.
+    """
     GetBalance: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.GetBalanceRequest, _pos_service_pb2.GetBalanceResponse]
     """A member's balance and tier."""
     SubmitBatch: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.SubmitBatchRequest, _pos_service_pb2.SubmitBatchResponse]
@@ -96,6 +100,10 @@ class PosServiceAsyncStub(PosServiceStub):
     """Records something other than a sale that may earn points: a review, a birthday, feedback."""
     GetTransaction: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.GetTransactionRequest, _pos_service_pb2.GetTransactionResponse]  # type: ignore[assignment]
     """The outcome of an earlier command. For a credential that is bound to a program, those of other programs do not exist."""
+    ExplainTransaction: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.ExplainTransactionRequest, _pos_service_pb2.ExplainTransactionResponse]  # type: ignore[assignment]
+    """Why an earlier command came to what it did: rules, lines, limits, caps, tier, lots, or why it was refused, as fields and as
+    texts to read out.
+    """
     GetBalance: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.GetBalanceRequest, _pos_service_pb2.GetBalanceResponse]  # type: ignore[assignment]
     """A member's balance and tier."""
     SubmitBatch: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.SubmitBatchRequest, _pos_service_pb2.SubmitBatchResponse]  # type: ignore[assignment]
@@ -196,6 +204,16 @@ class PosServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_pos_service_pb2.GetTransactionResponse, _abc.Awaitable[_pos_service_pb2.GetTransactionResponse]]:
         """The outcome of an earlier command. For a credential that is bound to a program, those of other programs do not exist."""
+
+    @_abc_1.abstractmethod
+    def ExplainTransaction(
+        self,
+        request: _pos_service_pb2.ExplainTransactionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pos_service_pb2.ExplainTransactionResponse, _abc.Awaitable[_pos_service_pb2.ExplainTransactionResponse]]:
+        """Why an earlier command came to what it did: rules, lines, limits, caps, tier, lots, or why it was refused, as fields and as
+        texts to read out.
+        """
 
     @_abc_1.abstractmethod
     def GetBalance(

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from loyalty.v1 import account_pb2 as _account_pb2
@@ -348,6 +349,7 @@ class Program(_message.Message):
     DUPLICATE_ENROLMENT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     STORES_FIELD_NUMBER: _builtins.int
+    STARTS_AT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """programs/{program}: lower-case letters, digits and dashes."""
     version: _builtins.int
@@ -412,6 +414,12 @@ class Program(_message.Message):
     def stores(self) -> _containers.RepeatedCompositeFieldContainer[Global___Store]:
         """The stores that may send commands: at most 100,000; none for any store."""
 
+    @_builtins.property
+    def starts_at(self) -> _timestamp_pb2.Timestamp:
+        """When this version begins to decide; absent for as soon as it is published. What happens before, also where it arrives
+        later, is decided by the version before it. A version that is published afterwards replaces it from its own start on.
+        """
+
     def __init__(
         self,
         *,
@@ -436,10 +444,11 @@ class Program(_message.Message):
         duplicate_enrolment: Global___DuplicateEnrolment.ValueType = ...,
         etag: _builtins.str = ...,
         stores: _abc.Iterable[Global___Store] | None = ...,
+        starts_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "pending", b"pending", "returns", b"returns"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "pending", b"pending", "returns", b"returns", "starts_at", b"starts_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caps", b"caps", "combination", b"combination", "currency", b"currency", "default_region", b"default_region", "display_name", b"display_name", "duplicate_enrolment", b"duplicate_enrolment", "earning_rules", b"earning_rules", "etag", b"etag", "expiry", b"expiry", "expiry_notice_days", b"expiry_notice_days", "hold_timeout", b"hold_timeout", "name", b"name", "pending", b"pending", "promotion_stacking", b"promotion_stacking", "promotions", b"promotions", "returns", b"returns", "rewards", b"rewards", "stores", b"stores", "tiers", b"tiers", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caps", b"caps", "combination", b"combination", "currency", b"currency", "default_region", b"default_region", "display_name", b"display_name", "duplicate_enrolment", b"duplicate_enrolment", "earning_rules", b"earning_rules", "etag", b"etag", "expiry", b"expiry", "expiry_notice_days", b"expiry_notice_days", "hold_timeout", b"hold_timeout", "name", b"name", "pending", b"pending", "promotion_stacking", b"promotion_stacking", "promotions", b"promotions", "returns", b"returns", "rewards", b"rewards", "starts_at", b"starts_at", "stores", b"stores", "tiers", b"tiers", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

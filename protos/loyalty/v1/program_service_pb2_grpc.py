@@ -46,6 +46,11 @@ class ProgramServiceStub:
                 request_serializer=loyalty_dot_v1_dot_program__service__pb2.GetProgramRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_program__service__pb2.GetProgramResponse.FromString,
                 _registered_method=True)
+        self.ListProgramVersions = channel.unary_unary(
+                '/loyalty.v1.ProgramService/ListProgramVersions',
+                request_serializer=loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsResponse.FromString,
+                _registered_method=True)
         self.AdjustPoints = channel.unary_unary(
                 '/loyalty.v1.ProgramService/AdjustPoints',
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.AdjustPointsRequest.SerializeToString,
@@ -73,8 +78,8 @@ class ProgramServiceServicer:
     """
 
     def PublishProgram(self, request, context):
-        """Publishes a program as its next version. It decides every command from then on, on other servers within a second; what
-        was decided before stays.
+        """Publishes a program as its next version. It decides every command from then on, on other servers within a second; with
+        starts_at only those that happen from that instant on. What was decided before stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -82,6 +87,13 @@ class ProgramServiceServicer:
 
     def GetProgram(self, request, context):
         """A version of a program.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProgramVersions(self, request, context):
+        """The versions of a program, newest first: when each was published and by whom.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,6 +139,11 @@ def add_ProgramServiceServicer_to_server(servicer, server):
                     servicer.GetProgram,
                     request_deserializer=loyalty_dot_v1_dot_program__service__pb2.GetProgramRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_program__service__pb2.GetProgramResponse.SerializeToString,
+            ),
+            'ListProgramVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProgramVersions,
+                    request_deserializer=loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsResponse.SerializeToString,
             ),
             'AdjustPoints': grpc.unary_unary_rpc_method_handler(
                     servicer.AdjustPoints,
@@ -204,6 +221,33 @@ class ProgramService:
             '/loyalty.v1.ProgramService/GetProgram',
             loyalty_dot_v1_dot_program__service__pb2.GetProgramRequest.SerializeToString,
             loyalty_dot_v1_dot_program__service__pb2.GetProgramResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProgramVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.ProgramService/ListProgramVersions',
+            loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsRequest.SerializeToString,
+            loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

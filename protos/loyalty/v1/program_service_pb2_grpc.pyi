@@ -35,11 +35,13 @@ class ProgramServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProgramServiceAsyncStub: ...
     PublishProgram: _grpc.UnaryUnaryMultiCallable[_commands_pb2.PublishProgramRequest, _program_service_pb2.PublishProgramResponse]
-    """Publishes a program as its next version. It decides every command from then on, on other servers within a second; what
-    was decided before stays.
+    """Publishes a program as its next version. It decides every command from then on, on other servers within a second; with
+    starts_at only those that happen from that instant on. What was decided before stays.
     """
     GetProgram: _grpc.UnaryUnaryMultiCallable[_program_service_pb2.GetProgramRequest, _program_service_pb2.GetProgramResponse]
     """A version of a program."""
+    ListProgramVersions: _grpc.UnaryUnaryMultiCallable[_program_service_pb2.ListProgramVersionsRequest, _program_service_pb2.ListProgramVersionsResponse]
+    """The versions of a program, newest first: when each was published and by whom."""
     AdjustPoints: _grpc.UnaryUnaryMultiCallable[_commands_pb2.AdjustPointsRequest, _program_service_pb2.AdjustPointsResponse]
     """Adds points to an account or takes points off it, by hand, with a reason."""
     SettlePending: _grpc.UnaryUnaryMultiCallable[_commands_pb2.SettlePendingRequest, _program_service_pb2.SettlePendingResponse]
@@ -55,11 +57,13 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PublishProgram: _aio.UnaryUnaryMultiCallable[_commands_pb2.PublishProgramRequest, _program_service_pb2.PublishProgramResponse]  # type: ignore[assignment]
-    """Publishes a program as its next version. It decides every command from then on, on other servers within a second; what
-    was decided before stays.
+    """Publishes a program as its next version. It decides every command from then on, on other servers within a second; with
+    starts_at only those that happen from that instant on. What was decided before stays.
     """
     GetProgram: _aio.UnaryUnaryMultiCallable[_program_service_pb2.GetProgramRequest, _program_service_pb2.GetProgramResponse]  # type: ignore[assignment]
     """A version of a program."""
+    ListProgramVersions: _aio.UnaryUnaryMultiCallable[_program_service_pb2.ListProgramVersionsRequest, _program_service_pb2.ListProgramVersionsResponse]  # type: ignore[assignment]
+    """The versions of a program, newest first: when each was published and by whom."""
     AdjustPoints: _aio.UnaryUnaryMultiCallable[_commands_pb2.AdjustPointsRequest, _program_service_pb2.AdjustPointsResponse]  # type: ignore[assignment]
     """Adds points to an account or takes points off it, by hand, with a reason."""
     SettlePending: _aio.UnaryUnaryMultiCallable[_commands_pb2.SettlePendingRequest, _program_service_pb2.SettlePendingResponse]  # type: ignore[assignment]
@@ -78,8 +82,8 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _commands_pb2.PublishProgramRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.PublishProgramResponse, _abc.Awaitable[_program_service_pb2.PublishProgramResponse]]:
-        """Publishes a program as its next version. It decides every command from then on, on other servers within a second; what
-        was decided before stays.
+        """Publishes a program as its next version. It decides every command from then on, on other servers within a second; with
+        starts_at only those that happen from that instant on. What was decided before stays.
         """
 
     @_abc_1.abstractmethod
@@ -89,6 +93,14 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.GetProgramResponse, _abc.Awaitable[_program_service_pb2.GetProgramResponse]]:
         """A version of a program."""
+
+    @_abc_1.abstractmethod
+    def ListProgramVersions(
+        self,
+        request: _program_service_pb2.ListProgramVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_service_pb2.ListProgramVersionsResponse, _abc.Awaitable[_program_service_pb2.ListProgramVersionsResponse]]:
+        """The versions of a program, newest first: when each was published and by whom."""
 
     @_abc_1.abstractmethod
     def AdjustPoints(
