@@ -26,7 +26,8 @@ from loyalty.v1.expiry_pb2 import (
     PendingPolicy,
     RollingExpiry,
 )
-from loyalty.v1.program_pb2 import Cashback, OrderDiscount, Program, Reward, Tier
+from loyalty.v1.program_pb2 import Cashback, OrderDiscount, Program, Reward
+from loyalty.v1.tier_pb2 import Tier
 
 MONTH = CalendarUnit.CALENDAR_UNIT_MONTH
 QUARTER = CalendarUnit.CALENDAR_UNIT_QUARTER
@@ -128,4 +129,4 @@ def discount(cost_points: int, reward_id: str = "discount", **fields: int) -> Re
 
 def tiers(**thresholds: int) -> list[Tier]:
     """Tiers by id."""
-    return [Tier(tier_id=tier_id, threshold_points=points) for tier_id, points in thresholds.items()]
+    return [Tier(tier_id=tier_id, threshold=points) for tier_id, points in thresholds.items()]

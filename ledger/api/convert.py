@@ -15,6 +15,7 @@ from loyalty.v1.commands_pb2 import (
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    SetTierFloorRequest,
     SettlePendingRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
@@ -43,9 +44,10 @@ WriteRequest = (
     | AdjustPointsRequest
     | RecordActivityRequest
     | SettlePendingRequest
+    | SetTierFloorRequest
 )
 
-BY_HAND: Final = (PublishProgramRequest, AdjustPointsRequest, SettlePendingRequest)
+BY_HAND: Final = (PublishProgramRequest, AdjustPointsRequest, SettlePendingRequest, SetTierFloorRequest)
 """What somebody does by hand: the event must name an actor, so the credential stands in for an operator."""
 
 WITH_WHO: Final = (RecordSaleRequest, ReserveRewardRequest, ReturnSaleRequest, RecordActivityRequest)
@@ -193,7 +195,7 @@ def _reversal_keys(command: Command, request: ReverseTransactionRequest) -> None
     command.transactions = (command.target,)
 
 
-def _adjustment_keys(command: Command, request: AdjustPointsRequest) -> None:
+def _member_keys(command: Command, request: AdjustPointsRequest | SetTierFloorRequest) -> None:
     command.member = last_id(request.member)
 
 
@@ -209,7 +211,8 @@ _KEYS: Final[Mapping[type[Message], Callable[[Command, Any], None]]] = {
     ReleaseRewardRequest: _hold_keys,
     ReturnSaleRequest: _return_keys,
     ReverseTransactionRequest: _reversal_keys,
-    AdjustPointsRequest: _adjustment_keys,
+    AdjustPointsRequest: _member_keys,
+    SetTierFloorRequest: _member_keys,
     SettlePendingRequest: _pending_keys,
 }
 

@@ -5,7 +5,12 @@ from typing import Any
 
 import grpc
 from loyalty.v1 import program_service_pb2 as pb
-from loyalty.v1.commands_pb2 import AdjustPointsRequest, PublishProgramRequest, SettlePendingRequest
+from loyalty.v1.commands_pb2 import (
+    AdjustPointsRequest,
+    PublishProgramRequest,
+    SetTierFloorRequest,
+    SettlePendingRequest,
+)
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.program_service_pb2_grpc import ProgramServiceServicer
 
@@ -54,3 +59,7 @@ class ProgramService(ProgramServiceServicer):
     async def SettlePending(self, request: SettlePendingRequest, context: Context) -> pb.SettlePendingResponse:
         """Activates or cancels pending points."""
         return reply(pb.SettlePendingResponse(), await self._dispatch.settle(request, context))
+
+    async def SetTierFloor(self, request: SetTierFloorRequest, context: Context) -> pb.SetTierFloorResponse:
+        """Pins a member's tier, or lets go of it."""
+        return reply(pb.SetTierFloorResponse(), await self._dispatch.settle(request, context))

@@ -43,7 +43,12 @@ from loyalty.v1.pos_service_pb2 import (
     ReverseTransactionResponse,
 )
 from loyalty.v1.pos_service_pb2 import Outcome as OutcomeMessage
-from loyalty.v1.program_service_pb2 import AdjustPointsResponse, PublishProgramResponse, SettlePendingResponse
+from loyalty.v1.program_service_pb2 import (
+    AdjustPointsResponse,
+    PublishProgramResponse,
+    SetTierFloorResponse,
+    SettlePendingResponse,
+)
 from uuid_utils.compat import uuid7
 
 from ledger.api.errors import ApiError
@@ -238,5 +243,6 @@ _WRITE: Final[Mapping[type[Message], Callable[[Any, Outcome, Any], None]]] = {
     AdjustPointsResponse: _receipt,
     RecordActivityResponse: _activity,
     SettlePendingResponse: _settled,
+    SetTierFloorResponse: _receipt,
     PublishProgramResponse: _published,
 }

@@ -23,6 +23,7 @@ from loyalty.v1.events_pb2 import (
     SaleRecorded,
     SaleReturned,
     TierChanged,
+    TierFloorSet,
     TransactionReversed,
     Undo,
 )
@@ -34,6 +35,7 @@ from ledger.domain.lot import Lot
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.rounding import INT64_MAX, Overflow
 from ledger.domain.rules.tally import Counters, with_counters
+from ledger.domain.standing import NO_STANDING, Standing
 
 AccountEvent = (
     MemberEnrolled
@@ -50,6 +52,7 @@ AccountEvent = (
     | CommandRefused
     | ActivityRecorded
     | PendingSettled
+    | TierFloorSet
 )
 
 
@@ -102,9 +105,9 @@ class Account:
         "owed",
         "pending_until",
         "program",
-        "qualifying",
         "redeemed",
         "restored",
+        "standing",
         "tier",
         "version",
     )
@@ -114,7 +117,7 @@ class Account:
         self.version = 0
         self.program = ""
         self.tier = ""
-        self.qualifying = 0
+        self.standing = NO_STANDING
         self.owed = 0
         self.next_lot = 1
         self.lots: list[Lot] = []
@@ -140,7 +143,7 @@ class Account:
         other.version = self.version
         other.program = self.program
         other.tier = self.tier
-        other.qualifying = self.qualifying
+        other.standing = self.standing
         other.owed = self.owed
         other.next_lot = self.next_lot
         other.lot_points = self.lot_points
@@ -268,7 +271,7 @@ class Account:
         if not event.activated:
             points = sum(allocation.points for allocation in event.taken)
             self.clawed_back += points
-            self.qualifying = max(self.qualifying - points, 0)
+        self._qualify(event)
 
     def _points_redeemed(self, event: PointsRedeemed) -> None:
         hold = event.redemption.hold
@@ -312,6 +315,10 @@ class Account:
 
     def _tier_changed(self, event: TierChanged) -> None:
         self.tier = event.to_tier
+        self.standing = Standing.of(event.standing)
+
+    def _tier_floor_set(self, event: TierFloorSet) -> None:
+        self.standing = Standing.of(event.standing)
 
     def _points_adjusted(self, event: PointsAdjusted) -> None:
         self.adjusted += event.request.points
@@ -339,7 +346,7 @@ class Account:
             if lot.points:
                 self._add(lot)
         self.issued += issued
-        self.qualifying += issued
+        self._qualify(event)
         if event.counters:
             self.counters = with_counters(self.counters, event.counters)
 
@@ -353,7 +360,11 @@ class Account:
         self.take_out(undo.clawed_back)
         self.owed += undo.owed_points
         self.clawed_back += taken + undo.owed_points
-        self.qualifying = max(self.qualifying - undo.qualifying_points, 0)
+        self._qualify(undo)
+
+    def _qualify(self, event: SaleRecorded | ActivityRecorded | PendingSettled | Undo) -> None:
+        if event.HasField("qualification"):
+            self.standing = Standing.of(event.qualification.standing)
 
     def _repay(self, points: int) -> None:
         if points > self.owed:
@@ -434,12 +445,12 @@ class Account:
             program=self.program,
             version=self.version,
             tier=self.tier,
-            qualifying_points=self.qualifying,
             owed_points=self.owed,
             next_lot=self.next_lot,
             activity_expires_at_us=self.activity_expires_at,
             totals={name: getattr(self, name) for name in _TOTALS},
         )
+        self.standing.write(snapshot.standing)
         for lot in self.lots:
             lot.write(snapshot.lots.add())
         for hold in self.holds.values():
@@ -465,7 +476,7 @@ class Account:
         account.program = snapshot.program
         account.version = snapshot.version
         account.tier = snapshot.tier
-        account.qualifying = snapshot.qualifying_points
+        account.standing = Standing.of(snapshot.standing)
         account.owed = snapshot.owed_points
         account.next_lot = snapshot.next_lot
         account.activity_expires_at = snapshot.activity_expires_at_us
@@ -508,4 +519,5 @@ _APPLY: Final[Mapping[type[Message], Callable[[Account, Any], None]]] = {
     CommandRefused: Account._command_refused,
     ActivityRecorded: Account._activity_recorded,
     PendingSettled: Account._pending_settled,
+    TierFloorSet: Account._tier_floor_set,
 }

@@ -16,6 +16,7 @@ from loyalty.v1.commands_pb2 import (
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    SetTierFloorRequest,
     SettlePendingRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
@@ -40,6 +41,7 @@ from ledger.domain.refusal import Refused
 from ledger.domain.return_sale import return_sale
 from ledger.domain.reverse import reverse_transaction
 from ledger.domain.rounding import Overflow
+from ledger.domain.set_tier_floor import set_tier_floor
 from ledger.domain.settle import settle
 from ledger.domain.settle_pending import settle_pending
 
@@ -53,6 +55,7 @@ DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
     AdjustPointsRequest: adjust_points,
     RecordActivityRequest: record_activity,
     SettlePendingRequest: settle_pending,
+    SetTierFloorRequest: set_tier_floor,
 }
 
 REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
@@ -65,6 +68,7 @@ REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
     AdjustPointsRequest: "adjust_points",
     RecordActivityRequest: "record_activity",
     SettlePendingRequest: "settle_pending",
+    SetTierFloorRequest: "set_tier_floor",
 }
 """The field of CommandRefused that keeps each kind of command."""
 
@@ -123,7 +127,7 @@ def enroll_member(
         request=request,
         program=program.name,
         program_version=program.version,
-        tier=program.tier_for(0),
+        tier=program.ladder.lowest,
     )
     case.record(event, main=True)
     case.write_receipt(event.receipt)

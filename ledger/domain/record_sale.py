@@ -1,19 +1,16 @@
 """Recording a sale: redeem what it redeems, award what the rules give, move the tier, apply returns that waited."""
 
-from typing import Final
-
 from loyalty.v1.commands_pb2 import RecordSaleRequest
-from loyalty.v1.events_pb2 import PointsRedeemed, SaleRecorded, TierChangeReason
+from loyalty.v1.events_pb2 import PointsRedeemed, SaleRecorded
 
 from ledger.domain.basket import Basket
 from ledger.domain.case import Case
-from ledger.domain.earn import Earned, change_tier, earn, issue
+from ledger.domain.earn import Earned, earn, issue
 from ledger.domain.instant import set_timestamp
+from ledger.domain.qualify import amount_of, change_tier, qualify
 from ledger.domain.redeem import pay_with_points, redeem_holds
 from ledger.domain.return_sale import apply_awaited
 from ledger.domain.rules.facts import Facts
-
-_EARNED: Final = TierChangeReason.TIER_CHANGE_REASON_EARNED
 
 
 def record_sale(case: Case[RecordSaleRequest]) -> None:
@@ -39,6 +36,7 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
         basket=basket,
         attributes=request.sale.attributes,
     )
+    facts.ladder = program.ladder
     earned = earn(program, facts, basket, program.rules_for(facts))
     points = earned.points
     case.account.check_room(points)
@@ -46,9 +44,9 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
     receipt = event.receipt
     receipt.earned_points = points
     receipt.payable_minor = payable
+    rung = qualify(case, event, amount_of(case, points=points, spent_minor=basket.total, visits=1))
     case.record(event, main=True, sale_reference=case.sale_reference)
-    if points:
-        change_tier(case, _EARNED)
+    change_tier(case, rung)
     if case.account.awaited:
         apply_awaited(case, event)
     case.write_receipt(receipt)

@@ -30,6 +30,7 @@ TOPICS: Final[dict[type[Message], str]] = {
     events_pb2.ProgramPublished: "program/1",
     events_pb2.ActivityRecorded: "activity/1",
     events_pb2.PendingSettled: "pending-settled/1",
+    events_pb2.TierFloorSet: "tier-floor/1",
 }
 
 TYPES: Final = {topic: event_type for event_type, topic in TOPICS.items()}

@@ -12,6 +12,7 @@ from loyalty.v1.account_pb2 import Balance, Receipt, TierProgress
 from ledger.api.texts import ENGLISH, HINDI, indian, money, plain, receipt_texts
 from ledger.domain.instant import from_datetime, set_timestamp
 from ledger.domain.program import Program
+from ledger.domain.standing import Standing
 from ledger.sample_program import sample_program
 
 PROGRAM: Final = Program(sample_program())
@@ -33,7 +34,7 @@ def test_the_receipt_of_a_sale() -> None:
         receipt.balance.next_expiry.expires_at,
         from_datetime(datetime(2027, 7, 31, 18, 30, tzinfo=UTC)),  # midnight in India
     )
-    PROGRAM.write_progress(receipt.tier, "silver", 15_000)
+    PROGRAM.ladder.write_progress(receipt.tier, "silver", Standing(((0, 15_000),)), 0)
     assert says(receipt) == (
         [
             "You earned 1,250 points.",
@@ -111,7 +112,7 @@ ONES: Final = Receipt(
     clawed_back_points=1,
     shortfall_points=1,
     balance=Balance(available_points=-1, pending_points=1, held_points=1),
-    tier=TierProgress(tier="silver", next_tier="gold", points_to_next=1, points_to_keep=1),
+    tier=TierProgress(tier="silver", next_tier="gold", amount_to_next=1, amount_to_keep=1),
 )
 
 
@@ -231,7 +232,7 @@ def test_a_tier_without_a_name_is_called_by_its_id() -> None:
     """Also one that a newer version of the program no longer has."""
     definition = sample_program()
     definition.tiers[1].ClearField("display_name")
-    receipt = Receipt(tier=TierProgress(tier="platinum", next_tier="silver", points_to_next=2_000))
+    receipt = Receipt(tier=TierProgress(tier="platinum", next_tier="silver", amount_to_next=2_000))
     english, hindi = receipt_texts(receipt, Program(definition))
     assert english.lines[1:] == ["Your tier: platinum.", "Earn 2,000 more points to reach silver."]
     assert hindi.lines[1:] == ["आपका टियर: platinum।", "2,000 पॉइंट और कमाकर silver टियर पाएँ।"]

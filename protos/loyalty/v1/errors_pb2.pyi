@@ -122,6 +122,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION, recorded. The member has no such points that are pending: they are active, gone, or never were there.
     Read the member's balance.
     """
+    ERROR_REASON_TIER_NOT_FOUND: _ErrorReason.ValueType  # 50
+    """NOT_FOUND. The program has no such tier. Fetch the program for the present tiers."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. It is the reason of google.rpc.ErrorInfo (domain "loyalty.v1"), without the prefix. Every value says
@@ -226,6 +228,8 @@ ERROR_REASON_NOTHING_PENDING: ErrorReason.ValueType  # 36
 """FAILED_PRECONDITION, recorded. The member has no such points that are pending: they are active, gone, or never were there.
 Read the member's balance.
 """
+ERROR_REASON_TIER_NOT_FOUND: ErrorReason.ValueType  # 50
+"""NOT_FOUND. The program has no such tier. Fetch the program for the present tiers."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -28,7 +28,7 @@ from loyalty.v1 import pos_service_pb2 as loyalty_dot_v1_dot_pos__service__pb2
 from loyalty.v1 import program_pb2 as loyalty_dot_v1_dot_program__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n loyalty/v1/program_service.proto\x12\nloyalty.v1\x1a\x18loyalty/v1/account.proto\x1a\x19loyalty/v1/commands.proto\x1a\x1cloyalty/v1/pos_service.proto\x1a\x18loyalty/v1/program.proto\"d\n\x16PublishProgramResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07program\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Program\"2\n\x11GetProgramRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\":\n\x12GetProgramResponse\x12$\n\x07program\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Program\"b\n\x14\x41\x64justPointsResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"s\n\x15SettlePendingResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12$\n\x07receipt\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Receipt2\xdf\x02\n\x0eProgramService\x12W\n\x0ePublishProgram\x12!.loyalty.v1.PublishProgramRequest\x1a\".loyalty.v1.PublishProgramResponse\x12K\n\nGetProgram\x12\x1d.loyalty.v1.GetProgramRequest\x1a\x1e.loyalty.v1.GetProgramResponse\x12Q\n\x0c\x41\x64justPoints\x12\x1f.loyalty.v1.AdjustPointsRequest\x1a .loyalty.v1.AdjustPointsResponse\x12T\n\rSettlePending\x12 .loyalty.v1.SettlePendingRequest\x1a!.loyalty.v1.SettlePendingResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n loyalty/v1/program_service.proto\x12\nloyalty.v1\x1a\x18loyalty/v1/account.proto\x1a\x19loyalty/v1/commands.proto\x1a\x1cloyalty/v1/pos_service.proto\x1a\x18loyalty/v1/program.proto\"d\n\x16PublishProgramResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07program\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Program\"2\n\x11GetProgramRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\":\n\x12GetProgramResponse\x12$\n\x07program\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Program\"b\n\x14\x41\x64justPointsResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"s\n\x15SettlePendingResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12$\n\x07receipt\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"b\n\x14SetTierFloorResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt2\xb2\x03\n\x0eProgramService\x12W\n\x0ePublishProgram\x12!.loyalty.v1.PublishProgramRequest\x1a\".loyalty.v1.PublishProgramResponse\x12K\n\nGetProgram\x12\x1d.loyalty.v1.GetProgramRequest\x1a\x1e.loyalty.v1.GetProgramResponse\x12Q\n\x0c\x41\x64justPoints\x12\x1f.loyalty.v1.AdjustPointsRequest\x1a .loyalty.v1.AdjustPointsResponse\x12T\n\rSettlePending\x12 .loyalty.v1.SettlePendingRequest\x1a!.loyalty.v1.SettlePendingResponse\x12Q\n\x0cSetTierFloor\x12\x1f.loyalty.v1.SetTierFloorRequest\x1a .loyalty.v1.SetTierFloorResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +45,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADJUSTPOINTSRESPONSE']._serialized_end=469
   _globals['_SETTLEPENDINGRESPONSE']._serialized_start=471
   _globals['_SETTLEPENDINGRESPONSE']._serialized_end=586
-  _globals['_PROGRAMSERVICE']._serialized_start=589
-  _globals['_PROGRAMSERVICE']._serialized_end=940
+  _globals['_SETTIERFLOORRESPONSE']._serialized_start=588
+  _globals['_SETTIERFLOORRESPONSE']._serialized_end=686
+  _globals['_PROGRAMSERVICE']._serialized_start=689
+  _globals['_PROGRAMSERVICE']._serialized_end=1123
 # @@protoc_insertion_point(module_scope)

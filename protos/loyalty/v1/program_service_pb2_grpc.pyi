@@ -44,6 +44,8 @@ class ProgramServiceStub:
     """Adds points to an account or takes points off it, by hand, with a reason."""
     SettlePending: _grpc.UnaryUnaryMultiCallable[_commands_pb2.SettlePendingRequest, _program_service_pb2.SettlePendingResponse]
     """Activates or cancels pending points."""
+    SetTierFloor: _grpc.UnaryUnaryMultiCallable[_commands_pb2.SetTierFloorRequest, _program_service_pb2.SetTierFloorResponse]
+    """Pins a member's tier, with a reason: automatic changes go above it and come back to it, never below. Or lets go of it."""
 
 @_typing.type_check_only
 class ProgramServiceAsyncStub(ProgramServiceStub):
@@ -60,6 +62,8 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
     """Adds points to an account or takes points off it, by hand, with a reason."""
     SettlePending: _aio.UnaryUnaryMultiCallable[_commands_pb2.SettlePendingRequest, _program_service_pb2.SettlePendingResponse]  # type: ignore[assignment]
     """Activates or cancels pending points."""
+    SetTierFloor: _aio.UnaryUnaryMultiCallable[_commands_pb2.SetTierFloorRequest, _program_service_pb2.SetTierFloorResponse]  # type: ignore[assignment]
+    """Pins a member's tier, with a reason: automatic changes go above it and come back to it, never below. Or lets go of it."""
 
 class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
     """The programme manager's side: rules, and what is done by hand."""
@@ -97,5 +101,13 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.SettlePendingResponse, _abc.Awaitable[_program_service_pb2.SettlePendingResponse]]:
         """Activates or cancels pending points."""
+
+    @_abc_1.abstractmethod
+    def SetTierFloor(
+        self,
+        request: _commands_pb2.SetTierFloorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_service_pb2.SetTierFloorResponse, _abc.Awaitable[_program_service_pb2.SetTierFloorResponse]]:
+        """Pins a member's tier, with a reason: automatic changes go above it and come back to it, never below. Or lets go of it."""
 
 def add_ProgramServiceServicer_to_server(servicer: ProgramServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
