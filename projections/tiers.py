@@ -16,7 +16,6 @@ from loyalty.v1.events_pb2 import (
     TransactionReversed,
     Undo,
 )
-from loyalty.v1.tier_pb2 import Standing as StandingMessage
 
 from ledger.domain.standing import Standing
 from projections.effect import effective_at
@@ -47,9 +46,9 @@ class Tiers(Projection):
                     page.qualify(event, payload.undo)
                 case TierChanged():
                     page.change(event)
-                    page.stand(event, payload.standing)
+                    page.stand(event, Standing.of(payload.standing))
                 case TierFloorSet():
-                    page.stand(event, payload.standing)
+                    page.stand(event, Standing.of(payload.standing))
                 case MemberEnrolled():
                     since = effective_at(event)
                     page.enrolled.append((event.stream_id, payload.program, payload.tier, since))
@@ -66,15 +65,15 @@ class _Page:
     def __init__(self) -> None:
         self.enrolled: list[tuple[UUID, str, str, int]] = []
         self.programs: dict[str, tuple[str, int, bytes]] = {}
-        self.standings: dict[UUID, StandingMessage] = {}
+        self.standings: dict[UUID, Standing] = {}
         self.changes: dict[UUID, tuple[str, str, int]] = {}
 
     def qualify(self, event: Event, payload: SaleRecorded | ActivityRecorded | PendingSettled | Undo) -> None:
         """Takes over what an event counted."""
         if payload.HasField("qualification"):
-            self.stand(event, payload.qualification.standing)
+            self.stand(event, Standing.after(payload.qualification))
 
-    def stand(self, event: Event, standing: StandingMessage) -> None:
+    def stand(self, event: Event, standing: Standing) -> None:
         """Takes over where an event left its member."""
         self.standings[event.stream_id] = standing
 
@@ -97,7 +96,7 @@ class _Page:
         if self.enrolled:
             steps.append(Step("enrol", columns(self.enrolled), len(self.enrolled)))
         if self.standings:
-            rows = [_row(member, message) for member, message in self.standings.items()]
+            rows = [_row(member, standing) for member, standing in self.standings.items()]
             steps.append(Step("stand", columns(rows), len(rows)))
         if self.changes:
             changes = columns([(member, *change) for member, change in self.changes.items()])
@@ -105,8 +104,7 @@ class _Page:
         return steps
 
 
-def _row(member_id: UUID, message: StandingMessage) -> tuple[UUID, bytes, int, int, str]:
-    standing = Standing.of(message)
+def _row(member_id: UUID, standing: Standing) -> tuple[UUID, bytes, int, int, str]:
     next_change = standing.ahead[0] if standing.ahead else None
     return (
         member_id,

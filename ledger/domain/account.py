@@ -364,7 +364,7 @@ class Account:
 
     def _qualify(self, event: SaleRecorded | ActivityRecorded | PendingSettled | Undo) -> None:
         if event.HasField("qualification"):
-            self.standing = Standing.of(event.qualification.standing)
+            self.standing = Standing.after(event.qualification)
 
     def _repay(self, points: int) -> None:
         if points > self.owed:

@@ -4,9 +4,9 @@ from bisect import bisect_right
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from loyalty.v1 import tier_pb2 as pb
 from loyalty.v1.account_pb2 import TierProgress
 from loyalty.v1.program_pb2 import Program as Definition
-from loyalty.v1.tier_pb2 import Downgrade, TierBasis, TierChangeReason
 
 from ledger.domain.instant import FOREVER, set_timestamp
 from ledger.domain.standing import Scheduled, Standing
@@ -18,7 +18,7 @@ class Rung(NamedTuple):
 
     tier: str
     standing: Standing
-    reason: TierChangeReason.ValueType = TierChangeReason.TIER_CHANGE_REASON_UNSPECIFIED
+    reason: pb.TierChangeReason.ValueType = pb.TIER_CHANGE_REASON_UNSPECIFIED
     """Why it is another tier than before."""
 
 
@@ -27,13 +27,14 @@ class Ladder:
 
     def __init__(self, definition: Definition, zone: ZoneInfo) -> None:
         policy = definition.tier_policy
-        self.basis = policy.basis or TierBasis.TIER_BASIS_POINTS
+        self.basis = policy.basis or pb.TIER_BASIS_POINTS
         self.tiers = [tier.tier_id for tier in definition.tiers]
+        self._places = {tier: place for place, tier in enumerate(self.tiers)}
         self._thresholds = [tier.threshold for tier in definition.tiers]
         self._period = tier_period(policy, zone)
         self._is_timeless = isinstance(self._period, ForEver)
-        self._falls = policy.downgrade != Downgrade.DOWNGRADE_NEVER
-        self._step = 1 if policy.downgrade == Downgrade.DOWNGRADE_ONE_STEP else len(self.tiers)
+        self._falls = policy.downgrade != pb.DOWNGRADE_NEVER
+        self._step = 1 if policy.downgrade == pb.DOWNGRADE_ONE_STEP else len(self.tiers)
         self._grace = policy.grace if policy.HasField("grace") else None
         self._zone = zone
 
@@ -46,6 +47,8 @@ class Ladder:
 
     def at(self, tier: str, standing: Standing, at: int) -> tuple[str, Standing]:
         """Tier and standing at an instant, with what has come by then, whether or not that was recorded."""
+        if self._is_timeless and not standing.ahead and standing.basis == self.basis:
+            return tier, standing
         due = [one for one in standing.ahead if one.at <= at]
         if standing.basis != self.basis:  # what was counted in other units does not count
             standing = standing._replace(basis=self.basis, amounts=(), counting_since=0)
@@ -70,15 +73,15 @@ class Ladder:
         amount = self._period.current(standing, at)
         progress.tier = tier
         progress.qualifying_amount = amount
-        if tier not in self.tiers:
+        place = self._places.get(tier)
+        if place is None:
             return
-        place = self.tiers.index(tier)
         if place + 1 < len(self.tiers):
             progress.next_tier = self.tiers[place + 1]
             progress.amount_to_next = max(self._thresholds[place + 1] - amount, 0)
         if not self._falls:
             return
-        review = self._period.review_at(standing, at)
+        review = FOREVER if self._is_timeless else self._period.review_at(standing, at)
         if review != FOREVER:
             set_timestamp(progress.review_at, review)
         if standing.ahead:
@@ -97,6 +100,10 @@ class Ladder:
         A period that is given is where what comes back was counted; without one it is taken from the newest. Raises
         Overflow.
         """
+        if self._is_timeless and amount > 0 and not before.standing.ahead and before.standing.basis == self.basis:
+            more = Rung(before.tier, before.standing.plus(0, amount))
+            if self._holds(more):
+                return 0, more, more
         now = max(at, before.standing.as_of)
         tier, standing = self.at(before.tier, before.standing, now)
         standing = self._period.begun(standing, now)
@@ -106,11 +113,14 @@ class Ladder:
         counted = self._period.rolled(self._with(standing, period, amount), now)
         if not self._is_timeless:
             counted = counted._replace(as_of=now)
-        reason = (
-            TierChangeReason.TIER_CHANGE_REASON_EARNED if amount > 0 else TierChangeReason.TIER_CHANGE_REASON_RETURNED
-        )
+        reason = pb.TIER_CHANGE_REASON_EARNED if amount > 0 else pb.TIER_CHANGE_REASON_RETURNED
         rung = self.judge(Rung(tier, counted), now, reason, was_below=was_below)
         return period or 0, Rung(before.tier, counted if rung.tier != before.tier else rung.standing), rung
+
+    def _holds(self, rung: Rung) -> bool:
+        """Whether what counts for ever gives exactly the tier; the usual case, for which no more need be looked at."""
+        place = self._places.get(rung.tier, -1)
+        return place == bisect_right(self._thresholds, rung.standing.total) - 1
 
     def pin(self, before: Rung, at: int, floor: str) -> tuple[Rung, Rung]:
         """Sets the floor, empty for none: the rung with it, and the one that it leads to."""
@@ -118,23 +128,23 @@ class Ladder:
         tier, standing = self.at(before.tier, before.standing, now)
         was_below = self._is_below(tier, standing, now)
         pinned = standing._replace(floor=floor)
-        reason = TierChangeReason.TIER_CHANGE_REASON_FLOOR
+        reason = pb.TIER_CHANGE_REASON_FLOOR
         rung = self.judge(Rung(tier, pinned), now, reason, was_below=was_below)
         return Rung(tier, pinned if rung.tier != tier else rung.standing), rung
 
-    def judge(self, rung: Rung, now: int, reason: TierChangeReason.ValueType, *, was_below: bool) -> Rung:
+    def judge(self, rung: Rung, now: int, reason: pb.TierChangeReason.ValueType, *, was_below: bool) -> Rung:
         """The rung that a standing leads to at an instant, with the changes ahead.
 
         A tier that is not reached is lost after the grace. Where that is running already (`was_below`), it goes on.
         """
         tier, standing, _ = rung
         if not self.tiers:
-            return Rung("", standing._replace(ahead=()), TierChangeReason.TIER_CHANGE_REASON_PROGRAM)
-        place = self.tiers.index(tier) if tier in self.tiers else -1
+            return Rung("", standing._replace(ahead=()), pb.TIER_CHANGE_REASON_PROGRAM)
+        place = self._places.get(tier, -1)
         reached = max(self._reached(standing, now), self._floor(standing))
         if reached > place:
             if place < 0:
-                reason = TierChangeReason.TIER_CHANGE_REASON_PROGRAM
+                reason = pb.TIER_CHANGE_REASON_PROGRAM
             standing = self._period.changed(standing, now)
             ahead = self._schedule(standing, reached, now, None)
             return Rung(self.tiers[reached], standing._replace(ahead=ahead), reason)
@@ -148,7 +158,7 @@ class Ladder:
         return Rung(tier, standing if ahead == standing.ahead else standing._replace(ahead=ahead))
 
     def _lost_at(
-        self, standing: Standing, now: int, reason: TierChangeReason.ValueType, *, was_below: bool
+        self, standing: Standing, now: int, reason: pb.TierChangeReason.ValueType, *, was_below: bool
     ) -> Scheduled:
         """When, and why, a tier is lost that is not reached. Its tier is not known yet."""
         if not was_below:
@@ -158,7 +168,7 @@ class Ladder:
         # The program asks for more than it did: the next review is the first to know.
         review = self._period.review_at(standing, now)
         lost_at = self._after_grace(now if review == FOREVER else review)
-        return Scheduled(lost_at, "", TierChangeReason.TIER_CHANGE_REASON_PROGRAM)
+        return Scheduled(lost_at, "", pb.TIER_CHANGE_REASON_PROGRAM)
 
     def _schedule(self, standing: Standing, place: int, at: int, due: Scheduled | None) -> tuple[Scheduled, ...]:
         """The changes ahead of somebody in a tier if nothing else counts, the first one where it is known."""
@@ -186,14 +196,14 @@ class Ladder:
         return tuple(ahead)
 
     def _is_below(self, tier: str, standing: Standing, at: int) -> bool:
-        return tier in self.tiers and max(self._reached(standing, at), self._floor(standing)) < self.tiers.index(tier)
+        return max(self._reached(standing, at), self._floor(standing)) < self._places.get(tier, -1)
 
     def _reached(self, standing: Standing, at: int) -> int:
         """The place of the highest tier whose threshold is reached, thresholds inclusive."""
         return max(bisect_right(self._thresholds, self._period.holding(standing, at)) - 1, 0)
 
     def _floor(self, standing: Standing) -> int:
-        return self.tiers.index(standing.floor) if standing.floor in self.tiers else 0
+        return self._places.get(standing.floor, 0)
 
     def _after_grace(self, at: int) -> int:
         return at if self._grace is None or at == FOREVER else later(at, self._grace, self._zone)

@@ -1,7 +1,7 @@
 """Qualifying: what an event counts towards tiers, and the change of tier that follows from it."""
 
 from loyalty.v1.events_pb2 import ActivityRecorded, PendingSettled, SaleRecorded, TierChanged, Undo
-from loyalty.v1.tier_pb2 import TierBasis
+from loyalty.v1.tier_pb2 import TIER_BASIS_POINTS, TIER_BASIS_SPEND
 
 from ledger.domain.case import Case, RequestT
 from ledger.domain.instant import set_timestamp
@@ -24,16 +24,16 @@ def qualify(
     message = event.qualification
     message.period, counted, rung = case.program.ladder.count(before, case.at, amount, period)
     message.amount = amount
-    counted.standing.write(message.standing)
+    counted.standing.write_after(message)
     return rung
 
 
 def amount_of(case: Case[RequestT], *, points: int, spent_minor: int = 0, visits: int = 0) -> int:
     """Which of them counts in the program."""
     basis = case.program.ladder.basis
-    if basis == TierBasis.TIER_BASIS_SPEND:
-        return spent_minor
-    return visits if basis == TierBasis.TIER_BASIS_VISITS else points
+    if basis == TIER_BASIS_POINTS:
+        return points
+    return spent_minor if basis == TIER_BASIS_SPEND else visits
 
 
 def change_tier(case: Case[RequestT], rung: Rung) -> None:

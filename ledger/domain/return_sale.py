@@ -246,7 +246,7 @@ def undo_sale(case: Case[RequestT], result: Undo, sale: Transaction, before: Due
         spent_minor=after.returned_minor - before.returned_minor,
         visits=after.visits - before.visits,
     )
-    if counted.standing.basis != case.program.ladder.basis:
+    if counted.basis != case.program.ladder.basis:
         amount = 0  # the sale counted nothing, or something else
     return qualify(case, result, -amount, counted.period)
 

@@ -31,10 +31,18 @@ class Standing(NamedTuple):
     @property
     def total(self) -> int:
         """All that is kept."""
+        if len(self.amounts) == 1:
+            return self.amounts[0][1]
         return sum(amount for _, amount in self.amounts)
 
     def plus(self, period: int, amount: int) -> "Standing":
         """With more in a period, or less, down to nothing. Raises Overflow."""
+        amounts = self.amounts
+        if len(amounts) == 1 and amounts[0][0] == period and amount > 0:  # as always where everything counts for ever
+            after = amounts[0][1] + amount
+            if after > INT64_MAX:
+                raise Overflow
+            return Standing(((period, after),), self.ahead, self.floor, self.basis, self.as_of, self.counting_since)
         at = bisect_left(self.amounts, (period,))
         there = at < len(self.amounts) and self.amounts[at][0] == period
         after = max((self.amounts[at][1] if there else 0) + amount, 0)
@@ -59,19 +67,34 @@ class Standing(NamedTuple):
             return NO_STANDING
         return cls(
             tuple(zip(message.periods, message.amounts, strict=True)),
-            tuple(Scheduled(from_timestamp(one.effective_at), one.tier, one.reason) for one in message.ahead),
+            tuple([Scheduled(from_timestamp(one.effective_at), one.tier, one.reason) for one in message.ahead]),
             message.floor,
             message.basis,
             from_timestamp(message.as_of),
             from_timestamp(message.counting_since),
         )
 
+    @classmethod
+    def after(cls, message: pb.Qualification) -> "Standing":
+        """What counting something came to."""
+        if message.HasField("sum"):
+            return cls(((0, message.sum),), (), "", message.basis)
+        return cls.of(message.standing)
+
+    def write_after(self, message: pb.Qualification) -> None:
+        """Writes what counting something came to; in the short form where that says all, as it usually does."""
+        message.basis = self.basis
+        amounts = self.amounts
+        if len(amounts) == 1 and amounts[0][0] == 0 and not (self.ahead or self.floor or self.as_of):
+            message.sum = amounts[0][1]
+        else:
+            self.write(message.standing)
+
     def write(self, message: pb.Standing) -> None:
         """Writes the standing into a message."""
         message.basis = self.basis
-        for period, amount in self.amounts:
-            message.periods.append(period)
-            message.amounts.append(amount)
+        message.periods.extend([period for period, _ in self.amounts])
+        message.amounts.extend([amount for _, amount in self.amounts])
         for at, tier, reason in self.ahead:
             set_timestamp(message.ahead.add(tier=tier, reason=reason).effective_at, at)
         if self.floor:

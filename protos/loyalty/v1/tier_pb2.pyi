@@ -415,28 +415,38 @@ class Qualification(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    BASIS_FIELD_NUMBER: _builtins.int
     PERIOD_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
+    SUM_FIELD_NUMBER: _builtins.int
     STANDING_FIELD_NUMBER: _builtins.int
+    basis: Global___TierBasis.ValueType
+    """What `amount` is."""
     period: _builtins.int
     """Where it was counted; see Standing.periods."""
     amount: _builtins.int
     """How much; less than 0 for what came back."""
+    sum: _builtins.int
+    """The sum, where it counts for ever and there is nothing else to say."""
     @_builtins.property
     def standing(self) -> Global___Standing:
-        """What that came to."""
+        """All else."""
 
     def __init__(
         self,
         *,
+        basis: Global___TierBasis.ValueType = ...,
         period: _builtins.int = ...,
         amount: _builtins.int = ...,
+        sum: _builtins.int = ...,
         standing: Global___Standing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result", "standing", b"standing", "sum", b"sum"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "period", b"period", "standing", b"standing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "basis", b"basis", "period", b"period", "result", b"result", "standing", b"standing", "sum", b"sum"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["sum", "standing"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
 Global___Qualification: _TypeAlias = Qualification  # noqa: Y015
