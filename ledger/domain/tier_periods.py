@@ -184,8 +184,9 @@ class ByCalendar(_Going):
 
     def current(self, standing: Standing, at: int) -> int:
         """What was counted in this period."""
-        first = _number(self._first_day(local_date(at, self._zone)))
-        return sum(amount for day, amount in standing.amounts if day >= first)
+        day = local_date(at, self._zone)
+        first, last = _number(self._first_day(day)), _number(last_day(day, self._unit))
+        return sum(amount for counted, amount in standing.amounts if first <= counted <= last)
 
     def falls_at(self, standing: Standing, at: int, threshold: int) -> int:
         """At the end of this period, or of the next where the threshold was reached in this one."""

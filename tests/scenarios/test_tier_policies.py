@@ -151,7 +151,9 @@ def test_g6_the_review_looks_first_and_resets_after(open_shop: OpenShop) -> None
     shop.sale(member, 9_999_00, at="2021-12-31T23:00+05:30")
     assert tier_at(shop, member, "2022-01-01T00:00+05:30") == "bronze"
     prove(shop, member)
-    shop.sale(member, 1_00, at="2021-12-31T23:59+05:30")
+    shop.sale(member, 5_00, at="2022-01-02T10:00+05:30")
+    late = shop.sale(member, 1_00, at="2021-12-31T23:59+05:30").receipt.tier
+    assert late.qualifying_amount == 10_000, "what was counted in its year"
     assert tier_at(shop, member, "2022-01-01T00:00+05:30") == "silver"
     prove(shop, member)
 
