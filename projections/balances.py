@@ -27,6 +27,7 @@ from loyalty.v1.events_pb2 import (
     SaleRecorded,
     SaleReturned,
     TierChanged,
+    TierFloorSet,
     TransactionReversed,
     Undo,
 )
@@ -315,6 +316,7 @@ _HANDLE: Final[Mapping[type[Message], Callable[[_Page, Event], None] | None]] = 
     TransactionReversed: _undone,
     PointsExpired: _points_expired,
     TierChanged: _unmoved,
+    TierFloorSet: _unmoved,
     PointsAdjusted: _points_adjusted,
     CommandRefused: _unmoved,
     # Not in an account's stream.

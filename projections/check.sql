@@ -40,7 +40,7 @@ SELECT member_id, total_points FROM {live}.member_totals
 WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
 
 -- name: tiers
-SELECT member_id, tier, qualifying_points FROM {live}.tiers
+SELECT member_id, tier, standing FROM {live}.tiers
 WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
 
 -- name: trial_balance

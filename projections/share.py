@@ -275,7 +275,7 @@ def _held(account: Account) -> int:
 _OF_ACCOUNT: Final[Mapping[str, Callable[[Account], tuple[Any, ...]]]] = {
     "balances": lambda a: (a.program, a.version, a.owed, a.lot_points, _held(a)),
     "statements": lambda a: (a.lot_points + _held(a) - a.owed,),
-    "tiers": lambda a: (a.tier, a.qualifying),
+    "tiers": lambda a: (a.tier, a.standing.to_bytes()),
     "trial_balance": lambda a: (a.lot_points + _held(a) - a.owed,),
 }
 """What each view says of an account that the account knows itself."""

@@ -4,7 +4,7 @@
 SELECT p.position, m.*
 FROM (SELECT min(position) AS position FROM views.positions WHERE name IN ('balances', 'tiers')) AS p
 LEFT JOIN (
-    SELECT b.member_id, b.program, b.owed_points, c.*, t.tier, t.qualifying_points, g.version,
+    SELECT b.member_id, b.program, b.owed_points, c.*, t.tier, t.standing, g.version,
            ARRAY(SELECT ARRAY[e.expires_at, e.points] FROM views.expiries_at(b.member_id, %(at)b) AS e) AS expiries
     FROM views.balances b
     CROSS JOIN LATERAL views.balance_at(b.member_id, %(at)b) AS c
@@ -20,7 +20,7 @@ LEFT JOIN (
 SELECT p.position, m.*
 FROM (SELECT min(position) AS position FROM views.positions WHERE name IN ('balances', 'tiers')) AS p
 LEFT JOIN (
-    SELECT b.member_id, b.program, b.owed_points, c.*, t.tier, t.qualifying_points, g.version
+    SELECT b.member_id, b.program, b.owed_points, c.*, t.tier, t.standing, g.version
     FROM views.balances b
     CROSS JOIN LATERAL views.balance_at(b.member_id, %(at)b) AS c
     JOIN views.tiers t USING (member_id)
@@ -51,7 +51,7 @@ ORDER BY e.position DESC
 
 -- name: due
 -- Accounts with a deadline that is not recorded: of holds, of lots with an expiry of their own, of lots that follow
--- activity. Each part brings the earliest; a member with many lots may come more than once, so more are looked at.
+-- activity, of tiers. Each part brings the earliest; a member with many lots may come more than once, so more are looked at.
 SELECT member_id FROM (
     (SELECT h.member_id, h.expires_at AS deadline
      FROM views.holds h JOIN views.balances b USING (member_id)
@@ -68,6 +68,11 @@ SELECT member_id FROM (
      FROM views.balances b
      WHERE b.following_points > 0 AND b.activity_expires_at <= %(before)b AND b.recorded_at <= %(untouched_since)b
      ORDER BY b.activity_expires_at LIMIT %(limit)b)
+    UNION ALL
+    (SELECT t.member_id, t.next_change_at
+     FROM views.tiers t JOIN views.balances b USING (member_id)
+     WHERE t.next_change_at <= %(before)b AND b.recorded_at <= %(untouched_since)b
+     ORDER BY t.next_change_at LIMIT %(limit)b)
 ) AS due
 GROUP BY member_id ORDER BY min(deadline), member_id LIMIT %(limit)b
 

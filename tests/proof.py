@@ -61,7 +61,7 @@ def _shown(shop: Shop, request: GetBalanceRequest, account: Account, versions: V
     case.account.check()
     balance, tier = Balance(), TierProgress()
     case.account.write_balance(balance, at)
-    program.write_progress(tier, case.account.tier, case.account.qualifying)
+    program.ladder.write_progress(tier, case.account.tier, case.account.standing, at)
     assert response.balance == balance
     assert response.tier == tier
     return response.balance
@@ -71,4 +71,4 @@ def _deadlines(account: Account) -> set[int]:
     deadlines = {hold.expires_at for hold in account.holds.values()}
     for lot in account.lots:
         deadlines |= {lot.activates_at, lot.expires_at} - {0, FOREVER}
-    return deadlines
+    return deadlines | {change.at for change in account.standing.ahead}

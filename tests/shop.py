@@ -108,6 +108,17 @@ class Shop:
         )
         return self.programs.AdjustPoints(request, metadata=self.metadata, timeout=TIMEOUT_S)
 
+    def pin(self, member: str, tier: str, *, reason: str = "test", **fields: Any) -> Any:
+        """Pins a member's tier; an empty one lets go of it."""
+        request = c.SetTierFloorRequest(
+            request_id=fields.pop("request_id", new_id()),
+            origin=self.origin(**fields),
+            member=member,
+            tier=tier,
+            reason=reason,
+        )
+        return self.programs.SetTierFloor(request, metadata=self.metadata, timeout=TIMEOUT_S)
+
     # -- the till
 
     def activity(self, member: str, activity: str, **fields: Any) -> pos.RecordActivityResponse:

@@ -85,8 +85,8 @@ earning_rules:
       windows:
         - {starts_at: 2026-01-01T00:00:00, duration: 172800s, recurrence: FREQ=DAILY}
 tiers:
-  - {tier_id: bronze, threshold_points: 0}
-  - {tier_id: silver, threshold_points: 0}
+  - {tier_id: bronze, threshold: 0}
+  - {tier_id: silver, threshold: 0}
 rewards:
   - {reward_id: mug, cost_points: -5, order_discount: {amount_minor: 100}}
 hold_timeout: 30 minutes
@@ -109,7 +109,7 @@ def test_all_problems_at_once_with_their_lines() -> None:
         (19, "earning_rules[1].conditions.tiers[0]"),
         (20, "earning_rules[1].conditions.expression"),
         (22, "earning_rules[1].conditions.windows[0].recurrence"),
-        (25, "tiers[1].threshold_points"),
+        (25, "tiers[1].threshold"),
         (27, "rewards[0].cost_points"),
         (28, "hold_timeout"),
         (29, "currency"),

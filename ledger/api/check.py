@@ -24,6 +24,7 @@ from loyalty.v1.commands_pb2 import (
     ReturnSaleRequest,
     ReversalReason,
     ReverseTransactionRequest,
+    SetTierFloorRequest,
     SettlePendingRequest,
 )
 from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
@@ -93,7 +94,7 @@ _CARD: Final = re.compile("[0-9A-Za-z-]{4,64}").fullmatch
 
 _CHANNELS: Final = frozenset(Channel.values())
 _ENTRY_MODES: Final = frozenset(EntryMode.values())
-_ACTIVITY: Final = re.compile("[a-z0-9-]{1,63}").fullmatch
+_ID: Final = re.compile("[a-z0-9-]{1,63}").fullmatch
 _FATES: Final = frozenset(PendingFate.values()) - {0}
 _REVERSAL_REASONS: Final = frozenset(ReversalReason.values())
 _IDENTIFIER_TYPES: Final = frozenset(IdentifierType.values()) - {0}
@@ -233,9 +234,17 @@ def _adjust_points(request: AdjustPointsRequest, now: int, problems: Problems) -
 def _record_activity(request: RecordActivityRequest, now: int, problems: Problems) -> None:
     _head(request.request_id, request.origin, now, problems)
     _who(request, problems)
-    if not _ACTIVITY(request.activity):
+    if not _ID(request.activity):
         problems.append(("activity", "must be 1 to 63 lower-case letters, digits and dashes, such as review"))
     check_attributes(request.attributes, "attributes", problems)
+
+
+def _set_tier_floor(request: SetTierFloorRequest, now: int, problems: Problems) -> None:
+    _head(request.request_id, request.origin, now, problems)
+    check_member_name(request.member, "member", problems)
+    if request.tier and not _ID(request.tier):
+        problems.append(("tier", "must be 1 to 63 lower-case letters, digits and dashes, or empty for none"))
+    check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
 
 
 def _settle_pending(request: SettlePendingRequest, now: int, problems: Problems) -> None:
@@ -487,6 +496,7 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     SettlePendingRequest: _check(_settle_pending),
     ExtendExpiryRequest: _check(_extend_expiry),
     ReinstatePointsRequest: _check(_reinstate_points),
+    SetTierFloorRequest: _check(_set_tier_floor),
     LookupMemberRequest: _check(_lookup_member),
     GetTransactionRequest: _check(_get_transaction),
     ExplainTransactionRequest: _check(_get_transaction),

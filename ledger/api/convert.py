@@ -17,6 +17,7 @@ from loyalty.v1.commands_pb2 import (
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    SetTierFloorRequest,
     SettlePendingRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
@@ -47,6 +48,7 @@ WriteRequest = (
     | SettlePendingRequest
     | ExtendExpiryRequest
     | ReinstatePointsRequest
+    | SetTierFloorRequest
 )
 
 SALE_BYTES_MAX: Final = 512 * 1024
@@ -58,6 +60,7 @@ BY_HAND: Final = (
     SettlePendingRequest,
     ExtendExpiryRequest,
     ReinstatePointsRequest,
+    SetTierFloorRequest,
 )
 """What somebody does by hand: the event must name an actor, so the credential stands in for an operator."""
 
@@ -216,7 +219,10 @@ def _reversal_keys(command: Command, request: ReverseTransactionRequest) -> None
     command.transactions = (command.target,)
 
 
-def _member_key(command: Command, request: AdjustPointsRequest | ExtendExpiryRequest | ReinstatePointsRequest) -> None:
+def _member_key(
+    command: Command,
+    request: AdjustPointsRequest | ExtendExpiryRequest | ReinstatePointsRequest | SetTierFloorRequest,
+) -> None:
     command.member = last_id(request.member)
 
 
@@ -235,6 +241,7 @@ _KEYS: Final[Mapping[type[Message], Callable[[Command, Any], None]]] = {
     AdjustPointsRequest: _member_key,
     ExtendExpiryRequest: _member_key,
     ReinstatePointsRequest: _member_key,
+    SetTierFloorRequest: _member_key,
     SettlePendingRequest: _pending_keys,
 }
 

@@ -146,7 +146,7 @@ def _add_consequence(explanation: pb.Explanation, event: Event, names: Names) ->
             from_display_name=names.tier(payload.from_tier),
             to_tier=payload.to_tier,
             to_display_name=names.tier(payload.to_tier),
-            qualifying_points=payload.qualifying_points,
+            qualifying_amount=payload.qualifying_amount,
             reason=payload.reason,
         )
     elif isinstance(getattr(payload, "undo", None), Undo):

@@ -137,7 +137,7 @@ def _add_tier(lines: _Lines, explanation: pb.Explanation, definition: Program) -
     for change in explanation.tier_changes:
         lines.add(
             "tier changed",
-            change.qualifying_points,
+            change.qualifying_amount,
             before=_pair(change.from_display_name),
             after=_pair(change.to_display_name),
         )

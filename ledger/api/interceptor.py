@@ -65,6 +65,7 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/loyalty.v1.ProgramService/SettlePending": _MANAGER,
     "/loyalty.v1.ProgramService/ExtendExpiry": _MANAGER,
     "/loyalty.v1.ProgramService/ReinstatePoints": _MANAGER,
+    "/loyalty.v1.ProgramService/SetTierFloor": _MANAGER,
     "/loyalty.v1.CrmService/ListStatementEntries": _CRM | _MANAGER | _AUDITOR,
     "/loyalty.v1.CrmService/WatchChanges": _CRM,
     "/loyalty.v1.AuditService/ReadEvents": _AUDITOR,

@@ -49,6 +49,7 @@ from loyalty.v1.program_service_pb2 import (
     ExtendExpiryResponse,
     PublishProgramResponse,
     ReinstatePointsResponse,
+    SetTierFloorResponse,
     SettlePendingResponse,
 )
 from uuid_utils.compat import uuid7
@@ -261,5 +262,6 @@ _WRITE: Final[Mapping[type[Message], Callable[[Any, Outcome, Any], None]]] = {
     SettlePendingResponse: _settled,
     ExtendExpiryResponse: _extended,
     ReinstatePointsResponse: _receipt,
+    SetTierFloorResponse: _receipt,
     PublishProgramResponse: _published,
 }

@@ -26,6 +26,7 @@ from loyalty.v1.events_pb2 import (
     SaleRecorded,
     SaleReturned,
     TierChanged,
+    TierFloorSet,
     TransactionReversed,
     Undo,
 )
@@ -37,6 +38,7 @@ from ledger.domain.lot import Lot
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.rounding import INT64_MAX, Overflow
 from ledger.domain.rules.tally import Counters, with_counters
+from ledger.domain.standing import NO_STANDING, Standing
 
 AccountEvent = (
     MemberEnrolled
@@ -56,6 +58,7 @@ AccountEvent = (
     | ExpiryNotified
     | ExpiryExtended
     | PointsReinstated
+    | TierFloorSet
 )
 
 
@@ -109,10 +112,10 @@ class Account:
         "owed",
         "pending_until",
         "program",
-        "qualifying",
         "redeemed",
         "reinstated",
         "restored",
+        "standing",
         "tier",
         "version",
     )
@@ -122,7 +125,7 @@ class Account:
         self.version = 0
         self.program = ""
         self.tier = ""
-        self.qualifying = 0
+        self.standing = NO_STANDING
         self.owed = 0
         self.next_lot = 1
         self.lots: list[Lot] = []
@@ -150,7 +153,7 @@ class Account:
         other.version = self.version
         other.program = self.program
         other.tier = self.tier
-        other.qualifying = self.qualifying
+        other.standing = self.standing
         other.owed = self.owed
         other.next_lot = self.next_lot
         other.lot_points = self.lot_points
@@ -280,7 +283,7 @@ class Account:
         if not event.activated:
             points = sum(allocation.points for allocation in event.taken)
             self.clawed_back += points
-            self.qualifying = max(self.qualifying - points, 0)
+        self._qualify(event)
 
     def _expiry_notified(self, event: ExpiryNotified) -> None:
         self.notified_until = from_timestamp(event.expires_at)
@@ -335,6 +338,10 @@ class Account:
 
     def _tier_changed(self, event: TierChanged) -> None:
         self.tier = event.to_tier
+        self.standing = Standing.of(event.standing)
+
+    def _tier_floor_set(self, event: TierFloorSet) -> None:
+        self.standing = Standing.of(event.standing)
 
     def _points_adjusted(self, event: PointsAdjusted) -> None:
         self.adjusted += event.request.points
@@ -365,7 +372,7 @@ class Account:
             if lot.points:
                 self._add(lot)
         self.issued += issued
-        self.qualifying += issued
+        self._qualify(event)
         if event.counters:
             self.counters = with_counters(self.counters, event.counters)
 
@@ -379,7 +386,11 @@ class Account:
         self.take_out(undo.clawed_back)
         self.owed += undo.owed_points
         self.clawed_back += taken + undo.owed_points
-        self.qualifying = max(self.qualifying - undo.qualifying_points, 0)
+        self._qualify(undo)
+
+    def _qualify(self, event: SaleRecorded | ActivityRecorded | PendingSettled | Undo) -> None:
+        if event.HasField("qualification"):
+            self.standing = Standing.after(event.qualification)
 
     def _repay(self, points: int) -> None:
         if points > self.owed:
@@ -460,13 +471,13 @@ class Account:
             program=self.program,
             version=self.version,
             tier=self.tier,
-            qualifying_points=self.qualifying,
             owed_points=self.owed,
             next_lot=self.next_lot,
             activity_expires_at_us=self.activity_expires_at,
             notified_until_us=self.notified_until,
             totals={name: getattr(self, name) for name in _TOTALS},
         )
+        self.standing.write(snapshot.standing)
         for lot in self.lots:
             lot.write(snapshot.lots.add())
         for hold in self.holds.values():
@@ -492,7 +503,7 @@ class Account:
         account.program = snapshot.program
         account.version = snapshot.version
         account.tier = snapshot.tier
-        account.qualifying = snapshot.qualifying_points
+        account.standing = Standing.of(snapshot.standing)
         account.owed = snapshot.owed_points
         account.next_lot = snapshot.next_lot
         account.activity_expires_at = snapshot.activity_expires_at_us
@@ -539,4 +550,5 @@ _APPLY: Final[Mapping[type[Message], Callable[[Account, Any], None]]] = {
     ExpiryNotified: Account._expiry_notified,
     ExpiryExtended: Account._expiry_extended,
     PointsReinstated: Account._points_reinstated,
+    TierFloorSet: Account._tier_floor_set,
 }

@@ -18,6 +18,7 @@ from loyalty.v1.commands_pb2 import (
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    SetTierFloorRequest,
     SettlePendingRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
@@ -43,6 +44,7 @@ from ledger.domain.refusal import Refused
 from ledger.domain.return_sale import return_sale
 from ledger.domain.reverse import reverse_transaction
 from ledger.domain.rounding import Overflow
+from ledger.domain.set_tier_floor import set_tier_floor
 from ledger.domain.settle import settle
 from ledger.domain.settle_pending import settle_pending
 
@@ -58,6 +60,7 @@ DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
     SettlePendingRequest: settle_pending,
     ExtendExpiryRequest: extend_expiry,
     ReinstatePointsRequest: reinstate_points,
+    SetTierFloorRequest: set_tier_floor,
 }
 
 REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
@@ -72,6 +75,7 @@ REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
     SettlePendingRequest: "settle_pending",
     ExtendExpiryRequest: "extend_expiry",
     ReinstatePointsRequest: "reinstate_points",
+    SetTierFloorRequest: "set_tier_floor",
 }
 """The field of CommandRefused that keeps each kind of command."""
 
@@ -130,7 +134,7 @@ def enroll_member(
         request=request,
         program=program.name,
         program_version=program.version,
-        tier=program.tier_for(0),
+        tier=program.ladder.lowest,
     )
     case.record(event, main=True)
     case.write_receipt(event.receipt)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from loyalty.v1.account_pb2 import Award
 from loyalty.v1.earning_pb2 import Combination, Stacking
-from loyalty.v1.events_pb2 import ActivityRecorded, SaleRecorded, TierChanged, TierChangeReason
+from loyalty.v1.events_pb2 import ActivityRecorded, SaleRecorded
 
 from ledger.domain.account import Account
 from ledger.domain.basket import Basket
@@ -172,21 +172,3 @@ def new_lot(case: Case[RequestT], points: int) -> tuple[Lot, int]:
 def _dates(validity: Validity, at: int) -> tuple[int, int, bool]:
     activates_at = validity.activates_at(at)
     return activates_at, validity.expires_at(activates_at or at), validity.follows_activity
-
-
-def change_tier(case: Case[RequestT], reason: TierChangeReason.ValueType) -> None:
-    """Records the tier that the qualifying points now give, if it is another one."""
-    account = case.account
-    tier = case.program.tier_for(account.qualifying)
-    if tier != account.tier:
-        case.record(
-            TierChanged(
-                origin=case.origin,
-                program_version=case.program.version,
-                from_tier=account.tier,
-                to_tier=tier,
-                qualifying_points=account.qualifying,
-                reason=reason,
-            ),
-            transaction_id=case.request_id,
-        )

@@ -14,7 +14,6 @@ from loyalty.v1.program_pb2 import (
     ReturnPolicy,
     Reward,
     Store,
-    Tier,
     UnknownSale,
 )
 from phonenumbers import SUPPORTED_REGIONS
@@ -34,9 +33,7 @@ from ledger.domain.publish_fields import (
     has_control,
     zones,
 )
-
-TIERS_MAX: Final = 50
-"""Tiers of a program."""
+from ledger.domain.publish_tiers import check_tiers
 
 REWARDS_MAX: Final = 10_000
 """Rewards of a program."""
@@ -84,7 +81,7 @@ def problems(definition: Program) -> Problems:
     check_expiry(definition.expiry, "expiry", found)
     if not 0 <= definition.expiry_notice_days <= NOTICE_DAYS_MAX:
         found.append(("expiry_notice_days", f"must be from 0 to {NOTICE_DAYS_MAX}"))
-    _tiers(definition.tiers, found)
+    check_tiers(definition, found)
     _rewards(definition.rewards, found)
     if definition.HasField("hold_timeout"):
         timeout = definition.hold_timeout
@@ -98,24 +95,6 @@ def problems(definition: Program) -> Problems:
 
 
 # -- what points lead to
-
-
-def _tiers(tiers: Sequence[Tier], found: Problems) -> None:
-    check_count(tiers, TIERS_MAX, "tiers", found)
-    check_ids([tier.tier_id for tier in tiers], "tiers", "tier_id", found)
-    for index, tier in enumerate(tiers[:TIERS_MAX]):
-        path = f"tiers[{index}]"
-        check_text(tier.display_name, f"{path}.display_name", found)
-        if index == 0:
-            if tier.threshold_points != 0:
-                found.append((f"{path}.threshold_points", "must be 0: everybody is in some tier"))
-        elif tier.threshold_points <= tiers[index - 1].threshold_points:
-            found.append(
-                (
-                    f"{path}.threshold_points",
-                    "must be more than the tier's before, or one of the two can never be reached",
-                )
-            )
 
 
 def _rewards(rewards: Sequence[Reward], found: Problems) -> None:

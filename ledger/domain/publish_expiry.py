@@ -1,6 +1,7 @@
 """What pending and expiry policies must be to be published."""
 
 from calendar import monthrange
+from collections.abc import Mapping
 from typing import Final
 
 from loyalty.v1.expiry_pb2 import CalendarPeriod, CalendarUnit, ExpiryPolicy, FixedDateExpiry, PendingPolicy
@@ -10,6 +11,12 @@ from ledger.domain.publish_fields import Problems, check_enum
 
 PERIOD_YEARS_MAX: Final = 100
 """The longest period until expiry, and that many years in months and days."""
+
+PERIOD_MAX: Final[Mapping[str, int]] = {
+    "days": PERIOD_YEARS_MAX * 365,
+    "months": PERIOD_YEARS_MAX * 12,
+    "years": PERIOD_YEARS_MAX,
+}
 
 PENDING_DAYS_MAX: Final = 3_650
 """Days until earned points become active."""
@@ -30,27 +37,23 @@ def check_expiry(policy: ExpiryPolicy, path: str, found: Problems) -> None:
     """When points expire."""
     match policy.WhichOneof("policy"):
         case "rolling":
-            _period(policy.rolling.period, f"{path}.rolling.period", found)
+            check_period(policy.rolling.period, f"{path}.rolling.period", found)
         case "inactivity":
-            _period(policy.inactivity.period, f"{path}.inactivity.period", found)
+            check_period(policy.inactivity.period, f"{path}.inactivity.period", found)
         case "end_of_unit":
             end = policy.end_of_unit
             units = frozenset(CalendarUnit.values()) - {CalendarUnit.CALENDAR_UNIT_UNSPECIFIED}
             check_enum(end.unit, units, f"{path}.end_of_unit.unit", found)
             if end.HasField("after"):
-                _period(end.after, f"{path}.end_of_unit.after", found)
+                check_period(end.after, f"{path}.end_of_unit.after", found)
         case "fixed_date":
             _fixed_date(policy.fixed_date, f"{path}.fixed_date", found)
         case None | "never":
             pass
 
 
-def _period(period: CalendarPeriod, path: str, found: Problems) -> None:
-    limits = {
-        "days": PERIOD_YEARS_MAX * 365,
-        "months": PERIOD_YEARS_MAX * 12,
-        "years": PERIOD_YEARS_MAX,
-    }
+def check_period(period: CalendarPeriod, path: str, found: Problems, limits: Mapping[str, int] = PERIOD_MAX) -> None:
+    """A calendar period."""
     given = {name: getattr(period, name) for name in limits if getattr(period, name)}
     if len(given) != 1:
         found.append((path, "must have exactly one of days, months and years"))

@@ -4,12 +4,13 @@ from typing import Final
 
 from loyalty.v1.commands_pb2 import RecordSaleRequest
 from loyalty.v1.errors_pb2 import ErrorReason
-from loyalty.v1.events_pb2 import PointsRedeemed, SaleRecorded, TierChangeReason
+from loyalty.v1.events_pb2 import PointsRedeemed, SaleRecorded
 
 from ledger.domain.basket import Basket
 from ledger.domain.case import Case
-from ledger.domain.earn import Earned, change_tier, earn, issue
+from ledger.domain.earn import Earned, earn, issue
 from ledger.domain.instant import set_timestamp
+from ledger.domain.qualify import amount_of, change_tier, qualify
 from ledger.domain.redeem import pay_with_points, redeem_holds
 from ledger.domain.refusal import Rejected
 from ledger.domain.return_sale import apply_awaited
@@ -17,8 +18,6 @@ from ledger.domain.rules.facts import Facts
 
 AWARD_LINES_MAX: Final = 10_000
 """Lines that the awards of one sale name in all, so that every client can read its event."""
-
-_EARNED: Final = TierChangeReason.TIER_CHANGE_REASON_EARNED
 
 
 def record_sale(case: Case[RecordSaleRequest]) -> None:
@@ -44,6 +43,7 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
         basket=basket,
         attributes=request.sale.attributes,
     )
+    facts.ladder = program.ladder
     earned = earn(program, facts, basket, program.rules_for(facts))
     if sum(len(award.lines) for award, _ in earned.awards) > AWARD_LINES_MAX:
         raise Rejected(
@@ -58,9 +58,9 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
     receipt = event.receipt
     receipt.earned_points = points
     receipt.payable_minor = payable
+    rung = qualify(case, event, amount_of(case, points=points, spent_minor=basket.total, visits=1))
     case.record(event, main=True, sale_reference=case.sale_reference)
-    if points:
-        change_tier(case, _EARNED)
+    change_tier(case, rung)
     if case.account.awaited:
         apply_awaited(case, event)
     case.write_receipt(receipt)

@@ -11,19 +11,19 @@ from loyalty.v1.events_pb2 import (
     ReturnedLine,
     SaleRecorded,
     SaleReturned,
-    TierChangeReason,
     Undo,
 )
 from loyalty.v1.sale_pb2 import ReturnLine
 
 from ledger.domain.account import AWAITED_RETURNS_MAX
 from ledger.domain.case import Case, RequestT
-from ledger.domain.earn import change_tier
+from ledger.domain.ladder import Rung
 from ledger.domain.names import transaction_name
+from ledger.domain.qualify import amount_of, change_tier, qualify
 from ledger.domain.refusal import Refused, Rejected
 from ledger.domain.sale_reference import sale_reference
 from ledger.domain.transaction import Transaction
-from ledger.domain.undo import part_of, undo, write_undo
+from ledger.domain.undo import claimed, part_of, undo, write_undo
 
 
 class ReturnState:
@@ -111,7 +111,7 @@ class ReturnState:
         if not self.is_complete:
             total = sum(net for _, net in self.sold.values())
             spent = spent * self.returned_minor // total if total else 0
-        return Due(claw_back, spent)
+        return Due(claw_back, spent, self.returned_minor, int(self.is_complete))
 
     def _part_of(self, award: Award) -> int:
         if award.taken_back == TakenBack.TAKEN_BACK_BELOW_MINIMUM:
@@ -147,6 +147,10 @@ class Due(NamedTuple):
     """Points to take back, by the lot that they went into; less than 0 where a promotion had taken points away."""
     spent: int
     """Spent points to give back."""
+    returned_minor: int
+    """What was paid for all that came back."""
+    visits: int
+    """1 when nothing is left of the sale."""
 
 
 def return_sale(case: Case[ReturnSaleRequest]) -> None:
@@ -166,9 +170,9 @@ def return_sale(case: Case[ReturnSaleRequest]) -> None:
         raise Refused(ErrorReason.ERROR_REASON_SALE_OF_OTHER_MEMBER, transaction=sale.name)
     if sale.reversed_by:
         raise Refused(ErrorReason.ERROR_REASON_ALREADY_REVERSED, reversal=sale.reversed_by)
-    event = _decide(case, case.request, main, sale)
+    event, rung = _decide(case, case.request, main, sale)
     case.record(event, main=True, transaction_id=sale.transaction_id)
-    change_tier(case, TierChangeReason.TIER_CHANGE_REASON_RETURNED)
+    change_tier(case, rung)
     write_undo(event.receipt, event.undo)
     case.write_receipt(event.receipt)
 
@@ -189,16 +193,18 @@ def apply_awaited(case: Case[RequestT], sale: SaleRecorded) -> None:
         if not mine:
             continue
         try:
-            event = _decide(case, request, sale, file)
+            event, rung = _decide(case, request, sale, file)
         except Refused:
             continue
         case.record(event, transaction_id=case.request_id)
         file.follow_ups.append((None, event))
-        change_tier(case, TierChangeReason.TIER_CHANGE_REASON_RETURNED)
+        change_tier(case, rung)
         write_undo(sale.receipt, event.undo)
 
 
-def _decide(case: Case[RequestT], request: ReturnSaleRequest, main: SaleRecorded, sale: Transaction) -> SaleReturned:
+def _decide(
+    case: Case[RequestT], request: ReturnSaleRequest, main: SaleRecorded, sale: Transaction
+) -> tuple[SaleReturned, Rung]:
     state = ReturnState(main, sale.returns())
     if state.is_complete:
         raise Refused(ErrorReason.ERROR_REASON_RETURN_EXCEEDS_SALE, left_quantity=0, left_minor=0, line_id="")
@@ -211,34 +217,38 @@ def _decide(case: Case[RequestT], request: ReturnSaleRequest, main: SaleRecorded
         lines = state.rest()
         state.add(lines)
     after = state.due()
-    return SaleReturned(
+    event = SaleReturned(
         origin=case.origin,
         request=request,
         program_version=case.program.version,
         sale=sale.name,
         lines=lines,
-        undo=undo_sale(case, main, sale, before, after),
         returned_minor=sum(line.amount_minor for line in lines),
     )
+    return event, undo_sale(case, event.undo, sale, before, after)
 
 
-def undo_sale(
-    case: Case[RequestT],
-    main: SaleRecorded,
-    sale: Transaction,
-    before: Due,
-    after: Due,
-) -> Undo:
-    """Moves a sale from one state of return to a later one."""
-    taken = sum(returned.undo.qualifying_points for returned in sale.returns())
+def undo_sale(case: Case[RequestT], result: Undo, sale: Transaction, before: Due, after: Due) -> Rung:
+    """Moves a sale from one state of return to a later one; returns where that leads in tiers."""
+    taken = sum(claimed(returned.undo) for returned in sale.returns())
     wanted = max(sum(after.claw_back.values()) - taken, 0)
-    result = undo(
+    undone = undo(
         case,
         claw_back=_claims(before.claw_back, after.claw_back, wanted),
         restore=part_of(sale.spent(), before.spent, after.spent - before.spent),
     )
-    result.qualifying_points = wanted
-    return result
+    result.CopyFrom(undone)
+    main: SaleRecorded = sale.main  # type: ignore[assignment]  # the callers have looked
+    counted = main.qualification
+    amount = amount_of(
+        case,
+        points=wanted,
+        spent_minor=after.returned_minor - before.returned_minor,
+        visits=after.visits - before.visits,
+    )
+    if counted.basis != case.program.ladder.basis:
+        amount = 0  # the sale counted nothing, or something else
+    return qualify(case, result, -amount, counted.period)
 
 
 def _claims(before: Mapping[int, int], after: Mapping[int, int], points: int) -> dict[int, int]:

@@ -2,12 +2,12 @@
 
 from loyalty.v1.commands_pb2 import PendingFate, SettlePendingRequest
 from loyalty.v1.errors_pb2 import ErrorReason
-from loyalty.v1.events_pb2 import ActivityRecorded, PendingSettled, SaleRecorded, TierChangeReason
+from loyalty.v1.events_pb2 import ActivityRecorded, PendingSettled, SaleRecorded
 
 from ledger.domain.case import Case
-from ledger.domain.earn import change_tier
 from ledger.domain.lot import Lot
 from ledger.domain.names import last_id
+from ledger.domain.qualify import amount_of, change_tier, qualify
 from ledger.domain.refusal import Refused
 
 
@@ -22,9 +22,14 @@ def settle_pending(case: Case[SettlePendingRequest]) -> None:
         event.taken.append(lot.allocation(lot.points))
         if case.request.fate == PendingFate.PENDING_FATE_ACTIVATE:
             event.activated.append(_active(case, lot).allocation(lot.points))
-    case.record(event, main=True)
+    cancelled = 0
     if case.request.fate == PendingFate.PENDING_FATE_CANCEL:
-        change_tier(case, TierChangeReason.TIER_CHANGE_REASON_RETURNED)
+        cancelled = amount_of(case, points=sum(allocation.points for allocation in event.taken))
+    main = _issuer(case)
+    period = main.qualification.period if main is not None else None
+    rung = qualify(case, event, -cancelled, period)
+    case.record(event, main=True)
+    change_tier(case, rung)
     case.write_receipt(event.receipt)
 
 
@@ -39,11 +44,16 @@ def _active(case: Case[SettlePendingRequest], lot: Lot) -> Lot:
 
 def _wanted(case: Case[SettlePendingRequest]) -> set[int]:
     """The numbers of the lots that the command names."""
-    request = case.request
-    if request.lot:
-        return {request.lot}
-    file = case.transactions.get(last_id(request.transaction))
-    main = file.main if file is not None and file.account_id == case.account.account_id else None
-    if not isinstance(main, SaleRecorded | ActivityRecorded):
+    if case.request.lot:
+        return {case.request.lot}
+    main = _issuer(case)
+    if main is None:
         raise Refused(ErrorReason.ERROR_REASON_NOTHING_PENDING)
     return {lot.number for lot in main.lots}
+
+
+def _issuer(case: Case[SettlePendingRequest]) -> SaleRecorded | ActivityRecorded | None:
+    """What issued the points, where the command names it."""
+    file = case.transactions.get(last_id(case.request.transaction)) if case.request.transaction else None
+    main = file.main if file is not None and file.account_id == case.account.account_id else None
+    return main if isinstance(main, SaleRecorded | ActivityRecorded) else None

@@ -5,9 +5,13 @@ BEGIN
         member_id           uuid    NOT NULL PRIMARY KEY,
         program             text    NOT NULL,
         tier                text    NOT NULL,  -- empty in a program without tiers
-        qualifying_points   bigint  NOT NULL CHECK (qualifying_points >= 0),
-        since               bigint  NOT NULL   -- the instant at which the tier was reached
+        since               bigint  NOT NULL,  -- the instant at which the tier was reached
+        standing            bytea   NOT NULL DEFAULT '',  -- loyalty.v1.Standing
+        counted             bigint  NOT NULL DEFAULT 0,   -- all that the standing keeps, in units of the program's basis
+        next_change_at      bigint,            -- when the tier changes if nothing else counts; NULL for never
+        next_change_to      text
     ) WITH (fillfactor = 60);
+    CREATE INDEX ON tiers (next_change_at) WHERE next_change_at IS NOT NULL;
 
     CREATE TABLE programs (
         program     text    NOT NULL,
@@ -21,7 +25,7 @@ END $$;
 CREATE PROCEDURE projection.show_tiers() LANGUAGE plpgsql AS $$
 BEGIN
     CREATE OR REPLACE VIEW views.tiers AS
-        SELECT member_id, program, tier, qualifying_points, since FROM tiers;
+        SELECT member_id, program, tier, since, standing, counted, next_change_at, next_change_to FROM tiers;
     CREATE OR REPLACE VIEW views.programs AS SELECT program, version, starts_at, definition FROM programs;
 END $$;
 

@@ -27,6 +27,7 @@ from loyalty.v1.commands_pb2 import (
     ReserveRewardRequest,
     ReturnSaleRequest,
     ReverseTransactionRequest,
+    SetTierFloorRequest,
     SettlePendingRequest,
 )
 from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
@@ -178,6 +179,9 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     ),
     SettlePendingRequest: lambda: SettlePendingRequest(
         request_id=ID, origin=origin(), member=MEMBER, transaction=TRANSACTION, fate=PendingFate.PENDING_FATE_CANCEL
+    ),
+    SetTierFloorRequest: lambda: SetTierFloorRequest(
+        request_id=ID, origin=origin(), member=MEMBER, tier="gold", reason="x"
     ),
     LookupMemberRequest: lambda: LookupMemberRequest(identifier=CARD),
     GetTransactionRequest: lambda: GetTransactionRequest(name=TRANSACTION),

@@ -120,7 +120,7 @@ def definition(rules: Rules, name: str) -> p.Program:
         if rule.excluding:
             _filter(spend.excluding, rule.excluding)
     for tier, threshold in rules.tiers:
-        program.tiers.add(tier_id=tier, threshold_points=threshold)
+        program.tiers.add(tier_id=tier, threshold=threshold)
     for prize in rules.prizes:
         reward = program.rewards.add(reward_id=prize.reward_id)
         if prize.cashback:
@@ -474,9 +474,9 @@ def figures(answer: Message) -> Figures | None:
         next_points=balance.next_expiry.points,
         next_at=balance.next_expiry.expires_at.ToMicroseconds(),
         tier=tier.tier,
-        qualifying=tier.qualifying_points,
-        to_next=tier.points_to_next,
-        to_keep=tier.points_to_keep,
+        qualifying=tier.qualifying_amount,
+        to_next=tier.amount_to_next,
+        to_keep=tier.amount_to_keep,
     )
 
 

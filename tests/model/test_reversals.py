@@ -79,5 +79,5 @@ def test_all_undone(server: InProcess, program: Rules, commands: list[AnyStep]) 
     account = server.replayed(UUID(member[8:]))
     assert lots(server, member) == before
     assert account.owed == 0
-    assert account.qualifying == 0
+    assert account.standing.total == 0
     assert account.available(START) == STARTING_POINTS

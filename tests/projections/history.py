@@ -17,6 +17,7 @@ from loyalty.v1.account_pb2 import LocalizedText
 from loyalty.v1.events_pb2 import RewardReserved
 from loyalty.v1.origin_pb2 import Origin, TillReference
 from loyalty.v1.sale_pb2 import ReturnLine, Sale, SaleLine
+from loyalty.v1.tier_pb2 import Tier
 
 from ledger.domain.account import Account
 from ledger.domain.case import Case, NewEvent
@@ -45,7 +46,7 @@ def program(name: str = "programs/shop", **changes: Any) -> p.Program:
         earning_rules=[e.EarningRule(rule_id="spend", spend=e.SpendRule(points=1, per_minor=100))],
         pending=x.PendingPolicy(days=1),
         expiry=x.ExpiryPolicy(rolling=x.RollingExpiry(period=x.CalendarPeriod(days=30))),
-        tiers=[p.Tier(tier_id="blue"), p.Tier(tier_id="gold", threshold_points=500)],
+        tiers=[Tier(tier_id="blue"), Tier(tier_id="gold", threshold=500)],
         rewards=[
             p.Reward(
                 reward_id="five-off",

@@ -74,7 +74,7 @@ def test_the_views_follow_the_version_in_force(open_shop: OpenShop) -> None:
     shop.publish(program(spend(1, 1_00), tiers=tiers(base=0, top=80), starts_at=later))
     prove(shop, member)
     sale = shop.sale(member, 10_00)
-    assert sale.receipt.tier.points_to_next == 40
+    assert sale.receipt.tier.amount_to_next == 40
     assert sale.outcome.program_version == 1
 
 

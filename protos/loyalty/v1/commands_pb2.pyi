@@ -812,3 +812,43 @@ class AdjustPointsRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AdjustPointsRequest: _TypeAlias = AdjustPointsRequest  # noqa: Y015
+
+@_typing.final
+class SetTierFloorRequest(_message.Message):
+    """Request of SetTierFloor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this command."""
+    member: _builtins.str
+    """members/{member}"""
+    tier: _builtins.str
+    """The tier below which the member is not taken; empty to let go."""
+    reason: _builtins.str
+    """Why, for auditors: 1 to 500 characters and no personal data."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        origin: _origin_pb2.Origin | None = ...,
+        member: _builtins.str = ...,
+        tier: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "origin", b"origin", "reason", b"reason", "request_id", b"request_id", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetTierFloorRequest: _TypeAlias = SetTierFloorRequest  # noqa: Y015

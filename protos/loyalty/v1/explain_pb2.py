@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from loyalty.v1 import tier_pb2 as loyalty_dot_v1_dot_tier__pb2
 from loyalty.v1 import account_pb2 as loyalty_dot_v1_dot_account__pb2
 from loyalty.v1 import errors_pb2 as loyalty_dot_v1_dot_errors__pb2
 from loyalty.v1 import events_pb2 as loyalty_dot_v1_dot_events__pb2
 from loyalty.v1 import origin_pb2 as loyalty_dot_v1_dot_origin__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18loyalty/v1/explain.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x17loyalty/v1/errors.proto\x1a\x17loyalty/v1/events.proto\x1a\x17loyalty/v1/origin.proto\"^\n\x14ReductionExplanation\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12\'\n\x04rule\x18\x03 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\">\n\x0fLineExplanation\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x03 \x01(\x03\"\xb3\x02\n\x10\x41wardExplanation\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x11\n\tpromotion\x18\x03 \x01(\x08\x12\x14\n\x0c\x61sked_points\x18\x04 \x01(\x03\x12\x0e\n\x06points\x18\x05 \x01(\x03\x12\r\n\x05\x62\x61sis\x18\x06 \x01(\x03\x12)\n\nbasis_unit\x18\x07 \x01(\x0e\x32\x15.loyalty.v1.BasisUnit\x12*\n\x05lines\x18\x08 \x03(\x0b\x32\x1b.loyalty.v1.LineExplanation\x12\x34\n\nreductions\x18\t \x03(\x0b\x32 .loyalty.v1.ReductionExplanation\x12\x0b\n\x03lot\x18\n \x01(\x03\"b\n\x12\x46\x61ilureExplanation\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\r\n\x05\x65rror\x18\x03 \x01(\t\"\xa1\x01\n\x15RedemptionExplanation\x12*\n\nredemption\x18\x01 \x01(\x0b\x32\x16.loyalty.v1.Redemption\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12+\n\x0b\x61llocations\x18\x03 \x03(\x0b\x32\x16.loyalty.v1.Allocation\"\xe8\x01\n\x0fTierExplanation\x12\x11\n\tfrom_tier\x18\x01 \x01(\t\x12\x34\n\x11\x66rom_display_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x0f\n\x07to_tier\x18\x03 \x01(\t\x12\x32\n\x0fto_display_name\x18\x04 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x19\n\x11qualifying_points\x18\x05 \x01(\x03\x12,\n\x06reason\x18\x06 \x01(\x0e\x32\x1c.loyalty.v1.TierChangeReason\"\x81\x01\n\x0fUndoExplanation\x12\x13\n\x0btransaction\x18\x01 \x01(\t\x12\x10\n\x08reversal\x18\x02 \x01(\x08\x12\'\n\x05lines\x18\x03 \x03(\x0b\x32\x18.loyalty.v1.ReturnedLine\x12\x1e\n\x04undo\x18\x04 \x01(\x0b\x32\x10.loyalty.v1.Undo\"\xda\x01\n\x12RefusalExplanation\x12\'\n\x06reason\x18\x01 \x01(\x0e\x32\x17.loyalty.v1.ErrorReason\x12>\n\x08metadata\x18\x02 \x03(\x0b\x32,.loyalty.v1.RefusalExplanation.MetadataEntry\x12*\n\x07message\x18\x03 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa5\x05\n\x0b\x45xplanation\x12\x13\n\x0btransaction\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0f\n\x07program\x18\x04 \x01(\t\x12\x37\n\x14program_display_name\x18\x05 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x17\n\x0fprogram_version\x18\x06 \x01(\x03\x12\"\n\x06origin\x18\x07 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12/\n\x0brecorded_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06\x61wards\x18\t \x03(\x0b\x32\x1c.loyalty.v1.AwardExplanation\x12\x1d\n\x04lots\x18\n \x03(\x0b\x32\x0f.loyalty.v1.Lot\x12\x15\n\rrepaid_points\x18\x0b \x01(\x03\x12\x30\n\x08\x66\x61ilures\x18\x0c \x03(\x0b\x32\x1e.loyalty.v1.FailureExplanation\x12\x36\n\x0bredemptions\x18\r \x03(\x0b\x32!.loyalty.v1.RedemptionExplanation\x12\x31\n\x0ctier_changes\x18\x0e \x03(\x0b\x32\x1b.loyalty.v1.TierExplanation\x12$\n\x07receipt\x18\x0f \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12+\n\x06undone\x18\x10 \x03(\x0b\x32\x1b.loyalty.v1.UndoExplanation\x12/\n\x07refusal\x18\x11 \x01(\x0b\x32\x1e.loyalty.v1.RefusalExplanation\x12&\n\x05texts\x18\x12 \x03(\x0b\x32\x17.loyalty.v1.ReceiptText*\x83\x01\n\tBasisUnit\x12\x1a\n\x16\x42\x41SIS_UNIT_UNSPECIFIED\x10\x00\x12\x14\n\x10\x42\x41SIS_UNIT_MONEY\x10\x01\x12\x14\n\x10\x42\x41SIS_UNIT_UNITS\x10\x02\x12\x15\n\x11\x42\x41SIS_UNIT_POINTS\x10\x03\x12\x17\n\x13\x42\x41SIS_UNIT_OCCASION\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18loyalty/v1/explain.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15loyalty/v1/tier.proto\x1a\x18loyalty/v1/account.proto\x1a\x17loyalty/v1/errors.proto\x1a\x17loyalty/v1/events.proto\x1a\x17loyalty/v1/origin.proto\"^\n\x14ReductionExplanation\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12\'\n\x04rule\x18\x03 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\">\n\x0fLineExplanation\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x03 \x01(\x03\"\xb3\x02\n\x10\x41wardExplanation\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x11\n\tpromotion\x18\x03 \x01(\x08\x12\x14\n\x0c\x61sked_points\x18\x04 \x01(\x03\x12\x0e\n\x06points\x18\x05 \x01(\x03\x12\r\n\x05\x62\x61sis\x18\x06 \x01(\x03\x12)\n\nbasis_unit\x18\x07 \x01(\x0e\x32\x15.loyalty.v1.BasisUnit\x12*\n\x05lines\x18\x08 \x03(\x0b\x32\x1b.loyalty.v1.LineExplanation\x12\x34\n\nreductions\x18\t \x03(\x0b\x32 .loyalty.v1.ReductionExplanation\x12\x0b\n\x03lot\x18\n \x01(\x03\"b\n\x12\x46\x61ilureExplanation\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\r\n\x05\x65rror\x18\x03 \x01(\t\"\xa1\x01\n\x15RedemptionExplanation\x12*\n\nredemption\x18\x01 \x01(\x0b\x32\x16.loyalty.v1.Redemption\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12+\n\x0b\x61llocations\x18\x03 \x03(\x0b\x32\x16.loyalty.v1.Allocation\"\xe8\x01\n\x0fTierExplanation\x12\x11\n\tfrom_tier\x18\x01 \x01(\t\x12\x34\n\x11\x66rom_display_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x0f\n\x07to_tier\x18\x03 \x01(\t\x12\x32\n\x0fto_display_name\x18\x04 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x19\n\x11qualifying_amount\x18\x05 \x01(\x03\x12,\n\x06reason\x18\x06 \x01(\x0e\x32\x1c.loyalty.v1.TierChangeReason\"\x81\x01\n\x0fUndoExplanation\x12\x13\n\x0btransaction\x18\x01 \x01(\t\x12\x10\n\x08reversal\x18\x02 \x01(\x08\x12\'\n\x05lines\x18\x03 \x03(\x0b\x32\x18.loyalty.v1.ReturnedLine\x12\x1e\n\x04undo\x18\x04 \x01(\x0b\x32\x10.loyalty.v1.Undo\"\xda\x01\n\x12RefusalExplanation\x12\'\n\x06reason\x18\x01 \x01(\x0e\x32\x17.loyalty.v1.ErrorReason\x12>\n\x08metadata\x18\x02 \x03(\x0b\x32,.loyalty.v1.RefusalExplanation.MetadataEntry\x12*\n\x07message\x18\x03 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa5\x05\n\x0b\x45xplanation\x12\x13\n\x0btransaction\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0f\n\x07program\x18\x04 \x01(\t\x12\x37\n\x14program_display_name\x18\x05 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x17\n\x0fprogram_version\x18\x06 \x01(\x03\x12\"\n\x06origin\x18\x07 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12/\n\x0brecorded_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06\x61wards\x18\t \x03(\x0b\x32\x1c.loyalty.v1.AwardExplanation\x12\x1d\n\x04lots\x18\n \x03(\x0b\x32\x0f.loyalty.v1.Lot\x12\x15\n\rrepaid_points\x18\x0b \x01(\x03\x12\x30\n\x08\x66\x61ilures\x18\x0c \x03(\x0b\x32\x1e.loyalty.v1.FailureExplanation\x12\x36\n\x0bredemptions\x18\r \x03(\x0b\x32!.loyalty.v1.RedemptionExplanation\x12\x31\n\x0ctier_changes\x18\x0e \x03(\x0b\x32\x1b.loyalty.v1.TierExplanation\x12$\n\x07receipt\x18\x0f \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12+\n\x06undone\x18\x10 \x03(\x0b\x32\x1b.loyalty.v1.UndoExplanation\x12/\n\x07refusal\x18\x11 \x01(\x0b\x32\x1e.loyalty.v1.RefusalExplanation\x12&\n\x05texts\x18\x12 \x03(\x0b\x32\x17.loyalty.v1.ReceiptText*\x83\x01\n\tBasisUnit\x12\x1a\n\x16\x42\x41SIS_UNIT_UNSPECIFIED\x10\x00\x12\x14\n\x10\x42\x41SIS_UNIT_MONEY\x10\x01\x12\x14\n\x10\x42\x41SIS_UNIT_UNITS\x10\x02\x12\x15\n\x11\x42\x41SIS_UNIT_POINTS\x10\x03\x12\x17\n\x13\x42\x41SIS_UNIT_OCCASION\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,26 +39,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REFUSALEXPLANATION_METADATAENTRY']._loaded_options = None
   _globals['_REFUSALEXPLANATION_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_BASISUNIT']._serialized_start=2177
-  _globals['_BASISUNIT']._serialized_end=2308
-  _globals['_REDUCTIONEXPLANATION']._serialized_start=174
-  _globals['_REDUCTIONEXPLANATION']._serialized_end=268
-  _globals['_LINEEXPLANATION']._serialized_start=270
-  _globals['_LINEEXPLANATION']._serialized_end=332
-  _globals['_AWARDEXPLANATION']._serialized_start=335
-  _globals['_AWARDEXPLANATION']._serialized_end=642
-  _globals['_FAILUREEXPLANATION']._serialized_start=644
-  _globals['_FAILUREEXPLANATION']._serialized_end=742
-  _globals['_REDEMPTIONEXPLANATION']._serialized_start=745
-  _globals['_REDEMPTIONEXPLANATION']._serialized_end=906
-  _globals['_TIEREXPLANATION']._serialized_start=909
-  _globals['_TIEREXPLANATION']._serialized_end=1141
-  _globals['_UNDOEXPLANATION']._serialized_start=1144
-  _globals['_UNDOEXPLANATION']._serialized_end=1273
-  _globals['_REFUSALEXPLANATION']._serialized_start=1276
-  _globals['_REFUSALEXPLANATION']._serialized_end=1494
-  _globals['_REFUSALEXPLANATION_METADATAENTRY']._serialized_start=1447
-  _globals['_REFUSALEXPLANATION_METADATAENTRY']._serialized_end=1494
-  _globals['_EXPLANATION']._serialized_start=1497
-  _globals['_EXPLANATION']._serialized_end=2174
+  _globals['_BASISUNIT']._serialized_start=2200
+  _globals['_BASISUNIT']._serialized_end=2331
+  _globals['_REDUCTIONEXPLANATION']._serialized_start=197
+  _globals['_REDUCTIONEXPLANATION']._serialized_end=291
+  _globals['_LINEEXPLANATION']._serialized_start=293
+  _globals['_LINEEXPLANATION']._serialized_end=355
+  _globals['_AWARDEXPLANATION']._serialized_start=358
+  _globals['_AWARDEXPLANATION']._serialized_end=665
+  _globals['_FAILUREEXPLANATION']._serialized_start=667
+  _globals['_FAILUREEXPLANATION']._serialized_end=765
+  _globals['_REDEMPTIONEXPLANATION']._serialized_start=768
+  _globals['_REDEMPTIONEXPLANATION']._serialized_end=929
+  _globals['_TIEREXPLANATION']._serialized_start=932
+  _globals['_TIEREXPLANATION']._serialized_end=1164
+  _globals['_UNDOEXPLANATION']._serialized_start=1167
+  _globals['_UNDOEXPLANATION']._serialized_end=1296
+  _globals['_REFUSALEXPLANATION']._serialized_start=1299
+  _globals['_REFUSALEXPLANATION']._serialized_end=1517
+  _globals['_REFUSALEXPLANATION_METADATAENTRY']._serialized_start=1470
+  _globals['_REFUSALEXPLANATION_METADATAENTRY']._serialized_end=1517
+  _globals['_EXPLANATION']._serialized_start=1520
+  _globals['_EXPLANATION']._serialized_end=2197
 # @@protoc_insertion_point(module_scope)

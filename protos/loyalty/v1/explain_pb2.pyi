@@ -13,6 +13,7 @@ from loyalty.v1 import account_pb2 as _account_pb2
 from loyalty.v1 import errors_pb2 as _errors_pb2
 from loyalty.v1 import events_pb2 as _events_pb2
 from loyalty.v1 import origin_pb2 as _origin_pb2
+from loyalty.v1 import tier_pb2 as _tier_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -263,15 +264,15 @@ class TierExplanation(_message.Message):
     FROM_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     TO_TIER_FIELD_NUMBER: _builtins.int
     TO_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
-    QUALIFYING_POINTS_FIELD_NUMBER: _builtins.int
+    QUALIFYING_AMOUNT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     from_tier: _builtins.str
     """The tier before."""
     to_tier: _builtins.str
     """The tier after."""
-    qualifying_points: _builtins.int
-    """The qualifying points that decided."""
-    reason: _events_pb2.TierChangeReason.ValueType
+    qualifying_amount: _builtins.int
+    """What counted when it was decided, in the units of the program's basis."""
+    reason: _tier_pb2.TierChangeReason.ValueType
     """Why."""
     @_builtins.property
     def from_display_name(self) -> _account_pb2.LocalizedText:
@@ -288,12 +289,12 @@ class TierExplanation(_message.Message):
         from_display_name: _account_pb2.LocalizedText | None = ...,
         to_tier: _builtins.str = ...,
         to_display_name: _account_pb2.LocalizedText | None = ...,
-        qualifying_points: _builtins.int = ...,
-        reason: _events_pb2.TierChangeReason.ValueType = ...,
+        qualifying_amount: _builtins.int = ...,
+        reason: _tier_pb2.TierChangeReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["from_display_name", b"from_display_name", "to_display_name", b"to_display_name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_display_name", b"from_display_name", "from_tier", b"from_tier", "qualifying_points", b"qualifying_points", "reason", b"reason", "to_display_name", b"to_display_name", "to_tier", b"to_tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_display_name", b"from_display_name", "from_tier", b"from_tier", "qualifying_amount", b"qualifying_amount", "reason", b"reason", "to_display_name", b"to_display_name", "to_tier", b"to_tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,35 +27,34 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from loyalty.v1 import account_pb2 as loyalty_dot_v1_dot_account__pb2
 from loyalty.v1 import earning_pb2 as loyalty_dot_v1_dot_earning__pb2
 from loyalty.v1 import expiry_pb2 as loyalty_dot_v1_dot_expiry__pb2
+from loyalty.v1 import tier_pb2 as loyalty_dot_v1_dot_tier__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18loyalty/v1/program.proto\x12\nloyalty.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x18loyalty/v1/earning.proto\x1a\x17loyalty/v1/expiry.proto\"b\n\x04Tier\x12\x0f\n\x07tier_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x18\n\x10threshold_points\x18\x03 \x01(\x03\"X\n\rOrderDiscount\x12\x1a\n\x12percent_hundredths\x18\x01 \x01(\x05\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\x12\x15\n\rmaximum_minor\x18\x03 \x01(\x03\"/\n\x08\x43\x61shback\x12\x0e\n\x06points\x18\x01 \x01(\x03\x12\x13\n\x0bvalue_minor\x18\x02 \x01(\x03\"\xc8\x01\n\x06Reward\x12\x11\n\treward_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x13\n\x0b\x63ost_points\x18\x03 \x01(\x03\x12\x33\n\x0eorder_discount\x18\x04 \x01(\x0b\x32\x19.loyalty.v1.OrderDiscountH\x00\x12(\n\x08\x63\x61shback\x18\x05 \x01(\x0b\x32\x14.loyalty.v1.CashbackH\x00\x42\x06\n\x04kind\"\xaf\x01\n\x0cReturnPolicy\x12\'\n\tclaw_back\x18\x01 \x01(\x0e\x32\x14.loyalty.v1.ClawBack\x12\x33\n\x0frestore_expired\x18\x02 \x01(\x0e\x32\x1a.loyalty.v1.RestoreExpired\x12\x12\n\ngrace_days\x18\x03 \x01(\x05\x12-\n\x0cunknown_sale\x18\x04 \x01(\x0e\x32\x17.loyalty.v1.UnknownSale\"]\n\x05Store\x12\x10\n\x08store_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x11\n\ttime_zone\x18\x03 \x01(\t\"\xa1\x06\n\x07Program\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12/\n\x0c\x64isplay_name\x18\x03 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x11\n\ttime_zone\x18\x05 \x01(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_region\x18\x06 \x01(\t\x12.\n\rearning_rules\x18\x07 \x03(\x0b\x32\x17.loyalty.v1.EarningRule\x12,\n\x0b\x63ombination\x18\x11 \x01(\x0e\x32\x17.loyalty.v1.Combination\x12)\n\npromotions\x18\x12 \x03(\x0b\x32\x15.loyalty.v1.Promotion\x12\x30\n\x12promotion_stacking\x18\x13 \x01(\x0e\x32\x14.loyalty.v1.Stacking\x12\x1d\n\x04\x63\x61ps\x18\x14 \x03(\x0b\x32\x0f.loyalty.v1.Cap\x12*\n\x07pending\x18\x08 \x01(\x0b\x32\x19.loyalty.v1.PendingPolicy\x12(\n\x06\x65xpiry\x18\t \x01(\x0b\x32\x18.loyalty.v1.ExpiryPolicy\x12\x1a\n\x12\x65xpiry_notice_days\x18\x15 \x01(\x05\x12\x1f\n\x05tiers\x18\n \x03(\x0b\x32\x10.loyalty.v1.Tier\x12#\n\x07rewards\x18\x0b \x03(\x0b\x32\x12.loyalty.v1.Reward\x12/\n\x0chold_timeout\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x07returns\x18\r \x01(\x0b\x32\x18.loyalty.v1.ReturnPolicy\x12;\n\x13\x64uplicate_enrolment\x18\x0e \x01(\x0e\x32\x1e.loyalty.v1.DuplicateEnrolment\x12\x0c\n\x04\x65tag\x18\x0f \x01(\t\x12!\n\x06stores\x18\x10 \x03(\x0b\x32\x11.loyalty.v1.Store\x12-\n\tstarts_at\x18\x32 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*R\n\x08\x43lawBack\x12\x19\n\x15\x43LAW_BACK_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43LAW_BACK_CLAMP\x10\x01\x12\x16\n\x12\x43LAW_BACK_NEGATIVE\x10\x02*i\n\x0eRestoreExpired\x12\x1f\n\x1bRESTORE_EXPIRED_UNSPECIFIED\x10\x00\x12\x1b\n\x17RESTORE_EXPIRED_FORFEIT\x10\x01\x12\x19\n\x15RESTORE_EXPIRED_GRACE\x10\x02*[\n\x0bUnknownSale\x12\x1c\n\x18UNKNOWN_SALE_UNSPECIFIED\x10\x00\x12\x15\n\x11UNKNOWN_SALE_WAIT\x10\x01\x12\x17\n\x13UNKNOWN_SALE_REFUSE\x10\x02*\x82\x01\n\x12\x44uplicateEnrolment\x12#\n\x1f\x44UPLICATE_ENROLMENT_UNSPECIFIED\x10\x00\x12\'\n#DUPLICATE_ENROLMENT_RETURN_EXISTING\x10\x01\x12\x1e\n\x1a\x44UPLICATE_ENROLMENT_REFUSE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18loyalty/v1/program.proto\x12\nloyalty.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x18loyalty/v1/earning.proto\x1a\x17loyalty/v1/expiry.proto\x1a\x15loyalty/v1/tier.proto\"X\n\rOrderDiscount\x12\x1a\n\x12percent_hundredths\x18\x01 \x01(\x05\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\x12\x15\n\rmaximum_minor\x18\x03 \x01(\x03\"/\n\x08\x43\x61shback\x12\x0e\n\x06points\x18\x01 \x01(\x03\x12\x13\n\x0bvalue_minor\x18\x02 \x01(\x03\"\xc8\x01\n\x06Reward\x12\x11\n\treward_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x13\n\x0b\x63ost_points\x18\x03 \x01(\x03\x12\x33\n\x0eorder_discount\x18\x04 \x01(\x0b\x32\x19.loyalty.v1.OrderDiscountH\x00\x12(\n\x08\x63\x61shback\x18\x05 \x01(\x0b\x32\x14.loyalty.v1.CashbackH\x00\x42\x06\n\x04kind\"\xaf\x01\n\x0cReturnPolicy\x12\'\n\tclaw_back\x18\x01 \x01(\x0e\x32\x14.loyalty.v1.ClawBack\x12\x33\n\x0frestore_expired\x18\x02 \x01(\x0e\x32\x1a.loyalty.v1.RestoreExpired\x12\x12\n\ngrace_days\x18\x03 \x01(\x05\x12-\n\x0cunknown_sale\x18\x04 \x01(\x0e\x32\x17.loyalty.v1.UnknownSale\"]\n\x05Store\x12\x10\n\x08store_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x11\n\ttime_zone\x18\x03 \x01(\t\"\xce\x06\n\x07Program\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12/\n\x0c\x64isplay_name\x18\x03 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x11\n\ttime_zone\x18\x05 \x01(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_region\x18\x06 \x01(\t\x12.\n\rearning_rules\x18\x07 \x03(\x0b\x32\x17.loyalty.v1.EarningRule\x12,\n\x0b\x63ombination\x18\x11 \x01(\x0e\x32\x17.loyalty.v1.Combination\x12)\n\npromotions\x18\x12 \x03(\x0b\x32\x15.loyalty.v1.Promotion\x12\x30\n\x12promotion_stacking\x18\x13 \x01(\x0e\x32\x14.loyalty.v1.Stacking\x12\x1d\n\x04\x63\x61ps\x18\x14 \x03(\x0b\x32\x0f.loyalty.v1.Cap\x12*\n\x07pending\x18\x08 \x01(\x0b\x32\x19.loyalty.v1.PendingPolicy\x12(\n\x06\x65xpiry\x18\t \x01(\x0b\x32\x18.loyalty.v1.ExpiryPolicy\x12\x1a\n\x12\x65xpiry_notice_days\x18\x15 \x01(\x05\x12\x1f\n\x05tiers\x18\n \x03(\x0b\x32\x10.loyalty.v1.Tier\x12+\n\x0btier_policy\x18= \x01(\x0b\x32\x16.loyalty.v1.TierPolicy\x12#\n\x07rewards\x18\x0b \x03(\x0b\x32\x12.loyalty.v1.Reward\x12/\n\x0chold_timeout\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x07returns\x18\r \x01(\x0b\x32\x18.loyalty.v1.ReturnPolicy\x12;\n\x13\x64uplicate_enrolment\x18\x0e \x01(\x0e\x32\x1e.loyalty.v1.DuplicateEnrolment\x12\x0c\n\x04\x65tag\x18\x0f \x01(\t\x12!\n\x06stores\x18\x10 \x03(\x0b\x32\x11.loyalty.v1.Store\x12-\n\tstarts_at\x18\x32 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*R\n\x08\x43lawBack\x12\x19\n\x15\x43LAW_BACK_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43LAW_BACK_CLAMP\x10\x01\x12\x16\n\x12\x43LAW_BACK_NEGATIVE\x10\x02*i\n\x0eRestoreExpired\x12\x1f\n\x1bRESTORE_EXPIRED_UNSPECIFIED\x10\x00\x12\x1b\n\x17RESTORE_EXPIRED_FORFEIT\x10\x01\x12\x19\n\x15RESTORE_EXPIRED_GRACE\x10\x02*[\n\x0bUnknownSale\x12\x1c\n\x18UNKNOWN_SALE_UNSPECIFIED\x10\x00\x12\x15\n\x11UNKNOWN_SALE_WAIT\x10\x01\x12\x17\n\x13UNKNOWN_SALE_REFUSE\x10\x02*\x82\x01\n\x12\x44uplicateEnrolment\x12#\n\x1f\x44UPLICATE_ENROLMENT_UNSPECIFIED\x10\x00\x12\'\n#DUPLICATE_ENROLMENT_RETURN_EXISTING\x10\x01\x12\x1e\n\x1a\x44UPLICATE_ENROLMENT_REFUSE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loyalty.v1.program_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CLAWBACK']._serialized_start=1701
-  _globals['_CLAWBACK']._serialized_end=1783
-  _globals['_RESTOREEXPIRED']._serialized_start=1785
-  _globals['_RESTOREEXPIRED']._serialized_end=1890
-  _globals['_UNKNOWNSALE']._serialized_start=1892
-  _globals['_UNKNOWNSALE']._serialized_end=1983
-  _globals['_DUPLICATEENROLMENT']._serialized_start=1986
-  _globals['_DUPLICATEENROLMENT']._serialized_end=2116
-  _globals['_TIER']._serialized_start=182
-  _globals['_TIER']._serialized_end=280
-  _globals['_ORDERDISCOUNT']._serialized_start=282
-  _globals['_ORDERDISCOUNT']._serialized_end=370
-  _globals['_CASHBACK']._serialized_start=372
-  _globals['_CASHBACK']._serialized_end=419
-  _globals['_REWARD']._serialized_start=422
-  _globals['_REWARD']._serialized_end=622
-  _globals['_RETURNPOLICY']._serialized_start=625
-  _globals['_RETURNPOLICY']._serialized_end=800
-  _globals['_STORE']._serialized_start=802
-  _globals['_STORE']._serialized_end=895
-  _globals['_PROGRAM']._serialized_start=898
-  _globals['_PROGRAM']._serialized_end=1699
+  _globals['_CLAWBACK']._serialized_start=1669
+  _globals['_CLAWBACK']._serialized_end=1751
+  _globals['_RESTOREEXPIRED']._serialized_start=1753
+  _globals['_RESTOREEXPIRED']._serialized_end=1858
+  _globals['_UNKNOWNSALE']._serialized_start=1860
+  _globals['_UNKNOWNSALE']._serialized_end=1951
+  _globals['_DUPLICATEENROLMENT']._serialized_start=1954
+  _globals['_DUPLICATEENROLMENT']._serialized_end=2084
+  _globals['_ORDERDISCOUNT']._serialized_start=205
+  _globals['_ORDERDISCOUNT']._serialized_end=293
+  _globals['_CASHBACK']._serialized_start=295
+  _globals['_CASHBACK']._serialized_end=342
+  _globals['_REWARD']._serialized_start=345
+  _globals['_REWARD']._serialized_end=545
+  _globals['_RETURNPOLICY']._serialized_start=548
+  _globals['_RETURNPOLICY']._serialized_end=723
+  _globals['_STORE']._serialized_start=725
+  _globals['_STORE']._serialized_end=818
+  _globals['_PROGRAM']._serialized_start=821
+  _globals['_PROGRAM']._serialized_end=1667
 # @@protoc_insertion_point(module_scope)

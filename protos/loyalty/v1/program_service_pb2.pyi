@@ -336,3 +336,33 @@ class ReinstatePointsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReinstatePointsResponse: _TypeAlias = ReinstatePointsResponse  # noqa: Y015
+
+@_typing.final
+class SetTierFloorResponse(_message.Message):
+    """Response of SetTierFloor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcome(self) -> _pos_service_pb2.Outcome:
+        """What happened."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """Balance and tier."""
+
+    def __init__(
+        self,
+        *,
+        outcome: _pos_service_pb2.Outcome | None = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetTierFloorResponse: _TypeAlias = SetTierFloorResponse  # noqa: Y015

@@ -71,6 +71,11 @@ class ProgramServiceStub:
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.ReinstatePointsRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_program__service__pb2.ReinstatePointsResponse.FromString,
                 _registered_method=True)
+        self.SetTierFloor = channel.unary_unary(
+                '/loyalty.v1.ProgramService/SetTierFloor',
+                request_serializer=loyalty_dot_v1_dot_commands__pb2.SetTierFloorRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_program__service__pb2.SetTierFloorResponse.FromString,
+                _registered_method=True)
 
 
 class ProgramServiceServicer:
@@ -127,6 +132,13 @@ class ProgramServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetTierFloor(self, request, context):
+        """Pins a member's tier, with a reason: automatic changes go above it and come back to it, never below. Or lets go of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProgramServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -164,6 +176,11 @@ def add_ProgramServiceServicer_to_server(servicer, server):
                     servicer.ReinstatePoints,
                     request_deserializer=loyalty_dot_v1_dot_commands__pb2.ReinstatePointsRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_program__service__pb2.ReinstatePointsResponse.SerializeToString,
+            ),
+            'SetTierFloor': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetTierFloor,
+                    request_deserializer=loyalty_dot_v1_dot_commands__pb2.SetTierFloorRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_program__service__pb2.SetTierFloorResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -356,6 +373,33 @@ class ProgramService:
             '/loyalty.v1.ProgramService/ReinstatePoints',
             loyalty_dot_v1_dot_commands__pb2.ReinstatePointsRequest.SerializeToString,
             loyalty_dot_v1_dot_program__service__pb2.ReinstatePointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetTierFloor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.ProgramService/SetTierFloor',
+            loyalty_dot_v1_dot_commands__pb2.SetTierFloorRequest.SerializeToString,
+            loyalty_dot_v1_dot_program__service__pb2.SetTierFloorResponse.FromString,
             options,
             channel_credentials,
             insecure,

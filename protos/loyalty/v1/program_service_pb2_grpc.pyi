@@ -50,6 +50,8 @@ class ProgramServiceStub:
     """Lets points expire later."""
     ReinstatePoints: _grpc.UnaryUnaryMultiCallable[_commands_pb2.ReinstatePointsRequest, _program_service_pb2.ReinstatePointsResponse]
     """Gives expired points back."""
+    SetTierFloor: _grpc.UnaryUnaryMultiCallable[_commands_pb2.SetTierFloorRequest, _program_service_pb2.SetTierFloorResponse]
+    """Pins a member's tier, with a reason: automatic changes go above it and come back to it, never below. Or lets go of it."""
 
 @_typing.type_check_only
 class ProgramServiceAsyncStub(ProgramServiceStub):
@@ -72,6 +74,8 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
     """Lets points expire later."""
     ReinstatePoints: _aio.UnaryUnaryMultiCallable[_commands_pb2.ReinstatePointsRequest, _program_service_pb2.ReinstatePointsResponse]  # type: ignore[assignment]
     """Gives expired points back."""
+    SetTierFloor: _aio.UnaryUnaryMultiCallable[_commands_pb2.SetTierFloorRequest, _program_service_pb2.SetTierFloorResponse]  # type: ignore[assignment]
+    """Pins a member's tier, with a reason: automatic changes go above it and come back to it, never below. Or lets go of it."""
 
 class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
     """The programme manager's side: rules, and what is done by hand."""
@@ -133,5 +137,13 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.ReinstatePointsResponse, _abc.Awaitable[_program_service_pb2.ReinstatePointsResponse]]:
         """Gives expired points back."""
+
+    @_abc_1.abstractmethod
+    def SetTierFloor(
+        self,
+        request: _commands_pb2.SetTierFloorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_service_pb2.SetTierFloorResponse, _abc.Awaitable[_program_service_pb2.SetTierFloorResponse]]:
+        """Pins a member's tier, with a reason: automatic changes go above it and come back to it, never below. Or lets go of it."""
 
 def add_ProgramServiceServicer_to_server(servicer: ProgramServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -12,6 +12,7 @@ from loyalty.v1 import account_pb2 as _account_pb2
 from loyalty.v1 import commands_pb2 as _commands_pb2
 from loyalty.v1 import events_pb2 as _events_pb2
 from loyalty.v1 import program_pb2 as _program_pb2
+from loyalty.v1 import tier_pb2 as _tier_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -52,7 +53,7 @@ class AccountSnapshot(_message.Message):
     PROGRAM_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
-    QUALIFYING_POINTS_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
     OWED_POINTS_FIELD_NUMBER: _builtins.int
     NEXT_LOT_FIELD_NUMBER: _builtins.int
     LOTS_FIELD_NUMBER: _builtins.int
@@ -68,8 +69,6 @@ class AccountSnapshot(_message.Message):
     """The last event that it contains."""
     tier: _builtins.str
     """The tier."""
-    qualifying_points: _builtins.int
-    """What counts towards tiers."""
     owed_points: _builtins.int
     """Points owed."""
     next_lot: _builtins.int
@@ -78,6 +77,10 @@ class AccountSnapshot(_message.Message):
     """The expiry of lots that follow activity, in microseconds since 1970; 0 for none."""
     notified_until_us: _builtins.int
     """Notices are given of expiries up to this one, in microseconds since 1970; 0 for none."""
+    @_builtins.property
+    def standing(self) -> _tier_pb2.Standing:
+        """What the tier rests on."""
+
     @_builtins.property
     def lots(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Lot]:
         """Lots with points left; `points` is what is left."""
@@ -104,7 +107,7 @@ class AccountSnapshot(_message.Message):
         program: _builtins.str = ...,
         version: _builtins.int = ...,
         tier: _builtins.str = ...,
-        qualifying_points: _builtins.int = ...,
+        standing: _tier_pb2.Standing | None = ...,
         owed_points: _builtins.int = ...,
         next_lot: _builtins.int = ...,
         lots: _abc.Iterable[_account_pb2.Lot] | None = ...,
@@ -115,9 +118,9 @@ class AccountSnapshot(_message.Message):
         counters: _abc.Iterable[_events_pb2.Counter] | None = ...,
         notified_until_us: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "counters", b"counters", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "notified_until_us", b"notified_until_us", "owed_points", b"owed_points", "program", b"program", "qualifying_points", b"qualifying_points", "tier", b"tier", "totals", b"totals", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "counters", b"counters", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "notified_until_us", b"notified_until_us", "owed_points", b"owed_points", "program", b"program", "standing", b"standing", "tier", b"tier", "totals", b"totals", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
