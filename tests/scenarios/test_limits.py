@@ -139,6 +139,21 @@ def test_conditions(open_shop: OpenShop) -> None:
     prove(shop, member)
 
 
+def test_a_condition_of_an_activity_rule(open_shop: OpenShop) -> None:
+    """It can look at all that conditions of sales can, also where no rule for sales does."""
+    morning = Conditions(expression="clock.hour < 12")
+    shop = open_shop(program(activity(5, conditions=morning), time_zone="UTC"))
+    member = shop.member()
+    earned = [
+        shop.activity(member, "review", at=f"2026-03-02T{hour}:00:00Z").receipt.earned_points for hour in (11, 12)
+    ]
+    assert earned == [5, 0]
+    (before, after) = shop.events(member, "ActivityRecorded")
+    assert not before.activity_recorded.failures
+    assert not after.activity_recorded.failures
+    assert prove(shop, member).available_points == 5
+
+
 def test_a_condition_that_fails_refuses_its_rule_only(open_shop: OpenShop) -> None:
     """It is recorded with the sale."""
     condition = Conditions(expression="'floor' in attributes && int(attributes['floor']) > 1")
