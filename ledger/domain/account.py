@@ -91,6 +91,7 @@ class Account:
         "activity_expires_at",
         "adjusted",
         "awaited",
+        "cancelled",
         "clawed_back",
         "counters",
         "expired",
@@ -129,6 +130,8 @@ class Account:
         self.awaited: tuple[Awaited, ...] = ()
         self.counters: Counters = {}
         """Never changed in place."""
+        self.cancelled: Mapping[int, int] = {}
+        """Pending points that were cancelled, by lot, so that no return takes them again. Never changed in place."""
         self.issued = self.redeemed = self.restored = 0
         self.expired = self.clawed_back = self.adjusted = 0
 
@@ -148,6 +151,7 @@ class Account:
         other.activity_expires_at = self.activity_expires_at
         other.awaited = self.awaited
         other.counters = self.counters
+        other.cancelled = self.cancelled
         other.issued = self.issued
         other.redeemed = self.redeemed
         other.restored = self.restored
@@ -266,6 +270,10 @@ class Account:
         self.take_out(event.taken)
         self.give_back(event.activated)
         if not event.activated:
+            cancelled = dict(self.cancelled)
+            for allocation in event.taken:
+                cancelled[allocation.lot] = cancelled.get(allocation.lot, 0) + allocation.points
+            self.cancelled = cancelled
             points = sum(allocation.points for allocation in event.taken)
             self.clawed_back += points
             self.qualifying = max(self.qualifying - points, 0)
@@ -439,6 +447,7 @@ class Account:
             next_lot=self.next_lot,
             activity_expires_at_us=self.activity_expires_at,
             totals={name: getattr(self, name) for name in _TOTALS},
+            cancelled_points=self.cancelled,
         )
         for lot in self.lots:
             lot.write(snapshot.lots.add())
@@ -485,6 +494,7 @@ class Account:
             Awaited(UUID(awaited.request_id), awaited.request) for awaited in snapshot.awaited_returns
         )
         account.counters = with_counters({}, snapshot.counters)
+        account.cancelled = dict(snapshot.cancelled_points)
         for name in _TOTALS:
             setattr(account, name, snapshot.totals[name])
         account.check()

@@ -53,7 +53,7 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction) -> Undo:
     main: Message = target.main
     match main:
         case SaleRecorded():
-            state = ReturnState(main, target.returns())
+            state = ReturnState(main, target.returns(), case.account.cancelled)
             before = state.due()
             state.add(state.rest())
             return undo_sale(case, main, target, before, state.due())

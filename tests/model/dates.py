@@ -25,6 +25,10 @@ class Pending:
     number: int = 0
 
 
+FOR_EVER = Expiry()
+AT_ONCE = Pending()
+
+
 def local(instant: int, zone: str) -> datetime:
     """What a clock in a zone shows, without the zone."""
     whole, micros = divmod(instant, US)

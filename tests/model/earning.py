@@ -219,21 +219,23 @@ def _by_promotions(occasion: Occasion, base: list[Award]) -> list[Award]:
             if bonus is not None:
                 _limit(bonus, promotion.terms.limits, occasion)
                 found.append(bonus)
-    giving = [award for award in found if award.points]
-    match occasion.rules.stacking:
-        case "first":
-            return giving[:1]
-        case "best":
-            most = max((award.points for award in found), default=0)
-            return [award for award in found if award.points == most][:1]
-        case _:
-            taken_too_much = max(-total - sum(award.points for award in found), 0)
-            for award in found[::-1]:
-                if award.points < 0:
-                    less = min(taken_too_much, -award.points)
-                    award.points += less
-                    taken_too_much -= less
-            return found
+    return _stacked(occasion.rules.stacking, found, total)
+
+
+def _stacked(stacking: str, found: list[Award], total: int) -> list[Award]:
+    """All promotions, the best or the first; together they never take more than what the rules gave."""
+    if stacking == "first":
+        return [award for award in found if award.points][:1]
+    if stacking == "best":
+        most = max((award.points for award in found), default=0)
+        return [award for award in found if award.points == most][:1]
+    too_much = max(-total - sum(award.points for award in found), 0)
+    for award in found[::-1]:
+        if award.points < 0:
+            less = min(too_much, -award.points)
+            award.points += less
+            too_much -= less
+    return found
 
 
 def _newest_first(promotion: Promotion) -> tuple[int, timedelta, str]:

@@ -125,7 +125,7 @@ def _expiry() -> st.SearchStrategy[Expiry]:
 def _pending() -> st.SearchStrategy[Pending]:
     until = [int(instant(day).ToMicroseconds()) for day in ("2003-02-20", "2024-03-10T12:00")]
     return st.one_of(
-        st.sampled_from(("none", "none", "event")).map(Pending),
+        st.sampled_from(("none", "event")).map(Pending),
         st.builds(Pending, st.just("days"), st.sampled_from((1, 10))),
         st.builds(Pending, st.just("until"), st.sampled_from(until)),
     )
@@ -182,8 +182,8 @@ def _terms(draw: st.DrawFn, *, tiers: bool, tenders: bool = True) -> Terms:
         when,
         draw(st.sampled_from((0, 0, 1, -1))),
         tuple(draw(st.lists(limit, max_size=2, unique_by=lambda one: (one.period, bool(one.times))))),
-        draw(_pending()) if draw(st.integers(0, 3)) == 0 else None,
-        draw(_expiry()) if draw(st.integers(0, 3)) == 0 else None,
+        draw(_pending()) if draw(st.booleans()) else None,
+        draw(_expiry()) if draw(st.booleans()) else None,
     )
 
 

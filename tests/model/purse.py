@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from tests.model.dates import Expiry, active_from, day_of, first_instant, gone_at
+from tests.model.dates import NEVER, Expiry, active_from, day_of, first_instant, gone_at
 from tests.model.earning import Diary
 from tests.model.scheme import Award, Rules
 
@@ -127,7 +127,7 @@ class Purse:
             expiry = award.terms.expiry or self.rules.expiry
             active = active_from(pending, at, self.rules.zone)
             gone = end(expiry, active or at, self.rules.zone)
-            # Active points with one end are alike, whatever counted it; pending ones may become active before their time.
+            # Active points with one end are alike, whatever counted it; pending ones may become active sooner.
             key = (active, gone, expiry if active or expiry.kind == "inactivity" else Expiry("alike"))
             lot = lots.setdefault(key, Part(self.lot_number + len(lots), active, gone, expiry, 0))
             lot.points += award.points
@@ -215,7 +215,7 @@ class Purse:
 
 def end(expiry: Expiry, active: int, zone: str) -> int:
     """When points are gone; those that wait for a word do not run out meanwhile."""
-    return gone_at(expiry, active, zone) if active < 2**63 - 1 else active
+    return gone_at(expiry, active, zone) if active < NEVER else NEVER
 
 
 def take(lots: Sequence[Part], points: int) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 from tests.model.dates import NEVER, US
 from tests.model.earning import Occasion, earned, shared
 from tests.model.purse import Figures, No, Part, Purse, latest_first
-from tests.model.scheme import Award, Line, Place, Prize, Rules
+from tests.model.scheme import HERE, Award, Line, Place, Prize, Rules
 from tests.model.sold import Sold, claims
 
 
@@ -94,7 +94,7 @@ class World:
         discount: int = 0,
         holds: Sequence[str] = (),
         pay: int | None = None,
-        place: Place = Place(),
+        place: Place = HERE,
     ) -> Figures:
         """A sale."""
         self._not_blocked(request_id)

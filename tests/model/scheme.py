@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tests.model.dates import Expiry, Pending
+from tests.model.dates import AT_ONCE, FOR_EVER, Expiry, Pending
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,8 @@ class Rules:
     promotions: tuple[Promotion, ...] = ()
     stacking: str = "all"
     caps: tuple[Cap, ...] = ()
-    pending: Pending = Pending()
-    expiry: Expiry = Expiry()
+    pending: Pending = AT_ONCE
+    expiry: Expiry = FOR_EVER
     tiers: tuple[tuple[str, int], ...] = ()
     prizes: tuple[Prize, ...] = ()
     hold_seconds: int = 1800
@@ -191,6 +191,10 @@ class Place:
     store: str = "s-1"
     channel: str = "STORE"
     tenders: frozenset[str] = frozenset()
+
+
+HERE = Place()
+"""A till in a store, paid by nothing that anybody named."""
 
 
 @dataclass
