@@ -70,6 +70,8 @@ class Occasion:
         found = {}
         for line, net in zip(self.lines, self.net, strict=True):
             price = net if basis.startswith("after") else line.price
+            if basis == "line":
+                price -= line.discount
             if basis.endswith("without_tax") and line.price:
                 price -= floor(Fraction(line.tax * price, line.price))
             found[line.line_id] = price

@@ -44,6 +44,7 @@ CASHBACK: Final = "cash"
 BASES: Final = {
     "after": e.Basis.BASIS_UNSPECIFIED,
     "before": e.Basis.BASIS_BEFORE_DISCOUNT,
+    "line": e.Basis.BASIS_AFTER_LINE_DISCOUNT,
     "after_without_tax": e.Basis.BASIS_AFTER_DISCOUNT_WITHOUT_TAX,
     "before_without_tax": e.Basis.BASIS_BEFORE_DISCOUNT_WITHOUT_TAX,
 }
