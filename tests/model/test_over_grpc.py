@@ -8,12 +8,11 @@ import pytest
 from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loyalty.v1.commands_pb2 import AdjustPointsRequest, Command, SettlePendingRequest
+from loyalty.v1.commands_pb2 import AdjustPointsRequest, SettlePendingRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.pos_service_pb2 import SubmitBatchRequest
 from loyalty.v1.program_pb2 import Program
 
-from tests.faults.load import as_command
 from tests.model.commands import AnyStep, CrashStep, steps
 from tests.model.in_process import Answered, Refusal
 from tests.model.programs import rules
@@ -21,7 +20,7 @@ from tests.model.scheme import Rules
 from tests.model.test_model import Run
 from tests.proof import fold
 from tests.running import Databases, running, token
-from tests.shop import TIMEOUT_S, Details, Shop, instant
+from tests.shop import TIMEOUT_S, Details, Shop, command, instant
 
 STARTS = tuple(instant(text).ToMicroseconds() for text in ("2003-01-30T12:00", "2004-02-28T23:59:59"))
 """Long ago, because a real server takes no sale of tomorrow."""
@@ -56,7 +55,7 @@ class Remote:
     def _batch(self, requests: Sequence[Any]) -> list[Answered]:
         if not requests:
             return []
-        commands: list[Command] = [as_command(request) for request in requests]
+        commands = [command(request) for request in requests]
         response = self.shop.pos.SubmitBatch(
             SubmitBatchRequest(commands=commands), metadata=self.shop.metadata, timeout=TIMEOUT_S
         )
