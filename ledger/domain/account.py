@@ -100,6 +100,7 @@ class Account:
         "activity_expires_at",
         "adjusted",
         "awaited",
+        "cancelled",
         "clawed_back",
         "counters",
         "expired",
@@ -140,6 +141,8 @@ class Account:
         self.awaited: tuple[Awaited, ...] = ()
         self.counters: Counters = {}
         """Never changed in place."""
+        self.cancelled: Mapping[int, int] = {}
+        """Pending points that were cancelled, by lot, so that no return takes them again. Never changed in place."""
         self.issued = self.redeemed = self.restored = 0
         self.expired = self.clawed_back = self.adjusted = self.reinstated = 0
         self.notified_until = 0
@@ -161,6 +164,7 @@ class Account:
         other.activity_expires_at = self.activity_expires_at
         other.awaited = self.awaited
         other.counters = self.counters
+        other.cancelled = self.cancelled
         other.issued = self.issued
         other.redeemed = self.redeemed
         other.restored = self.restored
@@ -281,6 +285,10 @@ class Account:
         self.take_out(event.taken)
         self.give_back(event.activated)
         if not event.activated:
+            cancelled = dict(self.cancelled)
+            for allocation in event.taken:
+                cancelled[allocation.lot] = cancelled.get(allocation.lot, 0) + allocation.points
+            self.cancelled = cancelled
             points = sum(allocation.points for allocation in event.taken)
             self.clawed_back += points
         self._qualify(event)
@@ -476,6 +484,7 @@ class Account:
             activity_expires_at_us=self.activity_expires_at,
             notified_until_us=self.notified_until,
             totals={name: getattr(self, name) for name in _TOTALS},
+            cancelled_points=self.cancelled,
         )
         self.standing.write(snapshot.standing)
         for lot in self.lots:
@@ -524,6 +533,7 @@ class Account:
         )
         account.notified_until = snapshot.notified_until_us
         account.counters = with_counters({}, snapshot.counters)
+        account.cancelled = dict(snapshot.cancelled_points)
         for name in _TOTALS:
             setattr(account, name, snapshot.totals[name])
         account.check()

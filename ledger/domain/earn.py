@@ -6,6 +6,7 @@ from typing import NamedTuple
 from loyalty.v1.account_pb2 import Award
 from loyalty.v1.earning_pb2 import Combination, Stacking
 from loyalty.v1.events_pb2 import ActivityRecorded, SaleRecorded
+from loyalty.v1.expiry_pb2 import ExpiryPolicy
 
 from ledger.domain.account import Account
 from ledger.domain.basket import Basket
@@ -19,6 +20,9 @@ from ledger.domain.rules.rule import Asked, Rule
 from ledger.domain.rules.tally import Tally
 from ledger.domain.rules.terms import Terms
 from ledger.domain.validity import Validity
+
+_Dates = tuple[int, int, bool, bytes]
+"""Activation, expiry, whether that follows activity, and the policy of points that are pending."""
 
 
 class Earned(NamedTuple):
@@ -138,10 +142,10 @@ def _by_line(basket: Basket, awards: Iterable[Award]) -> list[int]:
 def issue(event: SaleRecorded | ActivityRecorded, account: Account, earned: Earned) -> None:
     """Writes what was earned into its event: awards, lots and counters.
 
-    Points of the same activation and expiry go into one lot. What the member owes is repaid first, from the lots in
-    order; what a promotion takes away is taken from them too.
+    Points of the same activation and expiry go into one lot, pending ones only where their policy is the same too. What
+    the member owes is repaid first, from the lots in order; what a promotion takes away is taken from them too.
     """
-    lots: dict[tuple[int, int, bool], int] = {}
+    lots: dict[_Dates, int] = {}
     taken = 0
     for award, terms in earned.awards:
         if award.points > 0:
@@ -153,10 +157,11 @@ def issue(event: SaleRecorded | ActivityRecorded, account: Account, earned: Earn
         event.awards.append(award)
     event.repaid_points = min(account.owed, sum(lots.values()) - taken)
     off = taken + event.repaid_points
-    for number, ((activates_at, expires_at, follows), points) in enumerate(lots.items(), account.next_lot):
+    for number, ((activates_at, expires_at, follows, policy), points) in enumerate(lots.items(), account.next_lot):
         less = min(points, off)
         off -= less
-        Lot(expires_at, number, activates_at, points - less, follows).write(event.lots.add())
+        expiry = ExpiryPolicy.FromString(policy) if policy else None
+        Lot(expires_at, number, activates_at, points - less, follows, expiry).write(event.lots.add())
     event.counters.extend(earned.tally.moved())
     event.failures.extend(earned.facts.failures)
 
@@ -169,6 +174,7 @@ def new_lot(case: Case[RequestT], points: int) -> tuple[Lot, int]:
     return lot, repaid
 
 
-def _dates(validity: Validity, at: int) -> tuple[int, int, bool]:
+def _dates(validity: Validity, at: int) -> _Dates:
     activates_at = validity.activates_at(at)
-    return activates_at, validity.expires_at(activates_at or at), validity.follows_activity
+    expires_at = validity.expires_at(activates_at or at)
+    return activates_at, expires_at, validity.follows_activity, validity.policy if activates_at else b""

@@ -54,7 +54,7 @@ class Program:
         self._zones = {store.store_id: ZoneInfo(store.time_zone) for store in definition.stores if store.time_zone}
         self._compile_rules()
         self._compile_promotions()
-        self.expression_names = self._rules.names | self._promotions.names
+        self.expression_names = self._rules.names | self._activity_names | self._promotions.names
         self.hold_timeout = (
             definition.hold_timeout.seconds * SECOND + definition.hold_timeout.nanos // 1_000
             if definition.HasField("hold_timeout")
@@ -133,6 +133,14 @@ class Program:
                 entries.append((rule, _only(getattr(message, kind))))
         self._rules = Index(entries)
         self._activity_rules = activities
+        self._activity_names = frozenset[str]().union(
+            *(
+                rule.terms.conditions.names
+                for rules in activities.values()
+                for rule in rules
+                if rule.terms.conditions is not None
+            )
+        )
 
     def _compile_promotions(self) -> None:
         messages = [*self.definition.promotions, *map(_multiplier, self.definition.tiers)]

@@ -29,8 +29,10 @@ from ledger.domain.undo import claimed, part_of, undo, write_undo
 class ReturnState:
     """How much of each line of a sale has come back, by quantity and by net amount."""
 
-    def __init__(self, sale: SaleRecorded, returns: Iterable[SaleReturned]) -> None:
+    def __init__(self, sale: SaleRecorded, returns: Iterable[SaleReturned], cancelled: Mapping[int, int]) -> None:
+        """`cancelled` are the member's pending points that are gone already, by lot."""
         self.sale = sale
+        self._cancelled = cancelled
         lines = sale.request.sale.lines
         self.sold = {
             line.line_id: (line.quantity if line.HasField("quantity") else 1, net)
@@ -101,12 +103,16 @@ class ReturnState:
         """What should be taken back, and given back, for all that has come back so far.
 
         Each award as it says itself, fractions dropped; when all came back, all of it. So partial returns add up to
-        exactly what was earned, and the last takes the remainder.
+        exactly what was earned, and the last takes the remainder. Pending points that were cancelled are gone already.
         """
         claw_back: dict[int, int] = {}
+        issued: dict[int, int] = {}
         for award in self.sale.awards:
             points = award.points if self.is_complete else self._part_of(award)
             claw_back[award.lot] = claw_back.get(award.lot, 0) + points
+            issued[award.lot] = issued.get(award.lot, 0) + award.points
+        for lot in self._cancelled.keys() & claw_back.keys():
+            claw_back[lot] = min(claw_back[lot], issued[lot] - self._cancelled[lot])
         spent = self.sale.receipt.spent_points
         if not self.is_complete:
             total = sum(net for _, net in self.sold.values())
@@ -205,7 +211,7 @@ def apply_awaited(case: Case[RequestT], sale: SaleRecorded) -> None:
 def _decide(
     case: Case[RequestT], request: ReturnSaleRequest, main: SaleRecorded, sale: Transaction
 ) -> tuple[SaleReturned, Rung]:
-    state = ReturnState(main, sale.returns())
+    state = ReturnState(main, sale.returns(), case.account.cancelled)
     if state.is_complete:
         raise Refused(ErrorReason.ERROR_REASON_RETURN_EXCEEDS_SALE, left_quantity=0, left_minor=0, line_id="")
     before = state.due()

@@ -54,7 +54,7 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction, result: Un
     main: Message = target.main
     match main:
         case SaleRecorded():
-            state = ReturnState(main, target.returns())
+            state = ReturnState(main, target.returns(), case.account.cancelled)
             before = state.due()
             state.add(state.rest())
             return undo_sale(case, result, target, before, state.due())

@@ -3,16 +3,18 @@
 from loyalty.v1.commands_pb2 import PendingFate, SettlePendingRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import ActivityRecorded, PendingSettled, SaleRecorded
+from loyalty.v1.expiry_pb2 import ExpiryPolicy, PendingPolicy
 
 from ledger.domain.case import Case
 from ledger.domain.lot import Lot
 from ledger.domain.names import last_id
 from ledger.domain.qualify import amount_of, change_tier, qualify
 from ledger.domain.refusal import Refused
+from ledger.domain.validity import Validity
 
 
 def settle_pending(case: Case[SettlePendingRequest]) -> None:
-    """Decides what becomes of pending lots. Their expiry counts from now, by the program's policy."""
+    """Decides what becomes of pending lots. Their expiry counts from now, by the policy of when they were issued."""
     wanted = _wanted(case)
     lots = [lot for lot in case.account.lots if lot.number in wanted and lot.activates_at > case.at]
     if not lots:
@@ -34,7 +36,7 @@ def settle_pending(case: Case[SettlePendingRequest]) -> None:
 
 
 def _active(case: Case[SettlePendingRequest], lot: Lot) -> Lot:
-    validity = case.program.validity
+    validity = Validity(PendingPolicy(), lot.expiry or ExpiryPolicy(), case.program.zone)
     return lot._replace(
         activates_at=0,
         expires_at=validity.expires_at(case.at),

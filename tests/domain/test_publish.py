@@ -154,7 +154,7 @@ def test_a_hold_lasts_from_a_second_to_30_days(timeout: Duration, is_right: bool
         (lambda s: setattr(s, "points", -1), ["points"]),
         (lambda s: setattr(s, "per_minor", 0), ["per_minor"]),
         (lambda s: setattr(s, "rounding", 5), ["rounding"]),
-        (lambda s: setattr(s, "basis", 5), ["basis"]),
+        (lambda s: setattr(s, "basis", 99), ["basis"]),
         (lambda s: setattr(s, "minimum_minor", -1), ["minimum_minor"]),
         (lambda s: s.only.SetInParent(), ["only"]),
         (lambda s: s.only.skus.append(""), ["only.skus[0]"]),

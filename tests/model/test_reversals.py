@@ -16,13 +16,12 @@ from tests.model.commands import (
     Planner,
     ReserveStep,
     SaleStep,
-    definition,
     origin,
-    rules,
     steps,
 )
 from tests.model.in_process import InProcess, Refusal, in_process
-from tests.model.reference import Rules
+from tests.model.programs import definition, rules
+from tests.model.scheme import Rules
 from tests.running import Databases
 from tests.shop import instant, new_id
 

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from loyalty.v1 import expiry_pb2 as _expiry_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -82,6 +83,7 @@ class Lot(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     FOLLOWS_ACTIVITY_FIELD_NUMBER: _builtins.int
     WAITS_FIELD_NUMBER: _builtins.int
+    EXPIRY_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number within the account, from 1; never used again."""
     points: _builtins.int
@@ -98,6 +100,10 @@ class Lot(_message.Message):
     def expires_at(self) -> _timestamp_pb2.Timestamp:
         """The first instant at which they are gone. Absent means never."""
 
+    @_builtins.property
+    def expiry(self) -> _expiry_pb2.ExpiryPolicy:
+        """For points that are not active yet: the policy that they were issued under, should they become active before their time."""
+
     def __init__(
         self,
         *,
@@ -107,10 +113,11 @@ class Lot(_message.Message):
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         follows_activity: _builtins.bool = ...,
         waits: _builtins.bool = ...,
+        expiry: _expiry_pb2.ExpiryPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at", "expiry", b"expiry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at", "follows_activity", b"follows_activity", "number", b"number", "points", b"points", "waits", b"waits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at", "expiry", b"expiry", "follows_activity", b"follows_activity", "number", b"number", "points", b"points", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -30,7 +30,7 @@ from loyalty.v1 import program_pb2 as loyalty_dot_v1_dot_program__pb2
 from loyalty.v1 import tier_pb2 as loyalty_dot_v1_dot_tier__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19loyalty/v1/snapshot.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x19loyalty/v1/commands.proto\x1a\x17loyalty/v1/events.proto\x1a\x18loyalty/v1/program.proto\x1a\x15loyalty/v1/tier.proto\"\xd6\x03\n\x0f\x41\x63\x63ountSnapshot\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0c\n\x04tier\x18\x03 \x01(\t\x12&\n\x08standing\x18\x04 \x01(\x0b\x32\x14.loyalty.v1.Standing\x12\x13\n\x0bowed_points\x18\x05 \x01(\x03\x12\x10\n\x08next_lot\x18\x06 \x01(\x03\x12\x1d\n\x04lots\x18\x07 \x03(\x0b\x32\x0f.loyalty.v1.Lot\x12\'\n\x05holds\x18\x08 \x03(\x0b\x32\x18.loyalty.v1.HoldSnapshot\x12\x32\n\x0f\x61waited_returns\x18\t \x03(\x0b\x32\x19.loyalty.v1.AwaitedReturn\x12\x37\n\x06totals\x18\n \x03(\x0b\x32\'.loyalty.v1.AccountSnapshot.TotalsEntry\x12\x1e\n\x16\x61\x63tivity_expires_at_us\x18\x0b \x01(\x03\x12%\n\x08\x63ounters\x18\x0c \x03(\x0b\x32\x13.loyalty.v1.Counter\x12\x19\n\x11notified_until_us\x18\r \x01(\x03\x1a-\n\x0bTotalsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xaf\x01\n\x0cHoldSnapshot\x12\x0c\n\x04hold\x18\x01 \x01(\t\x12\"\n\x06reward\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Reward\x12\x10\n\x08quantity\x18\x03 \x01(\x05\x12+\n\x0b\x61llocations\x18\x04 \x03(\x0b\x32\x16.loyalty.v1.Allocation\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"S\n\rAwaitedReturn\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x07request\x18\x02 \x01(\x0b\x32\x1d.loyalty.v1.ReturnSaleRequestb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19loyalty/v1/snapshot.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x19loyalty/v1/commands.proto\x1a\x17loyalty/v1/events.proto\x1a\x18loyalty/v1/program.proto\x1a\x15loyalty/v1/tier.proto\"\xda\x04\n\x0f\x41\x63\x63ountSnapshot\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0c\n\x04tier\x18\x03 \x01(\t\x12&\n\x08standing\x18\x04 \x01(\x0b\x32\x14.loyalty.v1.Standing\x12\x13\n\x0bowed_points\x18\x05 \x01(\x03\x12\x10\n\x08next_lot\x18\x06 \x01(\x03\x12\x1d\n\x04lots\x18\x07 \x03(\x0b\x32\x0f.loyalty.v1.Lot\x12\'\n\x05holds\x18\x08 \x03(\x0b\x32\x18.loyalty.v1.HoldSnapshot\x12\x32\n\x0f\x61waited_returns\x18\t \x03(\x0b\x32\x19.loyalty.v1.AwaitedReturn\x12\x37\n\x06totals\x18\n \x03(\x0b\x32\'.loyalty.v1.AccountSnapshot.TotalsEntry\x12\x1e\n\x16\x61\x63tivity_expires_at_us\x18\x0b \x01(\x03\x12%\n\x08\x63ounters\x18\x0c \x03(\x0b\x32\x13.loyalty.v1.Counter\x12\x19\n\x11notified_until_us\x18\r \x01(\x03\x12J\n\x10\x63\x61ncelled_points\x18\x0e \x03(\x0b\x32\x30.loyalty.v1.AccountSnapshot.CancelledPointsEntry\x1a-\n\x0bTotalsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a\x36\n\x14\x43\x61ncelledPointsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x03\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xaf\x01\n\x0cHoldSnapshot\x12\x0c\n\x04hold\x18\x01 \x01(\t\x12\"\n\x06reward\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Reward\x12\x10\n\x08quantity\x18\x03 \x01(\x05\x12+\n\x0b\x61llocations\x18\x04 \x03(\x0b\x32\x16.loyalty.v1.Allocation\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"S\n\rAwaitedReturn\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x07request\x18\x02 \x01(\x0b\x32\x1d.loyalty.v1.ReturnSaleRequestb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,12 +39,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACCOUNTSNAPSHOT_TOTALSENTRY']._loaded_options = None
   _globals['_ACCOUNTSNAPSHOT_TOTALSENTRY']._serialized_options = b'8\001'
+  _globals['_ACCOUNTSNAPSHOT_CANCELLEDPOINTSENTRY']._loaded_options = None
+  _globals['_ACCOUNTSNAPSHOT_CANCELLEDPOINTSENTRY']._serialized_options = b'8\001'
   _globals['_ACCOUNTSNAPSHOT']._serialized_start=202
-  _globals['_ACCOUNTSNAPSHOT']._serialized_end=672
-  _globals['_ACCOUNTSNAPSHOT_TOTALSENTRY']._serialized_start=627
-  _globals['_ACCOUNTSNAPSHOT_TOTALSENTRY']._serialized_end=672
-  _globals['_HOLDSNAPSHOT']._serialized_start=675
-  _globals['_HOLDSNAPSHOT']._serialized_end=850
-  _globals['_AWAITEDRETURN']._serialized_start=852
-  _globals['_AWAITEDRETURN']._serialized_end=935
+  _globals['_ACCOUNTSNAPSHOT']._serialized_end=804
+  _globals['_ACCOUNTSNAPSHOT_TOTALSENTRY']._serialized_start=703
+  _globals['_ACCOUNTSNAPSHOT_TOTALSENTRY']._serialized_end=748
+  _globals['_ACCOUNTSNAPSHOT_CANCELLEDPOINTSENTRY']._serialized_start=750
+  _globals['_ACCOUNTSNAPSHOT_CANCELLEDPOINTSENTRY']._serialized_end=804
+  _globals['_HOLDSNAPSHOT']._serialized_start=807
+  _globals['_HOLDSNAPSHOT']._serialized_end=982
+  _globals['_AWAITEDRETURN']._serialized_start=984
+  _globals['_AWAITEDRETURN']._serialized_end=1067
 # @@protoc_insertion_point(module_scope)
