@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
@@ -43,7 +43,7 @@ from ledger.api.lifecycle import serve as lifecycle_serve
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
-from ledger.cli import member, terminals, till
+from ledger.cli import member, program, terminals, till
 from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
 from ledger.cli.database import JsonOption
 from ledger.cli.demo import demo
@@ -84,6 +84,7 @@ SAMPLE_TERMINAL: Final = "till-1"
 app = typer.Typer(help="Event-sourced loyalty ledger.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(till.app, name="till")
 app.add_typer(member.app, name="member")
+app.add_typer(program.app, name="program")
 app.add_typer(terminals.app, name="terminals")
 for command in (check, rebuild, health, demo):
     app.command()(command)
@@ -156,7 +157,13 @@ class Ledger:
         """Puts the four services on a gRPC server and returns their names."""
         dispatch = Dispatch(self.writer, self.programs, self.gate.lookups, system_clock)
         pos = PosService(
-            dispatch, Profiles(self.reads), self.views, self.reader, VoucherCodes(self.reads), system_clock
+            dispatch,
+            Profiles(self.reads),
+            self.programs,
+            self.views,
+            self.reader,
+            VoucherCodes(self.reads),
+            system_clock,
         )
         add_PosServiceServicer_to_server(pos, server)
         program = ProgramService(dispatch, self.programs, system_clock)
@@ -198,7 +205,9 @@ def local_database(config: Config, name: str) -> Iterator[str]:
         with psycopg.connect(postgres.url, autocommit=True) as connection:
             known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
             if known is None:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                # Another server that starts now may be faster.
+                with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+                    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         yield make_conninfo(postgres.url, dbname=name)
 
 
@@ -298,8 +307,8 @@ def run(
     ledger = Ledger(database_url, config)
     settle_garbage()
     ledger.start()
-    for program in samples:
-        publish_once(ledger, program)
+    for sample in samples:
+        publish_once(ledger, sample)
     try:
         uvloop.run(lifecycle_serve(config, ledger.parts(), announce))
     except (ListenError, TlsError) as error:

@@ -4,9 +4,10 @@ from google.protobuf.duration_pb2 import Duration
 from loyalty.v1.account_pb2 import LocalizedText
 from loyalty.v1.earning_pb2 import EarningRule, LineFilter, Rounding, SpendRule
 from loyalty.v1.expiry_pb2 import CalendarPeriod, CalendarUnit, EndOfUnitExpiry, ExpiryPolicy, NeverExpiry
-from loyalty.v1.program_pb2 import Program, Tier
+from loyalty.v1.program_pb2 import Program
 from loyalty.v1.reward_pb2 import Cashback, OrderDiscount, Reward
 from loyalty.v1.sale_pb2 import LineKind
+from loyalty.v1.tier_pb2 import Tier
 
 TIERS = (
     ("bronze", "Bronze", "ब्रॉन्ज़", 0),
@@ -87,7 +88,7 @@ def _tiers() -> list[Tier]:
         Tier(
             tier_id=tier_id,
             display_name=LocalizedText(en=english, hi=hindi),
-            threshold_points=threshold,
+            threshold=threshold,
         )
         for tier_id, english, hindi, threshold in TIERS
     ]

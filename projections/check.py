@@ -129,6 +129,7 @@ def _compare(cursor: Cursor[Any], workers: "_Workers", started: float) -> CheckR
         workers.compare(snapshot)
         _check_log(cursor, snapshot.head, findings)
         _check_programs(cursor, generations, findings)
+        _check_strangers(cursor, generations, findings)
         results = workers.results()
         for result in results:
             findings.merge(result.findings)
@@ -169,6 +170,14 @@ def _check_programs(cursor: Cursor[Any], generations: Sequence[Generation], find
     sql = _SQL["members_of_programs"].replace(b"{live}", schema.encode())
     for program, total, members in cursor.execute(sql).fetchall():
         findings.add(Finding("trial_balance.program_totals", program, f"member = {members}", str(total)))
+
+
+def _check_strangers(cursor: Cursor[Any], generations: Sequence[Generation], findings: Findings) -> None:
+    """An identifier leads to a member of its own program."""
+    schema = next(g.schema for g in generations if g.name == "balances")
+    sql = _SQL["strangers"].replace(b"{live}", schema.encode())
+    for program, member_id, members in cursor.execute(sql, {"limit": FIRST_FINDINGS_MAX}).fetchall():
+        findings.add(Finding("profile.identifiers", f"member {member_id}", members, program))
 
 
 def _compare_shared(

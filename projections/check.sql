@@ -2,7 +2,7 @@
 
 -- name: read
 -- The events of one share of the streams.
-SELECT {columns} FROM events e
+SELECT {columns}, e.request_id, e.transaction_id, e.sale_reference FROM events e
 WHERE e.notification_id > %(after)b AND e.notification_id <= %(until)b
   AND (uuid_hash(e.originator_id) & 2147483647) %% %(shares)b = %(share)b
 ORDER BY e.notification_id LIMIT %(limit)b
@@ -40,7 +40,7 @@ SELECT member_id, total_points FROM {live}.member_totals
 WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
 
 -- name: tiers
-SELECT member_id, tier, qualifying_points FROM {live}.tiers
+SELECT member_id, tier, standing FROM {live}.tiers
 WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
 
 -- name: trial_balance
@@ -57,3 +57,10 @@ GROUP BY t.program, t.member HAVING t.member <> coalesce(sum(m.points), 0)
 -- The accounts that commands start from.
 SELECT originator_id, originator_version, state FROM snapshots
 WHERE (uuid_hash(originator_id) & 2147483647) %% %(shares)b = %(share)b
+
+-- name: strangers
+-- Identifiers and people whose program is not their member's.
+SELECT i.program, i.member_id::text, b.program
+FROM profile.identifiers i JOIN {live}.accounts b ON b.member_id = i.member_id
+WHERE i.program <> b.program
+ORDER BY i.member_id LIMIT %(limit)b

@@ -17,6 +17,7 @@ from ledger.domain.refusal import InvariantBroken
 from projections.catalogue import PROJECTIONS
 from projections.finding import FIRST_FINDINGS_MAX, Finding, Findings
 from projections.hub import connect
+from projections.keys import wrong_key
 from projections.page import COLUMNS, Event, event_of
 from projections.projection import Contradiction, Projection
 from projections.sql import statements
@@ -30,6 +31,7 @@ MEMORY_MB: Final = 256
 
 _SQL: Final = statements("check.sql")
 _READ: Final = _SQL["read"].replace(b"{columns}", COLUMNS.strip().encode())
+_EVENT_COLUMNS: Final = 7
 _NOT_OF_ACCOUNTS: Final = frozenset({ReversalAwaited, CommandBlocked, ProgramPublished})
 
 Progress = Callable[[int], None]
@@ -148,8 +150,9 @@ class Share:
         if stream_id in self._damaged:
             return None
         try:
-            event = event_of(row)
+            event = event_of(row[:_EVENT_COLUMNS])
             self._fold(event)
+            self._check_keys(event, row[_EVENT_COLUMNS:])
         except (MapperDeserialisationError, InvariantBroken, ValueError, LookupError) as error:
             self._damage(position, stream_id, str(error))
             return None
@@ -173,6 +176,14 @@ class Share:
         if kept is not None and kept[0] == version:
             del self._snapshots[stream_id]
             self._check_snapshot(stream_id, state.to_snapshot(), kept[1])
+
+    def _check_keys(self, event: Event, keys: Sequence[Any]) -> None:
+        """Compares the columns that commands look up with the event: a wrong one lets a receipt in twice."""
+        account = self._accounts.get(event.stream_id)
+        wrong = wrong_key(event.payload, account.program if account is not None else "", *keys)
+        if wrong is not None:
+            place = f"event {event.position}"
+            self._findings.add(Finding("log", place, f"the {wrong} of the event itself", "another one"))
 
     def _check_snapshot(self, stream_id: UUID, expected: AccountSnapshot | PoolSnapshot, state: bytes) -> None:
         """Compares a snapshot with what it is of at its version: commands start from it."""
@@ -267,7 +278,7 @@ def _held(account: Account) -> int:
 _OF_ACCOUNT: Final[Mapping[str, Callable[[Account], tuple[Any, ...]]]] = {
     "balances": lambda a: (a.program, a.version, a.owed, a.lot_points, _held(a)),
     "statements": lambda a: (a.lot_points + _held(a) - a.owed,),
-    "tiers": lambda a: (a.tier, a.qualifying),
+    "tiers": lambda a: (a.tier, a.standing.to_bytes()),
     "trial_balance": lambda a: (a.lot_points + _held(a) - a.owed,),
 }
 """What each view says of an account that the account knows itself."""

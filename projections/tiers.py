@@ -1,7 +1,7 @@
-"""Tiers: what counts towards tiers, the tier of each member, and the newest definition of each program."""
+"""Tiers: the tier of each member, what it rests on, what is ahead, and the versions of each program."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
 from loyalty.v1.events_pb2 import (
@@ -12,12 +12,15 @@ from loyalty.v1.events_pb2 import (
     SaleRecorded,
     SaleReturned,
     TierChanged,
+    TierFloorSet,
     TransactionReversed,
+    Undo,
 )
 
+from ledger.domain.instant import from_timestamp
+from ledger.domain.standing import Standing
 from projections.effect import effective_at
 from projections.page import Event
-from projections.postings import issued, total
 from projections.projection import Contradiction, Projection, Step, columns
 from projections.sql import statements
 
@@ -30,7 +33,7 @@ class Tiers(Projection):
     tables: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "tiers": ("member_id",),
     }
-    shared_tables: ClassVar[Mapping[str, tuple[str, ...]]] = {"programs": ("program",)}
+    shared_tables: ClassVar[Mapping[str, tuple[str, ...]]] = {"programs": ("program", "version")}
 
     def collect(self, events: Sequence[Event]) -> list[Step]:
         """The statements that apply a page. Raises Contradiction."""
@@ -38,21 +41,23 @@ class Tiers(Projection):
         for event in events:
             payload = event.payload
             match payload:
-                case SaleRecorded() | ActivityRecorded():
-                    page.qualify(event.stream_id, issued(payload))
-                case PendingSettled():
-                    page.qualify(event.stream_id, total(payload.activated) - total(payload.taken))
+                case SaleRecorded() | ActivityRecorded() | PendingSettled():
+                    page.qualify(event, payload)
+                case SaleReturned() | TransactionReversed():
+                    page.qualify(event, payload.undo)
                 case TierChanged():
                     page.change(event)
-                case SaleReturned() | TransactionReversed():
-                    page.qualify(event.stream_id, -payload.undo.qualifying_points)
+                    page.stand(event, Standing.of(payload.standing))
+                case TierFloorSet():
+                    page.stand(event, Standing.of(payload.standing))
                 case MemberEnrolled():
                     since = effective_at(event)
                     page.enrolled.append((event.stream_id, payload.program, payload.tier, since))
                 case ProgramPublished():
                     program = payload.request.program
                     definition = program.SerializeToString(deterministic=True)
-                    page.programs[program.name] = (program.name, program.version, definition)
+                    starts_at = from_timestamp(program.starts_at) if program.HasField("starts_at") else 0
+                    page.programs.append((program.name, program.version, starts_at, definition))
                 case _:
                     pass
         return page.steps()
@@ -61,16 +66,18 @@ class Tiers(Projection):
 class _Page:
     def __init__(self) -> None:
         self.enrolled: list[tuple[UUID, str, str, int]] = []
-        self.programs: dict[str, tuple[str, int, bytes]] = {}
-        self.points: dict[UUID, int] = {}
-        self.lowest: dict[UUID, int] = {}
+        self.programs: list[tuple[str, int, int, bytes]] = []
+        self.standings: dict[UUID, Standing] = {}
         self.changes: dict[UUID, tuple[str, str, int]] = {}
 
-    def qualify(self, member_id: UUID, points: int) -> None:
-        """Adds qualifying points, or takes them off when negative."""
-        after = self.points[member_id] = self.points.get(member_id, 0) + points
-        if after < 0:
-            self.lowest[member_id] = min(self.lowest.get(member_id, 0), after)
+    def qualify(self, event: Event, payload: SaleRecorded | ActivityRecorded | PendingSettled | Undo) -> None:
+        """Takes over what an event counted."""
+        if payload.HasField("qualification"):
+            self.stand(event, Standing.after(payload.qualification))
+
+    def stand(self, event: Event, standing: Standing) -> None:
+        """Takes over where an event left its member."""
+        self.standings[event.stream_id] = standing
 
     def change(self, event: Event) -> None:
         """Changes a tier."""
@@ -87,17 +94,24 @@ class _Page:
         """The statements."""
         steps: list[Step] = []
         if self.programs:
-            steps.append(Step("publish", columns(list(self.programs.values()))))
+            steps.append(Step("publish", columns(self.programs), len(self.programs)))
         if self.enrolled:
             steps.append(Step("enrol", columns(self.enrolled), len(self.enrolled)))
-        if self.points:
-            parameters: list[list[Any]] = [
-                list(self.points),
-                list(self.points.values()),
-                [self.lowest.get(member_id, 0) for member_id in self.points],
-            ]
-            steps.append(Step("qualify", parameters, len(self.points)))
+        if self.standings:
+            rows = [_row(member, standing) for member, standing in self.standings.items()]
+            steps.append(Step("stand", columns(rows), len(rows)))
         if self.changes:
             changes = columns([(member, *change) for member, change in self.changes.items()])
             steps.append(Step("change", changes, len(self.changes)))
         return steps
+
+
+def _row(member_id: UUID, standing: Standing) -> tuple[UUID, bytes, int, int, str]:
+    next_change = standing.ahead[0] if standing.ahead else None
+    return (
+        member_id,
+        standing.to_bytes(),
+        standing.total,
+        next_change.at if next_change is not None else 0,
+        next_change.tier if next_change is not None else "",
+    )

@@ -1,24 +1,22 @@
 -- Tiers, one page of events at a time.
 
 -- name: publish
-INSERT INTO programs (program, version, definition)
-SELECT program, version, definition
-FROM unnest(%b::text[], %b::bigint[], %b::bytea[]) AS p (program, version, definition)
-ON CONFLICT (program) DO UPDATE SET version = excluded.version, definition = excluded.definition
-    WHERE programs.version < excluded.version
+INSERT INTO programs (program, version, starts_at, definition)
+SELECT program, version, starts_at, definition
+FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::bytea[]) AS p (program, version, starts_at, definition)
 
 -- name: enrol
-INSERT INTO tiers (member_id, program, tier, qualifying_points, since)
-SELECT member_id, program, tier, 0, since
+INSERT INTO tiers (member_id, program, tier, since)
+SELECT member_id, program, tier, since
 FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::bigint[]) AS e (member_id, program, tier, since)
 
--- name: qualify
--- Qualifying points never go below 0 on the way. `lowest` is the lowest sum of the page's first events, at most 0; where
--- it would have taken the member below 0, what was missing then is not missing later.
+-- name: stand
 UPDATE tiers t SET
-    qualifying_points = t.qualifying_points + q.points - least(t.qualifying_points + q.lowest, 0)
-FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[]) AS q (member_id, points, lowest)
-WHERE t.member_id = q.member_id
+    standing = s.standing, counted = s.counted,
+    next_change_at = nullif(s.next_change_at, 0), next_change_to = nullif(s.next_change_to, '')
+FROM unnest(%b::uuid[], %b::bytea[], %b::bigint[], %b::bigint[], %b::text[])
+    AS s (member_id, standing, counted, next_change_at, next_change_to)
+WHERE t.member_id = s.member_id
 
 -- name: change
 UPDATE tiers t SET tier = c.to_tier, since = c.since

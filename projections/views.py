@@ -8,11 +8,13 @@ from uuid import UUID
 from loyalty.v1.account_pb2 import Balance, NextExpiry, TierProgress
 from loyalty.v1.crm_service_pb2 import MemberSnapshot, StatementEntry
 from loyalty.v1.program_pb2 import Program as Definition
+from loyalty.v1.tier_pb2 import Standing as StandingMessage
 from psycopg.rows import tuple_row
 
 from ledger.domain.instant import DAY, HOUR, set_timestamp, to_timestamp
 from ledger.domain.names import member_name, transaction_name
 from ledger.domain.program import Program
+from ledger.domain.standing import Standing
 from ledger.store.datastore import LedgerDatastore
 from ledger.views import MemberView, SnapshotPage, StatementPage, ViewBehind
 from projections.sql import statements
@@ -42,7 +44,7 @@ class PostgresViews:
         if row[1] is None:
             return None
         expiries = [NextExpiry(points=points, expires_at=to_timestamp(instant)) for instant, points in row[12]]
-        return MemberView(row[2], _balance(row, at), expiries, self._tier(row), row[0])
+        return MemberView(row[2], _balance(row, at), expiries, self._tier(row, at), row[0])
 
     def statement(
         self,
@@ -69,7 +71,7 @@ class PostgresViews:
                 member=member_name(row[1]),
                 program=row[2],
                 balance=_balance(row, at),
-                tier=self._tier(row),
+                tier=self._tier(row, at),
             )
             for row in rows
             if row[1] is not None
@@ -90,7 +92,7 @@ class PostgresViews:
         Days are counted an hour short, since some have 23: whoever is returned is due.
         """
         found: list[UUID] = []
-        for name, version in self._query("programs", ()):
+        for name, version in self._query("programs", (before,)):
             days = self._program(name, version).notice_days
             if days and len(found) < limit:
                 parameters = {
@@ -127,16 +129,17 @@ class PostgresViews:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
             return cursor.execute(_SQL[question], parameters, prepare=True).fetchall()
 
-    def _tier(self, row: Sequence[Any]) -> TierProgress:
+    def _tier(self, row: Sequence[Any], at: int) -> TierProgress:
         tier = TierProgress()
-        self._program(row[2], row[11]).write_progress(tier, row[9], row[10])
+        standing = Standing.of(StandingMessage.FromString(row[10]))
+        self._program(row[2], row[11]).ladder.write_progress(tier, row[9], standing, at)
         return tier
 
     def _program(self, name: str, version: int) -> Program:
-        """The newest definition of a program; kept until there is a newer one."""
+        """A version of a program; the one that was asked for last is kept."""
         program = self._programs.get(name)
-        if program is None or program.version < version:
-            ((_, definition),) = self._query("program", (name,))
+        if program is None or program.version != version:
+            ((definition,),) = self._query("program", (name, version))
             program = self._programs[name] = Program(Definition.FromString(definition))
         return program
 

@@ -4,12 +4,15 @@
 SELECT p.position, m.*
 FROM (SELECT min(position) AS position FROM views.positions WHERE name IN ('balances', 'tiers')) AS p
 LEFT JOIN (
-    SELECT b.member_id, b.program, b.owed_points, c.*, t.tier, t.qualifying_points, g.version,
+    SELECT b.member_id, b.program, b.owed_points, c.*, t.tier, t.standing, g.version,
            ARRAY(SELECT ARRAY[e.expires_at, e.points] FROM views.expiries_at(b.member_id, %(at)b) AS e) AS expiries
     FROM views.balances b
     CROSS JOIN LATERAL views.balance_at(b.member_id, %(at)b) AS c
     JOIN views.tiers t USING (member_id)
-    JOIN views.programs g ON g.program = b.program
+    CROSS JOIN LATERAL (
+        SELECT v.version FROM views.programs v WHERE v.program = b.program AND v.starts_at <= %(at)b
+        ORDER BY v.version DESC LIMIT 1
+    ) AS g
     WHERE b.member_id = %(member_id)b
 ) AS m ON true
 
@@ -17,18 +20,21 @@ LEFT JOIN (
 SELECT p.position, m.*
 FROM (SELECT min(position) AS position FROM views.positions WHERE name IN ('balances', 'tiers')) AS p
 LEFT JOIN (
-    SELECT b.member_id, b.program, b.owed_points, c.*, t.tier, t.qualifying_points, g.version
+    SELECT b.member_id, b.program, b.owed_points, c.*, t.tier, t.standing, g.version
     FROM views.balances b
     CROSS JOIN LATERAL views.balance_at(b.member_id, %(at)b) AS c
     JOIN views.tiers t USING (member_id)
-    JOIN views.programs g ON g.program = b.program
+    CROSS JOIN LATERAL (
+        SELECT v.version FROM views.programs v WHERE v.program = b.program AND v.starts_at <= %(at)b
+        ORDER BY v.version DESC LIMIT 1
+    ) AS g
     WHERE b.member_id > %(after)b
     ORDER BY b.member_id LIMIT %(limit)b
 ) AS m ON true
 ORDER BY m.member_id
 
 -- name: program
-SELECT version, definition FROM views.programs WHERE program = %b
+SELECT definition FROM views.programs WHERE program = %b AND version = %b
 
 -- name: statement
 SELECT p.position, t.member_id, e.position, e.effective_at, e.recorded_at, e.type, e.transaction_id, e.points,
@@ -45,7 +51,7 @@ ORDER BY e.position DESC
 
 -- name: due
 -- Accounts with a deadline that is not recorded: of holds, of lots with an expiry of their own, of lots that follow
--- activity. Each part brings the earliest; a member with many lots may come more than once, so more are looked at.
+-- activity, of tiers. Each part brings the earliest; a member with many lots may come more than once, so more are looked at.
 SELECT member_id FROM (
     (SELECT h.member_id, h.expires_at AS deadline
      FROM views.holds h JOIN views.balances b USING (member_id)
@@ -62,11 +68,18 @@ SELECT member_id FROM (
      FROM views.balances b
      WHERE b.following_points > 0 AND b.activity_expires_at <= %(before)b AND b.recorded_at <= %(untouched_since)b
      ORDER BY b.activity_expires_at LIMIT %(limit)b)
+    UNION ALL
+    (SELECT t.member_id, t.next_change_at
+     FROM views.tiers t JOIN views.balances b USING (member_id)
+     WHERE t.next_change_at <= %(before)b AND b.recorded_at <= %(untouched_since)b
+     ORDER BY t.next_change_at LIMIT %(limit)b)
 ) AS due
 GROUP BY member_id ORDER BY min(deadline), member_id LIMIT %(limit)b
 
 -- name: programs
-SELECT program, version FROM views.programs
+-- The version of each program that is in force at an instant.
+SELECT DISTINCT ON (program) program, version FROM views.programs WHERE starts_at <= %b
+ORDER BY program, version DESC
 
 -- name: due_notices
 -- Accounts of a program with points that expire up to a horizon and of which no notice is recorded.

@@ -27,8 +27,9 @@ from loyalty.v1.expiry_pb2 import (
     PendingPolicy,
     RollingExpiry,
 )
-from loyalty.v1.program_pb2 import Program, Tier
+from loyalty.v1.program_pb2 import Program
 from loyalty.v1.reward_pb2 import Cashback, EntitlementReward, FreeItems, OrderDiscount, Reward, VoucherReward
+from loyalty.v1.tier_pb2 import Downgrade, Tier, TierBasis, TierPolicy
 
 MONTH = CalendarUnit.CALENDAR_UNIT_MONTH
 QUARTER = CalendarUnit.CALENDAR_UNIT_QUARTER
@@ -152,4 +153,30 @@ def entitlement(reward_id: str, cost_points: int = 1, *, terms: Any = None, **fi
 
 def tiers(**thresholds: int) -> list[Tier]:
     """Tiers by id."""
-    return [Tier(tier_id=tier_id, threshold_points=points) for tier_id, points in thresholds.items()]
+    return [Tier(tier_id=tier_id, threshold=points) for tier_id, points in thresholds.items()]
+
+
+def tier_policy(
+    *,
+    basis: str = "POINTS",
+    downgrade: str = "TO_MATCH",
+    grace: dict[str, int] | None = None,
+    rolling: dict[str, int] | None = None,
+    calendar: CalendarUnit.ValueType | None = None,
+    since_change: dict[str, int] | None = None,
+) -> TierPolicy:
+    """How members qualify; periods as days, months or years, an empty one for no reviews."""
+    policy = TierPolicy(
+        basis=TierBasis.Value(f"TIER_BASIS_{basis}"),
+        downgrade=Downgrade.Value(f"DOWNGRADE_{downgrade}"),
+        grace=CalendarPeriod(**grace) if grace else None,
+    )
+    if rolling is not None:
+        policy.rolling.period.CopyFrom(CalendarPeriod(**rolling))
+    if calendar is not None:
+        policy.calendar.unit = calendar
+    if since_change is not None:
+        policy.since_change.SetInParent()
+        if since_change:
+            policy.since_change.review_after.CopyFrom(CalendarPeriod(**since_change))
+    return policy

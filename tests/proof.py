@@ -14,6 +14,7 @@ from ledger.domain.decide import settle_account
 from ledger.domain.instant import FOREVER, from_timestamp, to_timestamp
 from ledger.domain.names import last_id
 from ledger.domain.program import Program
+from ledger.domain.versions import Versions
 from tests.shop import TIMEOUT_S, Shop
 
 
@@ -34,28 +35,33 @@ def prove(shop: Shop, member: str) -> Balance:
     """
     account = fold(shop, member)
     head = shop.head()
-    definition = shop.programs.GetProgram(
-        GetProgramRequest(name=account.program), metadata=shop.metadata, timeout=TIMEOUT_S
-    ).program
-    program = Program(definition)
-    now = _shown(shop, GetBalanceRequest(member=member, min_position=head), account, program)
+    versions = _versions(shop, account.program)
+    now = _shown(shop, GetBalanceRequest(member=member, min_position=head), account, versions)
     for deadline in _deadlines(account):
         for at in (deadline - 1, deadline):
             if at > from_timestamp(now.as_of):
                 request = GetBalanceRequest(member=member, as_of=to_timestamp(at), min_position=head)
-                _shown(shop, request, account, program)
+                _shown(shop, request, account, versions)
     return now
 
 
-def _shown(shop: Shop, request: GetBalanceRequest, account: Account, program: Program) -> Balance:
+def _versions(shop: Shop, name: str, version: int = 0) -> Versions:
+    """The versions of a program that can still decide something."""
+    request = GetProgramRequest(name=name, version=version)
+    program = Program(shop.programs.GetProgram(request, metadata=shop.metadata, timeout=TIMEOUT_S).program)
+    return Versions(program, _versions(shop, name, program.version - 1) if program.starts_at else None)
+
+
+def _shown(shop: Shop, request: GetBalanceRequest, account: Account, versions: Versions) -> Balance:
     response = shop.pos.GetBalance(request, metadata=shop.metadata, timeout=TIMEOUT_S)
     at = from_timestamp(response.balance.as_of)
+    program = versions.at(at)
     case = Case(Empty(), Origin(), UUID(int=0), at, program, account, {})
     settle_account(case)
     case.account.check()
     balance, tier = Balance(), TierProgress()
     case.account.write_balance(balance, at)
-    program.write_progress(tier, case.account.tier, case.account.qualifying)
+    program.ladder.write_progress(tier, case.account.tier, case.account.standing, at)
     assert response.balance == balance
     assert response.tier == tier
     return response.balance
@@ -65,4 +71,4 @@ def _deadlines(account: Account) -> set[int]:
     deadlines = {hold.expires_at for hold in account.holds.values()}
     for lot in account.lots:
         deadlines |= {lot.activates_at, lot.expires_at} - {0, FOREVER}
-    return deadlines
+    return deadlines | {change.at for change in account.standing.ahead}

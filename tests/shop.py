@@ -25,6 +25,7 @@ from loyalty.v1.audit_service_pb2 import ReadEventsRequest
 from loyalty.v1.audit_service_pb2_grpc import AuditServiceStub
 from loyalty.v1.crm_service_pb2_grpc import CrmServiceStub
 from loyalty.v1.events_pb2 import Event
+from loyalty.v1.explain_pb2 import Explanation
 from loyalty.v1.member_pb2 import Identifier, Profile
 from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.pos_service_pb2_grpc import PosServiceStub
@@ -134,6 +135,17 @@ class Shop:
             request_id=new_id(), origin=self.origin(**origin), entitlement=entitlement, reason=reason
         )
         return self.programs.RevokeEntitlement(request, metadata=self.metadata, timeout=TIMEOUT_S)
+
+    def pin(self, member: str, tier: str, *, reason: str = "test", **fields: Any) -> Any:
+        """Pins a member's tier; an empty one lets go of it."""
+        request = c.SetTierFloorRequest(
+            request_id=fields.pop("request_id", new_id()),
+            origin=self.origin(**fields),
+            member=member,
+            tier=tier,
+            reason=reason,
+        )
+        return self.programs.SetTierFloor(request, metadata=self.metadata, timeout=TIMEOUT_S)
 
     # -- the till
 
@@ -385,6 +397,11 @@ class Shop:
         """A transaction."""
         request = pos.GetTransactionRequest(name=name)
         return self.pos.GetTransaction(request, metadata=self.metadata, timeout=TIMEOUT_S)
+
+    def explain(self, name: str) -> Explanation:
+        """A transaction, explained."""
+        request = pos.ExplainTransactionRequest(name=name)
+        return self.pos.ExplainTransaction(request, metadata=self.metadata, timeout=TIMEOUT_S).explanation
 
 
 def command(request: Message) -> c.Command:

@@ -15,7 +15,12 @@ async def sees(reader: EventReader, subject: str) -> bool:
     principal = PRINCIPAL.get()
     if principal.program is None or not subject:
         return True
-    if subject.startswith("programs/"):
-        return principal.sees(subject.partition("/pools/")[0])
+    return principal.sees(await program_of(reader, subject))
+
+
+async def program_of(reader: EventReader, subject: str) -> str:
+    """The program that a subject of the log is or belongs to; empty for what has no subject."""
+    if not subject or subject.startswith("programs/"):
+        return subject.partition("/pools/")[0]
     enrolments = await asyncio.to_thread(reader.read_events, 0, 0, subject, ("MemberEnrolled",), None, None, 1)
-    return any(principal.sees(event.member_enrolled.program) for event in enrolments.events)
+    return enrolments.events[0].member_enrolled.program if enrolments.events else ""

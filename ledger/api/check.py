@@ -26,6 +26,7 @@ from loyalty.v1.commands_pb2 import (
     ReverseTransactionRequest,
     RevokeEntitlementRequest,
     RevokeVoucherRequest,
+    SetTierFloorRequest,
     SettlePendingRequest,
     UploadVoucherCodesRequest,
     UseEntitlementRequest,
@@ -35,13 +36,14 @@ from loyalty.v1.events_pb2 import Event
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 from loyalty.v1.origin_pb2 import Channel, EntryMode, Origin, TillReference
 from loyalty.v1.pos_service_pb2 import (
+    ExplainTransactionRequest,
     GetBalanceRequest,
     GetTransactionRequest,
     LookupMemberRequest,
     QuoteSaleRequest,
     SubmitBatchRequest,
 )
-from loyalty.v1.program_service_pb2 import GetProgramRequest
+from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest
 
 from ledger.api.check_sale import LINES_MAX, check_sale
 from ledger.api.errors import ApiError
@@ -107,7 +109,7 @@ _CARD: Final = re.compile("[0-9A-Za-z-]{4,64}").fullmatch
 
 _CHANNELS: Final = frozenset(Channel.values())
 _ENTRY_MODES: Final = frozenset(EntryMode.values())
-_ACTIVITY: Final = re.compile("[a-z0-9-]{1,63}").fullmatch
+_ID: Final = re.compile("[a-z0-9-]{1,63}").fullmatch
 _FATES: Final = frozenset(PendingFate.values()) - {0}
 _REVERSAL_REASONS: Final = frozenset(ReversalReason.values())
 _IDENTIFIER_TYPES: Final = frozenset(IdentifierType.values()) - {0}
@@ -247,9 +249,17 @@ def _adjust_points(request: AdjustPointsRequest, now: int, problems: Problems) -
 def _record_activity(request: RecordActivityRequest, now: int, problems: Problems) -> None:
     _head(request.request_id, request.origin, now, problems)
     _who(request, problems)
-    if not _ACTIVITY(request.activity):
+    if not _ID(request.activity):
         problems.append(("activity", "must be 1 to 63 lower-case letters, digits and dashes, such as review"))
     check_attributes(request.attributes, "attributes", problems)
+
+
+def _set_tier_floor(request: SetTierFloorRequest, now: int, problems: Problems) -> None:
+    _head(request.request_id, request.origin, now, problems)
+    check_member_name(request.member, "member", problems)
+    if request.tier and not _ID(request.tier):
+        problems.append(("tier", "must be 1 to 63 lower-case letters, digits and dashes, or empty for none"))
+    check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
 
 
 def _settle_pending(request: SettlePendingRequest, now: int, problems: Problems) -> None:
@@ -302,7 +312,7 @@ def _upload_codes(request: UploadVoucherCodesRequest, now: int, problems: Proble
     _head(request.request_id, request.origin, now, problems)
     if request.program:
         check_program_name(request.program, "program", problems)
-    if not _ACTIVITY(request.code_pool):
+    if not _ID(request.code_pool):
         problems.append(("code_pool", "must be 1 to 63 lower-case letters, digits and dashes"))
     if not 1 <= len(request.codes) <= CODES_MAX:
         problems.append(("codes", f"must be 1 to {CODES_MAX}; there are {len(request.codes)}"))
@@ -317,7 +327,7 @@ def _lookup_member(request: LookupMemberRequest, _now: int, problems: Problems) 
     check_not_negative(request.min_position, "min_position", problems)
 
 
-def _get_transaction(request: GetTransactionRequest, _now: int, problems: Problems) -> None:
+def _get_transaction(request: GetTransactionRequest | ExplainTransactionRequest, _now: int, problems: Problems) -> None:
     check_transaction_name(request.name, "name", problems)
 
 
@@ -333,11 +343,20 @@ def _get_program(request: GetProgramRequest, _now: int, problems: Problems) -> N
     check_not_negative(request.version, "version", problems)
 
 
+def _list_versions(request: ListProgramVersionsRequest, _now: int, problems: Problems) -> None:
+    check_program_name(request.program, "program", problems)
+    _page(request, problems)
+
+
 def _list_statement(request: ListStatementEntriesRequest, _now: int, problems: Problems) -> None:
     check_member_name(request.member, "member", problems)
+    _page(request, problems)
+    check_not_negative(request.min_position, "min_position", problems)
+
+
+def _page(request: ListProgramVersionsRequest | ListStatementEntriesRequest, problems: Problems) -> None:
     check_not_negative(request.page_size, "page_size", problems)
     check_text(request.page_token, "page_token", problems, most=TOKEN_CHARACTERS_MAX)
-    check_not_negative(request.min_position, "min_position", problems)
 
 
 def _watch_changes(request: WatchChangesRequest, _now: int, problems: Problems) -> None:
@@ -533,10 +552,13 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     RevokeEntitlementRequest: _check(_revoke_entitlement),
     ExtendExpiryRequest: _check(_extend_expiry),
     ReinstatePointsRequest: _check(_reinstate_points),
+    SetTierFloorRequest: _check(_set_tier_floor),
     LookupMemberRequest: _check(_lookup_member),
     GetTransactionRequest: _check(_get_transaction),
+    ExplainTransactionRequest: _check(_get_transaction),
     GetBalanceRequest: _check(_get_balance),
     GetProgramRequest: _check(_get_program),
+    ListProgramVersionsRequest: _check(_list_versions),
     ListStatementEntriesRequest: _check(_list_statement),
     WatchChangesRequest: _check(_watch_changes),
     ReadEventsRequest: _check(_read_events),

@@ -19,6 +19,7 @@ from loyalty.v1.commands_pb2 import (
     ReverseTransactionRequest,
     RevokeEntitlementRequest,
     RevokeVoucherRequest,
+    SetTierFloorRequest,
     SettlePendingRequest,
     UploadVoucherCodesRequest,
     UseEntitlementRequest,
@@ -57,7 +58,11 @@ WriteRequest = (
     | UseEntitlementRequest
     | UploadVoucherCodesRequest
     | RevokeEntitlementRequest
+    | SetTierFloorRequest
 )
+
+SALE_BYTES_MAX: Final = 512 * 1024
+"""The size of a sale: 500 lines of a kilobyte each."""
 
 BY_HAND: Final = (
     PublishProgramRequest,
@@ -68,6 +73,7 @@ BY_HAND: Final = (
     RevokeVoucherRequest,
     RevokeEntitlementRequest,
     UploadVoucherCodesRequest,
+    SetTierFloorRequest,
 )
 """What somebody does by hand: the event must name an actor, so the credential stands in for an operator."""
 
@@ -101,6 +107,7 @@ def convert(
     """
     _fill_origin(request.origin, principal)
     CHECKS[type(request)](request, now)
+    _check_size(request)
     return _command(request, principal, now, regions, deadline)
 
 
@@ -157,6 +164,15 @@ def _command(
     )
     _name_keys(command, request, regions.get(command.program, ""))
     return command
+
+
+def _check_size(request: Message) -> None:
+    """A command is stored whole and handed on in its event: what no client could read must not get in.
+
+    A program is larger than any other command, and is not handed out in pages with others.
+    """
+    if isinstance(request, RecordSaleRequest) and request.ByteSize() > SALE_BYTES_MAX:
+        raise ApiError.invalid([("sale", f"must be at most {SALE_BYTES_MAX:,} bytes: shorten labels and names")])
 
 
 def _fill_origin(origin: Origin, principal: Principal) -> None:
@@ -225,7 +241,10 @@ def _reversal_keys(command: Command, request: ReverseTransactionRequest) -> None
     command.transactions = (command.target,)
 
 
-def _member_key(command: Command, request: AdjustPointsRequest | ExtendExpiryRequest | ReinstatePointsRequest) -> None:
+def _member_key(
+    command: Command,
+    request: AdjustPointsRequest | ExtendExpiryRequest | ReinstatePointsRequest | SetTierFloorRequest,
+) -> None:
     command.member = last_id(request.member)
 
 
@@ -252,6 +271,7 @@ _KEYS: Final[Mapping[type[Message], Callable[[Command, Any], None]]] = {
     AdjustPointsRequest: _member_key,
     ExtendExpiryRequest: _member_key,
     ReinstatePointsRequest: _member_key,
+    SetTierFloorRequest: _member_key,
     SettlePendingRequest: _pending_keys,
     RevokeVoucherRequest: _voucher_keys,
     UseEntitlementRequest: _entitlement_keys,
@@ -266,6 +286,14 @@ def _take_person(command: Command, request: EnrollMemberRequest, region: str) ->
         IdentifierKey(*normalise(identifier, command.program, region, f"identifiers[{index}]"))
         for index, identifier in enumerate(request.identifiers)
     ]
+    foreign = [index for index, key in enumerate(keys) if key.program != command.program]
+    if foreign:
+        raise ApiError.invalid(
+            [
+                (f"identifiers[{index}].program", "must be the program that the member joins, or empty")
+                for index in foreign
+            ]
+        )
     sent = EnrollMemberRequest()
     sent.CopyFrom(request)
     command.person = Person(list(dict.fromkeys(keys)), sent.profile, sent)

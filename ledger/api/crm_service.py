@@ -1,8 +1,6 @@
 """CrmService: what CRM systems call."""
 
 import asyncio
-import base64
-import binascii
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -18,15 +16,10 @@ from ledger.api.binding import sees
 from ledger.api.check import CHECKS
 from ledger.api.dispatch import VIEW_SHARE, remaining_s
 from ledger.api.errors import ApiError
-from ledger.api.paging import messages
+from ledger.api.paging import messages, number_before, page_size, page_token
 from ledger.domain.names import last_id
 from ledger.views import EventReader, ViewBehind, Views
 from ledger.writer.writer import Clock
-
-PAGE_ENTRIES_DEFAULT: Final = 100
-
-PAGE_ENTRIES_MAX: Final = 1_000
-"""Entries in one page. Whoever asks for more gets as many (AIP-158)."""
 
 VIEW_WAIT_S: Final = 5.0
 """How long a read waits for min_position at most, when the call has no earlier deadline."""
@@ -57,8 +50,8 @@ class CrmService(CrmServiceServicer):
         """The lines of a member's statement, newest first."""
         CHECKS[pb.ListStatementEntriesRequest](request, self._clock())
         member_id = last_id(request.member)
-        before = _position_of(request.page_token, member_id)
-        size = min(request.page_size or PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX)
+        before = number_before(request.page_token, member_id, "statement")
+        size = page_size(request.page_size)
         remaining = remaining_s(context)
         timeout_s = VIEW_WAIT_S if remaining is None else min(remaining * VIEW_SHARE, VIEW_WAIT_S)
         try:
@@ -69,7 +62,7 @@ class CrmService(CrmServiceServicer):
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
         if page is None or not await sees(self._reader, request.member):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
-        token = _token(page.entries[-1].position, member_id) if page.has_more else ""
+        token = page_token(page.entries[-1].position, member_id) if page.has_more else ""
         return pb.ListStatementEntriesResponse(entries=page.entries, next_page_token=token, position=page.position)
 
     async def WatchChanges(
@@ -134,22 +127,3 @@ class CrmService(CrmServiceServicer):
             waiting.add_done_callback(lambda _: self._waiting.pop(after))
             self._waiting[after] = waiting
         await asyncio.shield(waiting)  # one watcher that goes away takes nothing from the others
-
-
-def _token(position: int, member_id: UUID) -> str:
-    """An opaque page token: where to go on, and whose statement it is."""
-    raw = position.to_bytes(8, "big") + member_id.bytes
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def _position_of(token: str, member_id: UUID) -> int:
-    """Where a page token says to go on; the largest position without a token."""
-    if not token:
-        return 2**63 - 1
-    try:
-        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-    except (ValueError, binascii.Error):
-        raw = b""
-    if raw[8:] != member_id.bytes:
-        raise ApiError.invalid([("page_token", "is not a token of this statement: send it as it came, or none")])
-    return int.from_bytes(raw[:8], "big")

@@ -19,7 +19,7 @@ from ledger.api.reply import api_error
 from ledger.domain.refusal import Rejected
 from ledger.store.credentials import Principal
 from ledger.store.programs import Programs
-from ledger.writer.command import Command, Failure
+from ledger.writer.command import Command, Existing, Failure
 from ledger.writer.writer import Clock, Overloaded, Result, ShuttingDown, Writer
 
 VIEW_SHARE: Final = 0.8
@@ -95,21 +95,21 @@ class Dispatch:
 
     def _check_rate(self, command: Command, principal: Principal) -> None:
         """Refuses a credential that has tried out more identifiers and voucher codes than it may."""
-        if command.identifier is not None or has_codes(command):
+        if _identifies(command) or has_codes(command):
             wait_s = self._lookups.debt_s(principal.credential_id)
             if wait_s:
                 raise limited(wait_s)
 
     async def _settle_counted(self, commands: Sequence[Command], principal: Principal) -> Sequence[Result]:
-        """What some commands come to. A wrong identifier or voucher code counts as a look-up, a right one is free.
+        """What some commands come to. What only tells whether an identifier or code is somebody's counts as a look-up.
 
-        Only what nobody has can make a debt, so a till that serves members is never limited, and whoever tries out
-        numbers is. What was decided together is counted in full: a batch of wrong numbers is paid for by waiting as
-        long as for as many look-ups.
+        A sale to the member who has the identifier is free, so a till that serves members is never limited, and whoever
+        tries out numbers is. What was decided together is counted in full: a batch of wrong numbers is paid for by
+        waiting as long as for as many look-ups.
         """
         results = await self.settle_all(commands)
-        for result in results:
-            if isinstance(result, Failure) and _is_guess(result):
+        for command, result in zip(commands, results, strict=True):
+            if _only_tells(command, result):
                 self._lookups.charge(principal.credential_id)
         return results
 
@@ -145,14 +145,22 @@ def has_codes(command: Command) -> bool:
     return isinstance(command.request, RecordSaleRequest) and bool(command.request.voucher_codes)
 
 
-def _is_guess(failure: Failure) -> bool:
-    """Whether a command failed because of an identifier or a voucher code that may have been tried out."""
-    error = failure.error
-    if not isinstance(error, Rejected):
-        return False
-    if error.reason == ErrorReason.ERROR_REASON_VOUCHER_NOT_FOUND:
-        return True
-    return failure.command.identifier is not None and error.reason == ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND
+def _identifies(command: Command) -> bool:
+    """Whether a command comes with identifiers of a person."""
+    return command.identifier is not None or (command.person is not None and bool(command.person.identifiers))
+
+
+def _only_tells(command: Command, result: Result) -> bool:
+    """Whether a command did nothing but tell whether an identifier, or a voucher code, is somebody's."""
+    if isinstance(result, Failure):
+        reason = result.error.reason if isinstance(result.error, Rejected) else None
+        return reason == _WRONG_CODE or (_identifies(command) and reason in _TELLING)
+    return _identifies(command) and isinstance(result, Existing)
+
+
+_TELLING: Final = frozenset({ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, ErrorReason.ERROR_REASON_IDENTIFIER_TAKEN})
+
+_WRONG_CODE: Final = ErrorReason.ERROR_REASON_VOUCHER_NOT_FOUND
 
 
 def deadline_of(context: Context) -> float | None:

@@ -394,6 +394,12 @@ ENTRIES: Final = {
         "The figures asked for do not exist yet. Call support.",
         "माँगे गए आँकड़े अभी मौजूद नहीं हैं। सहायता केंद्र को बताएँ।",
     ),
+    ErrorReason.ERROR_REASON_TIER_NOT_FOUND: Entry(
+        StatusCode.NOT_FOUND,
+        "The program has no tier {tier}. Fetch the program for the present tiers.",
+        "There is no such tier. Choose another one.",
+        "ऐसा कोई टियर नहीं है। कोई दूसरा टियर चुनें।",
+    ),
     ErrorReason.ERROR_REASON_NOTHING_PENDING: Entry(
         StatusCode.FAILED_PRECONDITION,
         "The member has no such points that are pending. Read the member's balance.",

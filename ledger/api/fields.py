@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ledger.api.errors import Violation
 from ledger.domain.code import CODE_CHARACTERS_MAX, hash_of
-from ledger.domain.instant import EARLIEST, SECOND
+from ledger.domain.instant import EARLIEST, LATEST, SECOND
 
 TEXT_CHARACTERS_MAX: Final = 100
 """Length of ids, codes, names and labels."""
@@ -21,9 +21,6 @@ ATTRIBUTES_MAX: Final = 50
 
 NANOS: Final = 1_000_000_000
 """Nanoseconds of a second."""
-
-LATEST: Final = 253_402_300_800 * SECOND
-"""The end of the year 9999, where calendars of computers end."""
 
 Problems = list[Violation]
 

@@ -1,14 +1,47 @@
-"""Pages of events as messages that every client can take."""
+"""Pages: events as messages that every client can take, and the tokens of lists."""
 
+import base64
+import binascii
 from collections.abc import Iterator
 from typing import Final
+from uuid import UUID
 
 from loyalty.v1.events_pb2 import Event
 
+from ledger.api.errors import ApiError
 from ledger.views import EventPage
 
 EVENT_BYTES_MAX: Final = 3 * 1024 * 1024
 """Events in one message: gRPC clients take 4 MiB unless told otherwise."""
+
+PAGE_ENTRIES_DEFAULT: Final = 100
+
+PAGE_ENTRIES_MAX: Final = 1_000
+"""Entries in one page. Whoever asks for more gets as many (AIP-158)."""
+
+
+def page_size(asked: int) -> int:
+    """How many entries a page has for which so many are asked; 0 for the default."""
+    return min(asked or PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX)
+
+
+def page_token(before: int, owner: UUID) -> str:
+    """An opaque page token: before which number to go on, and whose list it is."""
+    raw = before.to_bytes(8, "big") + owner.bytes
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def number_before(token: str, owner: UUID, what: str) -> int:
+    """Before which number a page token says to go on; the largest without a token. `what` is what the list is of."""
+    if not token:
+        return 2**63 - 1
+    try:
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except (ValueError, binascii.Error):
+        raw = b""
+    if raw[8:] != owner.bytes:
+        raise ApiError.invalid([("page_token", f"is not a token of this {what}: send it as it came, or none")])
+    return int.from_bytes(raw[:8], "big")
 
 
 def messages(page: EventPage) -> Iterator[tuple[list[Event], int]]:

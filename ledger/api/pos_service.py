@@ -24,18 +24,22 @@ from loyalty.v1.commands_pb2 import (
     UseEntitlementRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
+from loyalty.v1.events_pb2 import Event
 from loyalty.v1.pos_service_pb2_grpc import PosServiceServicer
+from loyalty.v1.program_pb2 import Program
 
-from ledger.api.binding import sees
+from ledger.api.binding import program_of, sees
 from ledger.api.check import CHECKS, check_batch
 from ledger.api.dispatch import VIEW_SHARE, Dispatch, deadline_of, remaining_s
 from ledger.api.errors import ApiError
+from ledger.api.explain import explain, main_of, version_of
 from ledger.api.identifiers import normalise
 from ledger.api.interceptor import PRINCIPAL
-from ledger.api.reply import redemptions_of, reply, write_result
+from ledger.api.reply import redemptions_of, reply, shorten, write_result
 from ledger.domain.instant import from_timestamp
 from ledger.domain.names import last_id, member_name
 from ledger.store.profiles import Profiles
+from ledger.store.programs import Programs
 from ledger.store.vouchers import VoucherCodes
 from ledger.views import EventReader, MemberView, ViewBehind, Views
 from ledger.writer.command import IdentifierKey
@@ -43,6 +47,9 @@ from ledger.writer.writer import Clock
 
 STREAM_IN_FLIGHT_MAX: Final = 256
 """Commands of one stream whose results the client has not taken yet; then the stream is read no further."""
+
+RESULTS_BYTES_MAX: Final = 3 * 1024 * 1024
+"""Results of a batch: gRPC clients take messages of 4 MiB unless told otherwise, and all of it is on disk by then."""
 
 VIEW_WAIT_S: Final = 5.0
 """How long a read waits for min_position at most, when the call has no earlier deadline."""
@@ -59,6 +66,7 @@ class PosService(PosServiceServicer):
         self,
         dispatch: Dispatch,
         profiles: Profiles,
+        programs: Programs,
         views: Views,
         reader: EventReader,
         codes: VoucherCodes,
@@ -66,6 +74,7 @@ class PosService(PosServiceServicer):
     ) -> None:
         self._dispatch = dispatch
         self._profiles = profiles
+        self._programs = programs
         self._codes = codes
         self._views = views
         self._reader = reader
@@ -137,10 +146,21 @@ class PosService(PosServiceServicer):
     async def GetTransaction(self, request: pb.GetTransactionRequest, context: Context) -> pb.GetTransactionResponse:
         """The outcome of an earlier command."""
         CHECKS[pb.GetTransactionRequest](request, self._clock())
-        events = await asyncio.to_thread(self._reader.transaction, last_id(request.name))
-        if not events or not await sees(self._reader, events[0].subject):
-            raise ApiError.of(ErrorReason.ERROR_REASON_TRANSACTION_NOT_FOUND, transaction=request.name)
-        return pb.GetTransactionResponse(name=request.name, events=events)
+        return pb.GetTransactionResponse(name=request.name, events=await self._transaction(request.name))
+
+    async def ExplainTransaction(
+        self, request: pb.ExplainTransactionRequest, context: Context
+    ) -> pb.ExplainTransactionResponse:
+        """Why an earlier command came to what it did."""
+        CHECKS[pb.ExplainTransactionRequest](request, self._clock())
+        events = await self._transaction(request.name)
+        main = main_of(request.name, events)
+        definition = None
+        if version := version_of(main):
+            program = await program_of(self._reader, main.subject)
+            definition = await asyncio.to_thread(self._programs.definition, program, version)
+        explanation = await asyncio.to_thread(explain, request.name, events, definition or Program())
+        return pb.ExplainTransactionResponse(explanation=explanation)
 
     async def GetBalance(self, request: pb.GetBalanceRequest, context: Context) -> pb.GetBalanceResponse:
         """A member's balance and tier."""
@@ -165,6 +185,8 @@ class PosService(PosServiceServicer):
         check_batch(request)
         response = pb.SubmitBatchResponse()
         await self._settle(request.commands, response.results, deadline_of(context), with_texts=request.with_texts)
+        if response.ByteSize() > RESULTS_BYTES_MAX:
+            shorten(response.results)
         return response
 
     async def StreamCommands(
@@ -225,6 +247,13 @@ class PosService(PosServiceServicer):
         if issued:
             for code_hash, code in (await asyncio.to_thread(self._codes.of, issued)).items():
                 issued[code_hash].code = code
+
+    async def _transaction(self, name: str) -> Sequence[Event]:
+        """The events of a transaction that the caller may see."""
+        events = await asyncio.to_thread(self._reader.transaction, last_id(name))
+        if not events or not await sees(self._reader, events[0].subject):
+            raise ApiError.of(ErrorReason.ERROR_REASON_TRANSACTION_NOT_FOUND, transaction=name)
+        return events
 
     async def _member_by(self, identifier: Message) -> UUID:
         bound = PRINCIPAL.get().program or ""

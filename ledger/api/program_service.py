@@ -12,6 +12,7 @@ from loyalty.v1.commands_pb2 import (
     ReinstatePointsRequest,
     RevokeEntitlementRequest,
     RevokeVoucherRequest,
+    SetTierFloorRequest,
     SettlePendingRequest,
     UploadVoucherCodesRequest,
 )
@@ -22,7 +23,9 @@ from ledger.api.check import CHECKS
 from ledger.api.dispatch import Dispatch
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
+from ledger.api.paging import number_before, page_size, page_token
 from ledger.api.reply import reply
+from ledger.domain.names import program_stream
 from ledger.domain.publish import problems
 from ledger.store.programs import Programs
 from ledger.writer.writer import Clock
@@ -41,6 +44,7 @@ class ProgramService(ProgramServiceServicer):
     async def PublishProgram(self, request: PublishProgramRequest, context: Context) -> pb.PublishProgramResponse:
         """Publishes a program as its next version."""
         CHECKS[PublishProgramRequest](request, self._clock())
+        request.DiscardUnknownFields()  # what this server does not know it has not checked
         found = await asyncio.to_thread(problems, request.program)
         if found:
             raise ApiError.invalid([(f"program.{path}", what) for path, what in found])
@@ -55,6 +59,21 @@ class ProgramService(ProgramServiceServicer):
         if program is None or not PRINCIPAL.get().sees(request.name):
             raise ApiError.of(ErrorReason.ERROR_REASON_PROGRAM_NOT_FOUND, program=request.name)
         return pb.GetProgramResponse(program=program)
+
+    async def ListProgramVersions(
+        self, request: pb.ListProgramVersionsRequest, context: Context
+    ) -> pb.ListProgramVersionsResponse:
+        """The versions of a program, newest first."""
+        CHECKS[pb.ListProgramVersionsRequest](request, self._clock())
+        owner = program_stream(request.program)
+        before = number_before(request.page_token, owner, "program")
+        size = page_size(request.page_size)
+        versions = await asyncio.to_thread(self._programs.versions, request.program, before, size)
+        if not PRINCIPAL.get().sees(request.program) or (not versions and not request.page_token):
+            raise ApiError.of(ErrorReason.ERROR_REASON_PROGRAM_NOT_FOUND, program=request.program)
+        oldest = versions[-1].version if versions else 1
+        token = page_token(oldest, owner) if oldest > 1 else ""
+        return pb.ListProgramVersionsResponse(versions=versions, next_page_token=token)
 
     async def AdjustPoints(self, request: AdjustPointsRequest, context: Context) -> pb.AdjustPointsResponse:
         """Adjusts points by hand."""
@@ -87,3 +106,7 @@ class ProgramService(ProgramServiceServicer):
     ) -> pb.UploadVoucherCodesResponse:
         """Adds codes to a pool."""
         return reply(pb.UploadVoucherCodesResponse(), await self._dispatch.settle(request, context))
+
+    async def SetTierFloor(self, request: SetTierFloorRequest, context: Context) -> pb.SetTierFloorResponse:
+        """Pins a member's tier, or lets go of it."""
+        return reply(pb.SetTierFloorResponse(), await self._dispatch.settle(request, context))

@@ -1,6 +1,6 @@
 """From the writer's results to replies."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -56,6 +56,7 @@ from loyalty.v1.program_service_pb2 import (
     ReinstatePointsResponse,
     RevokeEntitlementResponse,
     RevokeVoucherResponse,
+    SetTierFloorResponse,
     SettlePendingResponse,
     UploadVoucherCodesResponse,
 )
@@ -149,6 +150,15 @@ def redemptions_of(item: CommandResult) -> Sequence[Redemption]:
             return (item.commit_reward.redemption,)
         case _:
             return ()
+
+
+def shorten(results: Iterable[CommandResult]) -> None:
+    """Leaves out of the results of a batch what makes them long: how points came about. GetTransaction has it."""
+    for item in results:
+        sale = item.record_sale
+        if item.WhichOneof("result") == "record_sale":
+            sale.ClearField("awards")
+            sale.receipt.ClearField("texts")
 
 
 RESULT_FIELD: Final[Mapping[type[Message], str]] = {
@@ -285,6 +295,7 @@ _WRITE: Final[Mapping[type[Message], Callable[[Any, Outcome, Any], None]]] = {
     UseEntitlementResponse: _entitled,
     ExtendExpiryResponse: _extended,
     ReinstatePointsResponse: _receipt,
+    SetTierFloorResponse: _receipt,
     PublishProgramResponse: _published,
     UploadVoucherCodesResponse: _uploaded,
 }

@@ -11,6 +11,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from loyalty.v1.account_pb2 import Receipt, ReceiptText
+from loyalty.v1.tier_pb2 import TierBasis
 
 from ledger.domain.currency import MINOR_DIGITS
 from ledger.domain.instant import from_timestamp, local_date
@@ -55,6 +56,17 @@ class _Lines:
         """A phrase with something that has a name in each language."""
         self.english.append(ENGLISH[phrase][0] % name[0])
         self.hindi.append(HINDI[phrase][0] % name[1])
+
+    def both(self, phrase: str, first: tuple[str, str], second: tuple[str, str]) -> None:
+        """A phrase with two things that have a name in each language."""
+        self.english.append(ENGLISH[phrase][0] % (first[0], second[0]))
+        self.hindi.append(HINDI[phrase][0] % (first[1], second[1]))
+
+    def needed(self, phrase: str, what: tuple[str, str], tier: tuple[str, str], until: tuple[str, str]) -> None:
+        """What a tier needs, perhaps until a day."""
+        values = {"what": what, "tier": tier, "until": until}
+        self.english.append(ENGLISH[phrase][0] % {key: value[0] for key, value in values.items()})
+        self.hindi.append(HINDI[phrase][0] % {key: value[1] for key, value in values.items()})
 
     def points_named(self, phrase: str, number: int, name: tuple[str, str]) -> None:
         """A phrase with a number of points and something that has a name in each language."""
@@ -122,7 +134,7 @@ def _add_balance(lines: _Lines, receipt: Receipt, zone: ZoneInfo, *, is_quote: b
         lines.points("held", points)
     if balance.HasField("next_expiry"):
         expiry = balance.next_expiry
-        lines.points_named("expiring", expiry.points, _last_day(from_timestamp(expiry.expires_at), zone))
+        lines.points_named("expiring", expiry.points, last_day(from_timestamp(expiry.expires_at), zone))
 
 
 def _add_tier(lines: _Lines, receipt: Receipt, program: Program) -> None:
@@ -133,14 +145,34 @@ def _add_tier(lines: _Lines, receipt: Receipt, program: Program) -> None:
     names = _tier_names(program)
     name = names.get(tier_id, (tier_id, tier_id))
     lines.named("tier", name)
-    if points := tier.points_to_keep:
-        lines.points_named("to keep", points, name)
+    until = ("", "")
+    last = tier.review_at if tier.HasField("review_at") else tier.keep_until
+    if last.seconds:
+        until = last_day(from_timestamp(last), program.zone)
+    if amount := tier.amount_to_keep:
+        lines.needed("to keep by" if last.seconds else "to keep", _needed(amount, program), name, until)
+    elif tier.HasField("keep_until"):
+        lines.both("kept", name, last_day(from_timestamp(tier.keep_until), program.zone))
     if next_id := tier.next_tier:
-        lines.points_named("to reach", tier.points_to_next, names.get(next_id, (next_id, next_id)))
+        next_name = names.get(next_id, (next_id, next_id))
+        lines.needed("to reach", _needed(tier.amount_to_next, program), next_name, until)
+
+
+def _needed(amount: int, program: Program) -> tuple[str, str]:
+    """What has to be done for a tier, in each language."""
+    plural = amount != 1
+    match program.ladder.basis:
+        case TierBasis.TIER_BASIS_SPEND:
+            english, hindi = money(amount, program.currency)
+            return f"Spend {english} more", f"{hindi} और खर्च करके"
+        case TierBasis.TIER_BASIS_VISITS:
+            return f"Visit {plain(amount)} more time{'s' * plural}", f"{indian(amount)} बार और आकर"
+        case _:
+            return f"Earn {plain(amount)} more point{'s' * plural}", f"{indian(amount)} पॉइंट और कमाकर"
 
 
 @lru_cache(maxsize=4_096)
-def _last_day(expires_at: int, zone: ZoneInfo) -> tuple[str, str]:
+def last_day(expires_at: int, zone: ZoneInfo) -> tuple[str, str]:
     """The last day on which points are valid that are gone at an instant."""
     day = local_date(expires_at - 1, zone)
     english, hindi = MONTHS[day.month - 1]
@@ -208,8 +240,10 @@ ENGLISH: Final[Mapping[str, Phrase]] = {
     "held": ("%s point is reserved for a reward.", "%s points are reserved for a reward."),
     "expiring": ("%s point is valid through %s.", "%s points are valid through %s."),
     "tier": ("Your tier: %s.", "Your tier: %s."),
-    "to keep": ("Earn %s more point to keep %s.", "Earn %s more points to keep %s."),
-    "to reach": ("Earn %s more point to reach %s.", "Earn %s more points to reach %s."),
+    "kept": ("%s is yours through %s.", "%s is yours through %s."),
+    "to keep": ("%(what)s to keep %(tier)s.", "%(what)s to keep %(tier)s."),
+    "to keep by": ("%(what)s by %(until)s to keep %(tier)s.", "%(what)s by %(until)s to keep %(tier)s."),
+    "to reach": ("%(what)s to reach %(tier)s.", "%(what)s to reach %(tier)s."),
 }
 
 HINDI: Final[Mapping[str, Phrase]] = {
@@ -244,9 +278,11 @@ HINDI: Final[Mapping[str, Phrase]] = {
     "held": ("%s पॉइंट रिवॉर्ड के लिए आरक्षित है।", "%s पॉइंट रिवॉर्ड के लिए आरक्षित हैं।"),
     "expiring": ("%s पॉइंट %s तक मान्य है।", "%s पॉइंट %s तक मान्य हैं।"),
     "tier": ("आपका टियर: %s।", "आपका टियर: %s।"),
-    "to keep": (
-        "%s पॉइंट और कमाकर %s टियर बनाए रखें।",
-        "%s पॉइंट और कमाकर %s टियर बनाए रखें।",
+    "kept": ("%s टियर %s तक आपका है।", "%s टियर %s तक आपका है।"),
+    "to keep": ("%(what)s %(tier)s टियर बनाए रखें।", "%(what)s %(tier)s टियर बनाए रखें।"),
+    "to keep by": (
+        "%(until)s तक %(what)s %(tier)s टियर बनाए रखें।",
+        "%(until)s तक %(what)s %(tier)s टियर बनाए रखें।",
     ),
-    "to reach": ("%s पॉइंट और कमाकर %s टियर पाएँ।", "%s पॉइंट और कमाकर %s टियर पाएँ।"),
+    "to reach": ("%(what)s %(tier)s टियर पाएँ।", "%(what)s %(tier)s टियर पाएँ।"),
 }

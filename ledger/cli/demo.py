@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import grpc
 import typer
+from loyalty.v1.program_pb2 import Program
 from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
 
+from ledger import programs
 from ledger.cli.connection import DataDirOption, fail
 from ledger.demo.failure import DemoFailed
 from ledger.demo.own_server import Endpoint, OwnServer
+from ledger.program_file import read_file
 
 if TYPE_CHECKING:
     from ledger.demo.run import Report
@@ -38,12 +41,21 @@ def demo(
         int | None,
         typer.Option(envvar="DEMO_BASKETS", min=1, help="Only the first so many baskets of the year."),
     ] = None,
+    program: Annotated[
+        str,
+        typer.Option(
+            help="grocery, fashion or coffee, or the file of a program in US dollars, instead of a point per dollar."
+        ),
+    ] = "",
     address: Annotated[str, typer.Option(help="host:port of a running server, instead of the demo's own.")] = "",
     token: Annotated[str, typer.Option(envvar="LOYALTY_TOKEN", help="Credential of role admin for --address.")] = "",
     data_dir: DataDirOption = Path("var"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Load a year of real grocery baskets and prove the balances against the files.
+
+    With a program of your own, points are the program's business: members, sales and money are compared, points are
+    told.
 
     It can be stopped at any time; run again, it goes on. Its data is kept apart from that of
     `loyalty serve --local`, and each number of baskets has a database of its own.
@@ -57,7 +69,7 @@ def demo(
     if bool(address) != bool(token):
         fail("--address and --token go together: give both, or neither for a server of its own")
     try:
-        report = _run(baskets, address, token, data_dir)
+        report = _run(baskets, _program(program), address, token, data_dir)
     except KeyboardInterrupt:
         typer.echo("Stopped. Run it again to go on from here.", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -69,13 +81,26 @@ def demo(
         raise typer.Exit(1)
 
 
-def _run(baskets: int | None, address: str, token: str, data_dir: Path) -> "Report":
+def _program(name: str) -> Program | None:
+    """The program of that name or file; None for the demo's own."""
+    if not name:
+        return None
+    try:
+        definition, problems = read_file(programs.find(name))
+    except OSError as error:
+        fail(str(error))
+    if problems:
+        fail(f"{name} cannot be published: run `loyalty program validate {programs.find(name)}`")
+    return definition
+
+
+def _run(baskets: int | None, program: Program | None, address: str, token: str, data_dir: Path) -> "Report":
     """The demo, with what can go wrong told in one line."""
     from ledger.demo.run import run  # noqa: PLC0415 - needs the extra, as no other command
 
     try:
-        with _server(baskets, address, token, data_dir) as endpoint, _progress() as progress:
-            return run(endpoint, baskets, progress)
+        with _server(baskets, program, address, token, data_dir) as endpoint, _progress() as progress:
+            return run(endpoint, baskets, progress, program)
     except DemoFailed as error:
         fail(str(error))
     except grpc.aio.AioRpcError as error:
@@ -83,13 +108,18 @@ def _run(baskets: int | None, address: str, token: str, data_dir: Path) -> "Repo
 
 
 @contextmanager
-def _server(baskets: int | None, address: str, token: str, data_dir: Path) -> Iterator[Endpoint]:
+def _server(
+    baskets: int | None, program: Program | None, address: str, token: str, data_dir: Path
+) -> Iterator[Endpoint]:
     """The server that was named, or one of the demo's own for the time of the block."""
     if address:
         yield Endpoint(address, token)
         return
-    # A database for each number: what a longer load has put into one is too much for a shorter one.
-    database = "demo" if baskets is None else f"demo_{baskets}"
+    # A database for each number: what a longer load has put into one is too much for a shorter one. And for each
+    # program: the same baskets are the same commands, which one ledger records once.
+    database = "demo" if program is None else f"demo_{program.name.removeprefix('programs/')}"
+    if baskets is not None:
+        database += f"_{baskets}"
     with OwnServer(data_dir.absolute(), database) as server:
         yield server.endpoint()
 
@@ -191,7 +221,7 @@ def _print(report: "Report") -> None:
     for heading in ("files", "ledger", "differences"):
         table.add_column(heading, justify="right")
     for total in result.totals:
-        table.add_row(total.figure, *(f"{figure:,}" for figure in total[1:]))
+        table.add_row(total.figure, *("" if figure is None else f"{figure:,}" for figure in total[1:]))
     console.print(table)
     for difference in result.differences[:DIFFERENCES_SHOWN_MAX]:
         console.print(str(difference), highlight=False)
@@ -200,6 +230,8 @@ def _print(report: "Report") -> None:
         console.print(f"and {more:,} more; --json shows all", highlight=False)
     console.print(
         "The ledger holds exactly what the files hold."
+        if result.holds and result.knows_points
+        else "The ledger holds the sales and money of the files; points are not compared."
         if result.holds
         else f"{len(result.differences):,} differences between the files and the ledger."
     )

@@ -47,6 +47,8 @@ def health(
     """Ask a server for its health: exit 0 when it serves, 1 when not."""
     if (certificate is None) != (key is None):
         fail("--certificate and --key go together: give both, or neither")
+    if certificate is not None and ca is None:
+        fail("--certificate needs --ca: without an authority to trust there is no TLS")
     host, colon, port = address.rpartition(":")
     target = f"{_ANYWHERE.get(host, host)}{colon}{port}"
     if ca is None:

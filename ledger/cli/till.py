@@ -1,6 +1,7 @@
 """`loyalty till`: a till at the command line, to try the service."""
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -10,10 +11,11 @@ import grpc
 import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from loyalty.v1.account_pb2 import ReceiptText
 from loyalty.v1.commands_pb2 import EnrollMemberRequest, RecordSaleRequest
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 from loyalty.v1.origin_pb2 import EntryMode, Origin
-from loyalty.v1.pos_service_pb2 import GetBalanceRequest
+from loyalty.v1.pos_service_pb2 import ExplainTransactionRequest, GetBalanceRequest
 from loyalty.v1.pos_service_pb2_grpc import PosServiceStub
 from loyalty.v1.sale_pb2 import Sale, SaleLine
 from uuid_utils.compat import uuid7
@@ -86,10 +88,7 @@ def sale(
         if as_json:
             _print_json(reply)
             return
-        for text in reply.receipt.texts:
-            if text.language_code == language:
-                for line in text.lines:
-                    typer.echo(line)
+        _print_text(reply.receipt.texts, language)
 
 
 @app.command()
@@ -123,6 +122,31 @@ def balance(
         )
 
 
+@app.command()
+def explain(
+    transaction: Annotated[str, typer.Argument(help="transactions/{request_id}, as every reply has it.")],
+    language: LanguageOption = "en",
+    address: AddressOption = "",
+    token: TokenOption = "",
+    data_dir: DataDirOption = Path("var"),
+    as_json: JsonOption = False,
+) -> None:
+    """Say why a transaction came to its points, or why it was refused."""
+    name = transaction if transaction.startswith("transactions/") else f"transactions/{transaction}"
+    connection = connect(address, token, data_dir, "pos")
+    with connection.channel:
+        try:
+            reply = PosServiceStub(connection.channel).ExplainTransaction(
+                ExplainTransactionRequest(name=name), metadata=connection.metadata, timeout=CALL_TIMEOUT_S
+            )
+        except grpc.RpcError as error:
+            fail_call(error)
+        if as_json:
+            _print_json(reply)
+            return
+        _print_text(reply.explanation.texts, language)
+
+
 def _enroll(connection: Connection, card: str, *, as_json: bool) -> None:
     request = EnrollMemberRequest(request_id=str(uuid7()), identifiers=[_card(card)])
     try:
@@ -139,6 +163,13 @@ def _enroll(connection: Connection, card: str, *, as_json: bool) -> None:
 
 def _card(number: str) -> Identifier:
     return Identifier(type=IdentifierType.IDENTIFIER_TYPE_CARD, value=number)
+
+
+def _print_text(texts: Iterable[ReceiptText], language: str) -> None:
+    for text in texts:
+        if text.language_code == language:
+            for line in text.lines:
+                typer.echo(line)
 
 
 def _print_json(message: Message) -> None:

@@ -38,7 +38,8 @@ class Total(NamedTuple):
     """A figure over all households, and for how many of them it differs."""
 
     figure: str
-    in_files: int
+    in_files: int | None
+    """None where the files do not say."""
     in_ledger: int
     differences: int
 
@@ -49,6 +50,8 @@ class Reconciliation:
 
     totals: list[Total]
     differences: list[Difference]
+    knows_points: bool = True
+    """Whether the files say how many points there must be."""
 
     @property
     def holds(self) -> bool:
@@ -113,24 +116,28 @@ async def read_balances(client: Client, members: Iterable[str], position: int) -
     return {member: task.result() for member, task in read_by_member.items()}
 
 
-def reconcile(expected: Mapping[int, Figures], members: Mapping[int, str], recorded: Recorded) -> Reconciliation:
+def reconcile(
+    expected: Mapping[int, Figures], members: Mapping[int, str], recorded: Recorded, *, knows_points: bool = True
+) -> Reconciliation:
     """Compares every figure of every household.
 
     Args:
         expected: What the files say, by household.
         members: The member that each household became.
         recorded: What the ledger says, by member.
+        knows_points: Whether the files' figures of points are those of the program.
     """
     household_of = {member: household_id for household_id, member in members.items()}
     names = {member: f"household {household_of[member]}" for member in household_of}
     in_files = {members[household_id]: figures for household_id, figures in expected.items()}
-    columns = [
+    columns: list[tuple[str, Mapping[str, int], Mapping[str, int]]] = [
         ("members", dict.fromkeys(in_files, 1), dict.fromkeys(recorded.events, 1)),
         ("sales", _column(in_files, 0), _column(recorded.events, 0)),
         ("money in cents", _column(in_files, 1), _column(recorded.events, 1)),
-        ("points issued", _column(in_files, 2), _column(recorded.events, 2)),
-        ("points balance", _column(in_files, 2), recorded.balances),
     ]
+    points = [("points issued", _column(recorded.events, 2)), ("points balance", recorded.balances)]
+    if knows_points:
+        columns += [(figure, _column(in_files, 2), ledger) for figure, ledger in points]
     totals = []
     differences = []
     for figure, files, ledger in columns:
@@ -141,7 +148,9 @@ def reconcile(expected: Mapping[int, Figures], members: Mapping[int, str], recor
         ]
         totals.append(Total(figure, sum(files.values()), sum(ledger.values()), len(found)))
         differences += found
-    return Reconciliation(totals=totals, differences=differences)
+    if not knows_points:
+        totals += [Total(figure, None, sum(ledger.values()), 0) for figure, ledger in points]
+    return Reconciliation(totals=totals, differences=differences, knows_points=knows_points)
 
 
 def _column(figures: Mapping[str, Figures], index: int) -> dict[str, int]:

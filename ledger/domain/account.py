@@ -30,6 +30,7 @@ from loyalty.v1.events_pb2 import (
     SaleRecorded,
     SaleReturned,
     TierChanged,
+    TierFloorSet,
     TransactionReversed,
     Undo,
     VoucherExpired,
@@ -47,6 +48,7 @@ from ledger.domain.lot import Lot
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.rounding import INT64_MAX, Overflow
 from ledger.domain.rules.tally import Counters, with_counters, with_uses
+from ledger.domain.standing import NO_STANDING, Standing
 from ledger.domain.voucher import Voucher, Vouchers, with_voucher
 
 AccountEvent = (
@@ -75,6 +77,7 @@ AccountEvent = (
     | ExpiryNotified
     | ExpiryExtended
     | PointsReinstated
+    | TierFloorSet
 )
 
 
@@ -118,6 +121,7 @@ class Account:
         "activity_expires_at",
         "adjusted",
         "awaited",
+        "cancelled",
         "clawed_back",
         "counters",
         "entitlements",
@@ -131,10 +135,10 @@ class Account:
         "owed",
         "pending_until",
         "program",
-        "qualifying",
         "redeemed",
         "reinstated",
         "restored",
+        "standing",
         "tier",
         "version",
         "vouchers",
@@ -145,7 +149,7 @@ class Account:
         self.version = 0
         self.program = ""
         self.tier = ""
-        self.qualifying = 0
+        self.standing = NO_STANDING
         self.owed = 0
         self.next_lot = 1
         self.lots: list[Lot] = []
@@ -163,6 +167,8 @@ class Account:
         self.vouchers: Vouchers = {}
         self.entitlements: Entitlements = {}
         """Never changed in place, as little as vouchers are."""
+        self.cancelled: Mapping[int, int] = {}
+        """Pending points that were cancelled, by lot, so that no return takes them again. Never changed in place."""
         self.issued = self.redeemed = self.restored = 0
         self.expired = self.clawed_back = self.adjusted = self.reinstated = 0
         self.notified_until = 0
@@ -176,7 +182,7 @@ class Account:
         other.version = self.version
         other.program = self.program
         other.tier = self.tier
-        other.qualifying = self.qualifying
+        other.standing = self.standing
         other.owed = self.owed
         other.next_lot = self.next_lot
         other.lot_points = self.lot_points
@@ -186,6 +192,7 @@ class Account:
         other.counters = self.counters
         other.vouchers = self.vouchers
         other.entitlements = self.entitlements
+        other.cancelled = self.cancelled
         other.issued = self.issued
         other.redeemed = self.redeemed
         other.restored = self.restored
@@ -306,9 +313,13 @@ class Account:
         self.take_out(event.taken)
         self.give_back(event.activated)
         if not event.activated:
+            cancelled = dict(self.cancelled)
+            for allocation in event.taken:
+                cancelled[allocation.lot] = cancelled.get(allocation.lot, 0) + allocation.points
+            self.cancelled = cancelled
             points = sum(allocation.points for allocation in event.taken)
             self.clawed_back += points
-            self.qualifying = max(self.qualifying - points, 0)
+        self._qualify(event)
 
     def _expiry_notified(self, event: ExpiryNotified) -> None:
         self.notified_until = from_timestamp(event.expires_at)
@@ -367,6 +378,10 @@ class Account:
 
     def _tier_changed(self, event: TierChanged) -> None:
         self.tier = event.to_tier
+        self.standing = Standing.of(event.standing)
+
+    def _tier_floor_set(self, event: TierFloorSet) -> None:
+        self.standing = Standing.of(event.standing)
 
     def _points_adjusted(self, event: PointsAdjusted) -> None:
         self.adjusted += event.request.points
@@ -439,7 +454,7 @@ class Account:
             if lot.points:
                 self._add(lot)
         self.issued += issued
-        self.qualifying += issued
+        self._qualify(event)
         if event.counters:
             self.counters = with_counters(self.counters, event.counters)
 
@@ -453,10 +468,14 @@ class Account:
         self.take_out(undo.clawed_back)
         self.owed += undo.owed_points
         self.clawed_back += taken + undo.owed_points
-        self.qualifying = max(self.qualifying - undo.qualifying_points, 0)
+        self._qualify(undo)
         self._use(undo.uses, -1)
         for use in undo.vouchers:
             self._use_voucher(use)
+
+    def _qualify(self, event: SaleRecorded | ActivityRecorded | PendingSettled | Undo) -> None:
+        if event.HasField("qualification"):
+            self.standing = Standing.after(event.qualification)
 
     def _repay(self, points: int) -> None:
         if points > self.owed:
@@ -537,13 +556,14 @@ class Account:
             program=self.program,
             version=self.version,
             tier=self.tier,
-            qualifying_points=self.qualifying,
             owed_points=self.owed,
             next_lot=self.next_lot,
             activity_expires_at_us=self.activity_expires_at,
             notified_until_us=self.notified_until,
             totals={name: getattr(self, name) for name in _TOTALS},
+            cancelled_points=self.cancelled,
         )
+        self.standing.write(snapshot.standing)
         for lot in self.lots:
             lot.write(snapshot.lots.add())
         for hold in self.holds.values():
@@ -574,7 +594,7 @@ class Account:
         account.program = snapshot.program
         account.version = snapshot.version
         account.tier = snapshot.tier
-        account.qualifying = snapshot.qualifying_points
+        account.standing = Standing.of(snapshot.standing)
         account.owed = snapshot.owed_points
         account.next_lot = snapshot.next_lot
         account.activity_expires_at = snapshot.activity_expires_at_us
@@ -598,6 +618,7 @@ class Account:
         account.counters = with_counters({}, snapshot.counters)
         account.vouchers = {message.name: Voucher.of(message) for message in snapshot.vouchers}
         account.entitlements = {message.name: Entitlement.of(message) for message in snapshot.entitlements}
+        account.cancelled = dict(snapshot.cancelled_points)
         for name in _TOTALS:
             setattr(account, name, snapshot.totals[name])
         account.check()
@@ -632,4 +653,5 @@ _APPLY: Final[Mapping[type[Message], Callable[[Account, Any], None]]] = {
     ExpiryNotified: Account._expiry_notified,
     ExpiryExtended: Account._expiry_extended,
     PointsReinstated: Account._points_reinstated,
+    TierFloorSet: Account._tier_floor_set,
 }

@@ -17,6 +17,8 @@ class Basket:
     net: list[int]
     tenders: frozenset[int] = frozenset()
     """How it was paid."""
+    order_off: list[int] | None = None
+    """What discounts on the whole order took off each line; None while there is none."""
 
     @classmethod
     def of(cls, sale: Sale) -> "Basket":
@@ -47,7 +49,11 @@ class Basket:
             for line, net in zip(self.lines, self.net, strict=True)
         ]
         taken = min(amount, sum(weights))
-        self.net = [net - part for net, part in zip(self.net, share_out(taken, weights), strict=True)]
+        parts = share_out(taken, weights)
+        self.net = [net - part for net, part in zip(self.net, parts, strict=True)]
+        if not line_ids:
+            before = self.order_off or [0] * len(parts)
+            self.order_off = [off + part for off, part in zip(before, parts, strict=True)]
         return taken
 
 
@@ -76,11 +82,18 @@ def _after_discount_without_tax(basket: Basket) -> list[int]:
     ]
 
 
+def _after_line_discount(basket: Basket) -> list[int]:
+    if basket.order_off is None:
+        return basket.net
+    return [net + off for net, off in zip(basket.net, basket.order_off, strict=True)]
+
+
 BASIS: Final = {
     Basis.BASIS_UNSPECIFIED: _after_discount,
     Basis.BASIS_AFTER_DISCOUNT: _after_discount,
     Basis.BASIS_BEFORE_DISCOUNT: _before_discount,
     Basis.BASIS_AFTER_DISCOUNT_WITHOUT_TAX: _after_discount_without_tax,
     Basis.BASIS_BEFORE_DISCOUNT_WITHOUT_TAX: _before_discount_without_tax,
+    Basis.BASIS_AFTER_LINE_DISCOUNT: _after_line_discount,
 }
 """What each line of a basket counts for, by basis."""

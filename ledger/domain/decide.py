@@ -20,6 +20,7 @@ from loyalty.v1.commands_pb2 import (
     ReverseTransactionRequest,
     RevokeEntitlementRequest,
     RevokeVoucherRequest,
+    SetTierFloorRequest,
     SettlePendingRequest,
     UseEntitlementRequest,
 )
@@ -48,6 +49,7 @@ from ledger.domain.refusal import Refused
 from ledger.domain.return_sale import return_sale
 from ledger.domain.reverse import reverse_transaction
 from ledger.domain.rounding import Overflow
+from ledger.domain.set_tier_floor import set_tier_floor
 from ledger.domain.settle import settle
 from ledger.domain.settle_pending import settle_pending
 
@@ -66,6 +68,7 @@ DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
     RevokeEntitlementRequest: revoke_entitlement,
     ExtendExpiryRequest: extend_expiry,
     ReinstatePointsRequest: reinstate_points,
+    SetTierFloorRequest: set_tier_floor,
 }
 
 REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
@@ -83,6 +86,7 @@ REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
     RevokeEntitlementRequest: "revoke_entitlement",
     ExtendExpiryRequest: "extend_expiry",
     ReinstatePointsRequest: "reinstate_points",
+    SetTierFloorRequest: "set_tier_floor",
 }
 """The field of CommandRefused that keeps each kind of command."""
 
@@ -143,7 +147,7 @@ def enroll_member(
         request=request,
         program=program.name,
         program_version=program.version,
-        tier=program.tier_for(0),
+        tier=program.ladder.lowest,
     )
     case.record(event, main=True)
     case.write_receipt(event.receipt)

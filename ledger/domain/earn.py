@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from loyalty.v1.account_pb2 import Award
 from loyalty.v1.earning_pb2 import Combination, Stacking
-from loyalty.v1.events_pb2 import ActivityRecorded, SaleRecorded, TierChanged, TierChangeReason
+from loyalty.v1.events_pb2 import ActivityRecorded, SaleRecorded
+from loyalty.v1.expiry_pb2 import ExpiryPolicy
 
 from ledger.domain.account import Account
 from ledger.domain.basket import Basket
@@ -20,6 +21,9 @@ from ledger.domain.rules.rule import Asked, Rule
 from ledger.domain.rules.tally import Tally
 from ledger.domain.rules.terms import Terms
 from ledger.domain.validity import Validity
+
+_Dates = tuple[int, int, bool, bytes]
+"""Activation, expiry, whether that follows activity, and the policy of points that are pending."""
 
 
 class Earned(NamedTuple):
@@ -139,10 +143,10 @@ def _by_line(basket: Basket, awards: Iterable[Award]) -> list[int]:
 def issue(event: SaleRecorded | ActivityRecorded, account: Account, earned: Earned) -> None:
     """Writes what was earned into its event: awards, lots and counters.
 
-    Points of the same activation and expiry go into one lot. What the member owes is repaid first, from the lots in
-    order; what a promotion takes away is taken from them too.
+    Points of the same activation and expiry go into one lot, pending ones only where their policy is the same too. What
+    the member owes is repaid first, from the lots in order; what a promotion takes away is taken from them too.
     """
-    lots: dict[tuple[int, int, bool], int] = {}
+    lots: dict[_Dates, int] = {}
     taken = 0
     for award, terms in earned.awards:
         if award.points > 0:
@@ -154,10 +158,11 @@ def issue(event: SaleRecorded | ActivityRecorded, account: Account, earned: Earn
         event.awards.append(award)
     event.repaid_points = min(account.owed, sum(lots.values()) - taken)
     off = taken + event.repaid_points
-    for number, ((activates_at, expires_at, follows), points) in enumerate(lots.items(), account.next_lot):
+    for number, ((activates_at, expires_at, follows, policy), points) in enumerate(lots.items(), account.next_lot):
         less = min(points, off)
         off -= less
-        Lot(expires_at, number, activates_at, points - less, follows).write(event.lots.add())
+        expiry = ExpiryPolicy.FromString(policy) if policy else None
+        Lot(expires_at, number, activates_at, points - less, follows, expiry).write(event.lots.add())
     event.counters.extend(earned.tally.moved())
     event.failures.extend(earned.facts.failures)
 
@@ -170,24 +175,7 @@ def new_lot(case: Case[RequestT], points: int) -> tuple[Lot, int]:
     return lot, repaid
 
 
-def _dates(validity: Validity, at: int) -> tuple[int, int, bool]:
+def _dates(validity: Validity, at: int) -> _Dates:
     activates_at = validity.activates_at(at)
-    return activates_at, validity.expires_at(activates_at or at), validity.follows_activity
-
-
-def change_tier(case: Case[RequestT], reason: TierChangeReason.ValueType) -> None:
-    """Records the tier that the qualifying points now give, if it is another one."""
-    account = case.account
-    tier = case.program.tier_for(account.qualifying)
-    if tier != account.tier:
-        case.record(
-            TierChanged(
-                origin=case.origin,
-                program_version=case.program.version,
-                from_tier=account.tier,
-                to_tier=tier,
-                qualifying_points=account.qualifying,
-                reason=reason,
-            ),
-            transaction_id=case.request_id,
-        )
+    expires_at = validity.expires_at(activates_at or at)
+    return activates_at, expires_at, validity.follows_activity, validity.policy if activates_at else b""

@@ -15,6 +15,9 @@ FOREVER: Final = 2**63 - 1
 EARLIEST: Final = 946_684_800 * SECOND
 """2000-01-01 UTC. No loyalty scheme that this ledger serves is older; an earlier clock is broken."""
 
+LATEST: Final = 253_402_300_800 * SECOND
+"""The end of the year 9999, where calendars of computers end."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 

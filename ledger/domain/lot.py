@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from loyalty.v1.account_pb2 import Allocation
 from loyalty.v1.account_pb2 import Lot as LotMessage
+from loyalty.v1.expiry_pb2 import ExpiryPolicy
 
 from ledger.domain.instant import FOREVER, from_timestamp, set_timestamp
 
@@ -20,6 +21,8 @@ class Lot(NamedTuple):
     """0 for at once; FOREVER while somebody has to say so."""
     points: int
     follows_activity: bool
+    expiry: ExpiryPolicy | None = None
+    """The policy that pending points were issued under; None where they never expire."""
 
     @classmethod
     def of(cls, message: LotMessage | Allocation) -> "Lot":
@@ -30,11 +33,14 @@ class Lot(NamedTuple):
             activates_at(message),
             message.points,
             message.follows_activity,
+            message.expiry if isinstance(message, LotMessage) and message.HasField("expiry") else None,
         )
 
     def write(self, message: LotMessage) -> None:
         """Writes the lot into an event or snapshot."""
         message.number = self.number
+        if self.expiry is not None:
+            message.expiry.CopyFrom(self.expiry)
         self._write_dates(message)
 
     def allocation(self, points: int) -> Allocation:

@@ -1,20 +1,21 @@
 """A program, compiled: everything that deciding a command needs, looked up once per version."""
 
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from google.protobuf.message import Message
-from loyalty.v1.account_pb2 import Receipt, TierProgress
-from loyalty.v1.earning_pb2 import EarningRule, LineFilter
+from loyalty.v1.account_pb2 import Receipt
+from loyalty.v1.earning_pb2 import Conditions, EarningRule, LineFilter
 from loyalty.v1.earning_pb2 import Promotion as PromotionMessage
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.program_pb2 import ClawBack, RestoreExpired, UnknownSale
 from loyalty.v1.program_pb2 import Program as Definition
+from loyalty.v1.tier_pb2 import Tier
 
 from ledger.domain.account import Account
-from ledger.domain.instant import MINUTE, SECOND
+from ledger.domain.instant import MINUTE, SECOND, from_timestamp
+from ledger.domain.ladder import Ladder
 from ledger.domain.refusal import Rejected
 from ledger.domain.rules.activity import Activity
 from ledger.domain.rules.cap import Cap
@@ -42,6 +43,8 @@ class Program:
         self.definition = definition
         self.name = definition.name
         self.version = definition.version
+        self.starts_at = from_timestamp(definition.starts_at) if definition.HasField("starts_at") else 0
+        """When it begins to decide; 0 for at once."""
         self.currency = definition.currency
         self.zone = ZoneInfo(definition.time_zone)
         self.notice_days = definition.expiry_notice_days
@@ -61,13 +64,14 @@ class Program:
         self.may_owe = returns.claw_back == ClawBack.CLAW_BACK_NEGATIVE
         self.returns_wait = returns.unknown_sale != UnknownSale.UNKNOWN_SALE_REFUSE
         self._grace_days = returns.grace_days if returns.restore_expired == RestoreExpired.RESTORE_EXPIRED_GRACE else 0
-        self._thresholds = [tier.threshold_points for tier in definition.tiers]
-        self._tier_ids = [tier.tier_id for tier in definition.tiers]
+        self.ladder = Ladder(definition, self.zone)
         self.keeps_vouchers = returns.keeps_vouchers
         self.own_points_pay = definition.own_points_pay
         self.discounts = definition.discounts
         self._rewards = {message.reward_id: Reward(message) for message in definition.rewards}
-        self.expression_names = self._rules.names | self._promotions.names | _names_of(self._rewards.values())
+        self.expression_names = (
+            self._rules.names | self._activity_names | self._promotions.names | _names_of(self._rewards.values())
+        )
         self.stores = frozenset(store.store_id for store in definition.stores)
         """The stores that may send commands; none means any."""
 
@@ -81,27 +85,10 @@ class Program:
             raise Rejected(ErrorReason.ERROR_REASON_REWARD_NOT_FOUND, reward_id=reward_id)
         return reward
 
-    def tier_for(self, qualifying_points: int) -> str:
-        """The id of the highest tier whose threshold is reached, thresholds inclusive; empty without tiers."""
-        reached = bisect_right(self._thresholds, qualifying_points)
-        return self._tier_ids[max(reached - 1, 0)] if self._tier_ids else ""
-
-    def write_progress(self, progress: TierProgress, tier: str, qualifying_points: int) -> None:
-        """Writes where a member with these points stands: what is needed to keep the tier and to reach the next."""
-        progress.tier = tier
-        progress.qualifying_points = qualifying_points
-        if tier not in self._tier_ids:
-            return
-        at = self._tier_ids.index(tier)
-        progress.points_to_keep = max(self._thresholds[at] - qualifying_points, 0)
-        if at + 1 < len(self._tier_ids):
-            progress.next_tier = self._tier_ids[at + 1]
-            progress.points_to_next = max(self._thresholds[at + 1] - qualifying_points, 0)
-
     def write_receipt(self, receipt: Receipt, account: Account, at: int) -> None:
         """Writes where a command leaves an account: balance and tier."""
         account.write_balance(receipt.balance, at)
-        self.write_progress(receipt.tier, account.tier, account.qualifying)
+        self.ladder.write_progress(receipt.tier, account.tier, account.standing, at)
 
     def restored_expires_at(self, at: int, expiry: int) -> int:
         """The expiry of spent points that a return gives back at an instant: their old one, or the grace's end."""
@@ -152,11 +139,21 @@ class Program:
                 entries.append((rule, _only(getattr(message, kind))))
         self._rules = Index(entries)
         self._activity_rules = activities
+        self._activity_names = frozenset[str]().union(
+            *(
+                rule.terms.conditions.names
+                for rules in activities.values()
+                for rule in rules
+                if rule.terms.conditions is not None
+            )
+        )
 
     def _compile_promotions(self) -> None:
+        messages = [*self.definition.promotions, *map(_multiplier, self.definition.tiers)]
         compiled = [
             (Promotion(message, self._terms(message.promotion_id, message)), _only(message))
-            for message in self.definition.promotions
+            for message in messages
+            if message.WhichOneof("effect")
         ]
         compiled.sort(key=lambda one: one[0].terms.owner)
         compiled.sort(key=lambda one: one[0].terms.begins, reverse=True)  # the newest first; the sort is stable
@@ -168,6 +165,14 @@ class Program:
 def _names_of(rewards: Iterable[Reward]) -> frozenset[str]:
     """The variables that conditions of rewards name."""
     return frozenset().union(*(reward.conditions.names for reward in rewards if reward.conditions is not None))
+
+
+def _multiplier(tier: Tier) -> PromotionMessage:
+    """The promotion that a tier's multiplier is; without an effect where it has none."""
+    promotion = PromotionMessage(promotion_id=tier.tier_id, conditions=Conditions(tiers=[tier.tier_id]))
+    if tier.multiplier_thousandths:
+        promotion.multiplier_thousandths = tier.multiplier_thousandths
+    return promotion
 
 
 def _only(message: Message) -> LineFilter | None:

@@ -11,12 +11,12 @@ from loyalty.v1.program_pb2 import (
     RestoreExpired,
     ReturnPolicy,
     Store,
-    Tier,
     UnknownSale,
 )
 from phonenumbers import SUPPORTED_REGIONS
 
 from ledger.domain.currency import MINOR_DIGITS
+from ledger.domain.instant import EARLIEST, LATEST, from_timestamp
 from ledger.domain.publish_earning import check_earning
 from ledger.domain.publish_expiry import check_expiry, check_pending
 from ledger.domain.publish_fields import (
@@ -24,15 +24,12 @@ from ledger.domain.publish_fields import (
     Problems,
     check_count,
     check_enum,
-    check_ids,
     check_text,
     has_control,
     zones,
 )
 from ledger.domain.publish_rewards import check_rewards
-
-TIERS_MAX: Final = 50
-"""Tiers of a program."""
+from ledger.domain.publish_tiers import check_tiers
 
 STORES_MAX: Final = 100_000
 """Stores of a program."""
@@ -67,12 +64,14 @@ def problems(definition: Program) -> Problems:
         found.append(("time_zone", "must be an IANA time zone, such as Asia/Kolkata"))
     if definition.default_region not in SUPPORTED_REGIONS:
         found.append(("default_region", "must be an ISO 3166-1 region of two capital letters, such as IN"))
+    if definition.HasField("starts_at") and not EARLIEST <= from_timestamp(definition.starts_at) < LATEST:
+        found.append(("starts_at", "must be a time from the year 2000 on; absent for at once"))
     check_earning(definition, found)
     check_pending(definition.pending, "pending", found)
     check_expiry(definition.expiry, "expiry", found)
     if not 0 <= definition.expiry_notice_days <= NOTICE_DAYS_MAX:
         found.append(("expiry_notice_days", f"must be from 0 to {NOTICE_DAYS_MAX}"))
-    _tiers(definition.tiers, found)
+    check_tiers(definition, found)
     check_rewards(definition, found)
     if definition.HasField("hold_timeout"):
         timeout = definition.hold_timeout
@@ -86,24 +85,6 @@ def problems(definition: Program) -> Problems:
 
 
 # -- what points lead to
-
-
-def _tiers(tiers: Sequence[Tier], found: Problems) -> None:
-    check_count(tiers, TIERS_MAX, "tiers", found)
-    check_ids([tier.tier_id for tier in tiers], "tiers", "tier_id", found)
-    for index, tier in enumerate(tiers[:TIERS_MAX]):
-        path = f"tiers[{index}]"
-        check_text(tier.display_name, f"{path}.display_name", found)
-        if index == 0:
-            if tier.threshold_points != 0:
-                found.append((f"{path}.threshold_points", "must be 0: everybody is in some tier"))
-        elif tier.threshold_points <= tiers[index - 1].threshold_points:
-            found.append(
-                (
-                    f"{path}.threshold_points",
-                    "must be more than the tier's before, or one of the two can never be reached",
-                )
-            )
 
 
 def _returns(policy: ReturnPolicy, found: Problems) -> None:

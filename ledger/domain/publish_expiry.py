@@ -1,6 +1,7 @@
 """What pending and expiry policies must be to be published."""
 
 from calendar import monthrange
+from collections.abc import Mapping
 from typing import Final
 
 from loyalty.v1.expiry_pb2 import CalendarPeriod, CalendarUnit, ExpiryPolicy, FixedDateExpiry, PendingPolicy
@@ -10,6 +11,12 @@ from ledger.domain.publish_fields import Problems, check_enum
 
 PERIOD_YEARS_MAX: Final = 100
 """The longest period until expiry, and that many years in months and days."""
+
+PERIOD_MAX: Final[Mapping[str, int]] = {
+    "days": PERIOD_YEARS_MAX * 365,
+    "months": PERIOD_YEARS_MAX * 12,
+    "years": PERIOD_YEARS_MAX,
+}
 
 PENDING_DAYS_MAX: Final = 3_650
 """Days until earned points become active."""
@@ -45,13 +52,8 @@ def check_expiry(policy: ExpiryPolicy, path: str, found: Problems) -> None:
             pass
 
 
-def check_period(period: CalendarPeriod, path: str, found: Problems) -> None:
-    """A length of time in calendar units."""
-    limits = {
-        "days": PERIOD_YEARS_MAX * 365,
-        "months": PERIOD_YEARS_MAX * 12,
-        "years": PERIOD_YEARS_MAX,
-    }
+def check_period(period: CalendarPeriod, path: str, found: Problems, limits: Mapping[str, int] = PERIOD_MAX) -> None:
+    """A calendar period."""
     given = {name: getattr(period, name) for name in limits if getattr(period, name)}
     if len(given) != 1:
         found.append((path, "must have exactly one of days, months and years"))

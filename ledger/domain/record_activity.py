@@ -1,12 +1,13 @@
 """Recording an activity: what the rules give for something other than a sale."""
 
 from loyalty.v1.commands_pb2 import RecordActivityRequest
-from loyalty.v1.events_pb2 import ActivityRecorded, TierChangeReason
+from loyalty.v1.events_pb2 import ActivityRecorded
 
 from ledger.domain.basket import Basket
 from ledger.domain.case import Case
 from ledger.domain.draw import draw
-from ledger.domain.earn import change_tier, earn, issue
+from ledger.domain.earn import earn, issue
+from ledger.domain.qualify import amount_of, change_tier, qualify
 from ledger.domain.rules.facts import Facts
 
 _NO_BASKET = Basket([], [])
@@ -24,14 +25,15 @@ def record_activity(case: Case[RecordActivityRequest]) -> None:
         activity=request.activity,
         attributes=request.attributes,
     )
+    facts.ladder = program.ladder
     earned = earn(program, facts, _NO_BASKET, program.rules_for_activity(request.activity), case.pools)
     points = earned.points
     case.account.check_room(points)
     event = ActivityRecorded(origin=case.origin, request=request, program_version=program.version)
     issue(event, case.account, earned)
     event.receipt.earned_points = points
+    rung = qualify(case, event, amount_of(case, points=points))
     case.record(event, main=True)
     draw(case, earned.tally.drawn())
-    if points:
-        change_tier(case, TierChangeReason.TIER_CHANGE_REASON_EARNED)
+    change_tier(case, rung)
     case.write_receipt(event.receipt)

@@ -5,19 +5,23 @@ from typing import Final
 
 from loyalty.v1.account_pb2 import Redemption
 from loyalty.v1.commands_pb2 import RecordSaleRequest
-from loyalty.v1.events_pb2 import SaleRecorded, TierChangeReason
+from loyalty.v1.errors_pb2 import ErrorReason
+from loyalty.v1.events_pb2 import SaleRecorded
 
 from ledger.domain.basket import Basket
 from ledger.domain.case import Case
 from ledger.domain.draw import draw
-from ledger.domain.earn import Earned, change_tier, earn, issue
+from ledger.domain.earn import Earned, earn, issue
 from ledger.domain.instant import set_timestamp
+from ledger.domain.qualify import amount_of, change_tier, qualify
 from ledger.domain.redeem import pay_with_points
 from ledger.domain.redeem_in_sale import redeem_in_sale
+from ledger.domain.refusal import Rejected
 from ledger.domain.return_sale import apply_awaited
 from ledger.domain.rules.facts import Facts
 
-_EARNED: Final = TierChangeReason.TIER_CHANGE_REASON_EARNED
+AWARD_LINES_MAX: Final = 10_000
+"""Lines that the awards of one sale name in all, so that every client can read its event."""
 
 
 def record_sale(case: Case[RecordSaleRequest]) -> None:
@@ -36,6 +40,7 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
         basket=basket,
         attributes=request.sale.attributes,
     )
+    facts.ladder = program.ladder
     redemptions: Sequence[Redemption] = ()
     paid = 0
     if request.holds or request.voucher_codes:
@@ -44,9 +49,11 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
     pays = request.HasField("points_payment")
     payment = _pay(case, payable) if pays and not program.own_points_pay else None
     earned = earn(program, facts, basket, program.rules_for(facts), case.pools)
+    _check_size(earned)
     points = earned.points
     case.account.check_room(points)
     event = _event(case, basket, earned)
+    rung = qualify(case, event, amount_of(case, points=points, spent_minor=basket.total, visits=1))
     case.record(event, main=True, sale_reference=case.sale_reference)
     drawn = earned.tally.drawn()
     if drawn:
@@ -57,11 +64,21 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
     receipt = event.receipt
     receipt.earned_points = points
     receipt.payable_minor = payable - (payment.value_minor if payment is not None else 0)
-    if points:
-        change_tier(case, _EARNED)
+    change_tier(case, rung)
     if case.account.awaited:
         apply_awaited(case, event)
     case.write_receipt(receipt)
+
+
+def _check_size(earned: Earned) -> None:
+    """Raises Rejected when the sale's event would be too long."""
+    if sum(len(award.lines) for award, _ in earned.awards) > AWARD_LINES_MAX:
+        raise Rejected(
+            ErrorReason.ERROR_REASON_INVALID_FIELD,
+            field="sale.lines",
+            description=f"are counted by so many rules that more than {AWARD_LINES_MAX:,} parts would have to be kept:"
+            " send fewer lines at once",
+        )
 
 
 def _pay(case: Case[RecordSaleRequest], payable: int) -> Redemption | None:

@@ -186,4 +186,6 @@ def _tally(case: Case[RequestT]) -> Tally:
 def _facts(case: Case[RequestT]) -> Facts:
     program = case.program
     zone = program.zone_of(case.origin.store)
-    return Facts(case.account, case.origin, case.at, zone, names=program.expression_names)
+    facts = Facts(case.account, case.origin, case.at, zone, names=program.expression_names)
+    facts.ladder = program.ladder
+    return facts

@@ -12,7 +12,6 @@ from loyalty.v1.events_pb2 import (
     ReturnedLine,
     SaleRecorded,
     SaleReturned,
-    TierChangeReason,
     Undo,
     VoucherUse,
 )
@@ -20,20 +19,23 @@ from loyalty.v1.sale_pb2 import ReturnLine
 
 from ledger.domain.account import AWAITED_RETURNS_MAX
 from ledger.domain.case import Case, RequestT
-from ledger.domain.earn import change_tier
 from ledger.domain.entitle import take_back, unused_of_line
+from ledger.domain.ladder import Rung
 from ledger.domain.names import transaction_name
+from ledger.domain.qualify import amount_of, change_tier, qualify
 from ledger.domain.refusal import Refused, Rejected
 from ledger.domain.sale_reference import sale_reference
 from ledger.domain.transaction import Transaction, issues
-from ledger.domain.undo import part_of, restored_vouchers, undo, write_undo
+from ledger.domain.undo import claimed, part_of, restored_vouchers, undo, write_undo
 
 
 class ReturnState:
     """How much of each line of a sale has come back, by quantity and by net amount."""
 
-    def __init__(self, sale: SaleRecorded, returns: Iterable[SaleReturned]) -> None:
+    def __init__(self, sale: SaleRecorded, returns: Iterable[SaleReturned], cancelled: Mapping[int, int]) -> None:
+        """`cancelled` are the member's pending points that are gone already, by lot."""
         self.sale = sale
+        self._cancelled = cancelled
         lines = sale.request.sale.lines
         self.sold = {
             line.line_id: (line.quantity if line.HasField("quantity") else 1, net)
@@ -104,17 +106,21 @@ class ReturnState:
         """What should be taken back, and given back, for all that has come back so far.
 
         Each award as it says itself, fractions dropped; when all came back, all of it. So partial returns add up to
-        exactly what was earned, and the last takes the remainder.
+        exactly what was earned, and the last takes the remainder. Pending points that were cancelled are gone already.
         """
         claw_back: dict[int, int] = {}
+        issued: dict[int, int] = {}
         for award in self.sale.awards:
             points = award.points if self.is_complete else self._part_of(award)
             claw_back[award.lot] = claw_back.get(award.lot, 0) + points
+            issued[award.lot] = issued.get(award.lot, 0) + award.points
+        for lot in self._cancelled.keys() & claw_back.keys():
+            claw_back[lot] = min(claw_back[lot], issued[lot] - self._cancelled[lot])
         spent = sum(redemption.points for redemption in self.sale.redemptions if not issues(redemption))
         if not self.is_complete:
             total = sum(net for _, net in self.sold.values())
             spent = spent * self.returned_minor // total if total else 0
-        return Due(claw_back, spent)
+        return Due(claw_back, spent, self.returned_minor, int(self.is_complete))
 
     def _part_of(self, award: Award) -> int:
         if award.taken_back == TakenBack.TAKEN_BACK_BELOW_MINIMUM:
@@ -150,6 +156,10 @@ class Due(NamedTuple):
     """Points to take back, by the lot that they went into; less than 0 where a promotion had taken points away."""
     spent: int
     """Spent points to give back."""
+    returned_minor: int
+    """What was paid for all that came back."""
+    visits: int
+    """1 when nothing is left of the sale."""
 
 
 def return_sale(case: Case[ReturnSaleRequest]) -> None:
@@ -169,9 +179,9 @@ def return_sale(case: Case[ReturnSaleRequest]) -> None:
         raise Refused(ErrorReason.ERROR_REASON_SALE_OF_OTHER_MEMBER, transaction=sale.name)
     if sale.reversed_by:
         raise Refused(ErrorReason.ERROR_REASON_ALREADY_REVERSED, reversal=sale.reversed_by)
-    event = _decide(case, case.request, main, sale)
+    event, rung = _decide(case, case.request, main, sale)
     case.record(event, main=True, transaction_id=sale.transaction_id)
-    change_tier(case, TierChangeReason.TIER_CHANGE_REASON_RETURNED)
+    change_tier(case, rung)
     write_undo(event.receipt, event.undo)
     case.write_receipt(event.receipt)
 
@@ -192,17 +202,19 @@ def apply_awaited(case: Case[RequestT], sale: SaleRecorded) -> None:
         if not mine:
             continue
         try:
-            event = _decide(case, request, sale, file)
+            event, rung = _decide(case, request, sale, file)
         except Refused:
             continue
         case.record(event, transaction_id=case.request_id)
         file.follow_ups.append((None, event))
-        change_tier(case, TierChangeReason.TIER_CHANGE_REASON_RETURNED)
+        change_tier(case, rung)
         write_undo(sale.receipt, event.undo)
 
 
-def _decide(case: Case[RequestT], request: ReturnSaleRequest, main: SaleRecorded, sale: Transaction) -> SaleReturned:
-    state = ReturnState(main, sale.returns())
+def _decide(
+    case: Case[RequestT], request: ReturnSaleRequest, main: SaleRecorded, sale: Transaction
+) -> tuple[SaleReturned, Rung]:
+    state = ReturnState(main, sale.returns(), case.account.cancelled)
     if state.is_complete:
         raise Refused(ErrorReason.ERROR_REASON_RETURN_EXCEEDS_SALE, left_quantity=0, left_minor=0, line_id="")
     before = state.due()
@@ -214,20 +226,20 @@ def _decide(case: Case[RequestT], request: ReturnSaleRequest, main: SaleRecorded
         lines = state.rest()
         state.add(lines)
     warranties = _warranties(case, state, sale)
-    also = [allocation for event in warranties for allocation in event.allocations]
-    undone = undo_sale(case, main, sale, before, state.due(), also)
-    undone.vouchers.extend(_vouchers(case, state, sale))
-    for event in warranties:
-        take_back(case, event.redemption.entitlements, sale.transaction_id)
-    return SaleReturned(
+    also = [allocation for one in warranties for allocation in one.allocations]
+    event = SaleReturned(
         origin=case.origin,
         request=request,
         program_version=case.program.version,
         sale=sale.name,
         lines=lines,
-        undo=undone,
         returned_minor=sum(line.amount_minor for line in lines),
     )
+    rung = undo_sale(case, event.undo, sale, before, state.due(), also)
+    event.undo.vouchers.extend(_vouchers(case, state, sale))
+    for one in warranties:
+        take_back(case, one.redemption.entitlements, sale.transaction_id)
+    return event, rung
 
 
 def _vouchers(case: Case[RequestT], state: ReturnState, sale: Transaction) -> list[VoucherUse]:
@@ -250,22 +262,32 @@ def _warranties(case: Case[RequestT], state: ReturnState, sale: Transaction) -> 
 
 def undo_sale(
     case: Case[RequestT],
-    main: SaleRecorded,
+    result: Undo,
     sale: Transaction,
     before: Due,
     after: Due,
     also: Iterable[Allocation] = (),
-) -> Undo:
-    """Moves a sale from one state of return to a later one, and gives back `also`."""
-    taken = sum(returned.undo.qualifying_points for returned in sale.returns())
+) -> Rung:
+    """Moves a sale from one state of return to a later one, and gives back `also`; returns where it leads in tiers."""
+    taken = sum(claimed(returned.undo) for returned in sale.returns())
     wanted = max(sum(after.claw_back.values()) - taken, 0)
-    result = undo(
+    undone = undo(
         case,
         claw_back=_claims(before.claw_back, after.claw_back, wanted),
         restore=[*part_of(sale.spent(), before.spent, after.spent - before.spent), *also],
     )
-    result.qualifying_points = wanted
-    return result
+    result.CopyFrom(undone)
+    main: SaleRecorded = sale.main  # type: ignore[assignment]  # the callers have looked
+    counted = main.qualification
+    amount = amount_of(
+        case,
+        points=wanted,
+        spent_minor=after.returned_minor - before.returned_minor,
+        visits=after.visits - before.visits,
+    )
+    if counted.basis != case.program.ladder.basis:
+        amount = 0  # the sale counted nothing, or something else
+    return qualify(case, result, -amount, counted.period)
 
 
 def _claims(before: Mapping[int, int], after: Mapping[int, int], points: int) -> dict[int, int]:

@@ -15,18 +15,18 @@ from loyalty.v1.events_pb2 import (
     RewardReserved,
     SaleRecorded,
     SaleReturned,
-    TierChangeReason,
     TransactionReversed,
     Undo,
 )
 
 from ledger.domain.case import Case
 from ledger.domain.draw import give_back
-from ledger.domain.earn import change_tier
 from ledger.domain.entitle import take_back
 from ledger.domain.instant import set_timestamp
 from ledger.domain.issue_vouchers import take_back_vouchers
+from ledger.domain.ladder import Rung
 from ledger.domain.names import hold_name
+from ledger.domain.qualify import change_tier
 from ledger.domain.redeem import open_hold
 from ledger.domain.refusal import InvariantBroken, Refused
 from ledger.domain.return_sale import ReturnState, undo_sale
@@ -46,43 +46,43 @@ def reverse_transaction(case: Case[ReverseTransactionRequest]) -> None:
         request=case.request,
         program_version=case.program.version,
         reversed=target.name,
-        undo=_undo(case, target),
     )
+    rung = _undo(case, target, event.undo)
     case.record(event, main=True, transaction_id=target.transaction_id)
-    change_tier(case, TierChangeReason.TIER_CHANGE_REASON_RETURNED)
+    change_tier(case, rung)
     write_undo(event.receipt, event.undo)
     case.write_receipt(event.receipt)
 
 
-def _undo(case: Case[ReverseTransactionRequest], target: Transaction) -> Undo:
+def _undo(case: Case[ReverseTransactionRequest], target: Transaction, result: Undo) -> Rung:
+    """Writes what undoing a transaction comes to; returns where that leads in tiers."""
     main: Message = target.main
     match main:
         case SaleRecorded():
-            state = ReturnState(main, target.returns())
+            state = ReturnState(main, target.returns(), case.account.cancelled)
             before = state.due()
             state.add(state.rest())
             also = [allocation for event in target.issuing() for allocation in event.allocations]
-            undone = undo_sale(case, main, target, before, state.due(), also)
-            undone.vouchers.extend(restored_vouchers(case, target.voucher_uses()))
-            _cancel(case, undone, target.redemptions())
-            return undone
+            rung = undo_sale(case, result, target, before, state.due(), also)
+            result.vouchers.extend(restored_vouchers(case, target.voucher_uses()))
+            _cancel(case, result, target.redemptions())
+            return rung
         case PointsRedeemed():
-            undone = undo(case, claw_back={}, restore=main.allocations)
-            _cancel(case, undone, [main])
-            return undone
+            result.CopyFrom(undo(case, claw_back={}, restore=main.allocations))
+            _cancel(case, result, [main])
         case RewardReserved():
             _release(case, target)
-            return Undo()
         case PointsAdjusted():
             added = max(main.request.points, 0)
-            return undo(case, claw_back={main.lot.number: added}, restore=main.allocations)
+            result.CopyFrom(undo(case, claw_back={main.lot.number: added}, restore=main.allocations))
         case ReturnAwaited() if not case.account.awaits(target.transaction_id):
             raise _not_reversible(SaleReturned)  # its sale came: it is a return by now
         case ReturnAwaited() | CommandRefused():
-            # A return that still waits stops waiting; a refused command did nothing that could be undone.
-            return Undo()
+            pass  # a return that still waits stops waiting; a refused command did nothing that could be undone
         case _:
             raise _not_reversible(type(main))
+    result.SetInParent()
+    return Rung(case.account.tier, case.account.standing)
 
 
 def _cancel(case: Case[ReverseTransactionRequest], undone: Undo, redemptions: Iterable[PointsRedeemed]) -> None:

@@ -1,4 +1,4 @@
-"""What time does to an account: holds run out, points and vouchers expire.
+"""What time does to an account: holds run out, tiers change, points, vouchers and entitlements expire.
 
 It is recorded late, but with the deadline as its effect.
 """
@@ -19,6 +19,7 @@ from loyalty.v1.reward_pb2 import EntitlementState
 from ledger.domain.case import Case, RequestT
 from ledger.domain.instant import FOREVER, set_timestamp
 from ledger.domain.names import hold_name
+from ledger.domain.qualify import record_scheduled
 from ledger.domain.validity import start_of_later_day
 from ledger.domain.voucher import ISSUED
 
@@ -26,13 +27,15 @@ from ledger.domain.voucher import ISSUED
 def settle(case: Case[RequestT]) -> None:
     """Records every deadline up to the command's instant that has not been recorded yet.
 
-    Holds first, since the points that they give back may have expired meanwhile.
+    Holds first, since the points that they give back may have expired meanwhile. Then deadline by deadline: pending
+    points are active from theirs on without an event, tiers change, points expire.
     """
     account = case.account
     if account.holds:
         _time_out(case)
     if account.lots and account.lots[0].expires_at <= case.at:
         _expire(case)
+    _change_tiers(case, case.at)
     if account.vouchers:
         _expire_vouchers(case)
     if account.entitlements:
@@ -58,6 +61,7 @@ def _time_out(case: Case[RequestT]) -> None:
 def _expire(case: Case[RequestT]) -> None:
     lots = [lot for lot in case.account.lots if lot.expires_at <= case.at]
     for deadline, group in groupby(lots, key=lambda lot: lot.expires_at):
+        _change_tiers(case, deadline)
         expired = PointsExpired(allocations=[lot.allocation(lot.points) for lot in group])
         set_timestamp(expired.effective_at, deadline)
         case.record(expired)
@@ -92,3 +96,9 @@ def _notify(case: Case[RequestT]) -> None:
         set_timestamp(notified.effective_at, due)
         set_timestamp(notified.expires_at, deadline)
         case.record(notified)
+
+
+def _change_tiers(case: Case[RequestT], until: int) -> None:
+    """Records the changes of tier that are due up to an instant."""
+    while case.account.standing.ahead and case.account.standing.ahead[0].at <= until:
+        record_scheduled(case)

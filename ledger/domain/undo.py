@@ -84,6 +84,11 @@ def restored_vouchers(case: Case[RequestT], uses: Iterable[VoucherUse]) -> list[
     return restored
 
 
+def claimed(result: Undo) -> int:
+    """The points that an undo was to take back, whatever became of them."""
+    return sum(a.points for a in result.clawed_back) + result.owed_points + result.shortfall_points
+
+
 def write_undo(receipt: Receipt, result: Undo) -> None:
     """Adds what an undo did to a receipt."""
     receipt.clawed_back_points += sum(a.points for a in result.clawed_back) + result.owed_points

@@ -24,6 +24,8 @@ class Validity:
         self._until = from_timestamp(pending.until) if self._pending_kind == "until" else 0
         self._never_expires = expiry.WhichOneof("policy") in (None, "never")
         self.follows_activity = expiry.WhichOneof("policy") == "inactivity"
+        self.policy = expiry.SerializeToString(deterministic=True)
+        """The expiry policy, as what pending points of different policies are told apart by."""
         self._expiry_by_hour: dict[int, int] = {}
 
     def activates_at(self, earned_at: int) -> int:

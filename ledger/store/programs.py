@@ -5,14 +5,22 @@ from typing import Final
 
 from loyalty.v1.events_pb2 import ProgramPublished
 from loyalty.v1.program_pb2 import Program as Definition
+from loyalty.v1.program_service_pb2 import ProgramVersion
+from psycopg.rows import tuple_row
 
-from ledger.domain.names import program_stream
+from ledger.domain.instant import set_timestamp
+from ledger.domain.names import program_stream, transaction_name
 from ledger.domain.program import Program
 from ledger.store.recorder import LedgerRecorder
 from ledger.store.topics import decode
 
 FRESH_S: Final = 2.0
 """How long the newest version of a program is taken as the newest without looking again."""
+
+_VERSIONS: Final = """
+SELECT topic, state, recorded_at, request_id FROM events
+WHERE originator_id = %b AND originator_version < %b ORDER BY originator_version DESC LIMIT %b
+"""
 
 
 class Programs:
@@ -52,3 +60,23 @@ class Programs:
             if isinstance(event, ProgramPublished):
                 return event.request.program
         return None
+
+    def versions(self, name: str, before: int, limit: int) -> list[ProgramVersion]:
+        """The versions of a program before one, newest first. Blocks on the database."""
+        with self._recorder.datastore.get_connection() as connection:
+            cursor = connection.cursor(binary=True, row_factory=tuple_row)
+            rows = cursor.execute(_VERSIONS, (program_stream(name), before, limit), prepare=True).fetchall()
+        return [
+            _version(event, recorded_at, transaction_name(request_id))
+            for topic, state, recorded_at, request_id in rows
+            if isinstance(event := decode(topic, state), ProgramPublished)
+        ]
+
+
+def _version(event: ProgramPublished, recorded_at: int, transaction: str) -> ProgramVersion:
+    program = event.request.program
+    version = ProgramVersion(version=program.version, etag=program.etag, origin=event.origin, transaction=transaction)
+    set_timestamp(version.recorded_at, recorded_at)
+    if program.HasField("starts_at"):
+        version.starts_at.CopyFrom(program.starts_at)
+    return version

@@ -22,7 +22,7 @@ LOCK_TIMEOUT_MS: Final = 5_000
 
 _APPEND: Final = (
     "SELECT first_position, recorded_at FROM append_events(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[],"
-    " %b::uuid[], %b::uuid[], %b::text[], %b::bigint)"
+    " %b::uuid[], %b::uuid[], %b::text[], %b::bigint, %b::bigint)"
 )
 
 _COLUMNS: Final = (
@@ -132,12 +132,16 @@ class Session:
         self,
         events: Sequence[NewEvent],
         recorded_at: int,
+        seen: int = 0,
         besides: Callable[[Cursor[TupleRow]], None] | None = None,
     ) -> Appended:
         """Appends a batch, durably, all or nothing; `besides` writes to the profile store in the same transaction.
 
+        `seen` is the last position that the events were decided on; a log that does not have it, after a fail-over to
+        a copy that lacked it for instance, takes none of them.
+
         Raises psycopg.errors.UniqueViolation when another writer was faster, and psycopg.OperationalError when the
-        outcome is not known.
+        outcome is not known or the log has lost what was seen.
         """
         parameters = (
             UuidArray([event.stream_id for event in events]),
@@ -148,6 +152,7 @@ class Session:
             UuidArray([event.transaction_id for event in events]),
             TextArray([event.sale_reference for event in events]),
             recorded_at,
+            seen,
         )
         if besides is None:
             return self._append(parameters)
@@ -204,6 +209,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
             UuidArray(none),
             UuidArray(none),
             TextArray(none),
+            0,
             0,
         )
         with self.datastore.get_connection() as connection:

@@ -28,6 +28,7 @@ from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.sale_reference import sale_reference
 from ledger.domain.transaction import Transaction
+from ledger.domain.versions import Versions
 from ledger.store.recorder import RecordedEvent, Session
 from ledger.store.topics import TOPICS
 from ledger.writer.command import Command, IdentifierKey, Person
@@ -37,6 +38,9 @@ ACCOUNTS_CACHED_MAX: Final = 100_000
 
 POOLS_CACHED_MAX: Final = 10_000
 """Pools kept in memory; the least lately used one makes room."""
+
+LOTS_CACHED_MAX: Final = 1_000_000
+"""Lots of all accounts in memory together, some 140 bytes each; beyond it the least lately used account makes room."""
 
 PROGRAMS_CACHED_MAX: Final = 1_000
 """Programs kept in memory; the least lately used one makes room."""
@@ -62,12 +66,25 @@ class Cache:
     events that are appended.
     """
 
-    def __init__(self, accounts_max: int = ACCOUNTS_CACHED_MAX) -> None:
+    def __init__(self, accounts_max: int = ACCOUNTS_CACHED_MAX, lots_max: int = LOTS_CACHED_MAX) -> None:
         self._accounts: OrderedDict[UUID, Account] = OrderedDict()
         self._accounts_max = accounts_max
+        self._lots_max = lots_max
+        self._lots = 0
         self._pools: OrderedDict[UUID, Pool] = OrderedDict()
-        self.programs: dict[str, Program] = {}
+        self.programs: dict[str, Versions] = {}
         self._looked_up_at: dict[str, float] = {}
+        self.position = 0
+        """The last position that is known to be in the log. A database that does not have it lost what is here."""
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._accounts.clear()
+        self._lots = 0
+        self._pools.clear()
+        self.programs.clear()
+        self._looked_up_at.clear()
+        self.position = 0
 
     def account(self, account_id: UUID) -> Account | None:
         """The account, if it is here."""
@@ -79,9 +96,12 @@ class Cache:
     def keep(self, accounts: Iterable[Account]) -> None:
         """Keeps accounts as they are now."""
         for account in accounts:
+            before = self._accounts.get(account.account_id)
+            self._lots += len(account.lots) - (len(before.lots) if before is not None else 0)
             self._accounts[account.account_id] = account
-        while len(self._accounts) > self._accounts_max:
-            self._accounts.popitem(last=False)
+        while len(self._accounts) > self._accounts_max or (self._lots > self._lots_max and len(self._accounts) > 1):
+            _, forgotten = self._accounts.popitem(last=False)
+            self._lots -= len(forgotten.lots)
 
     def pool(self, stream_id: UUID) -> Pool | None:
         """The pool, if it is here."""
@@ -96,17 +116,18 @@ class Cache:
         while len(self._pools) > POOLS_CACHED_MAX:
             self._pools.popitem(last=False)
 
-    def keep_programs(self, programs: Iterable[Program], looked_up_at: float) -> None:
+    def keep_programs(self, programs: Iterable[Versions], looked_up_at: float) -> None:
         """Keeps programs as they were at an instant of the monotonic clock."""
-        for program in programs:
-            self.programs.pop(program.name, None)
-            self.programs[program.name] = program
-            self._looked_up_at[program.name] = looked_up_at
+        for versions in programs:
+            name = versions.newest.name
+            self.programs.pop(name, None)
+            self.programs[name] = versions
+            self._looked_up_at[name] = looked_up_at
         while len(self.programs) > PROGRAMS_CACHED_MAX:
             oldest = next(iter(self.programs))
             del self.programs[oldest], self._looked_up_at[oldest]
 
-    def fresh_program(self, name: str, now: float) -> Program | None:
+    def fresh_program(self, name: str, now: float) -> Versions | None:
         """The program, if it was looked up lately."""
         is_fresh = now - self._looked_up_at.get(name, -PROGRAM_FRESH_S) < PROGRAM_FRESH_S
         return self.programs[name] if is_fresh else None
@@ -152,7 +173,7 @@ class Book:
         self.unreadable: dict[UUID, Exception] = {}
         """Transactions with an event that cannot be read."""
         self.pools: dict[UUID, Pool] = {}
-        self.programs: dict[str, Program | None] = {}
+        self.programs: dict[str, Versions | None] = {}
         self.recorded: dict[UUID, RecordedEvent | None] = {}
         """Main events on disk, by request id."""
         self.decided: dict[UUID, list[NewEvent]] = {}
@@ -173,7 +194,7 @@ class Book:
         has moved on, a request id or a receipt that was used before make appending fail, and then all is looked up.
         """
         accounts: dict[UUID, Account] = {}
-        programs: dict[str, Program] = {}
+        programs: dict[str, Versions] = {}
         for command in commands:
             member = command.member
             if member is None or command.transactions or command.dry_run or not isinstance(command.request, TRUSTED):
@@ -181,11 +202,11 @@ class Book:
             if member in accounts:
                 continue
             account = self._cache.account(member)
-            program = self._cache.fresh_program(account.program, now) if account is not None else None
-            if account is None or program is None:
+            versions = self._cache.fresh_program(account.program, now) if account is not None else None
+            if account is None or versions is None:
                 return False
             accounts[member] = account
-            programs[program.name] = program
+            programs[account.program] = versions
         self.accounts.update(accounts)
         self.programs.update(programs)
         return True
@@ -313,7 +334,7 @@ class Book:
         for name in missing.programs:
             cached = self._cache.programs.get(name)
             self.programs[name] = cached
-            versions[program_stream(name)] = cached.version if cached else 0
+            versions[program_stream(name)] = cached.newest.version if cached else 0
         requests = missing.requests | missing.transactions
         rows = session.fetch(versions, list(requests), list(missing.transactions), list(missing.references))
         self.recorded.update(dict.fromkeys(missing.requests))
@@ -379,7 +400,7 @@ class Book:
             payload = row.payload
             if account is None:
                 if isinstance(payload, ProgramPublished):
-                    self.programs[payload.request.program.name] = Program(payload.request.program)
+                    self.publish(payload)
                 return
             if row.stream_id in self.damaged:
                 return
@@ -469,6 +490,11 @@ class Book:
         return file
 
     # -- what is decided
+
+    def publish(self, published: ProgramPublished) -> None:
+        """Adds the next version of a program."""
+        program = Program(published.request.program)
+        self.programs[program.name] = Versions(program, self.programs.get(program.name))
 
     def enter(
         self, command: Command, events: list[NewEvent], account: Account | None, pools: Mapping[UUID, Pool]

@@ -33,7 +33,9 @@ from ledger.domain.names import member_name, transaction_name
 from ledger.domain.pool import Pool, Pools
 from ledger.domain.program import Program
 from ledger.domain.refusal import Refused, Rejected
+from ledger.domain.transaction import Transaction
 from ledger.domain.upload_codes import upload_codes
+from ledger.domain.versions import SCHEDULED_MAX, Versions
 from ledger.domain.voucher import NewCode
 from ledger.writer.book import Book
 from ledger.writer.command import Command
@@ -102,9 +104,24 @@ def _reverse(book: Book, command: Command, request: ReverseTransactionRequest, r
         return Decided(block(request, command.request_id, command.origin, reversed_id), None)
     if isinstance(target.main, CommandBlocked):
         raise Rejected(ErrorReason.ERROR_REASON_ALREADY_REVERSED, reversal=target.main.reversal)
+    _check_target(book, command, target)
     if not isinstance(target.main, AccountEvent):
         raise Rejected(ErrorReason.ERROR_REASON_NOT_REVERSIBLE, type=target.main.DESCRIPTOR.name)
     return _on_account(book, command, b"")
+
+
+def _check_target(book: Book, command: Command, target: Transaction) -> None:
+    """Raises Rejected when what a command would reverse is not of the program that its credential is bound to."""
+    if not command.bound_program:
+        return
+    account = book.accounts.get(target.account_id)
+    program = account.program if account is not None else ""
+    if isinstance(target.main, ProgramPublished):
+        program = target.main.request.program.name
+    elif isinstance(target.main, VoucherCodesUploaded):
+        program = target.main.request.program
+    if program and program != command.bound_program:
+        raise Rejected(ErrorReason.ERROR_REASON_TRANSACTION_NOT_FOUND, transaction=target.name)
 
 
 def _on_account(book: Book, command: Command, secret: bytes) -> Decided | Repeated:
@@ -120,7 +137,7 @@ def _on_account(book: Book, command: Command, secret: bytes) -> Decided | Repeat
         )
     if command.bound_program and account.program != command.bound_program:
         raise Rejected(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND)
-    program = _program(book, account.program)
+    program = _program(book, account.program, command.at)
     _check_store(program, command.origin)
     request = command.request
     _check_currency(program, request)
@@ -171,11 +188,12 @@ def _is_same_receipt(book: Book, request: RecordSaleRequest, used: UUID) -> bool
     return stored == request
 
 
-def _program(book: Book, name: str) -> Program:
-    program = book.programs.get(name)
-    if program is None:
+def _program(book: Book, name: str, at: int) -> Program:
+    """The version of a program that decides what happens at an instant."""
+    versions = book.programs.get(name)
+    if versions is None:
         raise Rejected(ErrorReason.ERROR_REASON_PROGRAM_NOT_FOUND, program=name)
-    return program
+    return versions.at(at)
 
 
 def _check_currency(program: Program, request: Message) -> None:
@@ -194,24 +212,37 @@ def _check_store(program: Program, origin: Origin) -> None:
 
 def _publish(book: Book, command: Command, request: PublishProgramRequest) -> Decided:
     current = book.programs.get(request.program.name)
-    version = current.version if current is not None else 0
+    version = current.newest.version if current is not None else 0
     etag = f'"v{version}"' if version else ""
     if request.program.etag and request.program.etag != etag:
         raise Rejected(ErrorReason.ERROR_REASON_ETAG_MISMATCH, etag=etag)
+    if request.program.HasField("starts_at"):
+        _check_start(current)
     event = publish_program(request, command.request_id, command.origin, version + 1)
-    book.programs[request.program.name] = Program(event.payload.request.program)  # type: ignore[attr-defined]  # publish_program makes a ProgramPublished
+    book.publish(event.payload)  # type: ignore[arg-type]  # publish_program makes a ProgramPublished
     return Decided([event], None)
 
 
 def _upload(book: Book, command: Command, request: UploadVoucherCodesRequest) -> Decided:
-    program = _program(book, command.program)
+    program = _program(book, command.program, command.at)
     pools = Pools(program.name, book.pools)
     event = upload_codes(request, command.request_id, command.origin, pools)
     return Decided([event], None, pools.changed, command.codes)
 
 
+def _check_start(current: Versions | None) -> None:
+    """Raises Rejected where the next version must begin at once."""
+    why = ""
+    if current is None:
+        why = "must be left out of the first version: none is there to decide until then"
+    elif current.is_full:
+        why = f"must be left out now and then: {SCHEDULED_MAX} versions in a row have one"
+    if why:
+        raise Rejected(ErrorReason.ERROR_REASON_INVALID_FIELD, field="program.starts_at", description=why)
+
+
 def _enroll(book: Book, command: Command, request: EnrollMemberRequest, new_id: UUID) -> Decided | Exists:
-    program = _program(book, command.program)
+    program = _program(book, command.program, command.at)
     _check_store(program, command.origin)
     person = command.person
     owners = {
@@ -290,8 +321,10 @@ def _difference(book: Book, command: Command, stored: Message, stored_origin: Or
         return "request_id"
     if command.identifier is not None:
         member = book.identifiers.get(command.identifier)
-        # An identifier that no longer leads anywhere cannot contradict what it led to then.
-        request.member = stored.member if member is None else member_name(member)  # type: ignore[attr-defined]  # each command with an identifier has it
+        if member is None or member_name(member) != stored.member:  # type: ignore[attr-defined]  # each command with an identifier has it
+            # The same answer whether it is nobody's or another member's: nobody may find out so.
+            return "identifier"
+        request.member = stored.member  # type: ignore[attr-defined]  # as above
     if isinstance(request, PublishProgramRequest) and isinstance(stored, PublishProgramRequest):
         compared = PublishProgramRequest()
         compared.CopyFrom(stored)

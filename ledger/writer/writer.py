@@ -33,6 +33,7 @@ from uuid_utils.compat import uuid7
 from ledger.domain.account import Account
 from ledger.domain.case import NewEvent, main_event
 from ledger.domain.pool import Pool, PoolUnknown
+from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken, Rejected
 from ledger.domain.voucher import NewCode
 from ledger.metrics import BATCH_COMMANDS, COMMIT_SECONDS, CONFLICTS, QUEUE_COMMANDS
@@ -199,14 +200,19 @@ class Writer:
                     trusting = False
                     self._trust_from = time.monotonic() + DISTRUST_S
                     continue
+                if conflicts >= OPTIMISTIC_ATTEMPTS_MAX:
+                    # Nobody can have been faster: the log was locked.
+                    return self._settle_apart(commands)
                 # Somebody else was faster. Nothing of the batch was written; all of it is decided anew.
                 conflicts += 1
                 CONFLICTS.inc()
             except _AWAY as error:
                 # The batch may or may not be on disk. Decided anew, each command finds its own outcome by its request
                 # id if it is.
+                # Whether the database that comes back has all that this one acknowledged is not known either.
                 failures += 1
                 trusting = False
+                self._cache.clear()
                 log.warning("the database does not answer: %s", " ".join(str(error).split()))
                 if time.monotonic() > started + DATABASE_PATIENCE_S:
                     return [Failure(command, OutcomeUnknown()) for command in commands]
@@ -220,6 +226,14 @@ class Writer:
                 batch.close()
                 self._write_snapshots(batch)
                 return results
+
+    def _settle_apart(self, commands: list[Command]) -> list[Result]:
+        """Results of commands of which one or more contradict the keys of the log: those fail, the others pass."""
+        if len(commands) > 1:
+            return [result for command in commands for result in self._settle([command])]
+        log.error("what command %s decides contradicts the keys of the log", commands[0].request_id)
+        broken = InvariantBroken(f"command {commands[0].request_id} contradicts the keys of the log")
+        return [Failure(commands[0], broken)]
 
     def _write_snapshots(self, batch: "_Batch") -> None:
         """Writes what is due. The batch is on disk, so nothing that goes wrong here may reach its callers."""
@@ -236,6 +250,7 @@ class _Batch:
     """One attempt at a batch."""
 
     def __init__(self, cache: Cache, session: Session, now: int, *, is_retry: bool) -> None:
+        self._cache = cache
         self._book = Book(cache)
         self._is_retry = is_retry
         """Whether an earlier attempt ended without anybody knowing how."""
@@ -261,9 +276,9 @@ class _Batch:
         appended = Appended(0, self._now)
         if self._events:
             started = time.monotonic()
-            appended = self._session.append(
-                self._events, self._now, self._write_besides if self._people or self._codes else None
-            )
+            besides = self._write_besides if self._people or self._codes else None
+            appended = self._session.append(self._events, self._now, self._cache.position, besides)
+            self._cache.position = appended.first_position + len(self._events) - 1
             COMMIT_SECONDS.observe(time.monotonic() - started)
         positions = {
             event.request_id: appended.first_position + index
@@ -271,9 +286,23 @@ class _Batch:
             if event.request_id is not None
         }
         return [
-            self._result(command, decision, positions, appended.recorded_at)
+            self._result_or_failure(command, decision, positions, appended.recorded_at)
             for command, decision in zip(commands, decisions, strict=True)
         ]
+
+    def _result_or_failure(
+        self,
+        command: Command,
+        decision: Decided | Repeated | Exists | Exception,
+        positions: dict[UUID, int],
+        recorded_at: int,
+    ) -> Result:
+        """What a command comes to. The batch is on disk: a defect here leaves one caller to ask again, and no other."""
+        try:
+            return self._result(command, decision, positions, recorded_at)
+        except Exception:
+            log.exception("an outcome could not be told")
+            return Failure(command, OutcomeUnknown())
 
     def close(self) -> None:
         """Lets later batches start from the states that this one left."""
@@ -342,11 +371,16 @@ class _Batch:
 
     def _existing(self, command: Command, account: Account) -> Existing:
         receipt = Receipt()
-        program = self._book.programs[account.program]
+        program = self._program(account.program, command)
         if program is None:
             raise InvariantBroken(f"account {account.account_id} has no program")
         program.write_receipt(receipt, account, command.at)
         return Existing(command, account.account_id, receipt, program)
+
+    def _program(self, name: str, command: Command) -> Program | None:
+        """The version that decides what happened when a command did."""
+        versions = self._book.programs.get(name)
+        return versions.at(command.at) if versions is not None else None
 
     def _write_besides(self, cursor: Cursor[TupleRow]) -> None:
         if self._people:
@@ -376,12 +410,12 @@ class _Batch:
             return self._existing(command, decision.account)
         if isinstance(command.request, Empty):
             return Settled(command)
-        publishes = isinstance(command.request, OF_PROGRAMS)
-        program = None if publishes else self._book.programs.get(self._book.program_name(command))
+        is_of_program = isinstance(command.request, OF_PROGRAMS)
+        program = None if is_of_program else self._program(self._book.program_name(command), command)
         if isinstance(decision, Decided):
             account = decision.account
             if account is not None:
-                program = self._book.programs.get(account.program)
+                program = self._program(account.program, command)
             main = main_event(decision.events)
             position = 0 if command.dry_run else positions[command.request_id]
             return Outcome(

@@ -29,6 +29,7 @@ from loyalty.v1.commands_pb2 import (
     ReverseTransactionRequest,
     RevokeEntitlementRequest,
     RevokeVoucherRequest,
+    SetTierFloorRequest,
     SettlePendingRequest,
     UploadVoucherCodesRequest,
     UseEntitlementRequest,
@@ -37,6 +38,7 @@ from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChanges
 from loyalty.v1.member_pb2 import Identifier, IdentifierType, Profile
 from loyalty.v1.origin_pb2 import Channel, EntryMode, Origin
 from loyalty.v1.pos_service_pb2 import (
+    ExplainTransactionRequest,
     GetBalanceRequest,
     GetTransactionRequest,
     LookupMemberRequest,
@@ -44,7 +46,7 @@ from loyalty.v1.pos_service_pb2 import (
     SubmitBatchRequest,
 )
 from loyalty.v1.program_pb2 import Program
-from loyalty.v1.program_service_pb2 import GetProgramRequest
+from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest
 from loyalty.v1.sale_pb2 import LineKind, Sale, SaleLine, TenderKind
 
 from ledger.api.check import (
@@ -194,10 +196,15 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     SettlePendingRequest: lambda: SettlePendingRequest(
         request_id=ID, origin=origin(), member=MEMBER, transaction=TRANSACTION, fate=PendingFate.PENDING_FATE_CANCEL
     ),
+    SetTierFloorRequest: lambda: SetTierFloorRequest(
+        request_id=ID, origin=origin(), member=MEMBER, tier="gold", reason="x"
+    ),
     LookupMemberRequest: lambda: LookupMemberRequest(identifier=CARD),
     GetTransactionRequest: lambda: GetTransactionRequest(name=TRANSACTION),
+    ExplainTransactionRequest: lambda: ExplainTransactionRequest(name=TRANSACTION),
     GetBalanceRequest: lambda: GetBalanceRequest(member=MEMBER),
     GetProgramRequest: lambda: GetProgramRequest(name="programs/p"),
+    ListProgramVersionsRequest: lambda: ListProgramVersionsRequest(program="programs/p"),
     ListStatementEntriesRequest: lambda: ListStatementEntriesRequest(member=MEMBER),
     WatchChangesRequest: WatchChangesRequest,
     ReadEventsRequest: read_events,
@@ -783,12 +790,16 @@ def test_a_batch_has_limits(count: int) -> None:
         (LookupMemberRequest, drop("identifier"), ["identifier.type", "identifier.value"]),
         (LookupMemberRequest, put("min_position", -1), ["min_position"]),
         (GetTransactionRequest, put("name", OTHER), ["name"]),
+        (ExplainTransactionRequest, put("name", OTHER), ["name"]),
         (GetBalanceRequest, put("min_position", -1), ["min_position"]),
         (GetBalanceRequest, put("as_of.seconds", 1), ["as_of"]),
         (GetBalanceRequest, put("as_of.seconds", 4_000_000_000), []),
         (GetBalanceRequest, put("as_of.seconds", 2**63 - 1), ["as_of"]),
         (GetProgramRequest, put("name", "programs/"), ["name"]),
         (GetProgramRequest, put("version", -1), ["version"]),
+        (ListProgramVersionsRequest, put("program", "programs/"), ["program"]),
+        (ListProgramVersionsRequest, put("page_size", -1), ["page_size"]),
+        (ListProgramVersionsRequest, put("page_token", "\n"), ["page_token"]),
         (ListStatementEntriesRequest, put("member", "members/ada"), ["member"]),
         (ListStatementEntriesRequest, put("page_size", -1), ["page_size"]),
         (ListStatementEntriesRequest, put("page_size", 2**31 - 1), []),

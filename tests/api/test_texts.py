@@ -8,13 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loyalty.v1.account_pb2 import Balance, Receipt, TierProgress
+from loyalty.v1.tier_pb2 import TierBasis
 
 from ledger.api.texts import ENGLISH, HINDI, indian, money, plain, receipt_texts
 from ledger.domain.instant import from_datetime, set_timestamp
 from ledger.domain.program import Program
+from ledger.domain.standing import Standing
 from ledger.sample_program import sample_program
 
 PROGRAM: Final = Program(sample_program())
+
+PLACE: Final = re.compile(r"%(?:\(\w+\))?s")
+"""Where a phrase has something filled in."""
 
 
 def says(receipt: Receipt, *, is_quote: bool = False) -> tuple[list[str], list[str]]:
@@ -33,7 +38,7 @@ def test_the_receipt_of_a_sale() -> None:
         receipt.balance.next_expiry.expires_at,
         from_datetime(datetime(2027, 7, 31, 18, 30, tzinfo=UTC)),  # midnight in India
     )
-    PROGRAM.write_progress(receipt.tier, "silver", 15_000)
+    PROGRAM.ladder.write_progress(receipt.tier, "silver", Standing(((0, 15_000),)), 0)
     assert says(receipt) == (
         [
             "You earned 1,250 points.",
@@ -111,7 +116,7 @@ ONES: Final = Receipt(
     clawed_back_points=1,
     shortfall_points=1,
     balance=Balance(available_points=-1, pending_points=1, held_points=1),
-    tier=TierProgress(tier="silver", next_tier="gold", points_to_next=1, points_to_keep=1),
+    tier=TierProgress(tier="silver", next_tier="gold", amount_to_next=1, amount_to_keep=1),
 )
 
 
@@ -155,12 +160,12 @@ def test_both_languages_say_the_same(name: str) -> None:
     """Each phrase is in both, names the same figures, and English has its plural."""
     one, many = ENGLISH[name]
     for phrase in (many, *HINDI[name]):
-        assert phrase.count("%s") == one.count("%s")
+        assert sorted(PLACE.findall(phrase)) == sorted(PLACE.findall(one))
     if "point" in one:
         assert "points" not in one
         assert "points" in many
     assert all(re.search("[\u0900-\u097f]", phrase) for phrase in HINDI[name])
-    assert not re.search("[A-Za-z]", "".join(HINDI[name]).replace("%s", ""))
+    assert not re.search("[A-Za-z]", PLACE.sub("", "".join(HINDI[name])))
     assert set(ENGLISH) == set(HINDI)
 
 
@@ -231,10 +236,41 @@ def test_a_tier_without_a_name_is_called_by_its_id() -> None:
     """Also one that a newer version of the program no longer has."""
     definition = sample_program()
     definition.tiers[1].ClearField("display_name")
-    receipt = Receipt(tier=TierProgress(tier="platinum", next_tier="silver", points_to_next=2_000))
+    receipt = Receipt(tier=TierProgress(tier="platinum", next_tier="silver", amount_to_next=2_000))
     english, hindi = receipt_texts(receipt, Program(definition))
     assert english.lines[1:] == ["Your tier: platinum.", "Earn 2,000 more points to reach silver."]
     assert hindi.lines[1:] == ["आपका टियर: platinum।", "2,000 पॉइंट और कमाकर silver टियर पाएँ।"]
+
+
+@pytest.mark.parametrize(
+    ("basis", "english", "hindi"),
+    [
+        ("POINTS", "Earn 1,500 more points", "1,500 पॉइंट और कमाकर"),
+        ("SPEND", "Spend INR 15.00 more", "INR 15.00 और खर्च करके"),
+        ("VISITS", "Visit 1,500 more times", "1,500 बार और आकर"),
+    ],
+)
+def test_what_a_tier_needs_is_said_in_its_unit(basis: str, english: str, hindi: str) -> None:
+    """Points, money or visits, and the last day on which it helps."""
+    definition = sample_program()
+    definition.tier_policy.basis = TierBasis.Value(f"TIER_BASIS_{basis}")
+    tier = TierProgress(tier="silver", next_tier="gold", amount_to_next=1_500, amount_to_keep=1_500)
+    set_timestamp(tier.review_at, from_datetime(datetime(2026, 12, 31, 18, 30, tzinfo=UTC)))
+    in_english, in_hindi = receipt_texts(Receipt(tier=tier), Program(definition))
+    assert in_english.lines[2:] == [f"{english} by 31 December 2026 to keep Silver.", f"{english} to reach Gold."]
+    assert in_hindi.lines[2:] == [
+        f"31 दिसंबर 2026 तक {hindi} सिल्वर टियर बनाए रखें।",
+        f"{hindi} गोल्ड टियर पाएँ।",
+    ]
+
+
+def test_how_long_a_tier_is_kept() -> None:
+    """Where nothing is needed now, the last day in the tier is said."""
+    tier = TierProgress(tier="gold")
+    set_timestamp(tier.keep_until, from_datetime(datetime(2026, 12, 31, 18, 30, tzinfo=UTC)))
+    english, hindi = says(Receipt(tier=tier))
+    assert english[2:] == ["Gold is yours through 31 December 2026."]
+    assert hindi[2:] == ["गोल्ड टियर 31 दिसंबर 2026 तक आपका है।"]
 
 
 def test_a_program_without_tiers_says_nothing_of_them() -> None:

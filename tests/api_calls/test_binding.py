@@ -168,3 +168,33 @@ def test_an_adjustment_names_its_actor(open_shop: OpenShop, admin_token: str) ->
     shop.programs.AdjustPoints(bare, metadata=shop.metadata, timeout=TIMEOUT_S)
     adjusted = shop.events(member, "PointsAdjusted")[-1].points_adjusted
     assert admin_token.startswith(f"{adjusted.origin.operator}.")
+
+
+def test_a_bound_till_enrols_with_identifiers_of_its_program(
+    channel: grpc.Channel, server: ServerProcess, open_shop: OpenShop
+) -> None:
+    """An identifier of another program is a bad field: it would lead that program's tills into this one."""
+    mine, other = open_shop(program()), open_shop(program())
+    till = bound_till(channel, server, mine)
+    card = Identifier(type=IdentifierType.IDENTIFIER_TYPE_CARD, value="4006381333931", program=other.program)
+    other.enroll([card])
+    for name in ("", mine.program):
+        till.program = name
+        with pytest.raises(grpc.RpcError) as caught:
+            till.enroll([Identifier(type=IdentifierType.IDENTIFIER_TYPE_CARD, value="1234"), card])
+        details = Details(caught.value)
+        assert (details.code, details.fields) == (INVALID, ["identifiers[1].program"])
+
+
+def test_a_bound_till_reverses_nothing_of_another_program(
+    channel: grpc.Channel, server: ServerProcess, open_shop: OpenShop
+) -> None:
+    """What it would reverse there does not exist for it."""
+    mine, other = open_shop(program()), open_shop(program())
+    till = bound_till(channel, server, mine)
+    sale = other.sale(other.member(), 100_00).outcome.transaction
+    published = other.publish(program(name=other.program)).outcome.transaction
+    for transaction in (sale, published):
+        with refused("TRANSACTION_NOT_FOUND", NOT_FOUND):
+            till.reverse(transaction)
+    other.reverse(sale)

@@ -121,3 +121,28 @@ def test_a_batch_of_wrong_numbers_is_paid_for(till: Shop) -> None:
     ((reason, retry_ms),) = told(till.batch(till.sale_request(card(till, 1), 1_00)))
     assert reason == "RATE_LIMITED"
     assert 8 * 60_000 < retry_ms <= 9 * 60_000
+
+
+def test_an_enrolment_that_finds_somebody_counts(till: Shop) -> None:
+    """Whoever enrols numbers to see which are taken uses up the budget; new members are free."""
+    for number in range(LOOKUPS + 3):
+        till.enroll([card(till, number)])
+    for number in range(LOOKUPS + 1):
+        assert till.enroll([card(till, number)]).existed
+    with refused("RATE_LIMITED", grpc.StatusCode.RESOURCE_EXHAUSTED):
+        till.enroll([card(till, 0)])
+    assert till.enroll().member
+
+
+def test_a_request_id_tells_nothing_about_other_identifiers(till: Shop) -> None:
+    """Sent again for another card, it is refused in the same way whether somebody has that card or not."""
+    till.enroll([card(till, 1)])
+    till.enroll([card(till, 2)])
+    request = till.sale_request(card(till, 1), 10_00)
+    till.record(request)
+    for number in (2, 3):
+        request.identifier.CopyFrom(card(till, number))
+        with refused("REQUEST_ID_REUSED", grpc.StatusCode.INVALID_ARGUMENT, field="identifier"):
+            till.record(request)
+    request.identifier.CopyFrom(card(till, 1))
+    assert till.record(request).outcome.replayed

@@ -118,8 +118,8 @@ def test_all_problems_at_once(open_shop: OpenShop, *, validate_only: bool) -> No
         "program.time_zone",
         "program.earning_rules[0].spend.per_minor",
         "program.pending.days",
-        "program.tiers[0].threshold_points",
-        "program.tiers[1].threshold_points",
+        "program.tiers[0].threshold",
+        "program.tiers[1].threshold",
         "program.rewards[0].cost_points",
     }
     assert shop.written(head) == []

@@ -4,7 +4,8 @@ from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 from loyalty.v1.earning_pb2 import Conditions, EarningRule, LineFilter, Promotion, SpendRule, Window
-from loyalty.v1.program_pb2 import Program, Tier
+from loyalty.v1.program_pb2 import Program
+from loyalty.v1.tier_pb2 import Tier
 
 from ledger.sample_program import sample_program
 from tests.bench.requests import CATEGORIES
@@ -42,7 +43,7 @@ def fifty_rules() -> Program:
             promotion.only.CopyFrom(_goods(number))
         program.promotions.append(promotion)
     del program.tiers[:]
-    program.tiers.extend(Tier(tier_id=f"tier-{number}", threshold_points=number * 10_000) for number in range(5))
+    program.tiers.extend(Tier(tier_id=f"tier-{number}", threshold=number * 10_000) for number in range(5))
     return program
 
 

@@ -23,6 +23,7 @@ from ledger.demo import loader, requests
 from ledger.demo.grocery_year import Basket, Product
 from ledger.demo.own_server import Endpoint
 from ledger.demo.run import run
+from ledger.programs import names
 from tests.running import ROOT, Databases, ServerProcess, running, token
 
 pytestmark = pytest.mark.xdist_group("demo")
@@ -98,6 +99,38 @@ def test_the_first_baskets_reconcile_and_a_second_run_repeats_nothing(endpoint: 
     status, second = demo_at(endpoint, FEW)
     assert (status, second["sales_loaded"], second["sales_found"]) == (0, 0, FEW)
     assert second["totals"] == first["totals"]
+
+
+@pytest.mark.parametrize("name", names())
+def test_an_example_program_takes_the_same_baskets(endpoint: Endpoint, name: str) -> None:
+    """Members, sales and money are those of the files; its points are told."""
+    done = demo(*("--program", name, "--address", endpoint.address, "--json"), environment=few(endpoint))
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    figures = {total["figure"]: (total["in_files"], total["in_ledger"]) for total in result["totals"]}
+    assert result["reconciled"]
+    assert figures["sales"] == (FEW, FEW)
+    assert figures["money in cents"] == (889_703, 889_703)
+    in_files, issued = figures["points issued"]
+    assert in_files is None
+    assert issued > 0
+    told = demo(*("--program", name, "--address", endpoint.address), environment=few(endpoint))
+    assert "points are not compared" in told.stdout
+
+
+def test_a_program_that_cannot_be_published_is_told(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Before anything is loaded, with the command that says more."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("name: programs/mine\n", encoding="utf-8")
+    done = demo(*("--program", str(file), "--address", endpoint.address), environment=few(endpoint))
+    assert (done.returncode, "loyalty program validate" in done.stderr) == (1, True)
+    done = demo(*("--program", "bakery", "--address", endpoint.address), environment=few(endpoint))
+    assert (done.returncode, "neither a file nor one of" in done.stderr) == (1, True)
+
+
+def few(endpoint: Endpoint) -> dict[str, str]:
+    """The credential, and the first baskets only."""
+    return {"LOYALTY_TOKEN": endpoint.token, "DEMO_BASKETS": str(FEW)}
 
 
 def test_a_load_that_was_killed_goes_on_to_the_same_figures(endpoint: Endpoint) -> None:

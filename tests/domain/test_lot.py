@@ -10,6 +10,7 @@ from loyalty.v1.account_pb2 import Allocation, Balance
 from loyalty.v1.account_pb2 import Lot as LotMessage
 from loyalty.v1.commands_pb2 import AdjustPointsRequest
 from loyalty.v1.events_pb2 import PointsAdjusted, PointsExpired
+from loyalty.v1.expiry_pb2 import ExpiryPolicy
 from loyalty.v1.origin_pb2 import Origin
 
 from ledger.domain.account import Account
@@ -20,6 +21,7 @@ from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.settle import settle
 from ledger.sample_program import sample_program
+from tests.programs import rolling
 
 PROGRAM: Final = Program(sample_program())
 ACCOUNT: Final = UUID(int=1)
@@ -34,6 +36,7 @@ LOTS: Final = st.builds(
     number=st.just(0),
     points=st.integers(1, 1_000),
     follows_activity=st.booleans(),
+    expiry=st.none(),
 )
 
 
@@ -179,14 +182,15 @@ def test_more_than_a_lot_holds_cannot_be_taken() -> None:
             state.copy().apply(event)
 
 
-@given(entry=LOTS, part=st.integers(1, 1_000))
-def test_a_lot_survives_its_messages(entry: Lot, part: int) -> None:
+@given(entry=LOTS, part=st.integers(1, 1_000), policy=st.sampled_from([None, rolling(days=3)]))
+def test_a_lot_survives_its_messages(entry: Lot, part: int, policy: ExpiryPolicy | None) -> None:
     """What is written is read back; a part of it keeps its dates."""
     message = LotMessage()
+    entry = entry._replace(expiry=policy)
     entry.write(message)
     assert Lot.of(LotMessage.FromString(message.SerializeToString())) == entry
     allocation = Allocation.FromString(entry.allocation(part).SerializeToString())
-    assert Lot.of(allocation) == entry._replace(points=part)
+    assert Lot.of(allocation) == entry._replace(points=part, expiry=None)
 
 
 @given(lots=st.lists(LOTS, max_size=8), points=st.integers(0, 5_000), at=st.sampled_from([NOW, MARCH, JUNE]))

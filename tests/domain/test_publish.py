@@ -18,9 +18,10 @@ from loyalty.v1.expiry_pb2 import (
     NeverExpiry,
     RollingExpiry,
 )
-from loyalty.v1.program_pb2 import Program, RestoreExpired, Store, Tier
+from loyalty.v1.program_pb2 import Program, RestoreExpired, Store
 from loyalty.v1.reward_pb2 import Cashback, OrderDiscount, Reward
 from loyalty.v1.sale_pb2 import LineKind
+from loyalty.v1.tier_pb2 import Tier
 
 from ledger.domain.program import Program as Compiled
 from ledger.domain.publish import (
@@ -28,12 +29,12 @@ from ledger.domain.publish import (
     HOLD_TIMEOUT_MAX_S,
     STORE_ID_CHARACTERS_MAX,
     STORES_MAX,
-    TIERS_MAX,
     problems,
 )
 from ledger.domain.publish_earning import FILTER_ENTRIES_MAX, RULES_MAX
 from ledger.domain.publish_expiry import PENDING_DAYS_MAX
 from ledger.domain.publish_rewards import REWARDS_MAX
+from ledger.domain.publish_tiers import TIERS_MAX
 from ledger.sample_program import demo_program, sample_program
 
 Change = Callable[[Program], object]
@@ -73,13 +74,13 @@ def test_all_problems_are_named_at_once() -> None:
     def change(definition: Program) -> None:
         definition.ClearField("currency")
         definition.earning_rules[0].spend.ClearField("points")
-        definition.tiers[2].ClearField("threshold_points")
+        definition.tiers[2].ClearField("threshold")
         definition.rewards[1].cashback.ClearField("points")
 
     assert after(change) == [
         "currency",
         "earning_rules[0].spend.points",
-        "tiers[2].threshold_points",
+        "tiers[2].threshold",
         "rewards[1].cashback.points",
     ]
 
@@ -154,7 +155,7 @@ def test_a_hold_lasts_from_a_second_to_30_days(timeout: Duration, is_right: bool
         (lambda s: setattr(s, "points", -1), ["points"]),
         (lambda s: setattr(s, "per_minor", 0), ["per_minor"]),
         (lambda s: setattr(s, "rounding", 5), ["rounding"]),
-        (lambda s: setattr(s, "basis", 5), ["basis"]),
+        (lambda s: setattr(s, "basis", 99), ["basis"]),
         (lambda s: setattr(s, "minimum_minor", -1), ["minimum_minor"]),
         (lambda s: s.only.SetInParent(), ["only"]),
         (lambda s: s.only.skus.append(""), ["only.skus[0]"]),
@@ -273,14 +274,14 @@ def test_every_tier_can_be_reached(thresholds: list[int], wrong: list[int]) -> N
     def change(definition: Program) -> None:
         del definition.tiers[:]
         for index, threshold in enumerate(thresholds):
-            definition.tiers.add(tier_id=f"t{index}", threshold_points=threshold)
+            definition.tiers.add(tier_id=f"t{index}", threshold=threshold)
 
-    assert after(change) == [f"tiers[{index}].threshold_points" for index in wrong]
+    assert after(change) == [f"tiers[{index}].threshold" for index in wrong]
 
 
 def test_tiers_are_told_apart() -> None:
     """By their ids."""
-    assert after(lambda p: p.tiers.append(Tier(tier_id="gold", threshold_points=30_000))) == ["tiers[3].tier_id"]
+    assert after(lambda p: p.tiers.append(Tier(tier_id="gold", threshold=30_000))) == ["tiers[3].tier_id"]
 
 
 @pytest.mark.parametrize(
@@ -384,9 +385,7 @@ def test_lists_have_limits() -> None:
     def change(definition: Program) -> None:
         spend = SpendRule(points=1, per_minor=1)
         definition.earning_rules.extend(EarningRule(rule_id=f"r{index}", spend=spend) for index in range(RULES_MAX))
-        definition.tiers.extend(
-            Tier(tier_id=f"t{index}", threshold_points=20_001 + index) for index in range(TIERS_MAX)
-        )
+        definition.tiers.extend(Tier(tier_id=f"t{index}", threshold=20_001 + index) for index in range(TIERS_MAX))
 
     assert after(change) == ["earning_rules", "tiers"]
 
@@ -445,7 +444,7 @@ def test_the_limits_belong_to_what_is_allowed() -> None:
     def change(more: int) -> Change:
         def run(definition: Program) -> None:
             del definition.tiers[:]
-            definition.tiers.extend(Tier(tier_id=f"t{at}", threshold_points=at) for at in range(TIERS_MAX + more))
+            definition.tiers.extend(Tier(tier_id=f"t{at}", threshold=at) for at in range(TIERS_MAX + more))
             definition.stores.extend(Store(store_id=f"s{at}") for at in range(STORES_MAX + more))
 
         return run

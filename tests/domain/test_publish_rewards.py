@@ -4,7 +4,7 @@ import pytest
 from google.protobuf.message import Message
 from loyalty.v1.earning_pb2 import Conditions, Limit, LineFilter, Period
 from loyalty.v1.expiry_pb2 import CalendarPeriod
-from loyalty.v1.program_pb2 import Program, Tier
+from loyalty.v1.program_pb2 import Program
 from loyalty.v1.reward_pb2 import (
     DiscountPolicy,
     EntitlementReward,
@@ -19,6 +19,7 @@ from loyalty.v1.reward_pb2 import (
     VoucherReward,
 )
 from loyalty.v1.sale_pb2 import TenderKind
+from loyalty.v1.tier_pb2 import Tier
 
 from ledger.domain.publish import problems
 

@@ -1,22 +1,23 @@
-"""Random programs and commands, for the ledger and for the model alike."""
+"""Random commands, for the ledger and for the model alike."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import strategies as st
 from loyalty.v1 import commands_pb2 as c
-from loyalty.v1 import earning_pb2 as e
-from loyalty.v1 import expiry_pb2 as x
-from loyalty.v1 import program_pb2 as p
 from loyalty.v1.account_pb2 import Receipt
 from loyalty.v1.origin_pb2 import Channel, Origin
-from loyalty.v1.sale_pb2 import LineKind, ReturnLine, Sale, SaleDiscount, SaleLine
+from loyalty.v1.program_service_pb2 import SettlePendingResponse
+from loyalty.v1.sale_pb2 import LineKind, ReturnLine, Sale, SaleDiscount, SaleLine, Tender, TenderKind
 
-from tests.model.reference import US, Expiry, Figures, Line, No, Prize, Rule, Rules, World
+from tests.model.dates import US
+from tests.model.programs import ACTIVITIES, CASHBACK, CHANNELS, STORES, TAGS, TENDERS
+from tests.model.purse import Figures, No
+from tests.model.reference import World
+from tests.model.scheme import HERE, Line, Place
 from tests.shop import instant, new_id
 
 STARTS: Final = tuple(
@@ -36,137 +37,6 @@ STEPS: Final = tuple(
     for seconds in (0, 0, 0, 1, 600, 1799, 1800, 3600, 86_399, 86_400, 5 * 86_400, 31 * 86_400, 200 * 86_400)
 )
 LATE: Final = tuple(-int(seconds * US) for seconds in (1, 1800, 7200, 3 * 86_400))
-
-TAGS: Final = ("skus:A-1", "labels:red", "categories:food", "brands:acme", "kinds:DELIVERY")
-
-CASHBACK: Final = "cash"
-
-
-# -- programs
-
-
-def rules() -> st.SearchStrategy[Rules]:
-    """Programs with every kind of expiry, rounding, filter and return policy."""
-    some_tags = st.frozensets(st.sampled_from(TAGS), max_size=2)
-    earning = st.builds(
-        Rule,
-        points=st.sampled_from((1, 3, 4, 7)),
-        per=st.sampled_from((100, 30, 999)),
-        rounding=st.sampled_from(("steps", "floor", "half_up", "ceiling")),
-        minimum=st.sampled_from((0, 0, 5_000)),
-        only=some_tags,
-        excluding=st.one_of(st.just(frozenset()), some_tags),
-        before_discount=st.booleans(),
-    ).filter(lambda rule: not rule.only or not rule.only <= rule.excluding)
-    expiry = st.one_of(
-        st.sampled_from(("never", "never")).map(Expiry),
-        st.builds(Expiry, st.just("days"), st.sampled_from((1, 30, 365))),
-        st.builds(Expiry, st.sampled_from(("months", "month")), st.sampled_from((1, 12))),
-        st.builds(Expiry, st.sampled_from(("month", "quarter", "year"))),
-        st.just(Expiry("years", 1)),
-        st.builds(Expiry, st.just("date"), st.sampled_from((2, 3, 12)), st.sampled_from((29, 31))).filter(
-            lambda one: (one.number, one.day) != (2, 31)
-        ),
-        st.builds(Expiry, st.just("inactivity"), st.sampled_from((1, 30))),
-    )
-    prizes = st.tuples(
-        st.builds(
-            Prize, st.just(CASHBACK), st.sampled_from((1, 10, 25)), st.sampled_from((1, 100)), cashback=st.just(True)
-        ),
-        st.builds(Prize, st.just("percent"), st.just(50), percent_hundredths=st.sampled_from((1_000, 3_333, 10_000))),
-        st.builds(
-            Prize, st.just("amount"), st.just(30), value=st.sampled_from((999, 5_000)), most=st.sampled_from((0, 700))
-        ),
-    )
-    return st.builds(
-        Rules,
-        zone=st.sampled_from(("UTC", "Europe/Berlin", "Asia/Kolkata", "America/Los_Angeles")),
-        earning=st.lists(earning, min_size=1, max_size=2).map(tuple),
-        pending_days=st.sampled_from((0, 0, 1, 10)),
-        expiry=expiry,
-        tiers=st.sampled_from(((), (("bronze", 0), ("silver", 100), ("gold", 400)))),
-        prizes=prizes,
-        hold_seconds=st.sampled_from((60, 1800, 40 * 86_400)).filter(lambda s: s <= 30 * 86_400),
-        may_owe=st.booleans(),
-        grace_days=st.sampled_from((0, 0, 7)),
-        returns_wait=st.sampled_from((True, True, False)),
-    )
-
-
-def definition(rules: Rules, name: str) -> p.Program:
-    """A program as it is published."""
-    program = p.Program(
-        name=name,
-        currency="EUR",
-        time_zone=rules.zone,
-        default_region="DE",
-        pending=x.PendingPolicy(days=rules.pending_days) if rules.pending_days else None,
-        hold_timeout=Duration(seconds=rules.hold_seconds),
-        expiry=_expiry(rules.expiry),
-    )
-    for number, rule in enumerate(rules.earning):
-        spend = program.earning_rules.add(rule_id=f"r{number}").spend
-        spend.points, spend.per_minor, spend.minimum_minor = rule.points, rule.per, rule.minimum
-        spend.rounding = {
-            "steps": e.Rounding.ROUNDING_WHOLE_STEPS,
-            "floor": e.Rounding.ROUNDING_FLOOR,
-            "half_up": e.Rounding.ROUNDING_HALF_UP,
-            "ceiling": e.Rounding.ROUNDING_CEILING,
-        }[rule.rounding]
-        if rule.before_discount:
-            spend.basis = e.Basis.BASIS_BEFORE_DISCOUNT
-        if rule.only:
-            _filter(spend.only, rule.only)
-        if rule.excluding:
-            _filter(spend.excluding, rule.excluding)
-    for tier, threshold in rules.tiers:
-        program.tiers.add(tier_id=tier, threshold_points=threshold)
-    for prize in rules.prizes:
-        reward = program.rewards.add(reward_id=prize.reward_id)
-        if prize.cashback:
-            reward.cashback.points, reward.cashback.value_minor = prize.cost, prize.value
-        else:
-            reward.cost_points = prize.cost
-            reward.order_discount.amount_minor = prize.value
-            reward.order_discount.percent_hundredths = prize.percent_hundredths
-            reward.order_discount.maximum_minor = prize.most
-    returns = program.returns
-    returns.claw_back = p.ClawBack.CLAW_BACK_NEGATIVE if rules.may_owe else p.ClawBack.CLAW_BACK_CLAMP
-    if rules.grace_days:
-        returns.restore_expired = p.RestoreExpired.RESTORE_EXPIRED_GRACE
-        returns.grace_days = rules.grace_days
-    if not rules.returns_wait:
-        returns.unknown_sale = p.UnknownSale.UNKNOWN_SALE_REFUSE
-    return program
-
-
-def _filter(lines: e.LineFilter, tags: frozenset[str]) -> None:
-    for tag in sorted(tags):
-        name, value = tag.split(":")
-        entry = LineKind.Value(f"LINE_KIND_{value}") if name == "kinds" else value
-        getattr(lines, name).append(entry)
-
-
-def _expiry(expiry: Expiry) -> x.ExpiryPolicy:
-    period = x.CalendarPeriod()
-    match expiry.kind:
-        case "never":
-            return x.ExpiryPolicy(never=x.NeverExpiry())
-        case "days" | "months" | "years":
-            setattr(period, expiry.kind, expiry.number)
-            return x.ExpiryPolicy(rolling=x.RollingExpiry(period=period))
-        case "inactivity":
-            period.days = expiry.number
-            return x.ExpiryPolicy(inactivity=x.InactivityExpiry(period=period))
-        case "date":
-            return x.ExpiryPolicy(fixed_date=x.FixedDateExpiry(month=expiry.number, day=expiry.day))
-        case _:
-            unit = x.CalendarUnit.Value(f"CALENDAR_UNIT_{expiry.kind.upper()}")
-            end = x.EndOfUnitExpiry(unit=unit)
-            if expiry.number:
-                end.after.months = expiry.number
-            return x.ExpiryPolicy(end_of_unit=end)
-
 
 # -- commands
 
@@ -189,6 +59,24 @@ class SaleStep(Step):
     holds: int
     pay: int | None
     awaited: bool
+    place: Place
+
+
+@dataclass(frozen=True)
+class ActivityStep(Step):
+    """Something other than a sale."""
+
+    name: str
+    place: Place
+
+
+@dataclass(frozen=True)
+class SettleStep(Step):
+    """Pending points become active or are cancelled: of a lot, or (0) of a sale or activity."""
+
+    lot: int
+    which: int
+    activate: bool
 
 
 @dataclass(frozen=True)
@@ -245,7 +133,18 @@ class CrashStep(Step):
     snapshots: bool
 
 
-AnyStep = SaleStep | ReturnStep | ReserveStep | HoldStep | AdjustStep | ReverseStep | RetryStep | CrashStep
+AnyStep = (
+    SaleStep
+    | ActivityStep
+    | SettleStep
+    | ReturnStep
+    | ReserveStep
+    | HoldStep
+    | AdjustStep
+    | ReverseStep
+    | RetryStep
+    | CrashStep
+)
 
 
 @st.composite
@@ -254,7 +153,18 @@ def a_line(draw: st.DrawFn) -> Line:
     price = draw(st.sampled_from((0, 1, 99, 100, 1_000, 4_999, 12_345)))
     discount = draw(st.sampled_from((0, 0, price // 3, price)))
     quantity = draw(st.sampled_from((1, 1, 2, 3)))
-    return Line("", price, discount, quantity, draw(st.frozensets(st.sampled_from(TAGS), max_size=2)))
+    tax = draw(st.sampled_from((0, price // 6)))
+    return Line("", price, discount, quantity, draw(st.frozensets(st.sampled_from(TAGS), max_size=2)), tax)
+
+
+def places() -> st.SearchStrategy[Place]:
+    """Stores, channels and means of payment."""
+    return st.builds(
+        Place,
+        st.sampled_from((STORES[0], *STORES)),
+        st.sampled_from((CHANNELS[0], *CHANNELS)),
+        st.frozensets(st.sampled_from(TENDERS), max_size=2),
+    )
 
 
 def steps(*, late: bool = True) -> st.SearchStrategy[list[AnyStep]]:
@@ -272,6 +182,7 @@ def steps(*, late: bool = True) -> st.SearchStrategy[list[AnyStep]]:
         holds=st.sampled_from((0, 0, 1, 2)),
         pay=st.sampled_from((None, None, 0, 50, 7)),
         awaited=st.booleans(),
+        place=places(),
     )
     returned = st.builds(
         ReturnStep,
@@ -285,6 +196,8 @@ def steps(*, late: bool = True) -> st.SearchStrategy[list[AnyStep]]:
             sale,
             sale,
             returned,
+            st.builds(ActivityStep, **common, name=st.sampled_from(ACTIVITIES), place=places()),
+            st.builds(SettleStep, **common, lot=st.sampled_from((0, 0, 1, 2)), which=nth, activate=st.booleans()),
             st.builds(ReserveStep, **common, reward=st.integers(0, 2), quantity=st.integers(1, 3)),
             st.builds(HoldStep, **common, which=nth, release=st.booleans()),
             st.builds(AdjustStep, **common, points=st.sampled_from((200, 60, 1, -1, -150))),
@@ -315,6 +228,8 @@ class Planner:
     sales: list[str] = field(default_factory=list)
     awaited: list[str] = field(default_factory=list)
     """Ids that returns and reversals spoke of, of sales that are yet to come."""
+    earning: list[str] = field(default_factory=list)
+    """Ids of sales and activities."""
     holds: list[tuple[str, str]] = field(default_factory=list)
     done: list[Planned] = field(default_factory=list)
 
@@ -323,10 +238,20 @@ class Planner:
         at = self.at + step.later
         self.at = max(self.at, at)
         member = self.members[step.who]
-        planned: Planned | None
+        planned = self._plan(step, member, at)
+        if planned is not None:
+            self.done.append(planned)
+        return planned
+
+    def _plan(self, step: AnyStep, member: str, at: int) -> Planned | None:
+        planned: Planned | None = None
         match step:
             case SaleStep():
                 planned = self._sale(step, member, at)
+            case ActivityStep():
+                planned = self._activity(step, member, at)
+            case SettleStep():
+                planned = self._settle(step, member, at)
             case ReturnStep():
                 planned = self._return(step, member, at)
             case ReserveStep():
@@ -334,31 +259,23 @@ class Planner:
             case HoldStep():
                 planned = self._hold(step, at)
             case AdjustStep():
-                request = c.AdjustPointsRequest(
-                    request_id=new_id(), origin=origin(at), member=member, points=step.points, reason="test"
-                )
-                planned = Planned(request, at, lambda world: world.adjust(request.request_id, member, at, step.points))
+                planned = self._adjust(step, member, at)
             case ReverseStep():
                 planned = self._reverse(step, at)
-            case _:
-                return None
-        if planned is not None:
-            self.done.append(planned)
+            case RetryStep() | CrashStep():
+                pass
         return planned
 
     def _sale(self, step: SaleStep, member: str, at: int) -> Planned:
         request_id = self.awaited.pop(0) if step.awaited and self.awaited else new_id()
-        lines = [
-            Line(str(number), line.price, line.discount, line.quantity, line.tags)
-            for number, line in enumerate(step.lines, 1)
-        ]
+        lines = [replace(line, line_id=str(number)) for number, line in enumerate(step.lines, 1)]
         holds = list(dict.fromkeys(hold for hold, owner in self.holds[-step.holds :] if owner == member))
         holds = holds if step.holds else []
         request = c.RecordSaleRequest(
             request_id=request_id,
-            origin=origin(at),
+            origin=origin(at, step.place),
             member=member,
-            sale=Sale(lines=[sale_line(line) for line in lines]),
+            sale=Sale(lines=[sale_line(line) for line in lines], tenders=_tenders(step.place)),
             holds=[f"{member}/holds/{hold}" for hold in holds],
         )
         discount = min(step.discount, sum(line.price - line.discount for line in lines))
@@ -368,11 +285,45 @@ class Planner:
             request.points_payment.reward_id = CASHBACK
             request.points_payment.points = step.pay
         self.sales.append(request_id)
-        return Planned(
-            request,
-            at,
-            lambda world: world.sale(request_id, member, at, lines, discount=discount, holds=holds, pay=step.pay),
+        self.earning.append(request_id)
+
+        def act(world: World) -> Figures:
+            return world.sale(
+                request_id, member, at, lines, discount=discount, holds=holds, pay=step.pay, place=step.place
+            )
+
+        return Planned(request, at, act)
+
+    def _activity(self, step: ActivityStep, member: str, at: int) -> Planned:
+        request = c.RecordActivityRequest(
+            request_id=new_id(), origin=origin(at, step.place), member=member, activity=step.name
         )
+        self.earning.append(request.request_id)
+        return Planned(request, at, lambda world: world.activity(request.request_id, member, at, step.name, step.place))
+
+    def _settle(self, step: SettleStep, member: str, at: int) -> Planned | None:
+        target = "" if step.lot else self._known(self.earning, step.which)
+        if target is None:
+            return None
+        request = c.SettlePendingRequest(
+            request_id=new_id(),
+            origin=origin(at),
+            member=member,
+            lot=step.lot,
+            transaction=target and f"transactions/{target}",
+            fate=c.PendingFate.PENDING_FATE_ACTIVATE if step.activate else c.PendingFate.PENDING_FATE_CANCEL,
+        )
+
+        def act(world: World) -> Figures:
+            return world.settle(request.request_id, member, at, step.lot, target, activate=step.activate)
+
+        return Planned(request, at, act)
+
+    def _adjust(self, step: AdjustStep, member: str, at: int) -> Planned:
+        request = c.AdjustPointsRequest(
+            request_id=new_id(), origin=origin(at), member=member, points=step.points, reason="test"
+        )
+        return Planned(request, at, lambda world: world.adjust(request.request_id, member, at, step.points))
 
     def _return(self, step: ReturnStep, member: str, at: int) -> Planned:
         sale = self._known(self.sales, step.which) or self._future()
@@ -425,16 +376,22 @@ class Planner:
         return self.awaited[-1]
 
 
-def origin(at: int) -> Origin:
+def _tenders(place: Place) -> list[Tender]:
+    return [Tender(kind=TenderKind.Value(f"TENDER_KIND_{name}"), amount_minor=1) for name in sorted(place.tenders)]
+
+
+def origin(at: int, place: Place = HERE) -> Origin:
     """Where a command comes from."""
     stamp = Timestamp()
     stamp.FromMicroseconds(at)
-    return Origin(store="s-1", terminal="t-1", channel=Channel.CHANNEL_STORE, occurred_at=stamp)
+    return Origin(
+        store=place.store, terminal="t-1", channel=Channel.Value(f"CHANNEL_{place.channel}"), occurred_at=stamp
+    )
 
 
 def sale_line(line: Line) -> SaleLine:
     """A line as it is sent."""
-    message = SaleLine(price_minor=line.price, discount_minor=line.discount, quantity=line.quantity)
+    message = SaleLine(price_minor=line.price, discount_minor=line.discount, quantity=line.quantity, tax_minor=line.tax)
     for tag in sorted(line.tags):
         name, value = tag.split(":")
         match name:
@@ -474,9 +431,17 @@ def figures(answer: Message) -> Figures | None:
         next_points=balance.next_expiry.points,
         next_at=balance.next_expiry.expires_at.ToMicroseconds(),
         tier=tier.tier,
-        qualifying=tier.qualifying_points,
-        to_next=tier.points_to_next,
-        to_keep=tier.points_to_keep,
+        qualifying=tier.qualifying_amount,
+        to_next=tier.amount_to_next,
+        to_keep=tier.amount_to_keep,
+        awards=tuple(
+            sorted(
+                (award.rule, award.points, sum(less.points for less in award.reductions))
+                for award in getattr(answer, "awards", ())
+                if award.points
+            )
+        ),
+        settled=answer.points if isinstance(answer, SettlePendingResponse) else 0,
     )
 
 

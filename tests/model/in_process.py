@@ -12,7 +12,7 @@ from loyalty.v1 import commands_pb2 as c
 from loyalty.v1 import pos_service_pb2 as pos
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.program_pb2 import Program as Definition
-from loyalty.v1.program_service_pb2 import AdjustPointsResponse, PublishProgramResponse
+from loyalty.v1.program_service_pb2 import AdjustPointsResponse, PublishProgramResponse, SettlePendingResponse
 
 from ledger.api.convert import convert
 from ledger.api.errors import ApiError
@@ -126,6 +126,8 @@ RESPONSES: Final[dict[type[Message], type[Any]]] = {
     c.ReverseTransactionRequest: pos.ReverseTransactionResponse,
     c.PublishProgramRequest: PublishProgramResponse,
     c.AdjustPointsRequest: AdjustPointsResponse,
+    c.RecordActivityRequest: pos.RecordActivityResponse,
+    c.SettlePendingRequest: SettlePendingResponse,
 }
 
 

@@ -20,9 +20,11 @@ from ledger.domain.names import last_id
 from ledger.domain.program import Program
 from ledger.domain.refusal import Rejected
 from ledger.domain.transaction import Transaction
-from tests.model.commands import STARTS, AnyStep, Planned, Planner, definition, rules, steps
+from tests.model.commands import STARTS, AnyStep, Planned, Planner, steps
+from tests.model.dates import NEVER, US, Expiry, gone_at
 from tests.model.in_process import ADMIN
-from tests.model.reference import NEVER, US, Expiry, Rules, gone_at
+from tests.model.programs import definition, rules
+from tests.model.scheme import Rules
 from tests.shop import instant
 
 NOW = instant("2035-01-01").ToMicroseconds()

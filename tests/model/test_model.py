@@ -25,15 +25,16 @@ from tests.model.commands import (
     Planned,
     Planner,
     RetryStep,
-    definition,
     figures,
     is_no,
     origin,
-    rules,
     steps,
 )
 from tests.model.in_process import Answered, InProcess, Refusal, in_process, without_replayed
-from tests.model.reference import No, Rules, World
+from tests.model.programs import definition, rules
+from tests.model.purse import No
+from tests.model.reference import World
+from tests.model.scheme import Rules
 from tests.running import Databases
 from tests.shop import instant, new_id
 

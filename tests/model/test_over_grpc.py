@@ -8,19 +8,19 @@ import pytest
 from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loyalty.v1.commands_pb2 import AdjustPointsRequest, Command
+from loyalty.v1.commands_pb2 import AdjustPointsRequest, SettlePendingRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.pos_service_pb2 import SubmitBatchRequest
 from loyalty.v1.program_pb2 import Program
 
-from tests.faults.load import as_command
-from tests.model.commands import AnyStep, CrashStep, rules, steps
+from tests.model.commands import AnyStep, CrashStep, steps
 from tests.model.in_process import Answered, Refusal
-from tests.model.reference import Rules
+from tests.model.programs import rules
+from tests.model.scheme import Rules
 from tests.model.test_model import Run
 from tests.proof import fold
 from tests.running import Databases, running, token
-from tests.shop import TIMEOUT_S, Details, Shop, instant
+from tests.shop import TIMEOUT_S, Details, Shop, command, instant
 
 STARTS = tuple(instant(text).ToMicroseconds() for text in ("2003-01-30T12:00", "2004-02-28T23:59:59"))
 """Long ago, because a real server takes no sale of tomorrow."""
@@ -40,14 +40,14 @@ class Remote:
         self.shop.publish(program)
 
     def send(self, *requests: Message) -> list[Answered]:
-        """What some requests are answered: commands of tills in batches, adjustments each by itself."""
+        """What some requests are answered: commands of tills in batches, those of managers each by itself."""
         answers: list[Answered] = []
         batch: list[Any] = []
         for request in requests:
-            if isinstance(request, AdjustPointsRequest):
+            if isinstance(request, AdjustPointsRequest | SettlePendingRequest):
                 answers += self._batch(batch)
                 batch = []
-                answers.append(self._adjust(request))
+                answers.append(self._by_hand(request))
             else:
                 batch.append(request)
         return answers + self._batch(batch)
@@ -55,7 +55,7 @@ class Remote:
     def _batch(self, requests: Sequence[Any]) -> list[Answered]:
         if not requests:
             return []
-        commands: list[Command] = [as_command(request) for request in requests]
+        commands = [command(request) for request in requests]
         response = self.shop.pos.SubmitBatch(
             SubmitBatchRequest(commands=commands), metadata=self.shop.metadata, timeout=TIMEOUT_S
         )
@@ -69,9 +69,11 @@ class Remote:
                 answers.append(getattr(result, kind))
         return answers
 
-    def _adjust(self, request: AdjustPointsRequest) -> Answered:
+    def _by_hand(self, request: AdjustPointsRequest | SettlePendingRequest) -> Answered:
+        programs = self.shop.programs
+        call: Any = programs.AdjustPoints if isinstance(request, AdjustPointsRequest) else programs.SettlePending
         try:
-            response: Message = self.shop.programs.AdjustPoints(request, metadata=self.shop.metadata, timeout=TIMEOUT_S)
+            response: Message = call(request, metadata=self.shop.metadata, timeout=TIMEOUT_S)
         except grpc.RpcError as error:
             info = Details(error).info
             return Refusal(info.reason, tuple(sorted(info.metadata.items())))

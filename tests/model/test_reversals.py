@@ -16,13 +16,12 @@ from tests.model.commands import (
     Planner,
     ReserveStep,
     SaleStep,
-    definition,
     origin,
-    rules,
     steps,
 )
 from tests.model.in_process import InProcess, Refusal, in_process
-from tests.model.reference import Rules
+from tests.model.programs import definition, rules
+from tests.model.scheme import Rules
 from tests.running import Databases
 from tests.shop import instant, new_id
 
@@ -79,5 +78,5 @@ def test_all_undone(server: InProcess, program: Rules, commands: list[AnyStep]) 
     account = server.replayed(UUID(member[8:]))
     assert lots(server, member) == before
     assert account.owed == 0
-    assert account.qualifying == 0
+    assert account.standing.total == 0
     assert account.available(START) == STARTING_POINTS

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from loyalty.v1.account_pb2 import LocalizedText
 from loyalty.v1.events_pb2 import RewardReserved
 from loyalty.v1.origin_pb2 import Origin, TillReference
 from loyalty.v1.sale_pb2 import ReturnLine, Sale, SaleLine
+from loyalty.v1.tier_pb2 import Tier
 
 from ledger.domain.account import Account
 from ledger.domain.case import Case, NewEvent
@@ -25,6 +27,7 @@ from ledger.domain.instant import MINUTE, set_timestamp
 from ledger.domain.names import hold_name, member_name, transaction_name
 from ledger.domain.program import Program
 from ledger.domain.refusal import Rejected
+from ledger.domain.sale_reference import sale_reference
 from ledger.domain.transaction import Transaction
 from ledger.store.recorder import Session
 
@@ -44,7 +47,7 @@ def program(name: str = "programs/shop", **changes: Any) -> p.Program:
         earning_rules=[e.EarningRule(rule_id="spend", spend=e.SpendRule(points=1, per_minor=100))],
         pending=x.PendingPolicy(days=1),
         expiry=x.ExpiryPolicy(rolling=x.RollingExpiry(period=x.CalendarPeriod(days=30))),
-        tiers=[p.Tier(tier_id="blue"), p.Tier(tier_id="gold", threshold_points=500)],
+        tiers=[Tier(tier_id="blue"), Tier(tier_id="gold", threshold=500)],
         rewards=[
             r.Reward(
                 reward_id="five-off",
@@ -73,12 +76,17 @@ def inactivity_program() -> p.Program:
     )
 
 
+_TERMINALS = count(1)
+"""Histories that share a log have receipts of their own."""
+
+
 class History:
     """Decides commands in order and keeps what they come to. Ids come from a seed, so two histories are alike."""
 
     def __init__(self, definition: p.Program | None = None, seed: int = 1) -> None:
         self.random = random.Random(seed)  # noqa: S311 - no secret
         self.at = START
+        self.terminal = f"t-{next(_TERMINALS)}"
         self.events: list[NewEvent] = []
         self.accounts: dict[UUID, Account] = {}
         self.files: dict[UUID, Transaction] = {}
@@ -95,7 +103,7 @@ class History:
 
     def origin(self) -> Origin:
         """A till, now."""
-        origin = Origin(store=f"store-{self.random.randrange(5)}", terminal="t-1", operator="op-7")
+        origin = Origin(store=f"store-{self.random.randrange(5)}", terminal=self.terminal, operator="op-7")
         set_timestamp(origin.occurred_at, self.at)
         return origin
 
@@ -170,7 +178,7 @@ class History:
     def block(self) -> None:
         """Reverses a command that never came."""
         request_id, blocked = self.new_id(), self.new_id()
-        request = c.ReverseTransactionRequest(original_request_id=str(blocked))
+        request = c.ReverseTransactionRequest(request_id=str(request_id), original_request_id=str(blocked))
         self.events += block(request, request_id, self.origin(), blocked)
 
     def run(self, member: UUID, request: Any, target: UUID | None = None) -> UUID:
@@ -184,6 +192,8 @@ class History:
             request, origin, request_id, self.at, self.program, self.accounts[member], self.files,
             self.files.get(target) if target is not None else None,
         )  # fmt: skip
+        if isinstance(request, c.RecordSaleRequest):
+            case.sale_reference = sale_reference(self.program.name, origin)
         decide(case)
         self._keep(case)
         return request_id

@@ -55,7 +55,7 @@ def test_agrees_with_the_account_at_any_later_instant(
             assert balance(views, member, at) == settled_balance(history, member, at), later
         view = views.member(member, history.at)
         assert view is not None
-        assert (view.tier.tier, view.tier.qualifying_points) == (account.tier, account.qualifying)
+        assert (view.tier.tier, view.tier.qualifying_amount) == (account.tier, account.standing.total)
         assert view.program == definition.name
 
 

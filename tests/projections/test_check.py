@@ -109,6 +109,37 @@ def test_changed_view_is_found(database_url: str, place: str, damage: str) -> No
     assert place.split(".", maxsplit=1)[0] in text(result)
 
 
+@pytest.mark.parametrize(
+    ("key", "damage"),
+    [
+        ("sale_reference", "sale_reference = NULL WHERE topic = 'sale/1'"),
+        ("request_id", "request_id = gen_random_uuid() WHERE notification_id = 9"),
+        ("request_id", "request_id = NULL WHERE notification_id = 9"),
+        ("transaction_id", "transaction_id = gen_random_uuid() WHERE topic = 'returned/1'"),
+        ("transaction_id", "transaction_id = NULL WHERE topic = 'reversed/1'"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("history")
+def test_changed_key_is_found(database_url: str, key: str, damage: str) -> None:
+    """The columns that keep a receipt or a return from coming in twice are what the event says."""
+    execute(database_url, f"ALTER TABLE events DISABLE TRIGGER ALL; UPDATE events SET {damage}")
+    result = check(database_url, 1)
+    found = [finding for finding in result.first if finding.place == "log" and key in finding.expected]
+    assert found, text(result)
+
+
+def test_identifier_of_another_program_is_found(database_url: str, history: History) -> None:
+    """An identifier leads to a member of its own program."""
+    member = next(iter(history.accounts))
+    execute(
+        database_url,
+        f"INSERT INTO profile.members VALUES ('{member}', 'programs/shop', '', '', '');"
+        f" INSERT INTO profile.identifiers VALUES ('programs/other', 1, '4006381333931', '{member}')",
+    )
+    result = check(database_url, 1)
+    assert [finding.place for finding in result.first] == ["profile.identifiers"], text(result)
+
+
 def test_many_differences_are_counted(database_url: str, history: History) -> None:
     """The first ones are shown, all are counted, and what belongs to shares comes together."""
     execute(database_url, "UPDATE statements_1.entries SET points = points + 1")
@@ -149,8 +180,8 @@ def test_one_changed_byte_that_can_still_be_read_is_found(database_url: str) -> 
         f" encode('stole-'::bytea, 'hex')), 'hex') WHERE notification_id = {SALE}",
     )
     result = check(database_url, 1)
-    assert [finding.place for finding in result.first] == ["statements.entries"], text(result)
-    assert "stole-" in result.first[0].expected
+    assert [finding.place for finding in result.first] == ["log", "statements.entries"], text(result)
+    assert "stole-" in result.first[1].expected
 
 
 @pytest.mark.usefixtures("history")

@@ -1,4 +1,4 @@
-"""Earning and rounding: E1, E7, E11, E14 and E16 of the scenario book."""
+"""Earning and rounding: E1, E7, E11 and E14 to E16 of the scenario book."""
 
 from typing import Any
 
@@ -207,6 +207,30 @@ def test_e14_means_of_payment_do_not(open_shop: OpenShop, price: int, part: int)
     assert (paid.earned_points, paid.spent_points) == (price, part)
     assert paid.payable_minor == (price - part) * 100
     assert prove(shop, member).available_points == 2 * price
+
+
+@pytest.mark.parametrize(
+    ("code", "paid", "earned"),
+    [
+        (SaleDiscount(amount_minor=15_00), 135_00, 100),
+        (SaleDiscount(amount_minor=10_00, line_ids=["1"]), 140_00, 90),
+    ],
+)
+def test_e15_discounts_on_the_order_and_on_lines(
+    open_shop: OpenShop, code: SaleDiscount, paid: int, earned: int
+) -> None:
+    """A code for the whole basket takes nothing off what the food earns; a code for food does."""
+    rule = spend(only=LineFilter(categories=["food"]), basis=Basis.BASIS_AFTER_LINE_DISCOUNT)
+    shop = open_shop(program(rule, rewards=[discount(10, percent_hundredths=5_000)]))
+    member = shop.member()
+    lines = [line(100_00, category="food"), line(50_00)]
+    sale = shop.sale(member, lines, discounts=[code])
+    assert (sale.receipt.payable_minor, sale.receipt.earned_points) == (paid, earned)
+    # A reward on the order takes nothing off it either, whatever else there is.
+    hold = shop.reserve(member, "discount").hold
+    assert shop.sale(member, lines, discounts=[code], holds=[hold]).receipt.earned_points == earned
+    assert shop.give_back(sale.outcome.transaction, ["1"]).receipt.clawed_back_points == earned
+    assert prove(shop, member).available_points == earned - 10
 
 
 @pytest.mark.parametrize(("prices", "total"), [((267_39, 89), 268_28), ((10, 20), 30), ((33, 33, 33, 1), 1_00)])

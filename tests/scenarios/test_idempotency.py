@@ -275,7 +275,7 @@ def test_c6_any_order(open_shop: OpenShop, by: str, lines: tuple[str, ...], left
     for number in order:
         steps[number]()
     account = fold(shop, member)
-    assert (account.qualifying, account.awaited) == (left, ())
+    assert (account.standing.total, account.awaited) == (left, ())
     assert account.tier == ("mid" if left >= 100 else "base")
     balance = shop.balance(member, "2024-03-05T10:00")
     assert (balance.available_points, balance.next_expiry.points) == (left, left)

@@ -140,6 +140,21 @@ def test_conditions(open_shop: OpenShop) -> None:
     prove(shop, member)
 
 
+def test_a_condition_of_an_activity_rule(open_shop: OpenShop) -> None:
+    """It can look at all that conditions of sales can, also where no rule for sales does."""
+    morning = Conditions(expression="clock.hour < 12")
+    shop = open_shop(program(activity(5, conditions=morning), time_zone="UTC"))
+    member = shop.member()
+    earned = [
+        shop.activity(member, "review", at=f"2026-03-02T{hour}:00:00Z").receipt.earned_points for hour in (11, 12)
+    ]
+    assert earned == [5, 0]
+    (before, after) = shop.events(member, "ActivityRecorded")
+    assert not before.activity_recorded.failures
+    assert not after.activity_recorded.failures
+    assert prove(shop, member).available_points == 5
+
+
 def test_a_condition_that_fails_refuses_its_rule_only(open_shop: OpenShop) -> None:
     """It is recorded with the sale."""
     condition = Conditions(expression="'floor' in attributes && int(attributes['floor']) > 1")
@@ -220,6 +235,37 @@ def test_points_that_wait_for_a_word(open_shop: OpenShop) -> None:
     balance = prove(shop, member)
     assert (balance.available_points, balance.pending_points) == (0, 0)
     assert shop.balance(member, "2026-06-08T23:59:59").available_points == 10
+
+
+def test_pending_points_keep_their_own_expiry(open_shop: OpenShop) -> None:
+    """Those that become active by a word expire by the policy that they were issued under, whatever came later."""
+    rules = (spend(), visit(3, expiry=rolling(days=2)))
+    shop = open_shop(program(*rules, pending=_until_event(), expiry=rolling(days=90), time_zone="UTC"))
+    member = shop.member()
+    sale = shop.sale(member, 10_00, at="2026-03-02T12:00:00Z")
+    assert {award.rule: award.lot for award in sale.awards} == {"spend": 1, "visit": 2}
+    shop.publish(program(*rules, pending=_until_event(), expiry=rolling(days=5), time_zone="UTC"))
+    shop.settle_pending(member, "activate", transaction=sale.outcome.transaction, at="2026-03-10T12:00:00Z")
+    balances = [
+        shop.balance(member, at).available_points
+        for at in ("2026-03-12T23:59:59", "2026-03-13T00:00", "2026-06-08T23:59:59", "2026-06-09T00:00")
+    ]
+    assert balances == [13, 10, 10, 0]
+    prove(shop, member)
+
+
+@pytest.mark.parametrize("how", ["return", "reverse"])
+def test_cancelled_points_are_not_taken_again(open_shop: OpenShop, how: str) -> None:
+    """A return of a sale whose pending points were cancelled leaves other points alone."""
+    shop = open_shop(program(pending=_until_event()))
+    member = shop.member()
+    shop.adjust(member, 50)
+    sale = shop.sale(member, [line(10_00), line(30_00)]).outcome.transaction
+    assert shop.give_back(sale, ["1"]).receipt.clawed_back_points == 10
+    assert shop.settle_pending(member, "cancel", transaction=sale).points == 30
+    undone = shop.give_back(sale) if how == "return" else shop.reverse(sale)
+    assert (undone.receipt.clawed_back_points, undone.receipt.shortfall_points) == (0, 0)
+    assert prove(shop, member).available_points == 50
 
 
 def _until_event() -> PendingPolicy:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from loyalty.v1.account_pb2 import TierProgress
 from loyalty.v1.commands_pb2 import PointsPayment
-from loyalty.v1.events_pb2 import TierChangeReason
 from loyalty.v1.pos_service_pb2 import GetBalanceRequest
+from loyalty.v1.tier_pb2 import TierChangeReason
 
 from tests.conftest import OpenShop
 from tests.programs import cashback, discount, program, tiers
@@ -58,7 +58,7 @@ def test_g1_thresholds_are_inclusive(
     if so_far:
         shop.sale(member, so_far * 1_00)
     sale = shop.sale(member, now * 1_00)
-    assert (sale.receipt.tier.tier, sale.receipt.tier.qualifying_points) == (tier, so_far + now)
+    assert (sale.receipt.tier.tier, sale.receipt.tier.qualifying_amount) == (tier, so_far + now)
     assert shown(shop, member) == sale.receipt.tier
     steps = changes(shop, member)
     assert all(one != other for one, other in steps)
@@ -74,7 +74,7 @@ def test_g1_one_event_for_several_steps(open_shop: OpenShop) -> None:
     (event,) = shop.events(member, "TierChanged")
     changed = event.tier_changed
     assert (changed.from_tier, changed.to_tier) == ("bronze", "gold")
-    assert (changed.qualifying_points, changed.reason) == (
+    assert (changed.qualifying_amount, changed.reason) == (
         25_000,
         TierChangeReason.TIER_CHANGE_REASON_EARNED,
     )
@@ -99,7 +99,7 @@ def test_g2_spending_never_lowers_a_tier(open_shop: OpenShop, spent: int, by: st
     else:
         after, earned = shop.adjust(member, -spent).receipt, 0
     assert (before.tier, after.tier.tier) == ("silver", "silver")
-    assert after.tier.qualifying_points == before.qualifying_points + earned
+    assert after.tier.qualifying_amount == before.qualifying_amount + earned
     assert changes(shop, member) == [("bronze", "silver")]
     prove(shop, member)
 
@@ -109,7 +109,7 @@ def test_g2_points_by_hand_do_not_count(open_shop: OpenShop) -> None:
     shop = open_shop(program(tiers=tiers(**METALS)))
     member = shop.member()
     receipt = shop.adjust(member, 50_000).receipt
-    assert (receipt.tier.tier, receipt.tier.qualifying_points) == ("bronze", 0)
+    assert (receipt.tier.tier, receipt.tier.qualifying_amount) == ("bronze", 0)
     assert shop.sale(member, 10_000_00).receipt.tier.tier == "silver"
     prove(shop, member)
 
@@ -125,8 +125,8 @@ def test_g7_a_return_lowers_the_tier(open_shop: OpenShop, by: str) -> None:
     shop.adjust(member, -15_000)
     undo = shop.give_back if by == "return" else shop.reverse
     receipt = undo(sale.outcome.transaction).receipt
-    assert (receipt.tier.tier, receipt.tier.qualifying_points) == ("bronze", 9_999)
-    assert receipt.tier.points_to_next == 1
+    assert (receipt.tier.tier, receipt.tier.qualifying_amount) == ("bronze", 9_999)
+    assert receipt.tier.amount_to_next == 1
     assert changes(shop, member) == [("bronze", "gold"), ("gold", "bronze")]
     (_, event) = shop.events(member, "TierChanged")
     assert event.tier_changed.reason == TierChangeReason.TIER_CHANGE_REASON_RETURNED
@@ -150,8 +150,8 @@ def test_g8_what_is_needed(open_shop: OpenShop, earned: int, expected: tuple[str
     shop = open_shop(program(tiers=tiers(**METALS)))
     member = shop.member()
     progress = shop.sale(member, earned * 1_00).receipt.tier
-    assert (progress.tier, progress.next_tier, progress.points_to_next) == expected
-    assert (progress.qualifying_points, progress.points_to_keep) == (earned, 0)
+    assert (progress.tier, progress.next_tier, progress.amount_to_next) == expected
+    assert (progress.qualifying_amount, progress.amount_to_keep) == (earned, 0)
     assert shown(shop, member) == progress
 
 
@@ -162,8 +162,8 @@ def test_g8_to_keep_after_the_rules_changed(open_shop: OpenShop) -> None:
     shop.sale(member, 12_000_00)
     shop.publish(program(tiers=tiers(bronze=0, silver=15_000, gold=30_000)))
     progress = shop.adjust(member, 1).receipt.tier
-    assert (progress.tier, progress.points_to_keep) == ("silver", 3_000)
-    assert (progress.next_tier, progress.points_to_next) == ("gold", 18_000)
+    assert (progress.tier, progress.amount_to_keep) == ("silver", 3_000)
+    assert (progress.next_tier, progress.amount_to_next) == ("gold", 18_000)
     assert shown(shop, member) == progress
 
 
@@ -172,7 +172,7 @@ def test_g8_every_receipt_has_it(open_shop: OpenShop) -> None:
     shop = open_shop(program(tiers=tiers(base=0, top=60), rewards=[discount(5), cashback(1)]))
     enrolled = shop.enroll()
     member = enrolled.member
-    assert enrolled.receipt.tier == TierProgress(tier="base", next_tier="top", points_to_next=60)
+    assert enrolled.receipt.tier == TierProgress(tier="base", next_tier="top", amount_to_next=60)
 
     def sold() -> str:
         return shop.sale(member, 7_00).outcome.transaction
@@ -180,7 +180,7 @@ def test_g8_every_receipt_has_it(open_shop: OpenShop) -> None:
     sales = [sold() for _ in range(3)]
     holds = [shop.reserve(member, "discount").hold for _ in range(2)]
     quote = shop.quote(member, 5_00)
-    assert (quote.receipt.tier.qualifying_points, quote.receipt.tier.points_to_next) == (26, 34)
+    assert (quote.receipt.tier.qualifying_amount, quote.receipt.tier.amount_to_next) == (26, 34)
     steps: list[tuple[Callable[[], Any], int]] = [
         (lambda: shop.sale(member, 50_00), 71),
         (lambda: shop.reserve(member, "discount"), 71),
@@ -192,7 +192,7 @@ def test_g8_every_receipt_has_it(open_shop: OpenShop) -> None:
     ]
     for step, points in steps:
         progress = step().receipt.tier
-        assert progress.qualifying_points == points
+        assert progress.qualifying_amount == points
         assert progress.tier == ("top" if points >= 60 else "base")
         assert shown(shop, member) == progress
     assert changes(shop, member) == [("base", "top"), ("top", "base")]
@@ -203,5 +203,5 @@ def test_no_tiers(open_shop: OpenShop) -> None:
     """A program without tiers has none to show, and changes none."""
     shop = open_shop(program())
     member = shop.member()
-    assert shop.sale(member, 99_00).receipt.tier == TierProgress(qualifying_points=99)
+    assert shop.sale(member, 99_00).receipt.tier == TierProgress(qualifying_amount=99)
     assert changes(shop, member) == []

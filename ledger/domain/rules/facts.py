@@ -13,6 +13,7 @@ from loyalty.v1.sale_pb2 import LineKind, SaleLine, TenderKind
 
 from ledger.domain.account import Account
 from ledger.domain.basket import Basket
+from ledger.domain.ladder import Ladder
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -43,6 +44,14 @@ class Facts:
         self._zone = zone
         self._names = names
         self.attributes: Mapping[str, str] = attributes or {}
+        self.ladder: Ladder | None = None
+        """The program's tiers, for expressions that look at what counts towards them."""
+
+    @property
+    def qualifying_amount(self) -> int:
+        """What counts towards tiers."""
+        account = self.account
+        return self.ladder.amount(account.tier, account.standing, self.at) if self.ladder is not None else 0
 
     @cached_property
     def local(self) -> datetime:
@@ -82,7 +91,7 @@ def _member(facts: Facts) -> dict[str, Any]:
     return {
         "id": str(account.account_id),
         "available_points": account.available(facts.at),
-        "qualifying_points": account.qualifying,
+        "qualifying_amount": facts.qualifying_amount,
     }
 
 

@@ -38,7 +38,8 @@ $$;
 
 -- Appends a batch and gives it its positions. The lock makes commit order and position order the same, so no reader
 -- ever passes over an event; it is held only while this one statement runs and commits. recorded_at never decreases,
--- even when the clocks of two servers differ.
+-- even when the clocks of two servers differ. A log that has lost what the writer has seen takes nothing that was decided
+-- on it: positions and versions would have gaps for ever.
 CREATE FUNCTION append_events(
     originator_ids      uuid[],
     originator_versions bigint[],
@@ -47,7 +48,8 @@ CREATE FUNCTION append_events(
     request_ids         uuid[],
     transaction_ids     uuid[],
     sale_references     text[],
-    recorded_at_us      bigint
+    recorded_at_us      bigint,
+    seen_position       bigint
 ) RETURNS TABLE (first_position bigint, recorded_at bigint) LANGUAGE plpgsql AS $$
 DECLARE
     head_position bigint;
@@ -57,6 +59,10 @@ BEGIN
     SELECT e.notification_id, e.recorded_at INTO head_position, head_recorded_at
         FROM events e ORDER BY e.notification_id DESC LIMIT 1;
     head_position := coalesce(head_position, 0);
+    IF head_position < seen_position THEN
+        RAISE EXCEPTION 'the log ends at % and has lost events up to % that were acknowledged', head_position, seen_position
+            USING ERRCODE = 'serialization_failure';
+    END IF;
     head_recorded_at := greatest(recorded_at_us, coalesce(head_recorded_at, 0));
     INSERT INTO events
         SELECT n.originator_id, n.originator_version, n.topic, n.state, head_position + n.number,

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from loyalty.v1 import expiry_pb2 as _expiry_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -82,6 +83,7 @@ class Lot(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     FOLLOWS_ACTIVITY_FIELD_NUMBER: _builtins.int
     WAITS_FIELD_NUMBER: _builtins.int
+    EXPIRY_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number within the account, from 1; never used again."""
     points: _builtins.int
@@ -98,6 +100,10 @@ class Lot(_message.Message):
     def expires_at(self) -> _timestamp_pb2.Timestamp:
         """The first instant at which they are gone. Absent means never."""
 
+    @_builtins.property
+    def expiry(self) -> _expiry_pb2.ExpiryPolicy:
+        """For points that are not active yet: the policy that they were issued under, should they become active before their time."""
+
     def __init__(
         self,
         *,
@@ -107,10 +113,11 @@ class Lot(_message.Message):
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         follows_activity: _builtins.bool = ...,
         waits: _builtins.bool = ...,
+        expiry: _expiry_pb2.ExpiryPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at", "expiry", b"expiry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at", "follows_activity", b"follows_activity", "number", b"number", "points", b"points", "waits", b"waits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at", "expiry", b"expiry", "follows_activity", b"follows_activity", "number", b"number", "points", b"points", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -345,32 +352,44 @@ class TierProgress(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TIER_FIELD_NUMBER: _builtins.int
-    QUALIFYING_POINTS_FIELD_NUMBER: _builtins.int
+    QUALIFYING_AMOUNT_FIELD_NUMBER: _builtins.int
     NEXT_TIER_FIELD_NUMBER: _builtins.int
-    POINTS_TO_NEXT_FIELD_NUMBER: _builtins.int
-    POINTS_TO_KEEP_FIELD_NUMBER: _builtins.int
+    AMOUNT_TO_NEXT_FIELD_NUMBER: _builtins.int
+    AMOUNT_TO_KEEP_FIELD_NUMBER: _builtins.int
+    REVIEW_AT_FIELD_NUMBER: _builtins.int
+    KEEP_UNTIL_FIELD_NUMBER: _builtins.int
     tier: _builtins.str
     """The tier's id."""
-    qualifying_points: _builtins.int
-    """What counts towards tiers: points earned, less what returns took back."""
+    qualifying_amount: _builtins.int
+    """What counts towards tiers now, in the units of the program's basis: points, minor units or visits."""
     next_tier: _builtins.str
     """The next tier's id; empty at the top."""
-    points_to_next: _builtins.int
-    """Points still to earn to reach it."""
-    points_to_keep: _builtins.int
-    """Points still to earn to keep the present tier."""
+    amount_to_next: _builtins.int
+    """What is missing to reach it."""
+    amount_to_keep: _builtins.int
+    """What is missing to keep the present tier beyond the next review or, where there are no reviews, beyond `keep_until`."""
+    @_builtins.property
+    def review_at(self) -> _timestamp_pb2.Timestamp:
+        """The next review; absent where there are no reviews."""
+
+    @_builtins.property
+    def keep_until(self) -> _timestamp_pb2.Timestamp:
+        """The first instant in a lower tier if nothing else counts; absent while nothing is going to take the tier away."""
+
     def __init__(
         self,
         *,
         tier: _builtins.str = ...,
-        qualifying_points: _builtins.int = ...,
+        qualifying_amount: _builtins.int = ...,
         next_tier: _builtins.str = ...,
-        points_to_next: _builtins.int = ...,
-        points_to_keep: _builtins.int = ...,
+        amount_to_next: _builtins.int = ...,
+        amount_to_keep: _builtins.int = ...,
+        review_at: _timestamp_pb2.Timestamp | None = ...,
+        keep_until: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["keep_until", b"keep_until", "review_at", b"review_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_tier", b"next_tier", "points_to_keep", b"points_to_keep", "points_to_next", b"points_to_next", "qualifying_points", b"qualifying_points", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_to_keep", b"amount_to_keep", "amount_to_next", b"amount_to_next", "keep_until", b"keep_until", "next_tier", b"next_tier", "qualifying_amount", b"qualifying_amount", "review_at", b"review_at", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

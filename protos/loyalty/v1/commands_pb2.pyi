@@ -65,9 +65,9 @@ class _PendingFateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PendingFa
     PENDING_FATE_UNSPECIFIED: _PendingFate.ValueType  # 0
     """Not allowed."""
     PENDING_FATE_ACTIVATE: _PendingFate.ValueType  # 1
-    """They become active now; their expiry counts from now."""
+    """They become active now; their expiry counts from now, by the policy that they were issued under."""
     PENDING_FATE_CANCEL: _PendingFate.ValueType  # 2
-    """They are gone."""
+    """They are gone. A later return of what they were earned on does not take them once more."""
 
 class PendingFate(_PendingFate, metaclass=_PendingFateEnumTypeWrapper):
     """What becomes of pending points."""
@@ -75,9 +75,9 @@ class PendingFate(_PendingFate, metaclass=_PendingFateEnumTypeWrapper):
 PENDING_FATE_UNSPECIFIED: PendingFate.ValueType  # 0
 """Not allowed."""
 PENDING_FATE_ACTIVATE: PendingFate.ValueType  # 1
-"""They become active now; their expiry counts from now."""
+"""They become active now; their expiry counts from now, by the policy that they were issued under."""
 PENDING_FATE_CANCEL: PendingFate.ValueType  # 2
-"""They are gone."""
+"""They are gone. A later return of what they were earned on does not take them once more."""
 Global___PendingFate: _TypeAlias = PendingFate  # noqa: Y015
 
 @_typing.final
@@ -972,3 +972,43 @@ class UploadVoucherCodesRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UploadVoucherCodesRequest: _TypeAlias = UploadVoucherCodesRequest  # noqa: Y015
+
+@_typing.final
+class SetTierFloorRequest(_message.Message):
+    """Request of SetTierFloor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this command."""
+    member: _builtins.str
+    """members/{member}"""
+    tier: _builtins.str
+    """The tier below which the member is not taken; empty to let go."""
+    reason: _builtins.str
+    """Why, for auditors: 1 to 500 characters and no personal data."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        origin: _origin_pb2.Origin | None = ...,
+        member: _builtins.str = ...,
+        tier: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "origin", b"origin", "reason", b"reason", "request_id", b"request_id", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetTierFloorRequest: _TypeAlias = SetTierFloorRequest  # noqa: Y015

@@ -72,6 +72,10 @@ class _BasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Basis.ValueType
     """Price less all discounts, without the tax contained in it."""
     BASIS_BEFORE_DISCOUNT_WITHOUT_TAX: _Basis.ValueType  # 4
     """Price without looking at discounts and without the tax contained in it."""
+    BASIS_AFTER_LINE_DISCOUNT: _Basis.ValueType  # 5
+    """Price less the discounts on the line itself and those that name it, with tax; what is taken off the whole order, by the
+    till or by a reward, does not count.
+    """
 
 class Basis(_Basis, metaclass=_BasisEnumTypeWrapper):
     """Which amount of a line counts."""
@@ -86,6 +90,10 @@ BASIS_AFTER_DISCOUNT_WITHOUT_TAX: Basis.ValueType  # 3
 """Price less all discounts, without the tax contained in it."""
 BASIS_BEFORE_DISCOUNT_WITHOUT_TAX: Basis.ValueType  # 4
 """Price without looking at discounts and without the tax contained in it."""
+BASIS_AFTER_LINE_DISCOUNT: Basis.ValueType  # 5
+"""Price less the discounts on the line itself and those that name it, with tax; what is taken off the whole order, by the
+till or by a reward, does not count.
+"""
 Global___Basis: _TypeAlias = Basis  # noqa: Y015
 
 class _Period:

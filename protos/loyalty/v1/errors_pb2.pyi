@@ -160,6 +160,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION, recorded. The member has no points whose expiry could be moved to that instant. Read the member's balance."""
     ERROR_REASON_NOT_EXPIRED: _ErrorReason.ValueType  # 38
     """FAILED_PRECONDITION, recorded. Fewer points have expired and not been given back; metadata has `expired_points`. Ask for fewer."""
+    ERROR_REASON_TIER_NOT_FOUND: _ErrorReason.ValueType  # 50
+    """NOT_FOUND. The program has no such tier. Fetch the program for the present tiers."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. It is the reason of google.rpc.ErrorInfo (domain "loyalty.v1"), without the prefix. Every value says
@@ -302,6 +304,8 @@ ERROR_REASON_NOTHING_TO_EXTEND: ErrorReason.ValueType  # 37
 """FAILED_PRECONDITION, recorded. The member has no points whose expiry could be moved to that instant. Read the member's balance."""
 ERROR_REASON_NOT_EXPIRED: ErrorReason.ValueType  # 38
 """FAILED_PRECONDITION, recorded. Fewer points have expired and not been given back; metadata has `expired_points`. Ask for fewer."""
+ERROR_REASON_TIER_NOT_FOUND: ErrorReason.ValueType  # 50
+"""NOT_FOUND. The program has no such tier. Fetch the program for the present tiers."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -14,6 +14,7 @@ from loyalty.v1 import commands_pb2 as _commands_pb2
 from loyalty.v1 import errors_pb2 as _errors_pb2
 from loyalty.v1 import origin_pb2 as _origin_pb2
 from loyalty.v1 import reward_pb2 as _reward_pb2
+from loyalty.v1 import tier_pb2 as _tier_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -52,30 +53,6 @@ RELEASE_REASON_TIMED_OUT: ReleaseReason.ValueType  # 2
 RELEASE_REASON_REVERSED: ReleaseReason.ValueType  # 3
 """The reservation was reversed."""
 Global___ReleaseReason: _TypeAlias = ReleaseReason  # noqa: Y015
-
-class _TierChangeReason:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _TierChangeReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TierChangeReason.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    TIER_CHANGE_REASON_UNSPECIFIED: _TierChangeReason.ValueType  # 0
-    """Never stored."""
-    TIER_CHANGE_REASON_EARNED: _TierChangeReason.ValueType  # 1
-    """Earned points reached a threshold."""
-    TIER_CHANGE_REASON_RETURNED: _TierChangeReason.ValueType  # 2
-    """A return or reversal took qualifying points back."""
-
-class TierChangeReason(_TierChangeReason, metaclass=_TierChangeReasonEnumTypeWrapper):
-    """Why a tier changed."""
-
-TIER_CHANGE_REASON_UNSPECIFIED: TierChangeReason.ValueType  # 0
-"""Never stored."""
-TIER_CHANGE_REASON_EARNED: TierChangeReason.ValueType  # 1
-"""Earned points reached a threshold."""
-TIER_CHANGE_REASON_RETURNED: TierChangeReason.ValueType  # 2
-"""A return or reversal took qualifying points back."""
-Global___TierChangeReason: _TypeAlias = TierChangeReason  # noqa: Y015
 
 @_typing.final
 class Event(_message.Message):
@@ -125,6 +102,7 @@ class Event(_message.Message):
     EXPIRY_NOTIFIED_FIELD_NUMBER: _builtins.int
     EXPIRY_EXTENDED_FIELD_NUMBER: _builtins.int
     POINTS_REINSTATED_FIELD_NUMBER: _builtins.int
+    TIER_FLOOR_SET_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Position in the log: 1, 2, 3 and so on, without gaps."""
     subject: _builtins.str
@@ -265,6 +243,10 @@ class Event(_message.Message):
     def points_reinstated(self) -> Global___PointsReinstated:
         """Points that had expired were given back."""
 
+    @_builtins.property
+    def tier_floor_set(self) -> Global___TierFloorSet:
+        """A member's tier was pinned, or let go."""
+
     def __init__(
         self,
         *,
@@ -305,12 +287,13 @@ class Event(_message.Message):
         expiry_notified: Global___ExpiryNotified | None = ...,
         expiry_extended: Global___ExpiryExtended | None = ...,
         points_reinstated: Global___PointsReinstated | None = ...,
+        tier_floor_set: Global___TierFloorSet | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired", "entitlement_issued", "entitlement_used", "entitlement_revoked", "entitlement_expired", "voucher_codes_uploaded", "expiry_notified", "expiry_extended", "points_reinstated"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired", "entitlement_issued", "entitlement_used", "entitlement_revoked", "entitlement_expired", "voucher_codes_uploaded", "expiry_notified", "expiry_extended", "points_reinstated", "tier_floor_set"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -382,6 +365,7 @@ class SaleRecorded(_message.Message):
     RECEIPT_FIELD_NUMBER: _builtins.int
     COUNTERS_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
+    QUALIFICATION_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     repaid_points: _builtins.int
@@ -426,6 +410,10 @@ class SaleRecorded(_message.Message):
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConditionFailure]:
         """Conditions that could not be evaluated; they counted as false."""
 
+    @_builtins.property
+    def qualification(self) -> _tier_pb2.Qualification:
+        """What it counted towards tiers; absent when it counted nothing."""
+
     def __init__(
         self,
         *,
@@ -441,10 +429,11 @@ class SaleRecorded(_message.Message):
         receipt: _account_pb2.Receipt | None = ...,
         counters: _abc.Iterable[Global___Counter] | None = ...,
         failures: _abc.Iterable[Global___ConditionFailure] | None = ...,
+        qualification: _tier_pb2.Qualification | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "origin", b"origin", "qualification", b"qualification", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "awards", b"awards", "counters", b"counters", "failures", b"failures", "line_net_minor", b"line_net_minor", "lots", b"lots", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "redemptions", b"redemptions", "repaid_points", b"repaid_points", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "awards", b"awards", "counters", b"counters", "failures", b"failures", "line_net_minor", b"line_net_minor", "lots", b"lots", "origin", b"origin", "program_version", b"program_version", "qualification", b"qualification", "receipt", b"receipt", "redemptions", b"redemptions", "repaid_points", b"repaid_points", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -521,6 +510,7 @@ class ActivityRecorded(_message.Message):
     COUNTERS_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    QUALIFICATION_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     repaid_points: _builtins.int
@@ -553,6 +543,10 @@ class ActivityRecorded(_message.Message):
     def receipt(self) -> _account_pb2.Receipt:
         """What a message to the member says."""
 
+    @_builtins.property
+    def qualification(self) -> _tier_pb2.Qualification:
+        """What it counted towards tiers; absent when it counted nothing."""
+
     def __init__(
         self,
         *,
@@ -565,10 +559,11 @@ class ActivityRecorded(_message.Message):
         counters: _abc.Iterable[Global___Counter] | None = ...,
         failures: _abc.Iterable[Global___ConditionFailure] | None = ...,
         receipt: _account_pb2.Receipt | None = ...,
+        qualification: _tier_pb2.Qualification | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "qualification", b"qualification", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["awards", b"awards", "counters", b"counters", "failures", b"failures", "lots", b"lots", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "repaid_points", b"repaid_points", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awards", b"awards", "counters", b"counters", "failures", b"failures", "lots", b"lots", "origin", b"origin", "program_version", b"program_version", "qualification", b"qualification", "receipt", b"receipt", "repaid_points", b"repaid_points", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -586,6 +581,7 @@ class PendingSettled(_message.Message):
     TAKEN_FIELD_NUMBER: _builtins.int
     ACTIVATED_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    QUALIFICATION_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     @_builtins.property
@@ -608,6 +604,10 @@ class PendingSettled(_message.Message):
     def receipt(self) -> _account_pb2.Receipt:
         """Balance and tier."""
 
+    @_builtins.property
+    def qualification(self) -> _tier_pb2.Qualification:
+        """What no longer counts towards tiers; absent when nothing does."""
+
     def __init__(
         self,
         *,
@@ -617,10 +617,11 @@ class PendingSettled(_message.Message):
         taken: _abc.Iterable[_account_pb2.Allocation] | None = ...,
         activated: _abc.Iterable[_account_pb2.Allocation] | None = ...,
         receipt: _account_pb2.Receipt | None = ...,
+        qualification: _tier_pb2.Qualification | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "qualification", b"qualification", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request", "taken", b"taken"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "origin", b"origin", "program_version", b"program_version", "qualification", b"qualification", "receipt", b"receipt", "request", b"request", "taken", b"taken"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -839,7 +840,7 @@ class Undo(_message.Message):
     SHORTFALL_POINTS_FIELD_NUMBER: _builtins.int
     RESTORED_FIELD_NUMBER: _builtins.int
     REPAID_POINTS_FIELD_NUMBER: _builtins.int
-    QUALIFYING_POINTS_FIELD_NUMBER: _builtins.int
+    QUALIFICATION_FIELD_NUMBER: _builtins.int
     USES_FIELD_NUMBER: _builtins.int
     VOUCHERS_FIELD_NUMBER: _builtins.int
     owed_points: _builtins.int
@@ -848,8 +849,6 @@ class Undo(_message.Message):
     """Points that could not be taken back and are forgiven."""
     repaid_points: _builtins.int
     """Of the restored points, those that reduce what is owed instead of going to a lot."""
-    qualifying_points: _builtins.int
-    """Points that no longer count towards tiers."""
     @_builtins.property
     def clawed_back(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
         """Points taken back, from these lots: first the one that they were issued in, also while it is pending, then the active
@@ -859,6 +858,10 @@ class Undo(_message.Message):
     @_builtins.property
     def restored(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
         """Spent points given back to these lots."""
+
+    @_builtins.property
+    def qualification(self) -> _tier_pb2.Qualification:
+        """What no longer counts towards tiers; absent when that is nothing."""
 
     @_builtins.property
     def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
@@ -876,13 +879,13 @@ class Undo(_message.Message):
         shortfall_points: _builtins.int = ...,
         restored: _abc.Iterable[_account_pb2.Allocation] | None = ...,
         repaid_points: _builtins.int = ...,
-        qualifying_points: _builtins.int = ...,
+        qualification: _tier_pb2.Qualification | None = ...,
         uses: _abc.Iterable[_reward_pb2.Use] | None = ...,
         vouchers: _abc.Iterable[Global___VoucherUse] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["qualification", b"qualification"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clawed_back", b"clawed_back", "owed_points", b"owed_points", "qualifying_points", b"qualifying_points", "repaid_points", b"repaid_points", "restored", b"restored", "shortfall_points", b"shortfall_points", "uses", b"uses", "vouchers", b"vouchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clawed_back", b"clawed_back", "owed_points", b"owed_points", "qualification", b"qualification", "repaid_points", b"repaid_points", "restored", b"restored", "shortfall_points", b"shortfall_points", "uses", b"uses", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1308,21 +1311,31 @@ class TierChanged(_message.Message):
     PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
     FROM_TIER_FIELD_NUMBER: _builtins.int
     TO_TIER_FIELD_NUMBER: _builtins.int
-    QUALIFYING_POINTS_FIELD_NUMBER: _builtins.int
+    QUALIFYING_AMOUNT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_AT_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
-    """The program version that decided."""
+    """The program version that decided; 0 for a change that was scheduled."""
     from_tier: _builtins.str
     """The tier before."""
     to_tier: _builtins.str
     """The tier now."""
-    qualifying_points: _builtins.int
-    """The qualifying points that decided."""
-    reason: Global___TierChangeReason.ValueType
+    qualifying_amount: _builtins.int
+    """What counted when it was decided, in the units of the program's basis."""
+    reason: _tier_pb2.TierChangeReason.ValueType
     """Why."""
     @_builtins.property
     def origin(self) -> _origin_pb2.Origin:
-        """Where it came from."""
+        """Where it came from; absent for a change that was scheduled."""
+
+    @_builtins.property
+    def effective_at(self) -> _timestamp_pb2.Timestamp:
+        """When it took effect, for a change that was scheduled: whenever it was written."""
+
+    @_builtins.property
+    def standing(self) -> _tier_pb2.Standing:
+        """Where it leaves the member."""
 
     def __init__(
         self,
@@ -1331,16 +1344,64 @@ class TierChanged(_message.Message):
         program_version: _builtins.int = ...,
         from_tier: _builtins.str = ...,
         to_tier: _builtins.str = ...,
-        qualifying_points: _builtins.int = ...,
-        reason: Global___TierChangeReason.ValueType = ...,
+        qualifying_amount: _builtins.int = ...,
+        reason: _tier_pb2.TierChangeReason.ValueType = ...,
+        effective_at: _timestamp_pb2.Timestamp | None = ...,
+        standing: _tier_pb2.Standing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at", "origin", b"origin", "standing", b"standing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_tier", b"from_tier", "origin", b"origin", "program_version", b"program_version", "qualifying_points", b"qualifying_points", "reason", b"reason", "to_tier", b"to_tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at", "from_tier", b"from_tier", "origin", b"origin", "program_version", b"program_version", "qualifying_amount", b"qualifying_amount", "reason", b"reason", "standing", b"standing", "to_tier", b"to_tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TierChanged: _TypeAlias = TierChanged  # noqa: Y015
+
+@_typing.final
+class TierFloorSet(_message.Message):
+    """Somebody pinned a member's tier, so that no change takes it lower, or let go of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from; its operator is who did it."""
+
+    @_builtins.property
+    def request(self) -> _commands_pb2.SetTierFloorRequest:
+        """The command, with its reason."""
+
+    @_builtins.property
+    def standing(self) -> _tier_pb2.Standing:
+        """The standing with the new floor."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """Balance and tier."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _commands_pb2.SetTierFloorRequest | None = ...,
+        program_version: _builtins.int = ...,
+        standing: _tier_pb2.Standing | None = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "receipt", b"receipt", "request", b"request", "standing", b"standing"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request", "standing", b"standing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TierFloorSet: _TypeAlias = TierFloorSet  # noqa: Y015
 
 @_typing.final
 class PointsAdjusted(_message.Message):
@@ -1440,6 +1501,7 @@ class CommandRefused(_message.Message):
     REVOKE_ENTITLEMENT_FIELD_NUMBER: _builtins.int
     EXTEND_EXPIRY_FIELD_NUMBER: _builtins.int
     REINSTATE_POINTS_FIELD_NUMBER: _builtins.int
+    SET_TIER_FLOOR_FIELD_NUMBER: _builtins.int
     PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
@@ -1512,6 +1574,10 @@ class CommandRefused(_message.Message):
         """ReinstatePoints."""
 
     @_builtins.property
+    def set_tier_floor(self) -> _commands_pb2.SetTierFloorRequest:
+        """SetTierFloor."""
+
+    @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The dynamic parts of the message."""
 
@@ -1534,15 +1600,16 @@ class CommandRefused(_message.Message):
         revoke_entitlement: _commands_pb2.RevokeEntitlementRequest | None = ...,
         extend_expiry: _commands_pb2.ExtendExpiryRequest | None = ...,
         reinstate_points: _commands_pb2.ReinstatePointsRequest | None = ...,
+        set_tier_floor: _commands_pb2.SetTierFloorRequest | None = ...,
         program_version: _builtins.int = ...,
         reason: _errors_pb2.ErrorReason.ValueType = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "origin", b"origin", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "origin", b"origin", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending", "revoke_voucher", "use_entitlement", "revoke_entitlement", "extend_expiry", "reinstate_points"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending", "revoke_voucher", "use_entitlement", "revoke_entitlement", "extend_expiry", "reinstate_points", "set_tier_floor"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 

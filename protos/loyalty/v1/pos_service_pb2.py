@@ -27,63 +27,68 @@ from loyalty.v1 import account_pb2 as loyalty_dot_v1_dot_account__pb2
 from loyalty.v1 import commands_pb2 as loyalty_dot_v1_dot_commands__pb2
 from loyalty.v1 import errors_pb2 as loyalty_dot_v1_dot_errors__pb2
 from loyalty.v1 import events_pb2 as loyalty_dot_v1_dot_events__pb2
+from loyalty.v1 import explain_pb2 as loyalty_dot_v1_dot_explain__pb2
 from loyalty.v1 import member_pb2 as loyalty_dot_v1_dot_member__pb2
 from loyalty.v1 import reward_pb2 as loyalty_dot_v1_dot_reward__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cloyalty/v1/pos_service.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x19loyalty/v1/commands.proto\x1a\x17loyalty/v1/errors.proto\x1a\x17loyalty/v1/events.proto\x1a\x17loyalty/v1/member.proto\x1a\x17loyalty/v1/reward.proto\"\x9c\x01\n\x07Outcome\x12\x13\n\x0btransaction\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x03\x12/\n\x0brecorded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x12\x0e\n\x06member\x18\x05 \x01(\t\x12\x17\n\x0fprogram_version\x18\x06 \x01(\x03\"\x83\x01\n\x14\x45nrollMemberResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0e\n\x06member\x18\x02 \x01(\t\x12\x0f\n\x07\x65xisted\x18\x03 \x01(\x08\x12$\n\x07receipt\x18\x04 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"W\n\x13LookupMemberRequest\x12*\n\nidentifier\x18\x01 \x01(\x0b\x32\x16.loyalty.v1.Identifier\x12\x14\n\x0cmin_position\x18\x02 \x01(\x03\"\xb2\x01\n\x14LookupMemberResponse\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x13\n\x0bmasked_name\x18\x02 \x01(\t\x12\x15\n\rlanguage_code\x18\x03 \x01(\t\x12$\n\x07\x62\x61lance\x18\x04 \x01(\x0b\x32\x13.loyalty.v1.Balance\x12&\n\x04tier\x18\x05 \x01(\x0b\x32\x18.loyalty.v1.TierProgress\x12\x10\n\x08position\x18\x06 \x01(\x03\"\xb0\x01\n\x12RecordSaleResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12!\n\x06\x61wards\x18\x03 \x03(\x0b\x32\x11.loyalty.v1.Award\x12+\n\x0bredemptions\x18\x04 \x03(\x0b\x32\x16.loyalty.v1.Redemption\"?\n\x10QuoteSaleRequest\x12+\n\x04sale\x18\x01 \x01(\x0b\x32\x1d.loyalty.v1.RecordSaleRequest\"\x89\x01\n\x11QuoteSaleResponse\x12$\n\x07receipt\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12!\n\x06\x61wards\x18\x02 \x03(\x0b\x32\x11.loyalty.v1.Award\x12+\n\x0bredemptions\x18\x03 \x03(\x0b\x32\x16.loyalty.v1.Redemption\"\xb1\x01\n\x15ReserveRewardResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0c\n\x04hold\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x07receipt\x18\x05 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"\x8e\x01\n\x14\x43ommitRewardResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12*\n\nredemption\x18\x03 \x01(\x0b\x32\x16.loyalty.v1.Redemption\"c\n\x15ReleaseRewardResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"\x89\x01\n\x12ReturnSaleResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12\x0f\n\x07waiting\x18\x03 \x01(\x08\x12\x16\n\x0ereturned_minor\x18\x04 \x01(\x03\"y\n\x1aReverseTransactionResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12\x0f\n\x07\x62locked\x18\x03 \x01(\x08\"\x87\x01\n\x16RecordActivityResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12!\n\x06\x61wards\x18\x03 \x03(\x0b\x32\x11.loyalty.v1.Award\"\x92\x01\n\x16UseEntitlementResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12,\n\x0b\x65ntitlement\x18\x03 \x01(\x0b\x32\x17.loyalty.v1.Entitlement\"%\n\x15GetTransactionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"I\n\x16GetTransactionResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x11.loyalty.v1.Event\"\x9b\x01\n\x11GetBalanceRequest\x12\x10\n\x06member\x18\x01 \x01(\tH\x00\x12,\n\nidentifier\x18\x02 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmin_position\x18\x04 \x01(\x03\x42\x05\n\x03who\"\xb5\x01\n\x12GetBalanceResponse\x12\x0e\n\x06member\x18\x01 \x01(\t\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Balance\x12&\n\x04tier\x18\x03 \x01(\x0b\x32\x18.loyalty.v1.TierProgress\x12\x10\n\x08position\x18\x04 \x01(\x03\x12/\n\x0f\x65xpiry_schedule\x18\x05 \x03(\x0b\x32\x16.loyalty.v1.NextExpiry\"\xf8\x04\n\rCommandResult\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x39\n\renroll_member\x18\x02 \x01(\x0b\x32 .loyalty.v1.EnrollMemberResponseH\x00\x12\x35\n\x0brecord_sale\x18\x03 \x01(\x0b\x32\x1e.loyalty.v1.RecordSaleResponseH\x00\x12;\n\x0ereserve_reward\x18\x04 \x01(\x0b\x32!.loyalty.v1.ReserveRewardResponseH\x00\x12\x39\n\rcommit_reward\x18\x05 \x01(\x0b\x32 .loyalty.v1.CommitRewardResponseH\x00\x12;\n\x0erelease_reward\x18\x06 \x01(\x0b\x32!.loyalty.v1.ReleaseRewardResponseH\x00\x12\x35\n\x0breturn_sale\x18\x07 \x01(\x0b\x32\x1e.loyalty.v1.ReturnSaleResponseH\x00\x12\x45\n\x13reverse_transaction\x18\x08 \x01(\x0b\x32&.loyalty.v1.ReverseTransactionResponseH\x00\x12&\n\x05\x65rror\x18\t \x01(\x0b\x32\x15.loyalty.v1.ItemErrorH\x00\x12=\n\x0frecord_activity\x18\n \x01(\x0b\x32\".loyalty.v1.RecordActivityResponseH\x00\x12=\n\x0fuse_entitlement\x18\x14 \x01(\x0b\x32\".loyalty.v1.UseEntitlementResponseH\x00\x42\x08\n\x06result\"O\n\x12SubmitBatchRequest\x12%\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x13.loyalty.v1.Command\x12\x12\n\nwith_texts\x18\x02 \x01(\x08\"A\n\x13SubmitBatchResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.loyalty.v1.CommandResult\"=\n\x15StreamCommandsRequest\x12$\n\x07\x63ommand\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Command\"C\n\x16StreamCommandsResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.loyalty.v1.CommandResult2\xff\t\n\nPosService\x12Q\n\x0c\x45nrollMember\x12\x1f.loyalty.v1.EnrollMemberRequest\x1a .loyalty.v1.EnrollMemberResponse\x12Q\n\x0cLookupMember\x12\x1f.loyalty.v1.LookupMemberRequest\x1a .loyalty.v1.LookupMemberResponse\x12H\n\tQuoteSale\x12\x1c.loyalty.v1.QuoteSaleRequest\x1a\x1d.loyalty.v1.QuoteSaleResponse\x12K\n\nRecordSale\x12\x1d.loyalty.v1.RecordSaleRequest\x1a\x1e.loyalty.v1.RecordSaleResponse\x12T\n\rReserveReward\x12 .loyalty.v1.ReserveRewardRequest\x1a!.loyalty.v1.ReserveRewardResponse\x12Q\n\x0c\x43ommitReward\x12\x1f.loyalty.v1.CommitRewardRequest\x1a .loyalty.v1.CommitRewardResponse\x12T\n\rReleaseReward\x12 .loyalty.v1.ReleaseRewardRequest\x1a!.loyalty.v1.ReleaseRewardResponse\x12K\n\nReturnSale\x12\x1d.loyalty.v1.ReturnSaleRequest\x1a\x1e.loyalty.v1.ReturnSaleResponse\x12\x63\n\x12ReverseTransaction\x12%.loyalty.v1.ReverseTransactionRequest\x1a&.loyalty.v1.ReverseTransactionResponse\x12W\n\x0eRecordActivity\x12!.loyalty.v1.RecordActivityRequest\x1a\".loyalty.v1.RecordActivityResponse\x12W\n\x0eUseEntitlement\x12!.loyalty.v1.UseEntitlementRequest\x1a\".loyalty.v1.UseEntitlementResponse\x12W\n\x0eGetTransaction\x12!.loyalty.v1.GetTransactionRequest\x1a\".loyalty.v1.GetTransactionResponse\x12K\n\nGetBalance\x12\x1d.loyalty.v1.GetBalanceRequest\x1a\x1e.loyalty.v1.GetBalanceResponse\x12N\n\x0bSubmitBatch\x12\x1e.loyalty.v1.SubmitBatchRequest\x1a\x1f.loyalty.v1.SubmitBatchResponse\x12[\n\x0eStreamCommands\x12!.loyalty.v1.StreamCommandsRequest\x1a\".loyalty.v1.StreamCommandsResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cloyalty/v1/pos_service.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x19loyalty/v1/commands.proto\x1a\x17loyalty/v1/errors.proto\x1a\x17loyalty/v1/events.proto\x1a\x18loyalty/v1/explain.proto\x1a\x17loyalty/v1/member.proto\x1a\x17loyalty/v1/reward.proto\"\x9c\x01\n\x07Outcome\x12\x13\n\x0btransaction\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x03\x12/\n\x0brecorded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x12\x0e\n\x06member\x18\x05 \x01(\t\x12\x17\n\x0fprogram_version\x18\x06 \x01(\x03\"\x83\x01\n\x14\x45nrollMemberResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0e\n\x06member\x18\x02 \x01(\t\x12\x0f\n\x07\x65xisted\x18\x03 \x01(\x08\x12$\n\x07receipt\x18\x04 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"W\n\x13LookupMemberRequest\x12*\n\nidentifier\x18\x01 \x01(\x0b\x32\x16.loyalty.v1.Identifier\x12\x14\n\x0cmin_position\x18\x02 \x01(\x03\"\xb2\x01\n\x14LookupMemberResponse\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x13\n\x0bmasked_name\x18\x02 \x01(\t\x12\x15\n\rlanguage_code\x18\x03 \x01(\t\x12$\n\x07\x62\x61lance\x18\x04 \x01(\x0b\x32\x13.loyalty.v1.Balance\x12&\n\x04tier\x18\x05 \x01(\x0b\x32\x18.loyalty.v1.TierProgress\x12\x10\n\x08position\x18\x06 \x01(\x03\"\xb0\x01\n\x12RecordSaleResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12!\n\x06\x61wards\x18\x03 \x03(\x0b\x32\x11.loyalty.v1.Award\x12+\n\x0bredemptions\x18\x04 \x03(\x0b\x32\x16.loyalty.v1.Redemption\"?\n\x10QuoteSaleRequest\x12+\n\x04sale\x18\x01 \x01(\x0b\x32\x1d.loyalty.v1.RecordSaleRequest\"\x89\x01\n\x11QuoteSaleResponse\x12$\n\x07receipt\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12!\n\x06\x61wards\x18\x02 \x03(\x0b\x32\x11.loyalty.v1.Award\x12+\n\x0bredemptions\x18\x03 \x03(\x0b\x32\x16.loyalty.v1.Redemption\"\xb1\x01\n\x15ReserveRewardResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0c\n\x04hold\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x07receipt\x18\x05 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"\x8e\x01\n\x14\x43ommitRewardResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12*\n\nredemption\x18\x03 \x01(\x0b\x32\x16.loyalty.v1.Redemption\"c\n\x15ReleaseRewardResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"\x89\x01\n\x12ReturnSaleResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12\x0f\n\x07waiting\x18\x03 \x01(\x08\x12\x16\n\x0ereturned_minor\x18\x04 \x01(\x03\"y\n\x1aReverseTransactionResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12\x0f\n\x07\x62locked\x18\x03 \x01(\x08\"\x87\x01\n\x16RecordActivityResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12!\n\x06\x61wards\x18\x03 \x03(\x0b\x32\x11.loyalty.v1.Award\"\x92\x01\n\x16UseEntitlementResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12,\n\x0b\x65ntitlement\x18\x03 \x01(\x0b\x32\x17.loyalty.v1.Entitlement\"%\n\x15GetTransactionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"I\n\x16GetTransactionResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x11.loyalty.v1.Event\")\n\x19\x45xplainTransactionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x1a\x45xplainTransactionResponse\x12,\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32\x17.loyalty.v1.Explanation\"\x9b\x01\n\x11GetBalanceRequest\x12\x10\n\x06member\x18\x01 \x01(\tH\x00\x12,\n\nidentifier\x18\x02 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmin_position\x18\x04 \x01(\x03\x42\x05\n\x03who\"\xb5\x01\n\x12GetBalanceResponse\x12\x0e\n\x06member\x18\x01 \x01(\t\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Balance\x12&\n\x04tier\x18\x03 \x01(\x0b\x32\x18.loyalty.v1.TierProgress\x12\x10\n\x08position\x18\x04 \x01(\x03\x12/\n\x0f\x65xpiry_schedule\x18\x05 \x03(\x0b\x32\x16.loyalty.v1.NextExpiry\"\xf8\x04\n\rCommandResult\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x39\n\renroll_member\x18\x02 \x01(\x0b\x32 .loyalty.v1.EnrollMemberResponseH\x00\x12\x35\n\x0brecord_sale\x18\x03 \x01(\x0b\x32\x1e.loyalty.v1.RecordSaleResponseH\x00\x12;\n\x0ereserve_reward\x18\x04 \x01(\x0b\x32!.loyalty.v1.ReserveRewardResponseH\x00\x12\x39\n\rcommit_reward\x18\x05 \x01(\x0b\x32 .loyalty.v1.CommitRewardResponseH\x00\x12;\n\x0erelease_reward\x18\x06 \x01(\x0b\x32!.loyalty.v1.ReleaseRewardResponseH\x00\x12\x35\n\x0breturn_sale\x18\x07 \x01(\x0b\x32\x1e.loyalty.v1.ReturnSaleResponseH\x00\x12\x45\n\x13reverse_transaction\x18\x08 \x01(\x0b\x32&.loyalty.v1.ReverseTransactionResponseH\x00\x12&\n\x05\x65rror\x18\t \x01(\x0b\x32\x15.loyalty.v1.ItemErrorH\x00\x12=\n\x0frecord_activity\x18\n \x01(\x0b\x32\".loyalty.v1.RecordActivityResponseH\x00\x12=\n\x0fuse_entitlement\x18\x14 \x01(\x0b\x32\".loyalty.v1.UseEntitlementResponseH\x00\x42\x08\n\x06result\"O\n\x12SubmitBatchRequest\x12%\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x13.loyalty.v1.Command\x12\x12\n\nwith_texts\x18\x02 \x01(\x08\"A\n\x13SubmitBatchResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.loyalty.v1.CommandResult\"=\n\x15StreamCommandsRequest\x12$\n\x07\x63ommand\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Command\"C\n\x16StreamCommandsResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.loyalty.v1.CommandResult2\xe4\n\n\nPosService\x12Q\n\x0c\x45nrollMember\x12\x1f.loyalty.v1.EnrollMemberRequest\x1a .loyalty.v1.EnrollMemberResponse\x12Q\n\x0cLookupMember\x12\x1f.loyalty.v1.LookupMemberRequest\x1a .loyalty.v1.LookupMemberResponse\x12H\n\tQuoteSale\x12\x1c.loyalty.v1.QuoteSaleRequest\x1a\x1d.loyalty.v1.QuoteSaleResponse\x12K\n\nRecordSale\x12\x1d.loyalty.v1.RecordSaleRequest\x1a\x1e.loyalty.v1.RecordSaleResponse\x12T\n\rReserveReward\x12 .loyalty.v1.ReserveRewardRequest\x1a!.loyalty.v1.ReserveRewardResponse\x12Q\n\x0c\x43ommitReward\x12\x1f.loyalty.v1.CommitRewardRequest\x1a .loyalty.v1.CommitRewardResponse\x12T\n\rReleaseReward\x12 .loyalty.v1.ReleaseRewardRequest\x1a!.loyalty.v1.ReleaseRewardResponse\x12K\n\nReturnSale\x12\x1d.loyalty.v1.ReturnSaleRequest\x1a\x1e.loyalty.v1.ReturnSaleResponse\x12\x63\n\x12ReverseTransaction\x12%.loyalty.v1.ReverseTransactionRequest\x1a&.loyalty.v1.ReverseTransactionResponse\x12W\n\x0eRecordActivity\x12!.loyalty.v1.RecordActivityRequest\x1a\".loyalty.v1.RecordActivityResponse\x12W\n\x0eUseEntitlement\x12!.loyalty.v1.UseEntitlementRequest\x1a\".loyalty.v1.UseEntitlementResponse\x12W\n\x0eGetTransaction\x12!.loyalty.v1.GetTransactionRequest\x1a\".loyalty.v1.GetTransactionResponse\x12\x63\n\x12\x45xplainTransaction\x12%.loyalty.v1.ExplainTransactionRequest\x1a&.loyalty.v1.ExplainTransactionResponse\x12K\n\nGetBalance\x12\x1d.loyalty.v1.GetBalanceRequest\x1a\x1e.loyalty.v1.GetBalanceResponse\x12N\n\x0bSubmitBatch\x12\x1e.loyalty.v1.SubmitBatchRequest\x1a\x1f.loyalty.v1.SubmitBatchResponse\x12[\n\x0eStreamCommands\x12!.loyalty.v1.StreamCommandsRequest\x1a\".loyalty.v1.StreamCommandsResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loyalty.v1.pos_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=231
-  _globals['_OUTCOME']._serialized_end=387
-  _globals['_ENROLLMEMBERRESPONSE']._serialized_start=390
-  _globals['_ENROLLMEMBERRESPONSE']._serialized_end=521
-  _globals['_LOOKUPMEMBERREQUEST']._serialized_start=523
-  _globals['_LOOKUPMEMBERREQUEST']._serialized_end=610
-  _globals['_LOOKUPMEMBERRESPONSE']._serialized_start=613
-  _globals['_LOOKUPMEMBERRESPONSE']._serialized_end=791
-  _globals['_RECORDSALERESPONSE']._serialized_start=794
-  _globals['_RECORDSALERESPONSE']._serialized_end=970
-  _globals['_QUOTESALEREQUEST']._serialized_start=972
-  _globals['_QUOTESALEREQUEST']._serialized_end=1035
-  _globals['_QUOTESALERESPONSE']._serialized_start=1038
-  _globals['_QUOTESALERESPONSE']._serialized_end=1175
-  _globals['_RESERVEREWARDRESPONSE']._serialized_start=1178
-  _globals['_RESERVEREWARDRESPONSE']._serialized_end=1355
-  _globals['_COMMITREWARDRESPONSE']._serialized_start=1358
-  _globals['_COMMITREWARDRESPONSE']._serialized_end=1500
-  _globals['_RELEASEREWARDRESPONSE']._serialized_start=1502
-  _globals['_RELEASEREWARDRESPONSE']._serialized_end=1601
-  _globals['_RETURNSALERESPONSE']._serialized_start=1604
-  _globals['_RETURNSALERESPONSE']._serialized_end=1741
-  _globals['_REVERSETRANSACTIONRESPONSE']._serialized_start=1743
-  _globals['_REVERSETRANSACTIONRESPONSE']._serialized_end=1864
-  _globals['_RECORDACTIVITYRESPONSE']._serialized_start=1867
-  _globals['_RECORDACTIVITYRESPONSE']._serialized_end=2002
-  _globals['_USEENTITLEMENTRESPONSE']._serialized_start=2005
-  _globals['_USEENTITLEMENTRESPONSE']._serialized_end=2151
-  _globals['_GETTRANSACTIONREQUEST']._serialized_start=2153
-  _globals['_GETTRANSACTIONREQUEST']._serialized_end=2190
-  _globals['_GETTRANSACTIONRESPONSE']._serialized_start=2192
-  _globals['_GETTRANSACTIONRESPONSE']._serialized_end=2265
-  _globals['_GETBALANCEREQUEST']._serialized_start=2268
-  _globals['_GETBALANCEREQUEST']._serialized_end=2423
-  _globals['_GETBALANCERESPONSE']._serialized_start=2426
-  _globals['_GETBALANCERESPONSE']._serialized_end=2607
-  _globals['_COMMANDRESULT']._serialized_start=2610
-  _globals['_COMMANDRESULT']._serialized_end=3242
-  _globals['_SUBMITBATCHREQUEST']._serialized_start=3244
-  _globals['_SUBMITBATCHREQUEST']._serialized_end=3323
-  _globals['_SUBMITBATCHRESPONSE']._serialized_start=3325
-  _globals['_SUBMITBATCHRESPONSE']._serialized_end=3390
-  _globals['_STREAMCOMMANDSREQUEST']._serialized_start=3392
-  _globals['_STREAMCOMMANDSREQUEST']._serialized_end=3453
-  _globals['_STREAMCOMMANDSRESPONSE']._serialized_start=3455
-  _globals['_STREAMCOMMANDSRESPONSE']._serialized_end=3522
-  _globals['_POSSERVICE']._serialized_start=3525
-  _globals['_POSSERVICE']._serialized_end=4804
+  _globals['_OUTCOME']._serialized_start=257
+  _globals['_OUTCOME']._serialized_end=413
+  _globals['_ENROLLMEMBERRESPONSE']._serialized_start=416
+  _globals['_ENROLLMEMBERRESPONSE']._serialized_end=547
+  _globals['_LOOKUPMEMBERREQUEST']._serialized_start=549
+  _globals['_LOOKUPMEMBERREQUEST']._serialized_end=636
+  _globals['_LOOKUPMEMBERRESPONSE']._serialized_start=639
+  _globals['_LOOKUPMEMBERRESPONSE']._serialized_end=817
+  _globals['_RECORDSALERESPONSE']._serialized_start=820
+  _globals['_RECORDSALERESPONSE']._serialized_end=996
+  _globals['_QUOTESALEREQUEST']._serialized_start=998
+  _globals['_QUOTESALEREQUEST']._serialized_end=1061
+  _globals['_QUOTESALERESPONSE']._serialized_start=1064
+  _globals['_QUOTESALERESPONSE']._serialized_end=1201
+  _globals['_RESERVEREWARDRESPONSE']._serialized_start=1204
+  _globals['_RESERVEREWARDRESPONSE']._serialized_end=1381
+  _globals['_COMMITREWARDRESPONSE']._serialized_start=1384
+  _globals['_COMMITREWARDRESPONSE']._serialized_end=1526
+  _globals['_RELEASEREWARDRESPONSE']._serialized_start=1528
+  _globals['_RELEASEREWARDRESPONSE']._serialized_end=1627
+  _globals['_RETURNSALERESPONSE']._serialized_start=1630
+  _globals['_RETURNSALERESPONSE']._serialized_end=1767
+  _globals['_REVERSETRANSACTIONRESPONSE']._serialized_start=1769
+  _globals['_REVERSETRANSACTIONRESPONSE']._serialized_end=1890
+  _globals['_RECORDACTIVITYRESPONSE']._serialized_start=1893
+  _globals['_RECORDACTIVITYRESPONSE']._serialized_end=2028
+  _globals['_USEENTITLEMENTRESPONSE']._serialized_start=2031
+  _globals['_USEENTITLEMENTRESPONSE']._serialized_end=2177
+  _globals['_GETTRANSACTIONREQUEST']._serialized_start=2179
+  _globals['_GETTRANSACTIONREQUEST']._serialized_end=2216
+  _globals['_GETTRANSACTIONRESPONSE']._serialized_start=2218
+  _globals['_GETTRANSACTIONRESPONSE']._serialized_end=2291
+  _globals['_EXPLAINTRANSACTIONREQUEST']._serialized_start=2293
+  _globals['_EXPLAINTRANSACTIONREQUEST']._serialized_end=2334
+  _globals['_EXPLAINTRANSACTIONRESPONSE']._serialized_start=2336
+  _globals['_EXPLAINTRANSACTIONRESPONSE']._serialized_end=2410
+  _globals['_GETBALANCEREQUEST']._serialized_start=2413
+  _globals['_GETBALANCEREQUEST']._serialized_end=2568
+  _globals['_GETBALANCERESPONSE']._serialized_start=2571
+  _globals['_GETBALANCERESPONSE']._serialized_end=2752
+  _globals['_COMMANDRESULT']._serialized_start=2755
+  _globals['_COMMANDRESULT']._serialized_end=3387
+  _globals['_SUBMITBATCHREQUEST']._serialized_start=3389
+  _globals['_SUBMITBATCHREQUEST']._serialized_end=3468
+  _globals['_SUBMITBATCHRESPONSE']._serialized_start=3470
+  _globals['_SUBMITBATCHRESPONSE']._serialized_end=3535
+  _globals['_STREAMCOMMANDSREQUEST']._serialized_start=3537
+  _globals['_STREAMCOMMANDSREQUEST']._serialized_end=3598
+  _globals['_STREAMCOMMANDSRESPONSE']._serialized_start=3600
+  _globals['_STREAMCOMMANDSRESPONSE']._serialized_end=3667
+  _globals['_POSSERVICE']._serialized_start=3670
+  _globals['_POSSERVICE']._serialized_end=5050
 # @@protoc_insertion_point(module_scope)

@@ -12,6 +12,7 @@ from loyalty.v1 import account_pb2 as _account_pb2
 from loyalty.v1 import commands_pb2 as _commands_pb2
 from loyalty.v1 import errors_pb2 as _errors_pb2
 from loyalty.v1 import events_pb2 as _events_pb2
+from loyalty.v1 import explain_pb2 as _explain_pb2
 from loyalty.v1 import member_pb2 as _member_pb2
 from loyalty.v1 import reward_pb2 as _reward_pb2
 import builtins as _builtins
@@ -588,6 +589,52 @@ class GetTransactionResponse(_message.Message):
 Global___GetTransactionResponse: _TypeAlias = GetTransactionResponse  # noqa: Y015
 
 @_typing.final
+class ExplainTransactionRequest(_message.Message):
+    """Request of ExplainTransaction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """transactions/{request_id}"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainTransactionRequest: _TypeAlias = ExplainTransactionRequest  # noqa: Y015
+
+@_typing.final
+class ExplainTransactionResponse(_message.Message):
+    """Response of ExplainTransaction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def explanation(self) -> _explain_pb2.Explanation:
+        """The transaction, explained."""
+
+    def __init__(
+        self,
+        *,
+        explanation: _explain_pb2.Explanation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainTransactionResponse: _TypeAlias = ExplainTransactionResponse  # noqa: Y015
+
+@_typing.final
 class GetBalanceRequest(_message.Message):
     """Request of GetBalance."""
 
@@ -796,7 +843,9 @@ class SubmitBatchResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___CommandResult]:
-        """A result for each command, in order."""
+        """A result for each command, in order. Where all of them would be more than 3 MiB, awards and texts are left out; a sale's
+        awards are in GetTransaction.
+        """
 
     def __init__(
         self,

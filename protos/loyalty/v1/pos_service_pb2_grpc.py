@@ -98,6 +98,11 @@ class PosServiceStub:
                 request_serializer=loyalty_dot_v1_dot_pos__service__pb2.GetTransactionRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_pos__service__pb2.GetTransactionResponse.FromString,
                 _registered_method=True)
+        self.ExplainTransaction = channel.unary_unary(
+                '/loyalty.v1.PosService/ExplainTransaction',
+                request_serializer=loyalty_dot_v1_dot_pos__service__pb2.ExplainTransactionRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_pos__service__pb2.ExplainTransactionResponse.FromString,
+                _registered_method=True)
         self.GetBalance = channel.unary_unary(
                 '/loyalty.v1.PosService/GetBalance',
                 request_serializer=loyalty_dot_v1_dot_pos__service__pb2.GetBalanceRequest.SerializeToString,
@@ -205,6 +210,14 @@ class PosServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainTransaction(self, request, context):
+        """Why an earlier command came to what it did: rules, lines, limits, caps, tier, lots, or why it was refused, as fields and as
+        texts to read out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetBalance(self, request, context):
         """A member's balance and tier.
         """
@@ -288,6 +301,11 @@ def add_PosServiceServicer_to_server(servicer, server):
                     servicer.GetTransaction,
                     request_deserializer=loyalty_dot_v1_dot_pos__service__pb2.GetTransactionRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_pos__service__pb2.GetTransactionResponse.SerializeToString,
+            ),
+            'ExplainTransaction': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainTransaction,
+                    request_deserializer=loyalty_dot_v1_dot_pos__service__pb2.ExplainTransactionRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_pos__service__pb2.ExplainTransactionResponse.SerializeToString,
             ),
             'GetBalance': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBalance,
@@ -632,6 +650,33 @@ class PosService:
             '/loyalty.v1.PosService/GetTransaction',
             loyalty_dot_v1_dot_pos__service__pb2.GetTransactionRequest.SerializeToString,
             loyalty_dot_v1_dot_pos__service__pb2.GetTransactionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainTransaction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.PosService/ExplainTransaction',
+            loyalty_dot_v1_dot_pos__service__pb2.ExplainTransactionRequest.SerializeToString,
+            loyalty_dot_v1_dot_pos__service__pb2.ExplainTransactionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -61,6 +61,10 @@ class PosServiceStub:
     """Uses an entitlement, once: lets somebody in, serves them first, accepts a warranty claim."""
     GetTransaction: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.GetTransactionRequest, _pos_service_pb2.GetTransactionResponse]
     """The outcome of an earlier command. For a credential that is bound to a program, those of other programs do not exist."""
+    ExplainTransaction: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.ExplainTransactionRequest, _pos_service_pb2.ExplainTransactionResponse]
+    """Why an earlier command came to what it did: rules, lines, limits, caps, tier, lots, or why it was refused, as fields and as
+    texts to read out.
+    """
     GetBalance: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.GetBalanceRequest, _pos_service_pb2.GetBalanceResponse]
     """A member's balance and tier."""
     SubmitBatch: _grpc.UnaryUnaryMultiCallable[_pos_service_pb2.SubmitBatchRequest, _pos_service_pb2.SubmitBatchResponse]
@@ -100,6 +104,10 @@ class PosServiceAsyncStub(PosServiceStub):
     """Uses an entitlement, once: lets somebody in, serves them first, accepts a warranty claim."""
     GetTransaction: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.GetTransactionRequest, _pos_service_pb2.GetTransactionResponse]  # type: ignore[assignment]
     """The outcome of an earlier command. For a credential that is bound to a program, those of other programs do not exist."""
+    ExplainTransaction: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.ExplainTransactionRequest, _pos_service_pb2.ExplainTransactionResponse]  # type: ignore[assignment]
+    """Why an earlier command came to what it did: rules, lines, limits, caps, tier, lots, or why it was refused, as fields and as
+    texts to read out.
+    """
     GetBalance: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.GetBalanceRequest, _pos_service_pb2.GetBalanceResponse]  # type: ignore[assignment]
     """A member's balance and tier."""
     SubmitBatch: _aio.UnaryUnaryMultiCallable[_pos_service_pb2.SubmitBatchRequest, _pos_service_pb2.SubmitBatchResponse]  # type: ignore[assignment]
@@ -208,6 +216,16 @@ class PosServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_pos_service_pb2.GetTransactionResponse, _abc.Awaitable[_pos_service_pb2.GetTransactionResponse]]:
         """The outcome of an earlier command. For a credential that is bound to a program, those of other programs do not exist."""
+
+    @_abc_1.abstractmethod
+    def ExplainTransaction(
+        self,
+        request: _pos_service_pb2.ExplainTransactionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pos_service_pb2.ExplainTransactionResponse, _abc.Awaitable[_pos_service_pb2.ExplainTransactionResponse]]:
+        """Why an earlier command came to what it did: rules, lines, limits, caps, tier, lots, or why it was refused, as fields and as
+        texts to read out.
+        """
 
     @_abc_1.abstractmethod
     def GetBalance(

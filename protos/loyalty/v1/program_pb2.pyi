@@ -7,12 +7,14 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from loyalty.v1 import account_pb2 as _account_pb2
 from loyalty.v1 import earning_pb2 as _earning_pb2
 from loyalty.v1 import expiry_pb2 as _expiry_pb2
 from loyalty.v1 import reward_pb2 as _reward_pb2
+from loyalty.v1 import tier_pb2 as _tier_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -121,38 +123,6 @@ DUPLICATE_ENROLMENT_REFUSE: DuplicateEnrolment.ValueType  # 2
 Global___DuplicateEnrolment: _TypeAlias = DuplicateEnrolment  # noqa: Y015
 
 @_typing.final
-class Tier(_message.Message):
-    """A tier. The one with the highest threshold that is reached holds."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TIER_ID_FIELD_NUMBER: _builtins.int
-    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
-    THRESHOLD_POINTS_FIELD_NUMBER: _builtins.int
-    tier_id: _builtins.str
-    """Unique in the program: lower-case letters, digits and dashes."""
-    threshold_points: _builtins.int
-    """Qualifying points from which it holds, inclusive. The first tier's is 0."""
-    @_builtins.property
-    def display_name(self) -> _account_pb2.LocalizedText:
-        """What people call it."""
-
-    def __init__(
-        self,
-        *,
-        tier_id: _builtins.str = ...,
-        display_name: _account_pb2.LocalizedText | None = ...,
-        threshold_points: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "threshold_points", b"threshold_points", "tier_id", b"tier_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Tier: _TypeAlias = Tier  # noqa: Y015
-
-@_typing.final
 class ReturnPolicy(_message.Message):
     """How returns and reversals are treated."""
 
@@ -243,6 +213,7 @@ class Program(_message.Message):
     EXPIRY_FIELD_NUMBER: _builtins.int
     EXPIRY_NOTICE_DAYS_FIELD_NUMBER: _builtins.int
     TIERS_FIELD_NUMBER: _builtins.int
+    TIER_POLICY_FIELD_NUMBER: _builtins.int
     REWARDS_FIELD_NUMBER: _builtins.int
     HOLD_TIMEOUT_FIELD_NUMBER: _builtins.int
     RETURNS_FIELD_NUMBER: _builtins.int
@@ -251,6 +222,7 @@ class Program(_message.Message):
     STORES_FIELD_NUMBER: _builtins.int
     OWN_POINTS_PAY_FIELD_NUMBER: _builtins.int
     DISCOUNTS_FIELD_NUMBER: _builtins.int
+    STARTS_AT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """programs/{program}: lower-case letters, digits and dashes."""
     version: _builtins.int
@@ -298,8 +270,12 @@ class Program(_message.Message):
         """When points expire; a rule or promotion may have its own policy."""
 
     @_builtins.property
-    def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tier]:
+    def tiers(self) -> _containers.RepeatedCompositeFieldContainer[_tier_pb2.Tier]:
         """Tiers by ascending threshold: at most 50; none for a program without tiers."""
+
+    @_builtins.property
+    def tier_policy(self) -> _tier_pb2.TierPolicy:
+        """How members qualify for them."""
 
     @_builtins.property
     def rewards(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Reward]:
@@ -321,6 +297,12 @@ class Program(_message.Message):
     def discounts(self) -> _reward_pb2.DiscountPolicy:
         """How the discounts of rewards and vouchers in one sale go together."""
 
+    @_builtins.property
+    def starts_at(self) -> _timestamp_pb2.Timestamp:
+        """When this version begins to decide; absent for as soon as it is published. What happens before, also where it arrives
+        later, is decided by the version before it. A version that is published afterwards replaces it from its own start on.
+        """
+
     def __init__(
         self,
         *,
@@ -338,7 +320,8 @@ class Program(_message.Message):
         pending: _expiry_pb2.PendingPolicy | None = ...,
         expiry: _expiry_pb2.ExpiryPolicy | None = ...,
         expiry_notice_days: _builtins.int = ...,
-        tiers: _abc.Iterable[Global___Tier] | None = ...,
+        tiers: _abc.Iterable[_tier_pb2.Tier] | None = ...,
+        tier_policy: _tier_pb2.TierPolicy | None = ...,
         rewards: _abc.Iterable[_reward_pb2.Reward] | None = ...,
         hold_timeout: _duration_pb2.Duration | None = ...,
         returns: Global___ReturnPolicy | None = ...,
@@ -347,10 +330,11 @@ class Program(_message.Message):
         stores: _abc.Iterable[Global___Store] | None = ...,
         own_points_pay: _builtins.bool = ...,
         discounts: _reward_pb2.DiscountPolicy | None = ...,
+        starts_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["discounts", b"discounts", "display_name", b"display_name", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "pending", b"pending", "returns", b"returns"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["discounts", b"discounts", "display_name", b"display_name", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "pending", b"pending", "returns", b"returns", "starts_at", b"starts_at", "tier_policy", b"tier_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caps", b"caps", "combination", b"combination", "currency", b"currency", "default_region", b"default_region", "discounts", b"discounts", "display_name", b"display_name", "duplicate_enrolment", b"duplicate_enrolment", "earning_rules", b"earning_rules", "etag", b"etag", "expiry", b"expiry", "expiry_notice_days", b"expiry_notice_days", "hold_timeout", b"hold_timeout", "name", b"name", "own_points_pay", b"own_points_pay", "pending", b"pending", "promotion_stacking", b"promotion_stacking", "promotions", b"promotions", "returns", b"returns", "rewards", b"rewards", "stores", b"stores", "tiers", b"tiers", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caps", b"caps", "combination", b"combination", "currency", b"currency", "default_region", b"default_region", "discounts", b"discounts", "display_name", b"display_name", "duplicate_enrolment", b"duplicate_enrolment", "earning_rules", b"earning_rules", "etag", b"etag", "expiry", b"expiry", "expiry_notice_days", b"expiry_notice_days", "hold_timeout", b"hold_timeout", "name", b"name", "own_points_pay", b"own_points_pay", "pending", b"pending", "promotion_stacking", b"promotion_stacking", "promotions", b"promotions", "returns", b"returns", "rewards", b"rewards", "starts_at", b"starts_at", "stores", b"stores", "tier_policy", b"tier_policy", "tiers", b"tiers", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,39 +22,49 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from loyalty.v1 import account_pb2 as loyalty_dot_v1_dot_account__pb2
 from loyalty.v1 import commands_pb2 as loyalty_dot_v1_dot_commands__pb2
+from loyalty.v1 import origin_pb2 as loyalty_dot_v1_dot_origin__pb2
 from loyalty.v1 import pos_service_pb2 as loyalty_dot_v1_dot_pos__service__pb2
 from loyalty.v1 import program_pb2 as loyalty_dot_v1_dot_program__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n loyalty/v1/program_service.proto\x12\nloyalty.v1\x1a\x18loyalty/v1/account.proto\x1a\x19loyalty/v1/commands.proto\x1a\x1cloyalty/v1/pos_service.proto\x1a\x18loyalty/v1/program.proto\"d\n\x16PublishProgramResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07program\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Program\"2\n\x11GetProgramRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\":\n\x12GetProgramResponse\x12$\n\x07program\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Program\"b\n\x14\x41\x64justPointsResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"s\n\x15SettlePendingResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12$\n\x07receipt\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"c\n\x15RevokeVoucherResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"r\n\x14\x45xtendExpiryResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12$\n\x07receipt\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"e\n\x17ReinstatePointsResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"g\n\x19RevokeEntitlementResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"T\n\x1aUploadVoucherCodesResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x10\n\x08uploaded\x18\x02 \x01(\x03\x32\xab\x06\n\x0eProgramService\x12W\n\x0ePublishProgram\x12!.loyalty.v1.PublishProgramRequest\x1a\".loyalty.v1.PublishProgramResponse\x12K\n\nGetProgram\x12\x1d.loyalty.v1.GetProgramRequest\x1a\x1e.loyalty.v1.GetProgramResponse\x12Q\n\x0c\x41\x64justPoints\x12\x1f.loyalty.v1.AdjustPointsRequest\x1a .loyalty.v1.AdjustPointsResponse\x12T\n\rSettlePending\x12 .loyalty.v1.SettlePendingRequest\x1a!.loyalty.v1.SettlePendingResponse\x12T\n\rRevokeVoucher\x12 .loyalty.v1.RevokeVoucherRequest\x1a!.loyalty.v1.RevokeVoucherResponse\x12\x63\n\x12UploadVoucherCodes\x12%.loyalty.v1.UploadVoucherCodesRequest\x1a&.loyalty.v1.UploadVoucherCodesResponse\x12`\n\x11RevokeEntitlement\x12$.loyalty.v1.RevokeEntitlementRequest\x1a%.loyalty.v1.RevokeEntitlementResponse\x12Q\n\x0c\x45xtendExpiry\x12\x1f.loyalty.v1.ExtendExpiryRequest\x1a .loyalty.v1.ExtendExpiryResponse\x12Z\n\x0fReinstatePoints\x12\".loyalty.v1.ReinstatePointsRequest\x1a#.loyalty.v1.ReinstatePointsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n loyalty/v1/program_service.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x19loyalty/v1/commands.proto\x1a\x17loyalty/v1/origin.proto\x1a\x1cloyalty/v1/pos_service.proto\x1a\x18loyalty/v1/program.proto\"d\n\x16PublishProgramResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07program\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Program\"2\n\x11GetProgramRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\":\n\x12GetProgramResponse\x12$\n\x07program\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Program\"T\n\x1aListProgramVersionsRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"d\n\x1bListProgramVersionsResponse\x12,\n\x08versions\x18\x01 \x03(\x0b\x32\x1a.loyalty.v1.ProgramVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc8\x01\n\x0eProgramVersion\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0brecorded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tstarts_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x06origin\x18\x05 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x13\n\x0btransaction\x18\x06 \x01(\t\"b\n\x14\x41\x64justPointsResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"s\n\x15SettlePendingResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12$\n\x07receipt\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"c\n\x15RevokeVoucherResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"r\n\x14\x45xtendExpiryResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12$\n\x07receipt\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"e\n\x17ReinstatePointsResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"g\n\x19RevokeEntitlementResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"T\n\x1aUploadVoucherCodesResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x10\n\x08uploaded\x18\x02 \x01(\x03\"b\n\x14SetTierFloorResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt2\xe6\x07\n\x0eProgramService\x12W\n\x0ePublishProgram\x12!.loyalty.v1.PublishProgramRequest\x1a\".loyalty.v1.PublishProgramResponse\x12K\n\nGetProgram\x12\x1d.loyalty.v1.GetProgramRequest\x1a\x1e.loyalty.v1.GetProgramResponse\x12\x66\n\x13ListProgramVersions\x12&.loyalty.v1.ListProgramVersionsRequest\x1a\'.loyalty.v1.ListProgramVersionsResponse\x12Q\n\x0c\x41\x64justPoints\x12\x1f.loyalty.v1.AdjustPointsRequest\x1a .loyalty.v1.AdjustPointsResponse\x12T\n\rSettlePending\x12 .loyalty.v1.SettlePendingRequest\x1a!.loyalty.v1.SettlePendingResponse\x12T\n\rRevokeVoucher\x12 .loyalty.v1.RevokeVoucherRequest\x1a!.loyalty.v1.RevokeVoucherResponse\x12\x63\n\x12UploadVoucherCodes\x12%.loyalty.v1.UploadVoucherCodesRequest\x1a&.loyalty.v1.UploadVoucherCodesResponse\x12`\n\x11RevokeEntitlement\x12$.loyalty.v1.RevokeEntitlementRequest\x1a%.loyalty.v1.RevokeEntitlementResponse\x12Q\n\x0c\x45xtendExpiry\x12\x1f.loyalty.v1.ExtendExpiryRequest\x1a .loyalty.v1.ExtendExpiryResponse\x12Z\n\x0fReinstatePoints\x12\".loyalty.v1.ReinstatePointsRequest\x1a#.loyalty.v1.ReinstatePointsResponse\x12Q\n\x0cSetTierFloor\x12\x1f.loyalty.v1.SetTierFloorRequest\x1a .loyalty.v1.SetTierFloorResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loyalty.v1.program_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PUBLISHPROGRAMRESPONSE']._serialized_start=157
-  _globals['_PUBLISHPROGRAMRESPONSE']._serialized_end=257
-  _globals['_GETPROGRAMREQUEST']._serialized_start=259
-  _globals['_GETPROGRAMREQUEST']._serialized_end=309
-  _globals['_GETPROGRAMRESPONSE']._serialized_start=311
-  _globals['_GETPROGRAMRESPONSE']._serialized_end=369
-  _globals['_ADJUSTPOINTSRESPONSE']._serialized_start=371
-  _globals['_ADJUSTPOINTSRESPONSE']._serialized_end=469
-  _globals['_SETTLEPENDINGRESPONSE']._serialized_start=471
-  _globals['_SETTLEPENDINGRESPONSE']._serialized_end=586
-  _globals['_REVOKEVOUCHERRESPONSE']._serialized_start=588
-  _globals['_REVOKEVOUCHERRESPONSE']._serialized_end=687
-  _globals['_EXTENDEXPIRYRESPONSE']._serialized_start=689
-  _globals['_EXTENDEXPIRYRESPONSE']._serialized_end=803
-  _globals['_REINSTATEPOINTSRESPONSE']._serialized_start=805
-  _globals['_REINSTATEPOINTSRESPONSE']._serialized_end=906
-  _globals['_REVOKEENTITLEMENTRESPONSE']._serialized_start=908
-  _globals['_REVOKEENTITLEMENTRESPONSE']._serialized_end=1011
-  _globals['_UPLOADVOUCHERCODESRESPONSE']._serialized_start=1013
-  _globals['_UPLOADVOUCHERCODESRESPONSE']._serialized_end=1097
-  _globals['_PROGRAMSERVICE']._serialized_start=1100
-  _globals['_PROGRAMSERVICE']._serialized_end=1911
+  _globals['_PUBLISHPROGRAMRESPONSE']._serialized_start=215
+  _globals['_PUBLISHPROGRAMRESPONSE']._serialized_end=315
+  _globals['_GETPROGRAMREQUEST']._serialized_start=317
+  _globals['_GETPROGRAMREQUEST']._serialized_end=367
+  _globals['_GETPROGRAMRESPONSE']._serialized_start=369
+  _globals['_GETPROGRAMRESPONSE']._serialized_end=427
+  _globals['_LISTPROGRAMVERSIONSREQUEST']._serialized_start=429
+  _globals['_LISTPROGRAMVERSIONSREQUEST']._serialized_end=513
+  _globals['_LISTPROGRAMVERSIONSRESPONSE']._serialized_start=515
+  _globals['_LISTPROGRAMVERSIONSRESPONSE']._serialized_end=615
+  _globals['_PROGRAMVERSION']._serialized_start=618
+  _globals['_PROGRAMVERSION']._serialized_end=818
+  _globals['_ADJUSTPOINTSRESPONSE']._serialized_start=820
+  _globals['_ADJUSTPOINTSRESPONSE']._serialized_end=918
+  _globals['_SETTLEPENDINGRESPONSE']._serialized_start=920
+  _globals['_SETTLEPENDINGRESPONSE']._serialized_end=1035
+  _globals['_REVOKEVOUCHERRESPONSE']._serialized_start=1037
+  _globals['_REVOKEVOUCHERRESPONSE']._serialized_end=1136
+  _globals['_EXTENDEXPIRYRESPONSE']._serialized_start=1138
+  _globals['_EXTENDEXPIRYRESPONSE']._serialized_end=1252
+  _globals['_REINSTATEPOINTSRESPONSE']._serialized_start=1254
+  _globals['_REINSTATEPOINTSRESPONSE']._serialized_end=1355
+  _globals['_REVOKEENTITLEMENTRESPONSE']._serialized_start=1357
+  _globals['_REVOKEENTITLEMENTRESPONSE']._serialized_end=1460
+  _globals['_UPLOADVOUCHERCODESRESPONSE']._serialized_start=1462
+  _globals['_UPLOADVOUCHERCODESRESPONSE']._serialized_end=1546
+  _globals['_SETTIERFLOORRESPONSE']._serialized_start=1548
+  _globals['_SETTIERFLOORRESPONSE']._serialized_end=1646
+  _globals['_PROGRAMSERVICE']._serialized_start=1649
+  _globals['_PROGRAMSERVICE']._serialized_end=2647
 # @@protoc_insertion_point(module_scope)

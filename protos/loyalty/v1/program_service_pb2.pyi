@@ -3,9 +3,13 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from loyalty.v1 import account_pb2 as _account_pb2
+from loyalty.v1 import origin_pb2 as _origin_pb2
 from loyalty.v1 import pos_service_pb2 as _pos_service_pb2
 from loyalty.v1 import program_pb2 as _program_pb2
 import builtins as _builtins
@@ -98,6 +102,112 @@ class GetProgramResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetProgramResponse: _TypeAlias = GetProgramResponse  # noqa: Y015
+
+@_typing.final
+class ListProgramVersionsRequest(_message.Message):
+    """Request of ListProgramVersions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAM_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    program: _builtins.str
+    """programs/{program}"""
+    page_size: _builtins.int
+    """Versions in a page; 0 for 100, and never more than 1,000."""
+    page_token: _builtins.str
+    """Where to go on, from the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        program: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "program", b"program"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProgramVersionsRequest: _TypeAlias = ListProgramVersionsRequest  # noqa: Y015
+
+@_typing.final
+class ListProgramVersionsResponse(_message.Message):
+    """Response of ListProgramVersions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where to go on; empty at the end."""
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProgramVersion]:
+        """The versions, newest first."""
+
+    def __init__(
+        self,
+        *,
+        versions: _abc.Iterable[Global___ProgramVersion] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProgramVersionsResponse: _TypeAlias = ListProgramVersionsResponse  # noqa: Y015
+
+@_typing.final
+class ProgramVersion(_message.Message):
+    """One version of a program, without its rules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    RECORDED_AT_FIELD_NUMBER: _builtins.int
+    STARTS_AT_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    TRANSACTION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The version."""
+    etag: _builtins.str
+    """Its etag."""
+    transaction: _builtins.str
+    """transactions/{request_id} of the publication."""
+    @_builtins.property
+    def recorded_at(self) -> _timestamp_pb2.Timestamp:
+        """The server's clock when it was published."""
+
+    @_builtins.property
+    def starts_at(self) -> _timestamp_pb2.Timestamp:
+        """When it begins to decide; absent for at once."""
+
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where the publication came from; its operator is who published it."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        etag: _builtins.str = ...,
+        recorded_at: _timestamp_pb2.Timestamp | None = ...,
+        starts_at: _timestamp_pb2.Timestamp | None = ...,
+        origin: _origin_pb2.Origin | None = ...,
+        transaction: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "recorded_at", b"recorded_at", "starts_at", b"starts_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "origin", b"origin", "recorded_at", b"recorded_at", "starts_at", b"starts_at", "transaction", b"transaction", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProgramVersion: _TypeAlias = ProgramVersion  # noqa: Y015
 
 @_typing.final
 class AdjustPointsResponse(_message.Message):
@@ -314,3 +424,33 @@ class UploadVoucherCodesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UploadVoucherCodesResponse: _TypeAlias = UploadVoucherCodesResponse  # noqa: Y015
+
+@_typing.final
+class SetTierFloorResponse(_message.Message):
+    """Response of SetTierFloor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcome(self) -> _pos_service_pb2.Outcome:
+        """What happened."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """Balance and tier."""
+
+    def __init__(
+        self,
+        *,
+        outcome: _pos_service_pb2.Outcome | None = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetTierFloorResponse: _TypeAlias = SetTierFloorResponse  # noqa: Y015

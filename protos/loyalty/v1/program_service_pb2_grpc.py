@@ -46,6 +46,11 @@ class ProgramServiceStub:
                 request_serializer=loyalty_dot_v1_dot_program__service__pb2.GetProgramRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_program__service__pb2.GetProgramResponse.FromString,
                 _registered_method=True)
+        self.ListProgramVersions = channel.unary_unary(
+                '/loyalty.v1.ProgramService/ListProgramVersions',
+                request_serializer=loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsResponse.FromString,
+                _registered_method=True)
         self.AdjustPoints = channel.unary_unary(
                 '/loyalty.v1.ProgramService/AdjustPoints',
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.AdjustPointsRequest.SerializeToString,
@@ -81,6 +86,11 @@ class ProgramServiceStub:
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.ReinstatePointsRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_program__service__pb2.ReinstatePointsResponse.FromString,
                 _registered_method=True)
+        self.SetTierFloor = channel.unary_unary(
+                '/loyalty.v1.ProgramService/SetTierFloor',
+                request_serializer=loyalty_dot_v1_dot_commands__pb2.SetTierFloorRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_program__service__pb2.SetTierFloorResponse.FromString,
+                _registered_method=True)
 
 
 class ProgramServiceServicer:
@@ -88,8 +98,8 @@ class ProgramServiceServicer:
     """
 
     def PublishProgram(self, request, context):
-        """Publishes a program as its next version. It decides every command from then on, on other servers within a second; what
-        was decided before stays.
+        """Publishes a program as its next version. It decides every command from then on, on other servers within a second; with
+        starts_at only those that happen from that instant on. What was decided before stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,6 +107,13 @@ class ProgramServiceServicer:
 
     def GetProgram(self, request, context):
         """A version of a program.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProgramVersions(self, request, context):
+        """The versions of a program, newest first: when each was published and by whom.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -151,6 +168,13 @@ class ProgramServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetTierFloor(self, request, context):
+        """Pins a member's tier, with a reason: automatic changes go above it and come back to it, never below. Or lets go of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProgramServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -163,6 +187,11 @@ def add_ProgramServiceServicer_to_server(servicer, server):
                     servicer.GetProgram,
                     request_deserializer=loyalty_dot_v1_dot_program__service__pb2.GetProgramRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_program__service__pb2.GetProgramResponse.SerializeToString,
+            ),
+            'ListProgramVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProgramVersions,
+                    request_deserializer=loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsResponse.SerializeToString,
             ),
             'AdjustPoints': grpc.unary_unary_rpc_method_handler(
                     servicer.AdjustPoints,
@@ -198,6 +227,11 @@ def add_ProgramServiceServicer_to_server(servicer, server):
                     servicer.ReinstatePoints,
                     request_deserializer=loyalty_dot_v1_dot_commands__pb2.ReinstatePointsRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_program__service__pb2.ReinstatePointsResponse.SerializeToString,
+            ),
+            'SetTierFloor': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetTierFloor,
+                    request_deserializer=loyalty_dot_v1_dot_commands__pb2.SetTierFloorRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_program__service__pb2.SetTierFloorResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -255,6 +289,33 @@ class ProgramService:
             '/loyalty.v1.ProgramService/GetProgram',
             loyalty_dot_v1_dot_program__service__pb2.GetProgramRequest.SerializeToString,
             loyalty_dot_v1_dot_program__service__pb2.GetProgramResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProgramVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.ProgramService/ListProgramVersions',
+            loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsRequest.SerializeToString,
+            loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -444,6 +505,33 @@ class ProgramService:
             '/loyalty.v1.ProgramService/ReinstatePoints',
             loyalty_dot_v1_dot_commands__pb2.ReinstatePointsRequest.SerializeToString,
             loyalty_dot_v1_dot_program__service__pb2.ReinstatePointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetTierFloor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.ProgramService/SetTierFloor',
+            loyalty_dot_v1_dot_commands__pb2.SetTierFloorRequest.SerializeToString,
+            loyalty_dot_v1_dot_program__service__pb2.SetTierFloorResponse.FromString,
             options,
             channel_credentials,
             insecure,

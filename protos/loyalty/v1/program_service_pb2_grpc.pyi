@@ -35,11 +35,13 @@ class ProgramServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProgramServiceAsyncStub: ...
     PublishProgram: _grpc.UnaryUnaryMultiCallable[_commands_pb2.PublishProgramRequest, _program_service_pb2.PublishProgramResponse]
-    """Publishes a program as its next version. It decides every command from then on, on other servers within a second; what
-    was decided before stays.
+    """Publishes a program as its next version. It decides every command from then on, on other servers within a second; with
+    starts_at only those that happen from that instant on. What was decided before stays.
     """
     GetProgram: _grpc.UnaryUnaryMultiCallable[_program_service_pb2.GetProgramRequest, _program_service_pb2.GetProgramResponse]
     """A version of a program."""
+    ListProgramVersions: _grpc.UnaryUnaryMultiCallable[_program_service_pb2.ListProgramVersionsRequest, _program_service_pb2.ListProgramVersionsResponse]
+    """The versions of a program, newest first: when each was published and by whom."""
     AdjustPoints: _grpc.UnaryUnaryMultiCallable[_commands_pb2.AdjustPointsRequest, _program_service_pb2.AdjustPointsResponse]
     """Adds points to an account or takes points off it, by hand, with a reason."""
     SettlePending: _grpc.UnaryUnaryMultiCallable[_commands_pb2.SettlePendingRequest, _program_service_pb2.SettlePendingResponse]
@@ -54,6 +56,8 @@ class ProgramServiceStub:
     """Lets points expire later."""
     ReinstatePoints: _grpc.UnaryUnaryMultiCallable[_commands_pb2.ReinstatePointsRequest, _program_service_pb2.ReinstatePointsResponse]
     """Gives expired points back."""
+    SetTierFloor: _grpc.UnaryUnaryMultiCallable[_commands_pb2.SetTierFloorRequest, _program_service_pb2.SetTierFloorResponse]
+    """Pins a member's tier, with a reason: automatic changes go above it and come back to it, never below. Or lets go of it."""
 
 @_typing.type_check_only
 class ProgramServiceAsyncStub(ProgramServiceStub):
@@ -61,11 +65,13 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PublishProgram: _aio.UnaryUnaryMultiCallable[_commands_pb2.PublishProgramRequest, _program_service_pb2.PublishProgramResponse]  # type: ignore[assignment]
-    """Publishes a program as its next version. It decides every command from then on, on other servers within a second; what
-    was decided before stays.
+    """Publishes a program as its next version. It decides every command from then on, on other servers within a second; with
+    starts_at only those that happen from that instant on. What was decided before stays.
     """
     GetProgram: _aio.UnaryUnaryMultiCallable[_program_service_pb2.GetProgramRequest, _program_service_pb2.GetProgramResponse]  # type: ignore[assignment]
     """A version of a program."""
+    ListProgramVersions: _aio.UnaryUnaryMultiCallable[_program_service_pb2.ListProgramVersionsRequest, _program_service_pb2.ListProgramVersionsResponse]  # type: ignore[assignment]
+    """The versions of a program, newest first: when each was published and by whom."""
     AdjustPoints: _aio.UnaryUnaryMultiCallable[_commands_pb2.AdjustPointsRequest, _program_service_pb2.AdjustPointsResponse]  # type: ignore[assignment]
     """Adds points to an account or takes points off it, by hand, with a reason."""
     SettlePending: _aio.UnaryUnaryMultiCallable[_commands_pb2.SettlePendingRequest, _program_service_pb2.SettlePendingResponse]  # type: ignore[assignment]
@@ -80,6 +86,8 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
     """Lets points expire later."""
     ReinstatePoints: _aio.UnaryUnaryMultiCallable[_commands_pb2.ReinstatePointsRequest, _program_service_pb2.ReinstatePointsResponse]  # type: ignore[assignment]
     """Gives expired points back."""
+    SetTierFloor: _aio.UnaryUnaryMultiCallable[_commands_pb2.SetTierFloorRequest, _program_service_pb2.SetTierFloorResponse]  # type: ignore[assignment]
+    """Pins a member's tier, with a reason: automatic changes go above it and come back to it, never below. Or lets go of it."""
 
 class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
     """The programme manager's side: rules, and what is done by hand."""
@@ -90,8 +98,8 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _commands_pb2.PublishProgramRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.PublishProgramResponse, _abc.Awaitable[_program_service_pb2.PublishProgramResponse]]:
-        """Publishes a program as its next version. It decides every command from then on, on other servers within a second; what
-        was decided before stays.
+        """Publishes a program as its next version. It decides every command from then on, on other servers within a second; with
+        starts_at only those that happen from that instant on. What was decided before stays.
         """
 
     @_abc_1.abstractmethod
@@ -101,6 +109,14 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.GetProgramResponse, _abc.Awaitable[_program_service_pb2.GetProgramResponse]]:
         """A version of a program."""
+
+    @_abc_1.abstractmethod
+    def ListProgramVersions(
+        self,
+        request: _program_service_pb2.ListProgramVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_service_pb2.ListProgramVersionsResponse, _abc.Awaitable[_program_service_pb2.ListProgramVersionsResponse]]:
+        """The versions of a program, newest first: when each was published and by whom."""
 
     @_abc_1.abstractmethod
     def AdjustPoints(
@@ -157,5 +173,13 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.ReinstatePointsResponse, _abc.Awaitable[_program_service_pb2.ReinstatePointsResponse]]:
         """Gives expired points back."""
+
+    @_abc_1.abstractmethod
+    def SetTierFloor(
+        self,
+        request: _commands_pb2.SetTierFloorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_service_pb2.SetTierFloorResponse, _abc.Awaitable[_program_service_pb2.SetTierFloorResponse]]:
+        """Pins a member's tier, with a reason: automatic changes go above it and come back to it, never below. Or lets go of it."""
 
 def add_ProgramServiceServicer_to_server(servicer: ProgramServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

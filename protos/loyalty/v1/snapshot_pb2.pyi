@@ -12,6 +12,7 @@ from loyalty.v1 import account_pb2 as _account_pb2
 from loyalty.v1 import commands_pb2 as _commands_pb2
 from loyalty.v1 import events_pb2 as _events_pb2
 from loyalty.v1 import reward_pb2 as _reward_pb2
+from loyalty.v1 import tier_pb2 as _tier_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -49,10 +50,30 @@ class AccountSnapshot(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class CancelledPointsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PROGRAM_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
-    QUALIFYING_POINTS_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
     OWED_POINTS_FIELD_NUMBER: _builtins.int
     NEXT_LOT_FIELD_NUMBER: _builtins.int
     LOTS_FIELD_NUMBER: _builtins.int
@@ -64,14 +85,13 @@ class AccountSnapshot(_message.Message):
     VOUCHERS_FIELD_NUMBER: _builtins.int
     ENTITLEMENTS_FIELD_NUMBER: _builtins.int
     NOTIFIED_UNTIL_US_FIELD_NUMBER: _builtins.int
+    CANCELLED_POINTS_FIELD_NUMBER: _builtins.int
     program: _builtins.str
     """programs/{program}"""
     version: _builtins.int
     """The last event that it contains."""
     tier: _builtins.str
     """The tier."""
-    qualifying_points: _builtins.int
-    """What counts towards tiers."""
     owed_points: _builtins.int
     """Points owed."""
     next_lot: _builtins.int
@@ -80,6 +100,10 @@ class AccountSnapshot(_message.Message):
     """The expiry of lots that follow activity, in microseconds since 1970; 0 for none."""
     notified_until_us: _builtins.int
     """Notices are given of expiries up to this one, in microseconds since 1970; 0 for none."""
+    @_builtins.property
+    def standing(self) -> _tier_pb2.Standing:
+        """What the tier rests on."""
+
     @_builtins.property
     def lots(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Lot]:
         """Lots with points left; `points` is what is left."""
@@ -108,13 +132,17 @@ class AccountSnapshot(_message.Message):
     def entitlements(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Entitlement]:
         """Entitlements, likewise."""
 
+    @_builtins.property
+    def cancelled_points(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
+        """Pending points that were cancelled, by lot."""
+
     def __init__(
         self,
         *,
         program: _builtins.str = ...,
         version: _builtins.int = ...,
         tier: _builtins.str = ...,
-        qualifying_points: _builtins.int = ...,
+        standing: _tier_pb2.Standing | None = ...,
         owed_points: _builtins.int = ...,
         next_lot: _builtins.int = ...,
         lots: _abc.Iterable[_account_pb2.Lot] | None = ...,
@@ -126,10 +154,11 @@ class AccountSnapshot(_message.Message):
         vouchers: _abc.Iterable[_reward_pb2.Voucher] | None = ...,
         entitlements: _abc.Iterable[_reward_pb2.Entitlement] | None = ...,
         notified_until_us: _builtins.int = ...,
+        cancelled_points: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "counters", b"counters", "entitlements", b"entitlements", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "notified_until_us", b"notified_until_us", "owed_points", b"owed_points", "program", b"program", "qualifying_points", b"qualifying_points", "tier", b"tier", "totals", b"totals", "version", b"version", "vouchers", b"vouchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "cancelled_points", b"cancelled_points", "counters", b"counters", "entitlements", b"entitlements", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "notified_until_us", b"notified_until_us", "owed_points", b"owed_points", "program", b"program", "standing", b"standing", "tier", b"tier", "totals", b"totals", "version", b"version", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

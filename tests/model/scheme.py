@@ -1,0 +1,214 @@
+"""What a program says, in the model's own words."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tests.model.dates import AT_ONCE, FOR_EVER, Expiry, Pending
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Which lines count: those with any of some tags (all, for none), less those with any of others."""
+
+    only: frozenset[str] = frozenset()
+    excluding: frozenset[str] = frozenset()
+
+    def count(self, tags: frozenset[str]) -> bool:
+        """Whether a line with these tags counts."""
+        return (not self.only or bool(tags & self.only)) and not tags & self.excluding
+
+
+@dataclass(frozen=True)
+class Spend:
+    """Points for money."""
+
+    points: int
+    per: int
+    rounding: str = "steps"
+    minimum: int = 0
+    lines: Lines = Lines()
+    basis: str = "after"
+    carries: bool = False
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Points for coming."""
+
+    points: int
+    minimum: int = 0
+    basis: str = "after"
+
+
+@dataclass(frozen=True)
+class Item:
+    """Points for units."""
+
+    points: int
+    per: int = 1
+    lines: Lines = Lines()
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Points for something else."""
+
+    points: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """So many hours from a local time on: once, every day, or every week on some days (Monday is 0)."""
+
+    starts: datetime
+    hours: int
+    every: str = "once"
+    days: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class When:
+    """Conditions; an empty one always holds."""
+
+    stores: frozenset[str] = frozenset()
+    channels: frozenset[str] = frozenset()
+    tenders: frozenset[str] = frozenset()
+    tiers: frozenset[str] = frozenset()
+    windows: tuple[Window, ...] = ()
+    expression: str = ""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """So many times or points over a period."""
+
+    period: str
+    times: int = 0
+    points: int = 0
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What rules and promotions have in common."""
+
+    when: When = When()
+    priority: int = 0
+    limits: tuple[Limit, ...] = ()
+    pending: Pending | None = None
+    expiry: Expiry | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A way to earn."""
+
+    rule_id: str
+    kind: Spend | Visit | Item | Activity
+    terms: Terms = Terms()
+    stop: bool = False
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """plus (points), times (thousandths) or fixed (points)."""
+
+    promotion_id: str
+    effect: str
+    number: int
+    lines: Lines = Lines()
+    terms: Terms = Terms()
+
+
+@dataclass(frozen=True)
+class Cap:
+    """Points over a sale, the balance or a period."""
+
+    cap_id: str
+    over: str
+    points: int
+    rejects: bool = False
+
+
+@dataclass(frozen=True)
+class Prize:
+    """A reward: cashback (a step's value and price), or something off the order."""
+
+    reward_id: str
+    cost: int
+    value: int = 0
+    percent_hundredths: int = 0
+    most: int = 0
+    cashback: bool = False
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A program."""
+
+    zone: str = "UTC"
+    stores: tuple[tuple[str, str], ...] = ()
+    """Each store's zone, empty for the program's; no stores for any store."""
+    earning: tuple[Rule, ...] = ()
+    combination: str = "sum"
+    promotions: tuple[Promotion, ...] = ()
+    stacking: str = "all"
+    caps: tuple[Cap, ...] = ()
+    pending: Pending = AT_ONCE
+    expiry: Expiry = FOR_EVER
+    tiers: tuple[tuple[str, int], ...] = ()
+    prizes: tuple[Prize, ...] = ()
+    hold_seconds: int = 1800
+    may_owe: bool = False
+    grace_days: int = 0
+    returns_wait: bool = True
+
+    def tier(self, qualifying: int) -> str:
+        """The last tier that is reached."""
+        return next((tier for tier, threshold in reversed(self.tiers) if threshold <= qualifying), "")
+
+    def store_zone(self, store: str) -> str:
+        """The zone of a store's clock."""
+        return dict(self.stores).get(store, "") or self.zone
+
+
+@dataclass
+class Line:
+    """A line as it is sent."""
+
+    line_id: str
+    price: int
+    discount: int = 0
+    quantity: int = 1
+    tags: frozenset[str] = frozenset()
+    tax: int = 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and how something happened."""
+
+    store: str = "s-1"
+    channel: str = "STORE"
+    tenders: frozenset[str] = frozenset()
+
+
+HERE = Place()
+"""A till in a store, paid by nothing that anybody named."""
+
+
+@dataclass
+class Award:
+    """What one rule or promotion gave."""
+
+    owner: str
+    points: int
+    basis: int
+    by_line: dict[str, int] = field(default_factory=dict)
+    """What of each line counted: money, units, or for a promotion points."""
+    terms: Terms = Terms()
+    taken_back: str = "amount"
+    minimum: int = 0
+    reduced: int = 0
+    """Points that limits and caps took off."""
+    lot: int = 0

@@ -1,0 +1,92 @@
+"""A recorded sale of the model, and what its returns come to."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import floor
+
+from tests.model.purse import No, Part
+from tests.model.scheme import Award
+
+
+@dataclass
+class Sold:
+    """A recorded sale, and what came back of it."""
+
+    account: str
+    lines: dict[str, tuple[int, int]]
+    """Units and net amount of each line."""
+    awards: list[Award]
+    spent: list[Part]
+    spent_points: int
+    back: dict[str, tuple[int, int]] = field(default_factory=dict)
+    taken: int = 0
+    """Points that returns took back so far, or should have."""
+    reversed: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether something came back and nothing is left."""
+        return self.back == self.lines
+
+    @property
+    def money_back(self) -> int:
+        """The net amount that came back."""
+        return sum(amount for _, amount in self.back.values())
+
+    def part_of(self, award: Award) -> int:
+        """What of an award all that came back takes with it."""
+        if self.complete:
+            return award.points
+        match award.taken_back:
+            case "whole":
+                left = award.basis - sum(self._part(line_id, amount) for line_id, amount in award.by_line.items())
+                return award.points if left < award.minimum else 0
+            case "units":
+                back = sum(min(self.back[line_id][0], units) for line_id, units in award.by_line.items())
+            case _:
+                back = sum(self._part(line_id, amount) for line_id, amount in award.by_line.items())
+        return floor(Fraction(award.points * back, award.basis)) if award.basis else 0
+
+    def _part(self, line_id: str, amount: int) -> int:
+        (quantity, net), (quantity_back, net_back) = self.lines[line_id], self.back[line_id]
+        return floor(amount * (Fraction(net_back, net) if net else Fraction(quantity_back, quantity or 1)))
+
+    def due(self, cancelled: dict[int, int]) -> dict[int, int]:
+        """Points to take back for all that came back, by lot. What was cancelled is gone already."""
+        found: dict[int, int] = {}
+        issued: dict[int, int] = {}
+        for award in self.awards:
+            found[award.lot] = found.get(award.lot, 0) + self.part_of(award)
+            issued[award.lot] = issued.get(award.lot, 0) + award.points
+        return {lot: min(points, issued[lot] - cancelled.get(lot, 0)) for lot, points in found.items()}
+
+    def due_spent(self) -> int:
+        """Spent points to give back for all that came back."""
+        total = sum(net for _, net in self.lines.values())
+        if self.complete:
+            return self.spent_points
+        return floor(Fraction(self.spent_points * self.money_back, total)) if total else 0
+
+    def give_back(self, line_id: str, quantity: int | None, amount: int | None) -> None:
+        """Counts a line, or a part of it, as returned."""
+        if line_id not in self.lines:
+            raise No("LINE_NOT_FOUND")
+        (bought, net), (had, had_net) = self.lines[line_id], self.back[line_id]
+        left, left_net = bought - had, net - had_net
+        if quantity is None:
+            quantity = left if amount is None else 0
+        if amount is None:
+            upto = net if quantity >= left else floor(Fraction(net * (had + quantity), bought))
+            amount = min(max(upto - had_net, 0), left_net)
+        if quantity > left or amount > left_net or (quantity, amount) == (0, 0):
+            raise No("RETURN_EXCEEDS_SALE")
+        self.back[line_id] = (had + quantity, had_net + amount)
+
+
+def claims(before: dict[int, int], after: dict[int, int], points: int) -> dict[int, int]:
+    """That many points by the lot to take them from: what became due of each; the rest (0) of any."""
+    found = {}
+    for lot, due in after.items():
+        found[lot] = min(max(due - before[lot], 0), points)
+        points -= found[lot]
+    return {**found, 0: found.get(0, 0) + points}
