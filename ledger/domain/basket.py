@@ -1,5 +1,6 @@
 """A basket: what each line comes to after its share of every discount."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,12 +50,15 @@ class Basket:
             for line, net in zip(self.lines, self.net, strict=True)
         ]
         taken = min(amount, sum(weights))
-        parts = share_out(taken, weights)
+        self.take(share_out(taken, weights), on_order=not line_ids)
+        return taken
+
+    def take(self, parts: Sequence[int], *, on_order: bool) -> None:
+        """Takes off each line what a discount takes off it."""
         self.net = [net - part for net, part in zip(self.net, parts, strict=True)]
-        if not line_ids:
+        if on_order:
             before = self.order_off or [0] * len(parts)
             self.order_off = [off + part for off, part in zip(before, parts, strict=True)]
-        return taken
 
 
 def units_of(line: SaleLine) -> int:

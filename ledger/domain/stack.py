@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from loyalty.v1.errors_pb2 import ErrorReason
-from loyalty.v1.reward_pb2 import DiscountBase, DiscountChoice, DiscountConflict, DiscountPolicy, Reward, Stackability
+from loyalty.v1.reward_pb2 import (
+    DiscountBase,
+    DiscountChoice,
+    DiscountConflict,
+    DiscountPolicy,
+    OrderDiscount,
+    Reward,
+    Stackability,
+)
 
 from ledger.domain.basket import Basket, units_of
 from ledger.domain.refusal import Refused
@@ -41,8 +49,8 @@ def stack(policy: DiscountPolicy, facts: Facts, basket: Basket, claims: Sequence
     given: dict[str, int] = {}
     for claim in chosen:
         base = initial if policy.base == DiscountBase.DISCOUNT_BASE_INITIAL else basket.net
-        parts = claim.discount.parts(facts, basket, basket.net, base) or []
-        basket.net = [net - part for net, part in zip(basket.net, parts, strict=True)]
+        parts = claim.discount.parts(facts, basket, basket.net, base) or [0] * len(initial)
+        basket.take(parts, on_order=isinstance(claim.benefit, OrderDiscount))
         given[claim.name] = sum(parts)
     return given
 
