@@ -166,7 +166,7 @@ CHANGES: dict[str, list[tuple[str, Change]]] = {
     "reverse": [("reason", _set("reason", c.ReversalReason.REVERSAL_REASON_MALFUNCTION))],
     "tombstone": [("original_request_id", lambda request: setattr(request, "original_request_id", new_id()))],
     "adjust": [("points", _set("points", 6)), ("reason", _set("reason", "name day"))],
-    "publish": [("program.pending.days", _set("program.pending.days", 3))],
+    "publish": [("program.pending", _set("program.pending.days", 3))],
 }
 
 
