@@ -87,6 +87,7 @@ class ProgramService(ProgramServiceServicer):
     async def ReinstatePoints(self, request: ReinstatePointsRequest, context: Context) -> pb.ReinstatePointsResponse:
         """Gives expired points back."""
         return reply(pb.ReinstatePointsResponse(), await self._dispatch.settle(request, context))
+
     async def SetTierFloor(self, request: SetTierFloorRequest, context: Context) -> pb.SetTierFloorResponse:
         """Pins a member's tier, or lets go of it."""
         return reply(pb.SetTierFloorResponse(), await self._dispatch.settle(request, context))
