@@ -110,7 +110,7 @@ def test_a_sale(shop: Shop) -> None:
         f"broken did not apply: its condition could not be evaluated ({error}).",
         "150 points can be spent at once.",
         "Valid through 2 March 2027.",
-        "Tier silver instead of bronze, with 150 points that count.",
+        "Tier silver instead of bronze: what counts came to 150.",
     ]
     prove(shop, member)
 
