@@ -1,7 +1,7 @@
 """Tiers: the tier of each member, what it rests on, what is ahead, and the versions of each program."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 from uuid import UUID
 
 from loyalty.v1.events_pb2 import (
@@ -18,11 +18,13 @@ from loyalty.v1.events_pb2 import (
 )
 
 from ledger.domain.instant import from_timestamp
-from ledger.domain.standing import Standing
+from ledger.domain.standing import NO_STANDING, Standing
 from projections.effect import effective_at
 from projections.page import Event
 from projections.projection import Contradiction, Projection, Step, columns
 from projections.sql import statements
+
+_NOTHING: Final = NO_STANDING.to_bytes()
 
 
 class Tiers(Projection):
@@ -52,7 +54,7 @@ class Tiers(Projection):
                     page.stand(event, Standing.of(payload.standing))
                 case MemberEnrolled():
                     since = effective_at(event)
-                    page.enrolled.append((event.stream_id, payload.program, payload.tier, since))
+                    page.enrolled.append((event.stream_id, payload.program, payload.tier, since, _NOTHING))
                 case ProgramPublished():
                     program = payload.request.program
                     definition = program.SerializeToString(deterministic=True)
@@ -65,7 +67,7 @@ class Tiers(Projection):
 
 class _Page:
     def __init__(self) -> None:
-        self.enrolled: list[tuple[UUID, str, str, int]] = []
+        self.enrolled: list[tuple[UUID, str, str, int, bytes]] = []
         self.programs: list[tuple[str, int, int, bytes]] = []
         self.standings: dict[UUID, Standing] = {}
         self.changes: dict[UUID, tuple[str, str, int]] = {}

@@ -6,9 +6,10 @@ SELECT program, version, starts_at, definition
 FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::bytea[]) AS p (program, version, starts_at, definition)
 
 -- name: enrol
-INSERT INTO tiers (member_id, program, tier, since)
-SELECT member_id, program, tier, since
-FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::bigint[]) AS e (member_id, program, tier, since)
+INSERT INTO tiers (member_id, program, tier, since, standing)
+SELECT member_id, program, tier, since, standing
+FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::bigint[], %b::bytea[])
+    AS e (member_id, program, tier, since, standing)
 
 -- name: stand
 UPDATE tiers t SET

@@ -6,7 +6,7 @@ BEGIN
         program             text    NOT NULL,
         tier                text    NOT NULL,  -- empty in a program without tiers
         since               bigint  NOT NULL,  -- the instant at which the tier was reached
-        standing            bytea   NOT NULL DEFAULT '',  -- loyalty.v1.Standing
+        standing            bytea   NOT NULL,             -- loyalty.v1.Standing
         counted             bigint  NOT NULL DEFAULT 0,   -- all that the standing keeps, in units of the program's basis
         next_change_at      bigint,            -- when the tier changes if nothing else counts; NULL for never
         next_change_to      text

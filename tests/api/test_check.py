@@ -1,6 +1,7 @@
 """Field checks: what is wrong is named by its path, all at once; what is right passes."""
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -837,7 +838,8 @@ TEXTS: Final = (
 )
 
 
-def messages(kind: type[Message], depth: int = 5) -> st.SearchStrategy[Message]:
+@lru_cache  # made anew for each example, the larger messages take seconds
+def messages(kind: Any, depth: int = 5) -> st.SearchStrategy[Message]:
     """Any message of a type, with values that are likely to be right or at a bound."""
     parts = {
         field.name: values(cast("FieldDescriptor", field), depth)
