@@ -1,7 +1,6 @@
 """Field checks: what is wrong is named by its path, all at once; what is right passes."""
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -838,15 +837,20 @@ TEXTS: Final = (
 )
 
 
-@lru_cache  # made anew for each example, the larger messages take seconds
-def messages(kind: Any, depth: int = 5) -> st.SearchStrategy[Message]:
+_MADE: Final[dict[tuple[type[Message], int], st.SearchStrategy[Message]]] = {}
+"""Made anew for each example, the larger messages would take seconds."""
+
+
+def messages(kind: type[Message], depth: int = 5) -> st.SearchStrategy[Message]:
     """Any message of a type, with values that are likely to be right or at a bound."""
-    parts = {
-        field.name: values(cast("FieldDescriptor", field), depth)
-        for field in kind.DESCRIPTOR.fields
-        if field.message_type is None or depth
-    }
-    return st.fixed_dictionaries({}, optional=parts).map(lambda given: kind(**given))
+    if (kind, depth) not in _MADE:
+        parts = {
+            field.name: values(cast("FieldDescriptor", field), depth)
+            for field in kind.DESCRIPTOR.fields
+            if field.message_type is None or depth
+        }
+        _MADE[kind, depth] = st.fixed_dictionaries({}, optional=parts).map(lambda given: kind(**given))
+    return _MADE[kind, depth]
 
 
 def values(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
