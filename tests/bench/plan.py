@@ -32,11 +32,11 @@ FULL: Final = Plan(
 QUICK: Final = Plan(
     name="quick",
     rounds=3,
-    round_s=1.0,
-    open_loop_s=5.0,
-    lag_s=5.0,
-    members=10_000,
-    growth_events_max=100_000,
+    round_s=0.7,
+    open_loop_s=4.0,
+    lag_s=4.0,
+    members=5_000,
+    growth_events_max=50_000,
 )
 
 SMOKE: Final = Plan(
