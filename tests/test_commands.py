@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -87,7 +86,6 @@ def test_serve_announces_itself_as_json(database_url: str) -> None:
         assert json.loads(said(server))["metrics_address"] is None
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_the_first_steps_of_a_newcomer(folder: Path) -> None:
     """`make run` says what to try; that enrols and sells; after Ctrl-C and another start the points are still there."""
     recipe = shlex.split(run("make", "--dry-run", "--no-print-directory", "run").splitlines()[-1])

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from typing import Any, Final
@@ -94,7 +93,6 @@ def test_the_guide_names_every_command() -> None:
     assert set(re.findall(r"loyalty program\s(\w+)", GUIDE)) == commands
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 @pytest.mark.parametrize(("arguments", "end"), [(("PROGRAM=grocery",), "demo --program grocery"), ((), "demo")])
 def test_make_demo_hands_the_program_on(arguments: tuple[str, ...], end: str) -> None:
     """And without one it is the demo's own."""

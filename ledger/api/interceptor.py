@@ -23,6 +23,7 @@ from uuid_utils import uuid7
 
 from ledger.api.authentication import CACHE_S, Authenticator
 from ledger.api.errors import ApiError
+from ledger.api.methods import ENDLESS, LOOKUPS, OPEN_SERVICES, ROLES, WHOLE_LOG
 from ledger.api.rate import Rate, limited
 from ledger.metrics import CALL_SECONDS, CALLS
 from ledger.store.credentials import Principal, Role
@@ -32,64 +33,6 @@ CALLS_MAX: Final = 4_096
 
 PRINCIPAL: Final[ContextVar[Principal]] = ContextVar("principal")
 """Who calls. Set before a handler runs, and only for its call."""
-
-OPEN_SERVICES: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
-"""Whom anybody may ask: they say nothing but what the service is and whether it works."""
-
-_TILL: Final[frozenset[Role]] = frozenset({"pos", "admin"})
-_MANAGER: Final[frozenset[Role]] = frozenset({"manager", "admin"})
-_AUDITOR: Final[frozenset[Role]] = frozenset({"auditor", "admin"})
-_CRM: Final[frozenset[Role]] = frozenset({"crm", "admin"})
-_EVERYBODY: Final = _TILL | _MANAGER | _AUDITOR | _CRM
-
-ROLES: Final[Mapping[str, frozenset[Role]]] = {
-    "/loyalty.v1.PosService/EnrollMember": _TILL,
-    "/loyalty.v1.PosService/LookupMember": _TILL | _MANAGER | _CRM,
-    "/loyalty.v1.PosService/QuoteSale": _TILL | _MANAGER,
-    "/loyalty.v1.PosService/RecordSale": _TILL,
-    "/loyalty.v1.PosService/ReserveReward": _TILL,
-    "/loyalty.v1.PosService/CommitReward": _TILL,
-    "/loyalty.v1.PosService/ReleaseReward": _TILL,
-    "/loyalty.v1.PosService/ReturnSale": _TILL,
-    "/loyalty.v1.PosService/ReverseTransaction": _TILL,
-    "/loyalty.v1.PosService/RecordActivity": _TILL | _CRM,
-    "/loyalty.v1.PosService/UseEntitlement": _TILL | _CRM,
-    "/loyalty.v1.PosService/GetTransaction": _EVERYBODY,
-    "/loyalty.v1.PosService/ExplainTransaction": _EVERYBODY,
-    "/loyalty.v1.PosService/GetBalance": _EVERYBODY,
-    "/loyalty.v1.PosService/SubmitBatch": _TILL,
-    "/loyalty.v1.PosService/StreamCommands": _TILL,
-    "/loyalty.v1.ProgramService/PublishProgram": _MANAGER,
-    "/loyalty.v1.ProgramService/GetProgram": _EVERYBODY,
-    "/loyalty.v1.ProgramService/ListProgramVersions": _MANAGER | _AUDITOR,
-    "/loyalty.v1.ProgramService/AdjustPoints": _MANAGER,
-    "/loyalty.v1.ProgramService/SettlePending": _MANAGER,
-    "/loyalty.v1.ProgramService/RevokeVoucher": _MANAGER,
-    "/loyalty.v1.ProgramService/UploadVoucherCodes": _MANAGER,
-    "/loyalty.v1.ProgramService/RevokeEntitlement": _MANAGER,
-    "/loyalty.v1.ProgramService/ExtendExpiry": _MANAGER,
-    "/loyalty.v1.ProgramService/ReinstatePoints": _MANAGER,
-    "/loyalty.v1.ProgramService/SetTierFloor": _MANAGER,
-    "/loyalty.v1.CrmService/ListStatementEntries": _CRM | _MANAGER | _AUDITOR,
-    "/loyalty.v1.CrmService/WatchChanges": _CRM,
-    "/loyalty.v1.AuditService/ReadEvents": _AUDITOR,
-}
-"""Who may call what. What is not listed nobody may call."""
-
-LOOKUPS: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "/loyalty.v1.PosService/LookupMember": lambda request: True,
-    "/loyalty.v1.PosService/GetBalance": lambda request: request.HasField("identifier"),
-    "/loyalty.v1.PosService/QuoteSale": lambda request: request.sale.HasField("identifier"),
-}
-"""Which requests only tell whether somebody with an identifier is a member. Their rate is limited,
-so that nobody can try out all phone numbers. Commands whose member is not found count as well, in Dispatch.
-"""
-
-WHOLE_LOG: Final = frozenset({"/loyalty.v1.CrmService/WatchChanges", "/loyalty.v1.AuditService/ReadEvents"})
-"""Calls that show every program: nobody whose credential is bound to one may make them."""
-
-ENDLESS: Final = frozenset({"/loyalty.v1.CrmService/WatchChanges"})
-"""Calls that end only when somebody ends them: a server that stops sends them elsewhere."""
 
 DATABASE_AWAY: Final = (
     psycopg.OperationalError,  # also a pool that has no connection in time

@@ -257,7 +257,7 @@ class PosService(PosServiceServicer):
 
     async def _member_by(self, identifier: Message) -> UUID:
         bound = PRINCIPAL.get().program or ""
-        program = identifier.program or bound  # type: ignore[attr-defined]
+        program = identifier.program or bound  # type: ignore[attr-defined]  # an Identifier
         region = await self._dispatch.region(program) if program else ""
         if bound and program != bound:
             raise ApiError.of(ErrorReason.ERROR_REASON_NOT_ALLOWED, field="identifier.program")

@@ -40,7 +40,8 @@ from ledger.metrics import BATCH_COMMANDS, COMMIT_SECONDS, CONFLICTS, QUEUE_COMM
 from ledger.store.profiles import NewPerson, write_people
 from ledger.store.recorder import Appended, LedgerRecorder, Session
 from ledger.store.vouchers import write_codes
-from ledger.writer.book import Book, Cache
+from ledger.writer.book import Book
+from ledger.writer.cache import Cache
 from ledger.writer.command import (
     BATCH_COMMANDS_MAX,
     QUEUE_COMMANDS_MAX,

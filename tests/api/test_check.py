@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
+import grpc
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -871,8 +872,8 @@ def values(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
     return st.lists(one, max_size=3) if field.is_repeated else one
 
 
-def judge(request: Message) -> None:
-    """Checks whatever came, and goes on with what passes as the service would."""
+def judged(request: Message) -> ApiError | None:
+    """Checks whatever came, and goes on with what passes as the service would; returns the refusal."""
     try:
         CHECKS[type(request)](request, NOW)
         identifier = getattr(request, "identifier", None)
@@ -886,8 +887,18 @@ def judge(request: Message) -> None:
             if found:
                 raise ApiError.invalid(found)
     except ApiError as error:
-        error.status_proto("hi").SerializeToString()
-        error.item_error().SerializeToString()
+        return error
+    return None
+
+
+def judge(request: Message) -> None:
+    """A refusal of whatever came can be answered both ways, and says of each field what is wrong."""
+    error = judged(request)
+    if error is not None:
+        item = error.item_error()
+        assert error.status_proto("hi").code == item.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+        assert item.field_violations
+        assert all(one.field and one.description for one in item.field_violations)
 
 
 @pytest.mark.parametrize("kind", REQUESTS, ids=name)

@@ -35,7 +35,7 @@ class Desk:
 
     def versions(self, **fields: object) -> ListProgramVersionsResponse:
         """What ListProgramVersions answers."""
-        request = ListProgramVersionsRequest(program=self.shop.program, **fields)  # type: ignore[arg-type]
+        request = ListProgramVersionsRequest(program=self.shop.program, **fields)  # type: ignore[arg-type]  # as each test gives them
         return self.shop.programs.ListProgramVersions(request, metadata=self.shop.metadata, timeout=TIMEOUT_S)
 
 

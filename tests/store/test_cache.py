@@ -5,7 +5,7 @@ from uuid import UUID
 from ledger.domain.account import Account
 from ledger.domain.instant import FOREVER
 from ledger.domain.lot import Lot
-from ledger.writer.book import Cache
+from ledger.writer.cache import Cache
 
 
 def account(number: int, lots: int) -> Account:

@@ -26,7 +26,8 @@ from prometheus_client import REGISTRY
 
 from ledger.api.authentication import Authenticator
 from ledger.api.errors import ApiError
-from ledger.api.interceptor import ENDLESS, LOOKUPS, ROLES, WHOLE_LOG, Gate
+from ledger.api.interceptor import Gate
+from ledger.api.methods import ENDLESS, LOOKUPS, ROLES, WHOLE_LOG
 from ledger.store.credentials import Credentials
 from tests.trust.client import DEADLINE_S, balance, bearer, failure, raw
 from tests.trust.stand_in import caller, running
