@@ -43,6 +43,7 @@ def explanation_texts(explanation: pb.Explanation, definition: Program) -> list[
         receipt = receipt_texts(explanation.receipt, Compiled(definition))
         for text, told in zip(receipt, (lines.english, lines.hindi), strict=True):
             told.extend(text.lines)
+    _add_unmatched(lines, explanation)
     return [
         ReceiptText(language_code="en", lines=lines.english),
         ReceiptText(language_code="hi", lines=lines.hindi),
@@ -88,6 +89,18 @@ def _add_awards(lines: _Lines, explanation: pb.Explanation, currency: str) -> No
         lines.add("no award")
     for failure in explanation.failures:
         lines.add("failure", rule=_pair(failure.display_name), error=(failure.error, failure.error))
+
+
+def _add_unmatched(lines: _Lines, explanation: pb.Explanation) -> None:
+    if explanation.unmatched:
+        lines.add("unmatched")
+    for one in explanation.unmatched:
+        phrase = pb.UnmatchedReason.Name(one.reason)
+        if one.reason == pb.UNMATCHED_REASON_OCCASION and not one.HasField("asks"):
+            phrase = "for sales"
+        lines.add(phrase, rule=_pair(one.display_name), asks=_pair(one.asks), better=_pair(one.better_display_name))
+    if explanation.unmatched_left_out:
+        lines.add("unmatched more", explanation.unmatched_left_out)
 
 
 def _add_award(lines: _Lines, award: pb.AwardExplanation, currency: str) -> None:
@@ -246,6 +259,24 @@ ENGLISH: Final[Mapping[str, Pair]] = {
         "It would have been {points} points more; the most is {limit}.",
     ),
     "failure": _same("{rule} did not apply: its condition could not be evaluated ({error})."),
+    "unmatched": _same("What gave nothing, worked out again by the rules of that version:"),
+    "UNMATCHED_REASON_STORE": _same("{rule}: only in {asks}."),
+    "UNMATCHED_REASON_CHANNEL": _same("{rule}: only through {asks}."),
+    "UNMATCHED_REASON_TIER": _same("{rule}: only for tier {asks}."),
+    "UNMATCHED_REASON_TENDER": _same("{rule}: only when paid by {asks}."),
+    "UNMATCHED_REASON_WINDOW": _same("{rule}: not at that time."),
+    "UNMATCHED_REASON_EXPRESSION": _same("{rule}: its condition did not hold ({asks})."),
+    "UNMATCHED_REASON_MINIMUM": _same("{rule}: only from {asks}."),
+    "UNMATCHED_REASON_LINES": _same("{rule}: for none of the lines."),
+    "UNMATCHED_REASON_STEP": _same("{rule}: what counted was too little for a point."),
+    "UNMATCHED_REASON_NO_BASE": _same("{rule}: only on top of points by rules, and there were none."),
+    "UNMATCHED_REASON_STOPPED": _same("{rule}: not together with {better}."),
+    "UNMATCHED_REASON_WORSE": _same("{rule}: only the best counts, and that was {better}."),
+    "UNMATCHED_REASON_LIMIT": _same("{rule}: used up; the most is {asks}."),
+    "UNMATCHED_REASON_OCCASION": _same("{rule}: only for the activity {asks}."),
+    "for sales": _same("{rule}: only for purchases."),
+    "UNMATCHED_REASON_UNKNOWN": _same("{rule}: the points or limits that the member had then decided."),
+    "unmatched more": ("{points} more gave nothing.", "{points} more gave nothing."),
     "lot active": ("{points} point can be spent at once.", "{points} points can be spent at once."),
     "lot pending": ("{points} point can be spent from {at}.", "{points} points can be spent from {at}."),
     "lot waits": (
@@ -315,6 +346,24 @@ HINDI: Final[Mapping[str, Pair]] = {
         "{points} पॉइंट और मिलते; अधिकतम सीमा: {limit}।",
     ),
     "failure": _same("{rule} लागू नहीं हुआ: इसकी शर्त जाँची नहीं जा सकी ({error})।"),
+    "unmatched": _same("जिनसे कुछ नहीं मिला, उसी संस्करण के नियमों से दोबारा जाँचकर:"),
+    "UNMATCHED_REASON_STORE": _same("{rule}: केवल {asks} में।"),
+    "UNMATCHED_REASON_CHANNEL": _same("{rule}: केवल {asks} के ज़रिए।"),
+    "UNMATCHED_REASON_TIER": _same("{rule}: केवल {asks} टियर के लिए।"),
+    "UNMATCHED_REASON_TENDER": _same("{rule}: केवल {asks} से भुगतान पर।"),
+    "UNMATCHED_REASON_WINDOW": _same("{rule}: उस समय लागू नहीं था।"),
+    "UNMATCHED_REASON_EXPRESSION": _same("{rule}: इसकी शर्त पूरी नहीं हुई ({asks})।"),
+    "UNMATCHED_REASON_MINIMUM": _same("{rule}: केवल {asks} से।"),
+    "UNMATCHED_REASON_LINES": _same("{rule}: किसी भी पंक्ति के लिए नहीं।"),
+    "UNMATCHED_REASON_STEP": _same("{rule}: जो गिना गया, वह एक पॉइंट के लिए कम था।"),
+    "UNMATCHED_REASON_NO_BASE": _same("{rule}: केवल नियमों से मिले पॉइंट के ऊपर, और वे नहीं मिले।"),
+    "UNMATCHED_REASON_STOPPED": _same("{rule}: {better} के साथ नहीं।"),
+    "UNMATCHED_REASON_WORSE": _same("{rule}: केवल सबसे अच्छा गिना जाता है, और वह {better} था।"),
+    "UNMATCHED_REASON_LIMIT": _same("{rule}: सीमा पूरी हो चुकी; अधिकतम सीमा: {asks}।"),
+    "UNMATCHED_REASON_OCCASION": _same("{rule}: केवल गतिविधि {asks} के लिए।"),
+    "for sales": _same("{rule}: केवल ख़रीद के लिए।"),
+    "UNMATCHED_REASON_UNKNOWN": _same("{rule}: सदस्य के उस समय के पॉइंट या सीमाओं से तय हुआ।"),
+    "unmatched more": _same("{points} और से भी कुछ नहीं मिला।"),
     "lot active": (
         "{points} पॉइंट तुरंत इस्तेमाल हो सकता है।",
         "{points} पॉइंट तुरंत इस्तेमाल हो सकते हैं।",

@@ -71,7 +71,7 @@ def _chosen(
     chosen: list[tuple[Rule, Asked]] = []
     for rule in rules:
         terms = rule.terms
-        if terms.conditions is not None and not terms.conditions.hold(facts):
+        if terms.conditions is not None and terms.conditions.unmet(facts):
             continue
         asked = rule.ask(facts, basket, tally)
         if asked is None:
@@ -104,9 +104,9 @@ def _promoted(
     promoted: list[tuple[Award, Terms]] = []
     for promotion in program.promotions_for(facts):
         terms = promotion.terms
-        if terms.conditions is not None and not terms.conditions.hold(facts):
+        if terms.conditions is not None and terms.conditions.unmet(facts):
             continue
-        by_line = by_line or _by_line(basket, [award for award, _ in awards])
+        by_line = by_line or by_line_of(basket, [award for award, _ in awards])
         award = promotion.ask(facts, basket, base, by_line)
         if award is None:
             continue
@@ -125,7 +125,7 @@ def _promoted(
     return promoted
 
 
-def _by_line(basket: Basket, awards: Iterable[Award]) -> list[int]:
+def by_line_of(basket: Basket, awards: Iterable[Award]) -> list[int]:
     """The points that each line earned, in order: each award shared out by what it counted of each line."""
     at_of = {line.line_id: at for at, line in enumerate(basket.lines)}
     points = [0] * len(basket.lines)

@@ -10,6 +10,7 @@ from ledger.domain.rounding import INT64_MAX, Overflow
 from ledger.domain.rules.conditions import Lines
 from ledger.domain.rules.facts import Facts
 from ledger.domain.rules.terms import Terms
+from ledger.domain.rules.unmet import Unmet
 
 THOUSAND = 1_000
 
@@ -48,6 +49,12 @@ class Promotion:
         if not award.lines:
             award.taken_back = TakenBack.TAKEN_BACK_BELOW_MINIMUM
         return award
+
+    def lacks(self, facts: Facts, basket: Basket, by_line: Sequence[int]) -> Unmet:
+        """Why it gives nothing for a sale that its conditions hold for and whose lines earned some points."""
+        counted = zip(basket.lines, by_line, strict=True)
+        earned = self._lines.is_all or any(points and self._lines.match(facts, line) for line, points in counted)
+        return Unmet.STEP if earned else Unmet.LINES
 
     def _bonus(self, earned: int) -> int:
         match self._effect:

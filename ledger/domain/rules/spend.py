@@ -10,6 +10,7 @@ from ledger.domain.rules.facts import Facts
 from ledger.domain.rules.rule import Asked, Rule
 from ledger.domain.rules.tally import Tally
 from ledger.domain.rules.terms import Terms
+from ledger.domain.rules.unmet import Unmet
 
 
 class Spend(Rule):
@@ -59,3 +60,9 @@ class Spend(Rule):
         for line_id, amount in counted or ():
             award.lines.add(line_id=line_id, basis=amount)
         return Asked(award, carried)
+
+    def lacks(self, facts: Facts, basket: Basket) -> Unmet:
+        """Whether it is the minimum, the lines or the step."""
+        if sum(self._amounts(basket)) < self._minimum:
+            return Unmet.MINIMUM
+        return Unmet.STEP if any(self._lines.match(facts, line) for line in basket.lines) else Unmet.LINES
