@@ -36,7 +36,7 @@ from ledger.domain.pool import Pool, PoolUnknown
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken, Rejected
 from ledger.domain.voucher import NewCode
-from ledger.metrics import BATCH_COMMANDS, COMMIT_SECONDS, CONFLICTS, QUEUE_COMMANDS
+from ledger.metrics import BATCH_COMMANDS, COMMIT_SECONDS, CONDITION_FAILURES, CONFLICTS, QUEUE_COMMANDS
 from ledger.store.profiles import NewPerson, write_people
 from ledger.store.recorder import Appended, LedgerRecorder, Session
 from ledger.store.vouchers import write_codes
@@ -419,6 +419,9 @@ class _Batch:
                 program = self._program(account.program, command)
             main = main_event(decision.events)
             position = 0 if command.dry_run else positions[command.request_id]
+            failures = getattr(main.payload, "failures", None)
+            if failures and account is not None and not command.dry_run:
+                CONDITION_FAILURES.labels(account.program).inc(len(failures))
             return Outcome(
                 command,
                 command.request_id,

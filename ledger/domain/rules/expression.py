@@ -84,12 +84,13 @@ class Expression:
             raise ValueError(f"fails for a sample sale: {error}") from None
 
     def holds(self, owner: str, facts: Facts, line: SaleLine | None = None) -> bool:
-        """Whether it is true. Where it cannot be evaluated it is not, and the facts remember why."""
+        """Whether it is true. Where it cannot be evaluated it is not; the facts remember why, once for each owner."""
         try:
             return self.evaluate(facts, line)
         except EVALUATION_ERRORS as error:
-            text = f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]
-            facts.failures.append(ConditionFailure(rule=owner, error=text))
+            if not facts.failures or facts.failures[-1].rule != owner:
+                text = f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]
+                facts.failures.append(ConditionFailure(rule=owner, error=text))
             return False
 
     def evaluate(self, facts: Facts, line: SaleLine | None = None) -> bool:
