@@ -579,12 +579,18 @@ class EarningRule(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
     EXPIRY_FIELD_NUMBER: _builtins.int
+    EXCLUSIVE_GROUP_FIELD_NUMBER: _builtins.int
     rule_id: _builtins.str
     """Unique among rules and promotions of the program: lower-case letters, digits and dashes."""
     priority: _builtins.int
     """Rules are looked at by descending priority, then by id: never by their place in the program."""
     stop: _builtins.bool
     """True to leave out all rules behind it in order, where this one gave points."""
+    exclusive_group: _builtins.str
+    """Rules and promotions of one group are meant never to be in force together, such as those of consecutive campaigns or of
+    the hours of a day: a program in which two of them can be is not published. Lower-case letters, digits and dashes; empty
+    for none. It changes nothing of what a sale earns.
+    """
     @_builtins.property
     def display_name(self) -> _account_pb2.LocalizedText:
         """What people call it."""
@@ -636,10 +642,11 @@ class EarningRule(_message.Message):
         limits: _abc.Iterable[Global___Limit] | None = ...,
         pending: _expiry_pb2.PendingPolicy | None = ...,
         expiry: _expiry_pb2.ExpiryPolicy | None = ...,
+        exclusive_group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "conditions", b"conditions", "display_name", b"display_name", "expiry", b"expiry", "item", b"item", "pending", b"pending", "rule", b"rule", "spend", b"spend", "visit", b"visit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "conditions", b"conditions", "display_name", b"display_name", "expiry", b"expiry", "item", b"item", "limits", b"limits", "pending", b"pending", "priority", b"priority", "rule", b"rule", "rule_id", b"rule_id", "spend", b"spend", "stop", b"stop", "visit", b"visit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "conditions", b"conditions", "display_name", b"display_name", "exclusive_group", b"exclusive_group", "expiry", b"expiry", "item", b"item", "limits", b"limits", "pending", b"pending", "priority", b"priority", "rule", b"rule", "rule_id", b"rule_id", "spend", b"spend", "stop", b"stop", "visit", b"visit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_rule: _TypeAlias = _typing.Literal["spend", "visit", "item", "activity"]  # noqa: Y015
     _WhichOneofArgType_rule: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
@@ -667,6 +674,7 @@ class Promotion(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
     EXPIRY_FIELD_NUMBER: _builtins.int
+    EXCLUSIVE_GROUP_FIELD_NUMBER: _builtins.int
     promotion_id: _builtins.str
     """Unique among rules and promotions of the program: lower-case letters, digits and dashes."""
     addition_points: _builtins.int
@@ -679,6 +687,8 @@ class Promotion(_message.Message):
     """The matching lines earn so many points instead, at least 0."""
     priority: _builtins.int
     """Promotions are looked at by descending priority, then the one that began last first, then by id."""
+    exclusive_group: _builtins.str
+    """As of an EarningRule; a group may hold both."""
     @_builtins.property
     def display_name(self) -> _account_pb2.LocalizedText:
         """What people call it."""
@@ -722,10 +732,11 @@ class Promotion(_message.Message):
         limits: _abc.Iterable[Global___Limit] | None = ...,
         pending: _expiry_pb2.PendingPolicy | None = ...,
         expiry: _expiry_pb2.ExpiryPolicy | None = ...,
+        exclusive_group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["addition_points", b"addition_points", "conditions", b"conditions", "display_name", b"display_name", "effect", b"effect", "excluding", b"excluding", "expiry", b"expiry", "fixed_points", b"fixed_points", "multiplier_thousandths", b"multiplier_thousandths", "only", b"only", "pending", b"pending"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addition_points", b"addition_points", "conditions", b"conditions", "display_name", b"display_name", "effect", b"effect", "excluding", b"excluding", "expiry", b"expiry", "fixed_points", b"fixed_points", "limits", b"limits", "multiplier_thousandths", b"multiplier_thousandths", "only", b"only", "pending", b"pending", "priority", b"priority", "promotion_id", b"promotion_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addition_points", b"addition_points", "conditions", b"conditions", "display_name", b"display_name", "effect", b"effect", "excluding", b"excluding", "exclusive_group", b"exclusive_group", "expiry", b"expiry", "fixed_points", b"fixed_points", "limits", b"limits", "multiplier_thousandths", b"multiplier_thousandths", "only", b"only", "pending", b"pending", "priority", b"priority", "promotion_id", b"promotion_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["addition_points", "multiplier_thousandths", "fixed_points"]  # noqa: Y015
     _WhichOneofArgType_effect: _TypeAlias = _typing.Literal["effect", b"effect"]  # noqa: Y015
