@@ -158,7 +158,7 @@ expiry_notice_days: 366
 
 
 def test_each_kind_of_bad_input() -> None:
-    """Cycle, unreachable tier, exclusive windows that overlap, unknown list, price below 0, limit of 0, CEL, too much."""
+    """Cycle, unreachable tier, overlapping windows, unknown list, price below 0, limit of 0, CEL, over a limit."""
     found = {(problem.line, problem.field): problem.reason for problem in read_text(BAD_INPUT).problems}
     assert found.pop((12, "earning_rules[0].conditions.expression"))
     assert found == {

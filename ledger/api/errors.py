@@ -322,9 +322,9 @@ ENTRIES: Final = {
     ),
     ErrorReason.ERROR_REASON_RATE_LIMITED: Entry(
         StatusCode.RESOURCE_EXHAUSTED,
-        "The credential's rate is used up. Retry after the delay.",
-        "Too many requests from this till. Please wait a moment.",
-        "इस टिल से बहुत ज़्यादा अनुरोध आए हैं। कृपया थोड़ी देर रुकें।",
+        "The credential has tried as many identifiers and voucher codes as it may. Retry after the delay.",
+        "This till has tried too many card numbers or voucher codes. Please wait a moment.",
+        "इस टिल से बहुत ज़्यादा कार्ड नंबर या वाउचर कोड आज़माए गए हैं। कृपया थोड़ी देर रुकें।",
         retry_delay_ms=1_000,
     ),
     ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE: Entry(

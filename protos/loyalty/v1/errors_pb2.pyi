@@ -91,8 +91,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     RetryInfo, with the same request id.
     """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 25
-    """RESOURCE_EXHAUSTED. The credential has looked up as many identifiers as it may. Commands with an identifier count when
-    nobody has it. Retry after RetryInfo, or name the member, which is never limited.
+    """RESOURCE_EXHAUSTED. The credential has looked up as many identifiers as it may. Commands with an identifier or a voucher
+    code count when nobody has it. Retry after RetryInfo; a command that names the member and has no voucher code is never
+    limited.
     """
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 26
     """UNAVAILABLE. The database cannot be reached, or the outcome is not known. Retry with the same request id."""
@@ -235,8 +236,9 @@ ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 24
 RetryInfo, with the same request id.
 """
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 25
-"""RESOURCE_EXHAUSTED. The credential has looked up as many identifiers as it may. Commands with an identifier count when
-nobody has it. Retry after RetryInfo, or name the member, which is never limited.
+"""RESOURCE_EXHAUSTED. The credential has looked up as many identifiers as it may. Commands with an identifier or a voucher
+code count when nobody has it. Retry after RetryInfo; a command that names the member and has no voucher code is never
+limited.
 """
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 26
 """UNAVAILABLE. The database cannot be reached, or the outcome is not known. Retry with the same request id."""
