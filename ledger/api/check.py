@@ -45,7 +45,7 @@ from loyalty.v1.pos_service_pb2 import (
 )
 from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest
 
-from ledger.api.check_sale import LINES_MAX, check_sale
+from ledger.api.check_sale import check_sale
 from ledger.api.errors import ApiError
 from ledger.api.fields import (
     CODE_CHARACTERS_MIN,
@@ -69,6 +69,7 @@ from ledger.api.fields import (
     check_voucher_name,
 )
 from ledger.api.identifiers import VALUE_CHARACTERS_MAX
+from ledger.domain.basket import LINES_MAX
 from ledger.domain.instant import MINUTE
 
 VOUCHERS_MAX: Final = 10

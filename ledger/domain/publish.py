@@ -30,6 +30,7 @@ from ledger.domain.publish_fields import (
     zones,
 )
 from ledger.domain.publish_rewards import check_rewards
+from ledger.domain.publish_steps import check_steps
 from ledger.domain.publish_tiers import check_tiers
 
 STORES_MAX: Final = 100_000
@@ -75,6 +76,7 @@ def problems(definition: Program) -> Problems:
         found.append(("expiry_notice_days", f"must be from 0 to {NOTICE_DAYS_MAX}"))
     check_tiers(definition, found)
     check_rewards(definition, found)
+    check_steps(definition, found)
     if definition.HasField("hold_timeout"):
         timeout = definition.hold_timeout
         seconds = timeout.seconds + timeout.nanos / 1_000_000_000

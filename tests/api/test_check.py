@@ -60,11 +60,11 @@ from ledger.api.check import (
     REASON_CHARACTERS_MAX,
     check_batch,
 )
-from ledger.api.check_sale import DISCOUNTS_MAX, LABELS_MAX, LINES_MAX, TENDERS_MAX, fill_line_ids
+from ledger.api.check_sale import DISCOUNTS_MAX, LABELS_MAX, TENDERS_MAX, fill_line_ids
 from ledger.api.errors import ApiError
 from ledger.api.fields import TEXT_CHARACTERS_MAX
 from ledger.api.identifiers import VALUE_CHARACTERS_MAX, normalise
-from ledger.domain.basket import Basket
+from ledger.domain.basket import LINES_MAX, Basket
 from ledger.domain.instant import EARLIEST, MINUTE, SECOND, from_timestamp, set_timestamp
 from ledger.domain.publish import problems
 from ledger.domain.rounding import INT64_MAX

@@ -249,7 +249,7 @@ class LineFilter(_message.Message):
     KINDS_FIELD_NUMBER: _builtins.int
     EXPRESSION_FIELD_NUMBER: _builtins.int
     expression: _builtins.str
-    """A CEL expression over the variables of Conditions.expression and `line`, such as `line.price_minor > 100000`."""
+    """A CEL expression over the variables of Conditions.expression but `lines`, and `line`, such as `line.price_minor > 100000`."""
     @_builtins.property
     def skus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Stock keeping units."""
