@@ -15,7 +15,7 @@ from projections.tracking import try_lock
 from projections.views import PostgresViews
 from tests.projections.history import History, append
 from tests.projections.tables import catch_up, copy_log, execute, tables, value
-from tests.projections.test_runner import PATIENCE_S
+from tests.projections.waiting import reached
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
@@ -37,7 +37,7 @@ def test_rebuild_while_writing_and_following(
         first, second = rebuild(database_url, name), rebuild(database_url, name)
         writing.result()
     assert (first.generation, second.generation) == (2, 3)
-    assert read_side.wait(PROJECTIONS, len(history.events), PATIENCE_S)
+    assert reached(read_side, len(history.events))
     copy_log(database_url, another_url)
     catch_up(another_url)
     assert tables(database_url) == tables(another_url)
