@@ -64,8 +64,9 @@ def break_off(shop: Shop, sales: Sequence[RecordSaleRequest], end: Callable[[grp
 def settle(shop: Shop, url: str, sales: Sequence[RecordSaleRequest], first: Answers) -> None:
     """Sends again what was not answered, then all: each is applied once, and answered the same each time."""
     answers = dict(first)
-    for _ in send(shop, [sale for sale in sales if sale.request_id not in first], answers):
-        pass
+    if left := [sale for sale in sales if sale.request_id not in first]:
+        for _ in send(shop, left, answers):
+            pass
     assert answers.keys() == {sale.request_id for sale in sales}
     for sale in sales:
         again = shop.record(sale)
