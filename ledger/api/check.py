@@ -2,12 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
-from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
 from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
@@ -32,9 +29,6 @@ from loyalty.v1.commands_pb2 import (
     UseEntitlementRequest,
 )
 from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
-from loyalty.v1.events_pb2 import Event
-from loyalty.v1.member_pb2 import Identifier, IdentifierType
-from loyalty.v1.origin_pb2 import Channel, EntryMode, Origin, TillReference
 from loyalty.v1.pos_service_pb2 import (
     ExplainTransactionRequest,
     GetBalanceRequest,
@@ -45,15 +39,21 @@ from loyalty.v1.pos_service_pb2 import (
 )
 from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest
 
+from ledger.api.check_parts import check_head, check_identifier, check_origin, check_request_id, check_till, check_who
+from ledger.api.check_reads import (
+    check_get_balance,
+    check_get_program,
+    check_get_transaction,
+    check_list_statement,
+    check_list_versions,
+    check_lookup_member,
+    check_read_events,
+    check_watch_changes,
+)
 from ledger.api.check_sale import check_sale
 from ledger.api.errors import ApiError
 from ledger.api.fields import (
     CODE_CHARACTERS_MIN,
-    ID,
-    MEMBER,
-    POOL,
-    PROGRAM,
-    TEXT_CHARACTERS_MAX,
     Problems,
     check_attributes,
     check_codes,
@@ -68,9 +68,7 @@ from ledger.api.fields import (
     check_transaction_name,
     check_voucher_name,
 )
-from ledger.api.identifiers import VALUE_CHARACTERS_MAX
 from ledger.domain.basket import LINES_MAX
-from ledger.domain.instant import MINUTE
 
 VOUCHERS_MAX: Final = 10
 """Vouchers that one sale uses."""
@@ -90,36 +88,15 @@ BATCH_COMMANDS_MAX: Final = 1_000
 QUANTITY_MAX: Final = 1_000
 """How many of a reward one hold reserves."""
 
-EVENT_TYPES_MAX: Final = 50
-"""Types that one ReadEvents names."""
-
 REASON_CHARACTERS_MAX: Final = 500
 """Length of the reason of what is done by hand."""
 
-TOKEN_CHARACTERS_MAX: Final = 1_000
-"""Length of a page token."""
-
-OCCURRED_AT_AHEAD_MAX: Final = 5 * MINUTE
-"""How far a till's clock may be ahead of ours, in microseconds."""
-
 RequestT = TypeVar("RequestT", bound=Message)
 
-_NIL: Final = "00000000-0000-0000-0000-000000000000"
-_UUID: Final = re.compile(ID).fullmatch
-_CARD: Final = re.compile("[0-9A-Za-z-]{4,64}").fullmatch
-
-_CHANNELS: Final = frozenset(Channel.values())
-_ENTRY_MODES: Final = frozenset(EntryMode.values())
 _ID: Final = re.compile("[a-z0-9-]{1,63}").fullmatch
 _FATES: Final = frozenset(PendingFate.values()) - {0}
 _REVERSAL_REASONS: Final = frozenset(ReversalReason.values())
-_IDENTIFIER_TYPES: Final = frozenset(IdentifierType.values()) - {0}
 _LANGUAGES: Final = frozenset(("", "en", "hi"))
-_EVENT_TYPES: Final = frozenset(
-    field.message_type.name
-    for field in Event.DESCRIPTOR.oneofs_by_name["event"].fields
-    if field.message_type is not None
-)
 
 
 def check_batch(request: SubmitBatchRequest) -> None:
@@ -136,14 +113,14 @@ def check_batch(request: SubmitBatchRequest) -> None:
 
 
 def _enroll_member(request: EnrollMemberRequest, now: int, problems: Problems) -> None:
-    _head(request.request_id, request.origin, now, problems)
+    check_head(request.request_id, request.origin, now, problems)
     if request.program:
         check_program_name(request.program, "program", problems)
     if len(request.identifiers) > IDENTIFIERS_MAX:
         problems.append(("identifiers", f"must be at most {IDENTIFIERS_MAX}"))
     for index, identifier in enumerate(request.identifiers[:IDENTIFIERS_MAX]):
         path = f"identifiers[{index}]"
-        _identifier(identifier, path, problems)
+        check_identifier(identifier, path, problems)
         if identifier.program and request.program and identifier.program != request.program:
             problems.append((f"{path}.program", "must be the request's program, or empty"))
     profile = request.profile
@@ -154,7 +131,7 @@ def _enroll_member(request: EnrollMemberRequest, now: int, problems: Problems) -
 
 
 def _record_sale(request: RecordSaleRequest, now: int, problems: Problems) -> None:
-    _head(request.request_id, request.origin, now, problems)
+    check_head(request.request_id, request.origin, now, problems)
     _sold(request, problems)
 
 
@@ -165,15 +142,15 @@ def _quote_sale(request: QuoteSaleRequest, now: int, problems: Problems) -> None
         problems.append(("sale", "is required: the sale as it would be recorded"))
         return
     if sale.request_id:
-        _request_id(sale.request_id, "request_id", found)
-    _origin(sale.origin, now, found)
+        check_request_id(sale.request_id, "request_id", found)
+    check_origin(sale.origin, now, found)
     _sold(sale, found)
     problems += [(f"sale.{path}", what) for path, what in found]
 
 
 def _reserve_reward(request: ReserveRewardRequest, now: int, problems: Problems) -> None:
-    _head(request.request_id, request.origin, now, problems)
-    _who(request, problems)
+    check_head(request.request_id, request.origin, now, problems)
+    check_who(request, problems)
     check_text(request.reward_id, "reward_id", problems, least=1)
     if not 0 <= request.quantity <= QUANTITY_MAX:
         problems.append(("quantity", f"must be 1 to {QUANTITY_MAX}, or 0 for 1"))
@@ -181,13 +158,13 @@ def _reserve_reward(request: ReserveRewardRequest, now: int, problems: Problems)
 
 
 def _close_hold(request: CommitRewardRequest | ReleaseRewardRequest, now: int, problems: Problems) -> None:
-    _head(request.request_id, request.origin, now, problems)
+    check_head(request.request_id, request.origin, now, problems)
     check_hold_name(request.hold, "hold", problems)
 
 
 def _return_sale(request: ReturnSaleRequest, now: int, problems: Problems) -> None:
-    _head(request.request_id, request.origin, now, problems)
-    _who(request, problems, is_required=False)
+    check_head(request.request_id, request.origin, now, problems)
+    check_who(request, problems, is_required=False)
     sale = request.WhichOneof("sale")
     if sale == "transaction":
         check_transaction_name(request.transaction, "transaction", problems)
@@ -196,7 +173,7 @@ def _return_sale(request: ReturnSaleRequest, now: int, problems: Problems) -> No
     elif sale == "till":
         check_text(request.till.store, "till.store", problems, least=1)
         check_text(request.till.terminal, "till.terminal", problems, least=1)
-        _till(request.till.till, "till.till", problems)
+        check_till(request.till.till, "till.till", problems)
     else:
         problems.append(("transaction", "is missing: name the sale by transaction or till"))
     if len(request.lines) > LINES_MAX:
@@ -214,12 +191,12 @@ def _return_sale(request: ReturnSaleRequest, now: int, problems: Problems) -> No
 
 
 def _reverse_transaction(request: ReverseTransactionRequest, now: int, problems: Problems) -> None:
-    _head(request.request_id, request.origin, now, problems)
+    check_head(request.request_id, request.origin, now, problems)
     target = request.WhichOneof("target")
     if target == "transaction":
         check_transaction_name(request.transaction, "transaction", problems)
     elif target == "original_request_id":
-        _request_id(request.original_request_id, "original_request_id", problems)
+        check_request_id(request.original_request_id, "original_request_id", problems)
     else:
         problems.append(
             (
@@ -234,13 +211,13 @@ def _reverse_transaction(request: ReverseTransactionRequest, now: int, problems:
 
 def _publish_program(request: PublishProgramRequest, now: int, problems: Problems) -> None:
     """Only the command; what makes a good program is in ledger.domain.publish."""
-    _head(request.request_id, request.origin, now, problems)
+    check_head(request.request_id, request.origin, now, problems)
     if not request.HasField("program"):
         problems.append(("program", "is required: the whole program"))
 
 
 def _adjust_points(request: AdjustPointsRequest, now: int, problems: Problems) -> None:
-    _head(request.request_id, request.origin, now, problems)
+    check_head(request.request_id, request.origin, now, problems)
     check_member_name(request.member, "member", problems)
     if request.points == 0:
         problems.append(("points", "must not be 0: give points to add, or less to take off"))
@@ -248,15 +225,15 @@ def _adjust_points(request: AdjustPointsRequest, now: int, problems: Problems) -
 
 
 def _record_activity(request: RecordActivityRequest, now: int, problems: Problems) -> None:
-    _head(request.request_id, request.origin, now, problems)
-    _who(request, problems)
+    check_head(request.request_id, request.origin, now, problems)
+    check_who(request, problems)
     if not _ID(request.activity):
         problems.append(("activity", "must be 1 to 63 lower-case letters, digits and dashes, such as review"))
     check_attributes(request.attributes, "attributes", problems)
 
 
 def _set_tier_floor(request: SetTierFloorRequest, now: int, problems: Problems) -> None:
-    _head(request.request_id, request.origin, now, problems)
+    check_head(request.request_id, request.origin, now, problems)
     check_member_name(request.member, "member", problems)
     if request.tier and not _ID(request.tier):
         problems.append(("tier", "must be 1 to 63 lower-case letters, digits and dashes, or empty for none"))
@@ -264,7 +241,7 @@ def _set_tier_floor(request: SetTierFloorRequest, now: int, problems: Problems) 
 
 
 def _settle_pending(request: SettlePendingRequest, now: int, problems: Problems) -> None:
-    _head(request.request_id, request.origin, now, problems)
+    check_head(request.request_id, request.origin, now, problems)
     check_member_name(request.member, "member", problems)
     check_not_negative(request.lot, "lot", problems)
     if request.transaction:
@@ -275,13 +252,13 @@ def _settle_pending(request: SettlePendingRequest, now: int, problems: Problems)
 
 
 def _revoke_voucher(request: RevokeVoucherRequest, now: int, problems: Problems) -> None:
-    _head(request.request_id, request.origin, now, problems)
+    check_head(request.request_id, request.origin, now, problems)
     check_voucher_name(request.voucher, "voucher", problems)
     check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
 
 
 def _extend_expiry(request: ExtendExpiryRequest, now: int, problems: Problems) -> None:
-    _head(request.request_id, request.origin, now, problems)
+    check_head(request.request_id, request.origin, now, problems)
     check_member_name(request.member, "member", problems)
     check_not_negative(request.lot, "lot", problems)
     check_timestamp(request.expires_at, "expires_at", problems)
@@ -289,7 +266,7 @@ def _extend_expiry(request: ExtendExpiryRequest, now: int, problems: Problems) -
 
 
 def _reinstate_points(request: ReinstatePointsRequest, now: int, problems: Problems) -> None:
-    _head(request.request_id, request.origin, now, problems)
+    check_head(request.request_id, request.origin, now, problems)
     check_member_name(request.member, "member", problems)
     if request.points < 1:
         problems.append(("points", "must be more than 0"))
@@ -299,18 +276,18 @@ def _reinstate_points(request: ReinstatePointsRequest, now: int, problems: Probl
 
 
 def _use_entitlement(request: UseEntitlementRequest, now: int, problems: Problems) -> None:
-    _head(request.request_id, request.origin, now, problems)
+    check_head(request.request_id, request.origin, now, problems)
     check_entitlement_name(request.entitlement, "entitlement", problems)
 
 
 def _revoke_entitlement(request: RevokeEntitlementRequest, now: int, problems: Problems) -> None:
-    _head(request.request_id, request.origin, now, problems)
+    check_head(request.request_id, request.origin, now, problems)
     check_entitlement_name(request.entitlement, "entitlement", problems)
     check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
 
 
 def _upload_codes(request: UploadVoucherCodesRequest, now: int, problems: Problems) -> None:
-    _head(request.request_id, request.origin, now, problems)
+    check_head(request.request_id, request.origin, now, problems)
     if request.program:
         check_program_name(request.program, "program", problems)
     if not _ID(request.code_pool):
@@ -320,177 +297,11 @@ def _upload_codes(request: UploadVoucherCodesRequest, now: int, problems: Proble
     check_codes(request.codes[:CODES_MAX], "codes", problems, least=CODE_CHARACTERS_MIN)
 
 
-# -- reads
-
-
-def _lookup_member(request: LookupMemberRequest, _now: int, problems: Problems) -> None:
-    _identifier(request.identifier, "identifier", problems)
-    check_not_negative(request.min_position, "min_position", problems)
-
-
-def _get_transaction(request: GetTransactionRequest | ExplainTransactionRequest, _now: int, problems: Problems) -> None:
-    check_transaction_name(request.name, "name", problems)
-
-
-def _get_balance(request: GetBalanceRequest, _now: int, problems: Problems) -> None:
-    _who(request, problems)
-    if request.HasField("as_of"):
-        check_timestamp(request.as_of, "as_of", problems)
-    check_not_negative(request.min_position, "min_position", problems)
-
-
-def _get_program(request: GetProgramRequest, _now: int, problems: Problems) -> None:
-    check_program_name(request.name, "name", problems)
-    check_not_negative(request.version, "version", problems)
-
-
-def _list_versions(request: ListProgramVersionsRequest, _now: int, problems: Problems) -> None:
-    check_program_name(request.program, "program", problems)
-    _page(request, problems)
-
-
-def _list_statement(request: ListStatementEntriesRequest, _now: int, problems: Problems) -> None:
-    check_member_name(request.member, "member", problems)
-    _page(request, problems)
-    check_not_negative(request.min_position, "min_position", problems)
-
-
-def _page(request: ListProgramVersionsRequest | ListStatementEntriesRequest, problems: Problems) -> None:
-    check_not_negative(request.page_size, "page_size", problems)
-    check_text(request.page_token, "page_token", problems, most=TOKEN_CHARACTERS_MAX)
-
-
-def _watch_changes(request: WatchChangesRequest, _now: int, problems: Problems) -> None:
-    check_not_negative(request.after_position, "after_position", problems)
-    check_not_negative(request.batch_size, "batch_size", problems)
-
-
-def _read_events(request: ReadEventsRequest, _now: int, problems: Problems) -> None:
-    check_not_negative(request.after_position, "after_position", problems)
-    check_not_negative(request.until_position, "until_position", problems)
-    if 0 < request.until_position < request.after_position:
-        problems.append(("until_position", "must not be before after_position; 0 for the end"))
-    if request.subject and not any(form(request.subject) for form in (MEMBER, PROGRAM, POOL)):
-        problems.append(
-            (
-                "subject",
-                "must be members/{member}, programs/{program} or programs/{program}/pools/{pool}, or empty for all",
-            )
-        )
-    if len(request.types) > EVENT_TYPES_MAX:
-        problems.append(("types", f"must be at most {EVENT_TYPES_MAX}"))
-    for index, name in enumerate(request.types[:EVENT_TYPES_MAX]):
-        if name not in _EVENT_TYPES:
-            problems.append((f"types[{index}]", "must be the name of an event, as SaleRecorded"))
-    bounds = [
-        check_timestamp(getattr(request, name), name, problems) if request.HasField(name) else None
-        for name in ("recorded_from", "recorded_until")
-    ]
-    if bounds[0] is not None and bounds[1] is not None and bounds[0] >= bounds[1]:
-        problems.append(("recorded_until", "must be after recorded_from"))
-    check_not_negative(request.batch_size, "batch_size", problems)
-
-
 # -- parts of commands
 
 
-def _head(request_id: str, origin: Origin, now: int, problems: Problems) -> None:
-    if not _UUID(request_id) or request_id == _NIL:
-        _request_id(request_id, "request_id", problems)
-    _origin(origin, now, problems)
-
-
-def _request_id(value: str, path: str, problems: Problems) -> None:
-    if not value:
-        problems.append((path, "is required: a UUID of the client's, kept until it is answered"))
-    elif not _UUID(value):
-        problems.append((path, "must be a UUID in its form of 36 characters, in lower case"))
-    elif value == _NIL:
-        problems.append((path, "must not be the nil UUID: make a new one for each command"))
-
-
-def _origin(origin: Origin, now: int, problems: Problems) -> None:
-    texts = origin.store + origin.terminal + origin.operator
-    if len(texts) > TEXT_CHARACTERS_MAX or not texts.isprintable():
-        check_text(origin.store, "origin.store", problems)
-        check_text(origin.terminal, "origin.terminal", problems)
-        check_text(origin.operator, "origin.operator", problems)
-    if origin.channel not in _CHANNELS:
-        check_enum(origin.channel, _CHANNELS, "origin.channel", problems)
-    if origin.entry_mode not in _ENTRY_MODES:
-        check_enum(origin.entry_mode, _ENTRY_MODES, "origin.entry_mode", problems)
-    if origin.HasField("occurred_at"):
-        _occurred_at(origin.occurred_at, now, problems)
-    if origin.HasField("till"):
-        _till(origin.till, "origin.till", problems)
-        if not origin.store:
-            problems.append(("origin.store", "is required with origin.till"))
-        if not origin.terminal:
-            problems.append(("origin.terminal", "is required with origin.till"))
-
-
-def _occurred_at(timestamp: Timestamp, now: int, problems: Problems) -> None:
-    at = check_timestamp(timestamp, "origin.occurred_at", problems)
-    if at is not None and at > now + OCCURRED_AT_AHEAD_MAX:
-        minutes = OCCURRED_AT_AHEAD_MAX // MINUTE
-        problems.append(
-            (
-                "origin.occurred_at",
-                f"must be at most {minutes} minutes ahead of the server: set the till's clock",
-            )
-        )
-
-
-def _till(till: TillReference, path: str, problems: Problems) -> None:
-    day = till.business_date
-    if len(day) != len("YYYY-MM-DD") or not _is_date(day):
-        problems.append((f"{path}.business_date", "must be a day that exists, as YYYY-MM-DD"))
-    if till.sequence < 1:
-        problems.append((f"{path}.sequence", "must be 1 or more"))
-
-
-@lru_cache(maxsize=256)
-def _is_date(ten_characters: str) -> bool:
-    # date.fromisoformat also reads other forms, of which none has both of these dashes.
-    if ten_characters[4] != "-" or ten_characters[7] != "-":
-        return False
-    try:
-        date.fromisoformat(ten_characters)
-    except ValueError:
-        return False
-    return True
-
-
-def _who(
-    request: RecordSaleRequest | ReserveRewardRequest | ReturnSaleRequest | RecordActivityRequest | GetBalanceRequest,
-    problems: Problems,
-    *,
-    is_required: bool = True,
-) -> None:
-    who = request.WhichOneof("who")
-    if who == "member":
-        if not MEMBER(request.member):
-            check_member_name(request.member, "member", problems)
-    elif who == "identifier":
-        _identifier(request.identifier, "identifier", problems)
-    elif is_required:
-        problems.append(("member", "is missing: name the member by member or identifier"))
-
-
-def _identifier(identifier: Identifier, path: str, problems: Problems) -> None:
-    kind, value = identifier.type, identifier.value.strip()
-    check_enum(kind, _IDENTIFIER_TYPES, f"{path}.type", problems)
-    if not value:
-        problems.append((f"{path}.value", "is required"))
-    elif kind == IdentifierType.IDENTIFIER_TYPE_CARD and not _CARD(value):
-        problems.append((f"{path}.value", "must be 4 to 64 letters, digits and dashes for a card"))
-    check_text(identifier.value, f"{path}.value", problems, most=VALUE_CHARACTERS_MAX)
-    if identifier.program:
-        check_program_name(identifier.program, f"{path}.program", problems)
-
-
 def _sold(request: RecordSaleRequest, problems: Problems) -> None:
-    _who(request, problems)
+    check_who(request, problems)
     if request.HasField("sale"):
         check_sale(request.sale, problems)
     else:
@@ -554,15 +365,15 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     ExtendExpiryRequest: _check(_extend_expiry),
     ReinstatePointsRequest: _check(_reinstate_points),
     SetTierFloorRequest: _check(_set_tier_floor),
-    LookupMemberRequest: _check(_lookup_member),
-    GetTransactionRequest: _check(_get_transaction),
-    ExplainTransactionRequest: _check(_get_transaction),
-    GetBalanceRequest: _check(_get_balance),
-    GetProgramRequest: _check(_get_program),
-    ListProgramVersionsRequest: _check(_list_versions),
-    ListStatementEntriesRequest: _check(_list_statement),
-    WatchChangesRequest: _check(_watch_changes),
-    ReadEventsRequest: _check(_read_events),
+    LookupMemberRequest: _check(check_lookup_member),
+    GetTransactionRequest: _check(check_get_transaction),
+    ExplainTransactionRequest: _check(check_get_transaction),
+    GetBalanceRequest: _check(check_get_balance),
+    GetProgramRequest: _check(check_get_program),
+    ListProgramVersionsRequest: _check(check_list_versions),
+    ListStatementEntriesRequest: _check(check_list_statement),
+    WatchChangesRequest: _check(check_watch_changes),
+    ReadEventsRequest: _check(check_read_events),
 }
 """The check of each request, called with the request and the server's clock in microseconds.
 

@@ -98,6 +98,7 @@ class PosService(PosServiceServicer):
             language_code=profile.language_code if profile is not None else "",
             balance=view.balance,
             tier=view.tier,
+            tier_benefits=view.tier_benefits,
             position=view.position,
         )
 
@@ -176,6 +177,7 @@ class PosService(PosServiceServicer):
             member=member_name(member_id),
             balance=view.balance,
             tier=view.tier,
+            tier_benefits=view.tier_benefits,
             position=view.position,
             expiry_schedule=view.expiries,
         )

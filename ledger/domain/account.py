@@ -1,12 +1,10 @@
-"""An account: a member's lots, holds and tier, and how each event changes them."""
+"""An account: a member's purse, tier, vouchers and entitlements, and how each event changes them."""
 
-from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from google.protobuf.message import Message
-from loyalty.v1.account_pb2 import Allocation, Balance
 from loyalty.v1.commands_pb2 import ReturnSaleRequest
 from loyalty.v1.events_pb2 import (
     ActivityRecorded,
@@ -39,14 +37,14 @@ from loyalty.v1.events_pb2 import (
     VoucherUse,
     VoucherUsed,
 )
-from loyalty.v1.reward_pb2 import EntitlementState, Reward, Use, VoucherState
+from loyalty.v1.reward_pb2 import EntitlementState, Use, VoucherState
 from loyalty.v1.snapshot_pb2 import AccountSnapshot
 
 from ledger.domain.entitlement import Entitlement, Entitlements, with_entitlement
-from ledger.domain.instant import FOREVER, from_timestamp, set_timestamp
+from ledger.domain.instant import from_timestamp, set_timestamp
 from ledger.domain.lot import Lot
+from ledger.domain.purse import TOTALS, Hold, Purse
 from ledger.domain.refusal import InvariantBroken
-from ledger.domain.rounding import INT64_MAX, Overflow
 from ledger.domain.rules.tally import Counters, with_counters, with_uses
 from ledger.domain.standing import NO_STANDING, Standing
 from ledger.domain.voucher import Voucher, Vouchers, with_voucher
@@ -85,23 +83,6 @@ AWAITED_RETURNS_MAX: Final = 100
 """Returns that may wait for their sales in one account; further ones are refused."""
 
 
-class Hold(NamedTuple):
-    """Points set aside for a reward, with the reward as it was then."""
-
-    hold_id: str
-    expires_at: int
-    reward: Reward
-    quantity: int
-    allocations: tuple[Allocation, ...]
-    uses: tuple[Use, ...] = ()
-    """What it took of limits and stock."""
-
-    @property
-    def points(self) -> int:
-        """Points set aside."""
-        return sum(allocation.points for allocation in self.allocations)
-
-
 class Awaited(NamedTuple):
     """A return that waits for its sale."""
 
@@ -109,7 +90,7 @@ class Awaited(NamedTuple):
     request: ReturnSaleRequest
 
 
-class Account:
+class Account(Purse):
     """The state of an account after some of its events.
 
     Between commands an account is a value: a command works on a copy, which replaces it when the command's events are
@@ -118,26 +99,12 @@ class Account:
 
     __slots__ = (
         "account_id",
-        "activity_expires_at",
-        "adjusted",
         "awaited",
         "cancelled",
-        "clawed_back",
         "counters",
         "entitlements",
-        "expired",
-        "holds",
-        "issued",
-        "lot_points",
-        "lots",
-        "next_lot",
         "notified_until",
-        "owed",
-        "pending_until",
         "program",
-        "redeemed",
-        "reinstated",
-        "restored",
         "standing",
         "tier",
         "version",
@@ -145,22 +112,12 @@ class Account:
     )
 
     def __init__(self, account_id: UUID) -> None:
+        super().__init__()
         self.account_id = account_id
         self.version = 0
         self.program = ""
         self.tier = ""
         self.standing = NO_STANDING
-        self.owed = 0
-        self.next_lot = 1
-        self.lots: list[Lot] = []
-        """In the order in which they are spent; only those with points left."""
-        self.lot_points = 0
-        """The sum of the lots, kept so that the usual command need not add them up."""
-        self.pending_until = 0
-        """From this instant on all lots are active."""
-        self.activity_expires_at = 0
-        """The expiry of the lots that follow activity; 0 before the first such activity."""
-        self.holds: dict[str, Hold] = {}
         self.awaited: tuple[Awaited, ...] = ()
         self.counters: Counters = {}
         """Never changed in place."""
@@ -169,8 +126,6 @@ class Account:
         """Never changed in place, as little as vouchers are."""
         self.cancelled: Mapping[int, int] = {}
         """Pending points that were cancelled, by lot, so that no return takes them again. Never changed in place."""
-        self.issued = self.redeemed = self.restored = 0
-        self.expired = self.clawed_back = self.adjusted = self.reinstated = 0
         self.notified_until = 0
         """The last expiry that notice was given of."""
 
@@ -207,77 +162,6 @@ class Account:
 
     # -- what can be asked
 
-    @property
-    def balance(self) -> int:
-        """All points, pending and held ones included, less what is owed."""
-        return self.lot_points + sum(hold.points for hold in self.holds.values()) - self.owed
-
-    def available(self, at: int) -> int:
-        """Points that can be spent at an instant; negative when points are owed.
-
-        Holds whose time ran out by then count as given back, whether or not that was recorded.
-        """
-        lots = self._lots_at(at)
-        if lots is self.lots and at >= self.pending_until and (not lots or lots[0].expires_at > at):
-            return self.lot_points - self.owed
-        return sum(lot.points for lot in lots if lot.activates_at <= at < lot.expires_at) - self.owed
-
-    def write_balance(self, balance: Balance, at: int) -> None:
-        """Writes the balance at an instant."""
-        balance.available_points = self.available(at)
-        if at < self.pending_until:
-            balance.pending_points = sum(lot.points for lot in self._lots_at(at) if lot.activates_at > at)
-        if self.holds:
-            balance.held_points = sum(h.points for h in self.holds.values() if h.expires_at > at)
-        set_timestamp(balance.as_of, at)
-        expiry, points = FOREVER, 0
-        for lot in self._lots_at(at):
-            if lot.expires_at > at and lot.activates_at <= at:
-                if lot.expires_at > expiry or lot.expires_at == FOREVER:
-                    break
-                expiry = lot.expires_at
-                points += lot.points
-        if points:
-            balance.next_expiry.points = points
-            set_timestamp(balance.next_expiry.expires_at, expiry)
-
-    def _lots_at(self, at: int) -> list[Lot]:
-        """The lots with what is back from holds whose time ran out by then."""
-        if self.holds:
-            due = [hold for hold in self.holds.values() if hold.expires_at <= at]
-            if due:
-                settled = self.copy()
-                for hold in due:
-                    settled.give_back(hold.allocations)
-                return settled.lots
-        return self.lots
-
-    def take(self, points: int, at: int) -> list[Allocation]:
-        """Where that many points would come from, soonest-expiring first; fewer when fewer are active."""
-        allocations: list[Allocation] = []
-        for lot in self.lots:
-            if points == 0:
-                break
-            if lot.activates_at <= at < lot.expires_at:
-                part = min(lot.points, points)
-                allocations.append(lot.allocation(part))
-                points -= part
-        return allocations
-
-    def check_room(self, points: int) -> None:
-        """Raises Overflow when all that ever came in would not fit into 64 bits with these points.
-
-        What went out again makes no room: totals and what counts towards tiers remember it.
-        """
-        if self.issued + max(self.adjusted, 0) + points > INT64_MAX:
-            raise Overflow
-
-    def check_totals(self) -> None:
-        """Raises Overflow when the points of any kind of movement do not fit into 64 bits any more."""
-        totals = (self.issued, self.redeemed, self.restored, self.clawed_back, abs(self.adjusted))
-        if max(totals) > INT64_MAX:
-            raise Overflow
-
     def awaits(self, request_id: UUID) -> bool:
         """Whether the return of that request id still waits for its sale."""
         return any(awaited.request_id == request_id for awaited in self.awaited)
@@ -304,7 +188,7 @@ class Account:
     def _sale_recorded(self, event: SaleRecorded) -> None:
         self._issue(event)
         if event.HasField("activity_expires_at"):
-            self._follow_activity(from_timestamp(event.activity_expires_at))
+            self.follow_activity(from_timestamp(event.activity_expires_at))
 
     def _activity_recorded(self, event: ActivityRecorded) -> None:
         self._issue(event)
@@ -335,13 +219,13 @@ class Account:
     def _points_redeemed(self, event: PointsRedeemed) -> None:
         hold = event.redemption.hold
         if hold:
-            self._drop_hold(hold)
+            self.drop_hold(hold)
         else:
             self.take_out(event.allocations)
             self._use(event.uses)
         self.redeemed += event.redemption.points
         if event.HasField("activity_expires_at"):
-            self._follow_activity(from_timestamp(event.activity_expires_at))
+            self.follow_activity(from_timestamp(event.activity_expires_at))
 
     def _reward_reserved(self, event: RewardReserved) -> None:
         self.take_out(event.allocations)
@@ -357,7 +241,7 @@ class Account:
         self._use(event.uses)
 
     def _reward_released(self, event: RewardReleased) -> None:
-        self._drop_hold(event.hold.rpartition("/")[2])
+        self.drop_hold(event.hold.rpartition("/")[2])
         self.give_back(event.allocations)
         self._use(event.uses, -1)
 
@@ -391,9 +275,9 @@ class Account:
 
     def _add_by_hand(self, event: PointsAdjusted | PointsReinstated) -> None:
         if event.repaid_points:
-            self._repay(event.repaid_points)
+            self.repay(event.repaid_points)
         if event.HasField("lot"):
-            self._add(Lot.of(event.lot))
+            self.add(Lot.of(event.lot))
             self.next_lot = event.lot.number + 1
 
     def _voucher_issued(self, event: VoucherIssued) -> None:
@@ -444,7 +328,7 @@ class Account:
     def _issue(self, event: SaleRecorded | ActivityRecorded) -> None:
         issued = repaid = event.repaid_points
         if repaid:
-            self._repay(repaid)
+            self.repay(repaid)
         for message in event.lots:
             lot = Lot.of(message)
             if lot.number != self.next_lot:
@@ -452,7 +336,7 @@ class Account:
             self.next_lot += 1
             issued += lot.points
             if lot.points:
-                self._add(lot)
+                self.add(lot)
         self.issued += issued
         self._qualify(event)
         if event.counters:
@@ -462,7 +346,7 @@ class Account:
         restored = sum(allocation.points for allocation in undo.restored)
         self.give_back(undo.restored)
         if undo.repaid_points:
-            self._repay(undo.repaid_points)
+            self.repay(undo.repaid_points)
         self.restored += restored + undo.repaid_points
         taken = sum(allocation.points for allocation in undo.clawed_back)
         self.take_out(undo.clawed_back)
@@ -477,76 +361,9 @@ class Account:
         if event.HasField("qualification"):
             self.standing = Standing.after(event.qualification)
 
-    def _repay(self, points: int) -> None:
-        if points > self.owed:
-            raise InvariantBroken(f"{points} points repaid where {self.owed} were owed")
-        self.owed -= points
-
-    def _add(self, lot: Lot) -> None:
-        """Puts points into their lot, opening it again where it was spent."""
-        if self.lot_points + lot.points > INT64_MAX:
-            raise InvariantBroken("an account cannot hold more than 2^63 - 1 points")
-        if lot.follows_activity and lot.expires_at < self.activity_expires_at:
-            lot = lot._replace(expires_at=self.activity_expires_at)
-        at = self._find(lot)
-        if at is None:
-            insort(self.lots, lot)
-        else:
-            self.lots[at] = lot._replace(points=self.lots[at].points + lot.points)
-        self.lot_points += lot.points
-        self.pending_until = max(self.pending_until, lot.activates_at)
-
-    def _find(self, lot: Lot) -> int | None:
-        at = bisect_left(self.lots, lot[:3])
-        return at if at < len(self.lots) and self.lots[at][:3] == lot[:3] else None
-
-    def give_back(self, allocations: Iterable[Allocation]) -> None:
-        """Puts points back into the lots that they came from."""
-        for allocation in allocations:
-            self._add(Lot.of(allocation))
-
-    def take_out(self, allocations: Sequence[Allocation]) -> None:
-        """Takes points out of their lots. Raises InvariantBroken where they are not there."""
-        for allocation in allocations:
-            wanted = Lot.of(allocation)
-            at = self._find(wanted)
-            left = self.lots[at].points - wanted.points if at is not None else -1
-            if at is None or left < 0 or wanted.points < 1:
-                raise InvariantBroken(f"lot {wanted.number} does not hold {wanted.points} points")
-            if left:
-                self.lots[at] = self.lots[at]._replace(points=left)
-            else:
-                del self.lots[at]
-            self.lot_points -= wanted.points
-
-    def _drop_hold(self, hold_id: str) -> None:
-        if self.holds.pop(hold_id.rpartition("/")[2], None) is None:
-            raise InvariantBroken(f"hold {hold_id} is not open")
-
     def _drop_awaited(self, request_id: str) -> None:
         if self.awaited:
             self.awaited = tuple(a for a in self.awaited if str(a.request_id) != request_id)
-
-    def _follow_activity(self, expires_at: int) -> None:
-        """Moves the expiry of the lots that follow activity; never to an earlier instant."""
-        if expires_at <= self.activity_expires_at:
-            return
-        self.activity_expires_at = expires_at
-        lots, self.lots, self.lot_points = self.lots, [], 0
-        for lot in lots:
-            self._add(lot)  # which moves those that follow activity
-
-    def check(self) -> None:
-        """Raises InvariantBroken unless the points add up (promise 5)."""
-        held = sum(hold.points for hold in self.holds.values())
-        flow = self.issued + self.restored + self.adjusted + self.reinstated
-        flow -= self.redeemed + self.expired + self.clawed_back
-        in_lots = sum(lot.points for lot in self.lots)
-        if in_lots != self.lot_points or flow != in_lots + held - self.owed:
-            raise InvariantBroken(
-                f"account {self.account_id}: {flow} points flowed in, "
-                f"{in_lots} are in lots, {held} held, {self.owed} owed"
-            )
 
     # -- snapshots
 
@@ -560,7 +377,7 @@ class Account:
             next_lot=self.next_lot,
             activity_expires_at_us=self.activity_expires_at,
             notified_until_us=self.notified_until,
-            totals={name: getattr(self, name) for name in _TOTALS},
+            totals={name: getattr(self, name) for name in TOTALS},
             cancelled_points=self.cancelled,
         )
         self.standing.write(snapshot.standing)
@@ -599,7 +416,7 @@ class Account:
         account.next_lot = snapshot.next_lot
         account.activity_expires_at = snapshot.activity_expires_at_us
         for lot in snapshot.lots:
-            account._add(Lot.of(lot))
+            account.add(Lot.of(lot))
         account.holds = {
             hold.hold: Hold(
                 hold.hold,
@@ -619,13 +436,11 @@ class Account:
         account.vouchers = {message.name: Voucher.of(message) for message in snapshot.vouchers}
         account.entitlements = {message.name: Entitlement.of(message) for message in snapshot.entitlements}
         account.cancelled = dict(snapshot.cancelled_points)
-        for name in _TOTALS:
+        for name in TOTALS:
             setattr(account, name, snapshot.totals[name])
         account.check()
         return account
 
-
-_TOTALS: Final = ("issued", "redeemed", "restored", "expired", "clawed_back", "adjusted", "reinstated")
 
 _APPLY: Final[Mapping[type[Message], Callable[[Account, Any], None]]] = {
     MemberEnrolled: Account._member_enrolled,

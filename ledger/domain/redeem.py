@@ -10,13 +10,13 @@ from loyalty.v1.commands_pb2 import (
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import PointsRedeemed, ReleaseReason, RewardReleased, RewardReserved
 
-from ledger.domain.account import Hold
 from ledger.domain.case import Case, RequestT
 from ledger.domain.draw import draw, give_back, keep
 from ledger.domain.entitle import entitle
 from ledger.domain.instant import set_timestamp
 from ledger.domain.issue_vouchers import issue_vouchers
 from ledger.domain.names import hold_name, last_id
+from ledger.domain.purse import Hold
 from ledger.domain.refusal import Refused, Rejected
 from ledger.domain.rules.facts import Facts
 from ledger.domain.rules.tally import Tally

@@ -9,13 +9,13 @@ from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import VoucherUse, VoucherUsed
 from loyalty.v1.reward_pb2 import VoucherState
 
-from ledger.domain.account import Hold
 from ledger.domain.basket import Basket
 from ledger.domain.case import Case
 from ledger.domain.draw import keep
 from ledger.domain.entitle import entitle
 from ledger.domain.issue_vouchers import issue_vouchers, voucher_by_code
 from ledger.domain.names import hold_name
+from ledger.domain.purse import Hold
 from ledger.domain.redeem import open_hold, redeemed, redemption_of
 from ledger.domain.refusal import Refused
 from ledger.domain.rules.discount import benefit_of

@@ -55,11 +55,11 @@ from ledger.api.check import (
     CHECKS,
     HOLDS_MAX,
     IDENTIFIERS_MAX,
-    OCCURRED_AT_AHEAD_MAX,
     QUANTITY_MAX,
     REASON_CHARACTERS_MAX,
     check_batch,
 )
+from ledger.api.check_parts import OCCURRED_AT_AHEAD_MAX
 from ledger.api.check_sale import DISCOUNTS_MAX, LABELS_MAX, TENDERS_MAX, fill_line_ids
 from ledger.api.errors import ApiError
 from ledger.api.fields import TEXT_CHARACTERS_MAX

@@ -1,0 +1,118 @@
+"""Checks of the requests that read."""
+
+from typing import Final
+
+from loyalty.v1.audit_service_pb2 import ReadEventsRequest
+from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
+from loyalty.v1.events_pb2 import Event
+from loyalty.v1.pos_service_pb2 import (
+    ExplainTransactionRequest,
+    GetBalanceRequest,
+    GetTransactionRequest,
+    LookupMemberRequest,
+)
+from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest
+
+from ledger.api.check_parts import check_identifier, check_who
+from ledger.api.fields import (
+    MEMBER,
+    POOL,
+    PROGRAM,
+    Problems,
+    check_member_name,
+    check_not_negative,
+    check_program_name,
+    check_text,
+    check_timestamp,
+    check_transaction_name,
+)
+
+EVENT_TYPES_MAX: Final = 50
+"""Types that one ReadEvents names."""
+
+TOKEN_CHARACTERS_MAX: Final = 1_000
+"""Length of a page token."""
+
+_EVENT_TYPES: Final = frozenset(
+    field.message_type.name
+    for field in Event.DESCRIPTOR.oneofs_by_name["event"].fields
+    if field.message_type is not None
+)
+
+
+def check_lookup_member(request: LookupMemberRequest, _now: int, problems: Problems) -> None:
+    """What LookupMember is asked with."""
+    check_identifier(request.identifier, "identifier", problems)
+    check_not_negative(request.min_position, "min_position", problems)
+
+
+def check_get_transaction(
+    request: GetTransactionRequest | ExplainTransactionRequest, _now: int, problems: Problems
+) -> None:
+    """What GetTransaction and ExplainTransaction are asked with."""
+    check_transaction_name(request.name, "name", problems)
+
+
+def check_get_balance(request: GetBalanceRequest, _now: int, problems: Problems) -> None:
+    """What GetBalance is asked with."""
+    check_who(request, problems)
+    if request.HasField("as_of"):
+        check_timestamp(request.as_of, "as_of", problems)
+    check_not_negative(request.min_position, "min_position", problems)
+
+
+def check_get_program(request: GetProgramRequest, _now: int, problems: Problems) -> None:
+    """What GetProgram is asked with."""
+    check_program_name(request.name, "name", problems)
+    check_not_negative(request.version, "version", problems)
+
+
+def check_list_versions(request: ListProgramVersionsRequest, _now: int, problems: Problems) -> None:
+    """What ListProgramVersions is asked with."""
+    check_program_name(request.program, "program", problems)
+    _page(request, problems)
+
+
+def check_list_statement(request: ListStatementEntriesRequest, _now: int, problems: Problems) -> None:
+    """What ListStatementEntries is asked with."""
+    check_member_name(request.member, "member", problems)
+    _page(request, problems)
+    check_not_negative(request.min_position, "min_position", problems)
+
+
+def _page(request: ListProgramVersionsRequest | ListStatementEntriesRequest, problems: Problems) -> None:
+    check_not_negative(request.page_size, "page_size", problems)
+    check_text(request.page_token, "page_token", problems, most=TOKEN_CHARACTERS_MAX)
+
+
+def check_watch_changes(request: WatchChangesRequest, _now: int, problems: Problems) -> None:
+    """What WatchChanges is asked with."""
+    check_not_negative(request.after_position, "after_position", problems)
+    check_not_negative(request.batch_size, "batch_size", problems)
+
+
+def check_read_events(request: ReadEventsRequest, _now: int, problems: Problems) -> None:
+    """What ReadEvents is asked with."""
+    check_not_negative(request.after_position, "after_position", problems)
+    check_not_negative(request.until_position, "until_position", problems)
+    if 0 < request.until_position < request.after_position:
+        problems.append(("until_position", "must not be before after_position; 0 for the end"))
+    if request.subject and not any(form(request.subject) for form in (MEMBER, PROGRAM, POOL)):
+        problems.append(
+            (
+                "subject",
+                "must be members/{member}, programs/{program} or programs/{program}/pools/{pool}, or empty for all",
+            )
+        )
+    if len(request.types) > EVENT_TYPES_MAX:
+        problems.append(("types", f"must be at most {EVENT_TYPES_MAX}"))
+    for index, name in enumerate(request.types[:EVENT_TYPES_MAX]):
+        if name not in _EVENT_TYPES:
+            problems.append((f"types[{index}]", "must be the name of an event, as SaleRecorded"))
+    bounds = [
+        check_timestamp(getattr(request, name), name, problems) if request.HasField(name) else None
+        for name in ("recorded_from", "recorded_until")
+    ]
+    if bounds[0] is not None and bounds[1] is not None and bounds[0] >= bounds[1]:
+        problems.append(("recorded_until", "must be after recorded_from"))
+    check_not_negative(request.batch_size, "batch_size", problems)
