@@ -8,16 +8,18 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import strategies as st
 from loyalty.v1 import commands_pb2 as c
-from loyalty.v1.account_pb2 import Receipt
+from loyalty.v1.account_pb2 import Receipt, TierProgress
 from loyalty.v1.origin_pb2 import Channel, Origin
 from loyalty.v1.program_service_pb2 import SettlePendingResponse
 from loyalty.v1.sale_pb2 import LineKind, ReturnLine, Sale, SaleDiscount, SaleLine, Tender, TenderKind
 
 from tests.model.dates import US
+from tests.model.ladders import TIER_IDS
 from tests.model.programs import ACTIVITIES, CASHBACK, CHANNELS, STORES, TAGS, TENDERS
 from tests.model.purse import Figures, No
 from tests.model.reference import World
 from tests.model.scheme import HERE, Line, Place
+from tests.model.tiers import Shown
 from tests.shop import instant, new_id
 
 STARTS: Final = tuple(
@@ -112,6 +114,13 @@ class AdjustStep(Step):
 
 
 @dataclass(frozen=True)
+class PinStep(Step):
+    """A tier pinned by hand, or (0) let go."""
+
+    tier: int
+
+
+@dataclass(frozen=True)
 class ReverseStep(Step):
     """A reversal of any earlier command, or of one that is yet to come."""
 
@@ -141,6 +150,7 @@ AnyStep = (
     | ReserveStep
     | HoldStep
     | AdjustStep
+    | PinStep
     | ReverseStep
     | RetryStep
     | CrashStep
@@ -201,6 +211,7 @@ def steps(*, late: bool = True) -> st.SearchStrategy[list[AnyStep]]:
             st.builds(ReserveStep, **common, reward=st.integers(0, 2), quantity=st.integers(1, 3)),
             st.builds(HoldStep, **common, which=nth, release=st.booleans()),
             st.builds(AdjustStep, **common, points=st.sampled_from((200, 60, 1, -1, -150))),
+            st.builds(PinStep, **common, tier=st.sampled_from((0, 0, 1, 2))),
             st.builds(ReverseStep, **common, which=st.integers(0, 8)),
             st.builds(RetryStep, **common, which=st.integers(0, 8)),
             st.builds(CrashStep, **common, server=st.integers(0, 1), snapshots=st.booleans()),
@@ -238,32 +249,10 @@ class Planner:
         at = self.at + step.later
         self.at = max(self.at, at)
         member = self.members[step.who]
-        planned = self._plan(step, member, at)
+        plan = PLANS.get(type(step))
+        planned = plan(self, step, member, at) if plan is not None else None
         if planned is not None:
             self.done.append(planned)
-        return planned
-
-    def _plan(self, step: AnyStep, member: str, at: int) -> Planned | None:
-        planned: Planned | None = None
-        match step:
-            case SaleStep():
-                planned = self._sale(step, member, at)
-            case ActivityStep():
-                planned = self._activity(step, member, at)
-            case SettleStep():
-                planned = self._settle(step, member, at)
-            case ReturnStep():
-                planned = self._return(step, member, at)
-            case ReserveStep():
-                planned = self._reserve(step, member, at)
-            case HoldStep():
-                planned = self._hold(step, at)
-            case AdjustStep():
-                planned = self._adjust(step, member, at)
-            case ReverseStep():
-                planned = self._reverse(step, at)
-            case RetryStep() | CrashStep():
-                pass
         return planned
 
     def _sale(self, step: SaleStep, member: str, at: int) -> Planned:
@@ -325,6 +314,11 @@ class Planner:
         )
         return Planned(request, at, lambda world: world.adjust(request.request_id, member, at, step.points))
 
+    def _pin(self, step: PinStep, member: str, at: int) -> Planned:
+        tier = ("", *TIER_IDS[1:])[step.tier]
+        request = c.SetTierFloorRequest(request_id=new_id(), origin=origin(at), member=member, tier=tier, reason="test")
+        return Planned(request, at, lambda world: world.pin(request.request_id, member, at, tier))
+
     def _return(self, step: ReturnStep, member: str, at: int) -> Planned:
         sale = self._known(self.sales, step.which) or self._future()
         request = c.ReturnSaleRequest(request_id=new_id(), origin=origin(at), transaction=f"transactions/{sale}")
@@ -353,7 +347,7 @@ class Planner:
             lambda world: world.reserve(request.request_id, member, at, reward, step.quantity),
         )
 
-    def _hold(self, step: HoldStep, at: int) -> Planned | None:
+    def _hold(self, step: HoldStep, _member: str, at: int) -> Planned | None:
         if not self.holds:
             return None
         hold, member = self.holds[-1 - step.which % len(self.holds)]
@@ -362,7 +356,7 @@ class Planner:
         act = World.release if step.release else World.commit
         return Planned(request, at, lambda world: act(world, request.request_id, member, at, hold))
 
-    def _reverse(self, step: ReverseStep, at: int) -> Planned:
+    def _reverse(self, step: ReverseStep, _member: str, at: int) -> Planned:
         target = self._known([one.request.request_id for one in self.done], step.which) or self._future()
         request = c.ReverseTransactionRequest(request_id=new_id(), origin=origin(at), original_request_id=target)
         return Planned(request, at, lambda world: world.reverse(request.request_id, at, target))
@@ -374,6 +368,19 @@ class Planner:
     def _future(self) -> str:
         self.awaited.append(new_id())
         return self.awaited[-1]
+
+
+PLANS: Final[dict[type[Step], Callable[[Planner, Any, str, int], Planned | None]]] = {
+    SaleStep: Planner._sale,
+    ActivityStep: Planner._activity,
+    SettleStep: Planner._settle,
+    ReturnStep: Planner._return,
+    ReserveStep: Planner._reserve,
+    HoldStep: Planner._hold,
+    AdjustStep: Planner._adjust,
+    PinStep: Planner._pin,
+    ReverseStep: Planner._reverse,
+}
 
 
 def _tenders(place: Place) -> list[Tender]:
@@ -416,7 +423,7 @@ def figures(answer: Message) -> Figures | None:
     if getattr(answer, "blocked", False):
         return None
     receipt: Receipt = answer.receipt  # type: ignore[attr-defined]  # every response to a command on an account has it
-    balance, tier = receipt.balance, receipt.tier
+    balance = receipt.balance
     return Figures(
         earned=receipt.earned_points,
         spent=receipt.spent_points,
@@ -430,10 +437,7 @@ def figures(answer: Message) -> Figures | None:
         held=balance.held_points,
         next_points=balance.next_expiry.points,
         next_at=balance.next_expiry.expires_at.ToMicroseconds(),
-        tier=tier.tier,
-        qualifying=tier.qualifying_amount,
-        to_next=tier.amount_to_next,
-        to_keep=tier.amount_to_keep,
+        tier=shown(receipt.tier),
         awards=tuple(
             sorted(
                 (award.rule, award.points, sum(less.points for less in award.reductions))
@@ -442,6 +446,19 @@ def figures(answer: Message) -> Figures | None:
             )
         ),
         settled=answer.points if isinstance(answer, SettlePendingResponse) else 0,
+    )
+
+
+def shown(progress: TierProgress) -> Shown:
+    """What is said of a tier, as the model has it."""
+    return Shown(
+        tier=progress.tier,
+        qualifying=progress.qualifying_amount,
+        next_tier=progress.next_tier,
+        to_next=progress.amount_to_next,
+        to_keep=progress.amount_to_keep,
+        review_at=progress.review_at.ToMicroseconds(),
+        keep_until=progress.keep_until.ToMicroseconds(),
     )
 
 

@@ -215,7 +215,7 @@ def _by_promotions(occasion: Occasion, base: list[Award]) -> list[Award]:
         for line_id, part in zip(award.by_line, shared(award.points, list(award.by_line.values())), strict=True):
             by_line[line_id] += part
     found: list[Award] = []
-    for promotion in sorted(occasion.rules.promotions, key=_newest_first):
+    for promotion in sorted(occasion.rules.all_promotions, key=_newest_first):
         if holds(promotion.terms.when, occasion):
             bonus = _promote(promotion, occasion, total, by_line)
             if bonus is not None:

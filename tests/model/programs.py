@@ -11,10 +11,10 @@ from loyalty.v1 import expiry_pb2 as x
 from loyalty.v1 import program_pb2 as p
 from loyalty.v1.origin_pb2 import Channel
 from loyalty.v1.sale_pb2 import LineKind, TenderKind
-from loyalty.v1.tier_pb2 import Tier
 
 from tests.model.dates import Expiry, Pending
 from tests.model.earning import EXPRESSIONS
+from tests.model.ladders import TIER_IDS, ladders, write_ladder
 from tests.model.scheme import (
     Activity,
     Cap,
@@ -31,6 +31,7 @@ from tests.model.scheme import (
     When,
     Window,
 )
+from tests.model.tiers import Ladder
 from tests.shop import instant
 
 TAGS: Final = ("skus:A-1", "labels:red", "categories:food", "brands:acme", "kinds:DELIVERY")
@@ -38,7 +39,6 @@ STORES: Final = ("s-1", "s-2")
 CHANNELS: Final = ("STORE", "WEB")
 TENDERS: Final = ("CASH", "CARD")
 ACTIVITIES: Final = ("review", "birthday")
-TIERS: Final = (("bronze", 0), ("silver", 100), ("gold", 400))
 ZONES: Final = ("UTC", "Europe/Berlin", "Asia/Kolkata", "America/Los_Angeles")
 CASHBACK: Final = "cash"
 
@@ -68,7 +68,8 @@ def simple_rules() -> st.SearchStrategy[tuple[Rule, ...]]:
 @st.composite
 def rules(draw: st.DrawFn, *, plain: bool = False) -> Rules:
     """Programs with every kind of rule, expiry, rounding, filter and return policy; plain ones only spend rules."""
-    tiers = draw(st.sampled_from(((), TIERS)))
+    ladder = draw(st.one_of(st.just(Ladder()), ladders()))
+    tiers = ladder.tiers
     combination = draw(st.sampled_from(("sum", "sum", "best", "first")))
     earning = draw(simple_rules())
     promotions: list[Promotion] = []
@@ -90,7 +91,7 @@ def rules(draw: st.DrawFn, *, plain: bool = False) -> Rules:
         caps=tuple(caps),
         pending=draw(_pending()),
         expiry=draw(st.one_of(_expiry(), st.builds(Expiry, st.just("inactivity"), st.sampled_from((1, 30))))),
-        tiers=tiers,
+        ladder=ladder,
         prizes=draw(_prizes()),
         hold_seconds=draw(st.sampled_from((60, 1800, 30 * 86_400))),
         may_owe=draw(st.booleans()),
@@ -172,7 +173,7 @@ def _terms(draw: st.DrawFn, *, tiers: bool, tenders: bool = True) -> Terms:
         stores=some(STORES),
         channels=some(CHANNELS),
         tenders=some(TENDERS, tenders),
-        tiers=some(tuple(tier for tier, _ in TIERS), tiers),
+        tiers=some(TIER_IDS, tiers),
         windows=tuple(draw(st.lists(_window(), max_size=2))) if draw(st.integers(0, 3)) == 0 else (),
         expression=draw(st.sampled_from(("", "", "", *EXPRESSIONS))),
     )
@@ -236,8 +237,8 @@ def definition(rules: Rules, name: str) -> p.Program:
         combination=e.Combination.Value(f"COMBINATION_{rules.combination.upper()}"),
         promotion_stacking=e.Stacking.Value(f"STACKING_{rules.stacking.upper()}"),
         stores=[p.Store(store_id=store, time_zone=zone) for store, zone in rules.stores],
-        tiers=[Tier(tier_id=tier, threshold=threshold) for tier, threshold in rules.tiers],
     )
+    write_ladder(program, rules.ladder)
     if rules.pending.kind != "none":
         program.pending.CopyFrom(_pending_policy(rules.pending))
     for rule in rules.earning:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from tests.model.dates import NEVER, Expiry, active_from, day_of, first_instant, gone_at
 from tests.model.earning import Diary
 from tests.model.scheme import Award, Rules
+from tests.model.tiers import Shown, Status
 
 
 class No(Exception):
@@ -34,10 +35,7 @@ class Figures:
     held: int = 0
     next_points: int = 0
     next_at: int = 0
-    tier: str = ""
-    qualifying: int = 0
-    to_next: int = 0
-    to_keep: int = 0
+    tier: Shown = field(default_factory=Shown)
     awards: tuple[tuple[str, int, int], ...] = ()
     """Rule or promotion, points, and points that limits and caps took off; of those that gave any."""
     settled: int = 0
@@ -72,7 +70,6 @@ class Purse:
     rules: Rules
     lots: list[Part] = field(default_factory=list)
     owed: int = 0
-    qualifying: int = 0
     lot_number: int = 1
     activity: int = 0
     diary: Diary = field(default_factory=Diary)
@@ -80,6 +77,11 @@ class Purse:
     """Pending points of each lot that somebody cancelled."""
     flow: int = 0
     """Points that came in less points that went out, for good."""
+    status: Status = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Everybody begins in the first tier."""
+        self.status = Status(self.rules.ladder, self.rules.zone)
 
     def sort(self) -> None:
         """Soonest-expiring first, then oldest."""
@@ -136,7 +138,6 @@ class Purse:
         repaid = min(total, self.owed)
         off = sum(lot.points for lot in lots.values()) - total + repaid
         self.owed -= repaid
-        self.qualifying += total
         self.flow += total
         self.lot_number += len(lots)
         for lot in lots.values():
@@ -171,7 +172,6 @@ class Purse:
             else:
                 self.cancelled[lot.number] = self.cancelled.get(lot.number, 0) + lot.points
                 self.flow -= lot.points
-                self.qualifying = max(0, self.qualifying - lot.points)
         self.sort()
         return points
 

@@ -43,6 +43,8 @@ class Done:
 
     account: str
     awards: list[Award]
+    counted: Any
+    """Where it was counted towards tiers."""
 
 
 @dataclass
@@ -119,12 +121,14 @@ class World:
         figures.payable = payable
         awards = self._earn(account, at, place, figures, lines=lines, net=net)
         purse.be_active(at)
+        counted = self._count(purse, at, points=figures.earned, spend=sum(net), visits=1)
         sold = Sold(
             account,
             {line.line_id: (line.quantity, amount) for line, amount in zip(lines, net, strict=True)},
             awards,
             spent,
             figures.spent,
+            counted=counted,
         )
         sold.back = {line.line_id: (0, 0) for line in lines}
         self.done[request_id] = sold
@@ -137,15 +141,20 @@ class World:
         self.owner[request_id] = account
         self.pass_time(account, at)
         figures = Figures()
-        self.done[request_id] = Done(account, self._earn(account, at, place, figures, activity=name))
+        awards = self._earn(account, at, place, figures, activity=name)
+        counted = self._count(self.purses[account], at, points=figures.earned)
+        self.done[request_id] = Done(account, awards, counted)
         return self._shown(account, at, figures)
+
+    def _count(self, purse: Purse, at: int, **amounts: int) -> Any:
+        """Counts towards tiers what the program counts; returns where."""
+        return purse.status.count(at, amounts.get(self.rules.ladder.policy.basis, 0))
 
     def _earn(self, account: str, at: int, place: Place, figures: Figures, **what: Any) -> list[Award]:
         """What the rules give, now in lots."""
         purse = self.purses[account]
         balance = sum(lot.points for lot in purse.lots) + self._held(account) - purse.owed
-        tier = self.rules.tier(purse.qualifying)
-        awards = earned(Occasion(self.rules, purse.diary, at, place, tier, balance, **what))
+        awards = earned(Occasion(self.rules, purse.diary, at, place, purse.status.tier, balance, **what))
         purse.issue(awards, at)
         figures.earned = sum(award.points for award in awards)
         figures.awards = tuple(sorted((award.owner, award.points, award.reduced) for award in awards))
@@ -160,7 +169,13 @@ class World:
         numbers = {lot} if lot else set()
         if not lot and isinstance(done, Sold | Done) and done.account == account:
             numbers = {award.lot for award in done.awards}
-        figures = Figures(settled=self.purses[account].settle(numbers, at, activate=activate))
+        purse = self.purses[account]
+        figures = Figures(settled=purse.settle(numbers, at, activate=activate))
+        if not activate and self.rules.ladder.policy.basis == "points":
+            # Of points that are named by their lot nobody knows when they were counted: the newest count no longer.
+            purse.status.count(
+                at, -figures.settled, done.counted if not lot and isinstance(done, Sold | Done) else None
+            )
         self.done[request_id] = "settled"
         return self._shown(account, at, figures)
 
@@ -277,13 +292,20 @@ class World:
         """Takes and gives what becomes due when something comes back."""
         purse = self.purses[sold.account]
         before, spent_before = sold.due(purse.cancelled), sold.due_spent()
+        money_before, was_complete = sold.money_back, sold.complete
         come_back()
         after = sold.due(purse.cancelled)
         points = max(sum(after.values()) - sold.taken, 0)
         sold.taken += points
         parts = latest_first(sold.spent, spent_before, sold.due_spent() - spent_before)
         purse.give_and_take(parts, claims(before, after, points), at, figures)
-        purse.qualifying = max(0, purse.qualifying - points)
+        if sold.counted is not None:
+            amounts = {
+                "points": points,
+                "spend": sold.money_back - money_before,
+                "visits": int(sold.complete and not was_complete),
+            }
+            purse.status.count(at, -amounts[self.rules.ladder.policy.basis], sold.counted)
 
     def reserve(self, request_id: str, account: str, at: int, reward_id: str, quantity: int) -> Figures:
         """A hold."""
@@ -334,6 +356,17 @@ class World:
             parts = purse.spend(-points, at)
             purse.flow += points
             self.done[request_id] = ({}, parts)
+        return self._shown(account, at, Figures())
+
+    def pin(self, request_id: str, account: str, at: int, tier: str) -> Figures:
+        """A tier by hand."""
+        self._not_blocked(request_id)
+        if tier and tier not in [name for name, *_ in self.rules.ladder.tiers]:
+            raise No("TIER_NOT_FOUND", recorded=False)
+        self.owner[request_id] = account
+        self.pass_time(account, at)
+        self.purses[account].status.pin(at, tier)
+        self.done[request_id] = "pin"
         return self._shown(account, at, Figures())
 
     def reverse(self, request_id: str, at: int, target: str) -> Figures | None:
@@ -388,6 +421,7 @@ class World:
     def pass_time(self, account: str, at: int) -> None:
         """Lets holds and points run out."""
         purse = self.purses[account]
+        purse.status.pass_time(at)
         for hold in self.done.values():
             if isinstance(hold, Reserved) and hold.account == account and hold.state == "OPEN" and hold.ends <= at:
                 self._end(hold, "EXPIRED")
@@ -435,12 +469,7 @@ class World:
         if dated:
             figures.next_at = min(lot.gone for lot in dated)
             figures.next_points = sum(lot.points for lot in dated if lot.gone == figures.next_at)
-        figures.qualifying = purse.qualifying
-        for index, (tier, threshold) in enumerate(self.rules.tiers):
-            if threshold <= purse.qualifying:
-                figures.tier = tier
-                following = self.rules.tiers[index + 1 : index + 2]
-                figures.to_next = following[0][1] - purse.qualifying if following else 0
+        figures.tier = purse.status.shown(at)
         total = sum(lot.points for lot in purse.lots) + figures.held - purse.owed
         if total != purse.flow:
             raise AssertionError(f"the model loses points: {purse.flow} came in, {total} are there")

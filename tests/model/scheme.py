@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tests.model.dates import AT_ONCE, FOR_EVER, Expiry, Pending
+from tests.model.tiers import NO_LADDER, Ladder
 
 
 @dataclass(frozen=True)
@@ -156,16 +157,28 @@ class Rules:
     caps: tuple[Cap, ...] = ()
     pending: Pending = AT_ONCE
     expiry: Expiry = FOR_EVER
-    tiers: tuple[tuple[str, int], ...] = ()
+    ladder: Ladder = NO_LADDER
     prizes: tuple[Prize, ...] = ()
     hold_seconds: int = 1800
     may_owe: bool = False
     grace_days: int = 0
     returns_wait: bool = True
 
-    def tier(self, qualifying: int) -> str:
-        """The last tier that is reached."""
-        return next((tier for tier, threshold in reversed(self.tiers) if threshold <= qualifying), "")
+    def __deepcopy__(self, _memo: object) -> "Rules":
+        """Nothing in it ever changes."""
+        return self
+
+    @property
+    def all_promotions(self) -> list[Promotion]:
+        """The promotions, those that the multipliers of tiers are among them."""
+        return [
+            *self.promotions,
+            *(
+                Promotion(tier, "times", number, terms=Terms(When(tiers=frozenset([tier]))))
+                for tier, _, number in self.ladder.tiers
+                if number
+            ),
+        ]
 
     def store_zone(self, store: str) -> str:
         """The zone of a store's clock."""

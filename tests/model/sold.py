@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
+from typing import Any
 
 from tests.model.purse import No, Part
 from tests.model.scheme import Award
@@ -22,6 +23,8 @@ class Sold:
     taken: int = 0
     """Points that returns took back so far, or should have."""
     reversed: bool = False
+    counted: Any = None
+    """Where it was counted towards tiers; None where it was not."""
 
     @property
     def complete(self) -> bool:

@@ -11,12 +11,16 @@ from google.protobuf.message import Message
 from google.protobuf.text_format import MessageToString
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
+from loyalty.v1.account_pb2 import TierProgress
 from loyalty.v1.commands_pb2 import EnrollMemberRequest
+from loyalty.v1.events_pb2 import TierChanged
 from loyalty.v1.pos_service_pb2 import EnrollMemberResponse
-from loyalty.v1.program_pb2 import Program
+from loyalty.v1.program_pb2 import Program as Definition
 from loyalty.v1.snapshot_pb2 import AccountSnapshot
+from loyalty.v1.tier_pb2 import TierChangeReason
 
 from ledger.domain.account import Account
+from ledger.domain.program import Program
 from ledger.writer import writer
 from tests.model.commands import (
     STARTS,
@@ -28,6 +32,7 @@ from tests.model.commands import (
     figures,
     is_no,
     origin,
+    shown,
     steps,
 )
 from tests.model.in_process import Answered, InProcess, Refusal, in_process, without_replayed
@@ -62,7 +67,7 @@ class Server(Protocol):
     def restart(self) -> None:
         """Loses all that it has in memory."""
 
-    def publish(self, program: Program) -> None:
+    def publish(self, program: Definition) -> None:
         """Publishes a program."""
 
     def send(self, *requests: Message) -> list[Answered]:
@@ -81,6 +86,7 @@ class Run:
         self.members = [self._enroll(name, start), self._enroll(name, start)]
         self.planner = Planner(self.members, start)
         self.world = World(program, self.members)
+        self.program = Program(definition(program, name))
         self.answers: dict[str, Answered] = {}
         self.batch: list[Planned] = []
         self.turn = 0
@@ -165,6 +171,21 @@ def check(run: Run, servers: list[InProcess]) -> None:
             world = deepcopy(run.world)
             world.pass_time(member, at)
             assert replayed.available(at) == world.purses[member].available(at)
+            progress = TierProgress()
+            run.program.ladder.write_progress(progress, replayed.tier, replayed.standing, at)
+            assert shown(progress) == world.purses[member].status.shown(at)
+        assert tier_changes(servers[0], account_id) == [
+            (tier, reason) for _, tier, reason in run.world.purses[member].status.history
+        ]
+
+
+def tier_changes(server: InProcess, account_id: UUID) -> list[tuple[str, str]]:
+    """The tiers that a member came to, and why."""
+    return [
+        (event.to_tier, TierChangeReason.Name(event.reason).removeprefix("TIER_CHANGE_REASON_"))
+        for event in server.events(account_id)
+        if isinstance(event, TierChanged)
+    ]
 
 
 def ways_to(servers: list[InProcess], account_id: UUID) -> Iterator[Account]:

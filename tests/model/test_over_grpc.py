@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loyalty.v1.commands_pb2 import AdjustPointsRequest, SettlePendingRequest
+from loyalty.v1.commands_pb2 import AdjustPointsRequest, SetTierFloorRequest, SettlePendingRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.pos_service_pb2 import SubmitBatchRequest
 from loyalty.v1.program_pb2 import Program
@@ -44,7 +44,7 @@ class Remote:
         answers: list[Answered] = []
         batch: list[Any] = []
         for request in requests:
-            if isinstance(request, AdjustPointsRequest | SettlePendingRequest):
+            if isinstance(request, AdjustPointsRequest | SettlePendingRequest | SetTierFloorRequest):
                 answers += self._batch(batch)
                 batch = []
                 answers.append(self._by_hand(request))
@@ -69,9 +69,13 @@ class Remote:
                 answers.append(getattr(result, kind))
         return answers
 
-    def _by_hand(self, request: AdjustPointsRequest | SettlePendingRequest) -> Answered:
+    def _by_hand(self, request: AdjustPointsRequest | SettlePendingRequest | SetTierFloorRequest) -> Answered:
         programs = self.shop.programs
-        call: Any = programs.AdjustPoints if isinstance(request, AdjustPointsRequest) else programs.SettlePending
+        call: Any = {
+            AdjustPointsRequest: programs.AdjustPoints,
+            SettlePendingRequest: programs.SettlePending,
+            SetTierFloorRequest: programs.SetTierFloor,
+        }[type(request)]
         try:
             response: Message = call(request, metadata=self.shop.metadata, timeout=TIMEOUT_S)
         except grpc.RpcError as error:
