@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from google.protobuf.message import Message
 from google.protobuf.text_format import MessageToString
-from hypothesis import given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 from loyalty.v1.account_pb2 import TierProgress
 from loyalty.v1.commands_pb2 import EnrollMemberRequest
@@ -35,6 +35,7 @@ from tests.model.commands import (
     shown,
     steps,
 )
+from tests.model.effort import examples
 from tests.model.in_process import Answered, InProcess, Refusal, in_process, without_replayed
 from tests.model.programs import definition, rules
 from tests.model.purse import No
@@ -209,7 +210,7 @@ def one_line(message: Answered) -> str:
     return str(message) if isinstance(message, Refusal) else MessageToString(message, as_one_line=True)
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(program=rules(), start=st.sampled_from(STARTS), commands=steps())
 def test_model(servers: list[InProcess], program: Rules, start: int, commands: list[AnyStep]) -> None:
     """Every answer and the balance at any time are the model's, whatever is repeated, joined or lost."""

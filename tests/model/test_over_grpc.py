@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.message import Message
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from loyalty.v1.commands_pb2 import AdjustPointsRequest, SetTierFloorRequest, SettlePendingRequest
 from loyalty.v1.errors_pb2 import ErrorReason
@@ -14,6 +14,7 @@ from loyalty.v1.pos_service_pb2 import SubmitBatchRequest
 from loyalty.v1.program_pb2 import Program
 
 from tests.model.commands import AnyStep, CrashStep, steps
+from tests.model.effort import examples
 from tests.model.in_process import Answered, Refusal
 from tests.model.programs import rules
 from tests.model.scheme import Rules
@@ -93,7 +94,7 @@ def remotes(databases: Databases) -> Iterator[list[Remote]]:
         yield [Remote(Shop(channel, secret)), Remote(Shop(other_channel, secret))]
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(program=rules(), start=st.sampled_from(STARTS), commands=steps())
 def test_model_over_grpc(remotes: list[Remote], program: Rules, start: int, commands: list[AnyStep]) -> None:
     """Every answer of the service is the model's, over two processes."""
