@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import strategies as st
 from loyalty.v1 import commands_pb2 as c
 from loyalty.v1.account_pb2 import Receipt, TierProgress
@@ -15,7 +14,7 @@ from loyalty.v1.sale_pb2 import LineKind, ReturnLine, Sale, SaleDiscount, SaleLi
 
 from tests.model.dates import US
 from tests.model.ladders import TIER_IDS
-from tests.model.programs import ACTIVITIES, CASHBACK, CHANNELS, STORES, TAGS, TENDERS
+from tests.model.programs import ACTIVITIES, CASHBACK, CHANNELS, STORES, TAGS, TENDERS, stamp
 from tests.model.purse import Figures, No
 from tests.model.reference import World
 from tests.model.scheme import HERE, Line, Place
@@ -142,6 +141,14 @@ class CrashStep(Step):
     snapshots: bool
 
 
+@dataclass(frozen=True)
+class PublishStep(Step):
+    """The next version of the program, which begins so much later, or (None) at once."""
+
+    version: int
+    starts: int | None
+
+
 AnyStep = (
     SaleStep
     | ActivityStep
@@ -154,6 +161,7 @@ AnyStep = (
     | ReverseStep
     | RetryStep
     | CrashStep
+    | PublishStep
 )
 
 
@@ -177,8 +185,8 @@ def places() -> st.SearchStrategy[Place]:
     )
 
 
-def steps(*, late: bool = True) -> st.SearchStrategy[list[AnyStep]]:
-    """Commands in any order."""
+def steps(*, late: bool = True, versions: int = 0) -> st.SearchStrategy[list[AnyStep]]:
+    """Commands in any order, among them the publication of some further versions of the program."""
     later = st.sampled_from((*STEPS, *STEPS, *LATE) if late else STEPS)
     common: dict[str, Any] = {"later": later, "who": st.sampled_from((0, 0, 0, 1)), "joins": st.booleans()}
     nth = st.integers(0, 5)
@@ -201,8 +209,11 @@ def steps(*, late: bool = True) -> st.SearchStrategy[list[AnyStep]]:
         named=st.booleans(),
         lines=st.lists(st.tuples(st.integers(1, 3), quantity, amount), max_size=2).map(tuple),
     )
+    starts = st.sampled_from((None, 0, 1, 600 * US, 86_400 * US, 31 * 86_400 * US))
+    publish = st.builds(PublishStep, **common, version=st.integers(1, max(versions, 1)), starts=starts)
     return st.lists(
         st.one_of(
+            *([publish, publish] if versions else []),
             sale,
             sale,
             returned,
@@ -389,10 +400,8 @@ def _tenders(place: Place) -> list[Tender]:
 
 def origin(at: int, place: Place = HERE) -> Origin:
     """Where a command comes from."""
-    stamp = Timestamp()
-    stamp.FromMicroseconds(at)
     return Origin(
-        store=place.store, terminal="t-1", channel=Channel.Value(f"CHANNEL_{place.channel}"), occurred_at=stamp
+        store=place.store, terminal="t-1", channel=Channel.Value(f"CHANNEL_{place.channel}"), occurred_at=stamp(at)
     )
 
 

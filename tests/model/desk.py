@@ -10,9 +10,10 @@ from loyalty.v1.origin_pb2 import Origin
 
 from ledger.api.convert import convert
 from ledger.domain.account import Account
-from ledger.domain.case import Case
+from ledger.domain.case import Case, NewEvent
 from ledger.domain.decide import decide, enroll_member
 from ledger.domain.names import last_id
+from ledger.domain.pool import Pool, Pools, PoolUnknown
 from ledger.domain.program import Program
 from ledger.domain.refusal import Rejected
 from ledger.domain.transaction import Transaction
@@ -32,6 +33,7 @@ class Desk:
     def __init__(self, rules: Rules, start: int) -> None:
         self.program = Program(definition(rules, "programs/p"))
         self.files: dict[UUID, Transaction] = {}
+        self.pools: dict[UUID, Pool] = {}
         self.accounts = {
             last_id(member): enroll_member(
                 EnrollMemberRequest(), UUID(int=number), Origin(), start, self.program, last_id(member)
@@ -58,11 +60,25 @@ class Desk:
             self.accounts[account_id],
             files,
             target,
+            pools=Pools("programs/p", self.pools),
         )
+
+    def decide(self, case: Case[Message]) -> None:
+        """Decides a command, anew with each pool that it turns out to need."""
+        before = case.account
+        while True:
+            try:
+                decide(case)
+            except PoolUnknown as unknown:
+                self.pools[unknown.stream_id] = Pool(unknown.stream_id)
+                case.account, case.events, case.pools = before, [], Pools("programs/p", self.pools)
+            else:
+                return
 
     def keep(self, case: Case[Message]) -> None:
         """Takes what a command decided for done."""
         self.accounts[case.account.account_id] = case.account
+        self.pools.update(case.pools.changed)
         for event in case.events:
             if event.request_id is not None:
                 self.files[event.request_id] = Transaction(event.request_id, event.stream_id, event.payload)
@@ -83,10 +99,15 @@ def decided(rules: Rules, start: int, commands: list[AnyStep]) -> Iterator[tuple
         before = case.account
         kept = before.to_snapshot()
         try:
-            decide(case)
+            desk.decide(case)
         except Rejected:
             assert before.to_snapshot() == kept
             continue
         assert before.to_snapshot() == kept, "a decision changed the account that it was given"
         yield before, case
         desk.keep(case)
+
+
+def own_events(case: Case[Message]) -> list[NewEvent]:
+    """A decision's events on its account, without those on what all members share."""
+    return [event for event in case.events if event.stream_id == case.account.account_id]

@@ -29,7 +29,7 @@ class Diary:
     """What a member was ever given: the counters of limits and caps are sums over it."""
 
     given: list[tuple[str, date, int]] = field(default_factory=list)
-    """Which rule or promotion ("" for all together), on which day of the program, how many points."""
+    """Which rule, promotion or cap (of all together), on which day of the program, how many points."""
     carried: dict[str, int] = field(default_factory=dict)
 
     def times(self, owner: str, period: str, day: date) -> int:
@@ -54,6 +54,8 @@ class Occasion:
     lines: list[Line] = field(default_factory=list)
     net: list[int] = field(default_factory=list)
     activity: str = ""
+    everybody: Diary = field(default_factory=Diary)
+    """What all members together were ever given."""
 
     @property
     def day(self) -> date:
@@ -103,14 +105,16 @@ def earned(occasion: Occasion) -> list[Award]:
         if cap.over == "balance":
             room = max(cap.points - occasion.balance, 0)
         elif cap.over != "sale":
-            room = max(cap.points - occasion.diary.points("", cap.over, occasion.day), 0)
+            room = max(cap.points - occasion.diary.points(cap.cap_id, cap.over, occasion.day), 0)
         asked = sum(award.points for award in awards)
         if asked > room:
             _cut(awards, asked if cap.rejects else asked - room)
     for award in awards:
         if award.points > 0:
             occasion.diary.given.append((award.owner, occasion.day, award.points))
-    occasion.diary.given.append(("", occasion.day, sum(award.points for award in awards)))
+            occasion.everybody.given.append((award.owner, occasion.day, award.points))
+    total = sum(award.points for award in awards)
+    occasion.diary.given += [(cap.cap_id, occasion.day, total) for cap in occasion.rules.caps]
     return [award for award in awards if award.points]
 
 
@@ -195,7 +199,7 @@ def _limit(award: Award, limits: Sequence[Limit], occasion: Occasion) -> None:
     for limit in limits:
         if award.points <= 0:
             return
-        diary, day = occasion.diary, occasion.day
+        diary, day = occasion.everybody if limit.shared else occasion.diary, occasion.day
         if limit.times:
             room = award.points if diary.times(award.owner, limit.period, day) < limit.times else 0
         else:

@@ -14,7 +14,7 @@ from math import floor
 from typing import Any
 
 from tests.model.dates import NEVER, US
-from tests.model.earning import Occasion, earned, shared
+from tests.model.earning import Diary, Occasion, earned, shared
 from tests.model.purse import Figures, No, Part, Purse, latest_first
 from tests.model.scheme import HERE, Award, Line, Place, Prize, Rules
 from tests.model.sold import Sold, claims
@@ -62,6 +62,10 @@ class World:
 
     def __init__(self, rules: Rules, accounts: Iterable[str]) -> None:
         self.rules = rules
+        """The version that decides the present command."""
+        self.versions = [(0, rules)]
+        """From when on which version decides, the newest first."""
+        self.everybody = Diary()
         self.purses = {account: Purse(rules) for account in accounts}
         self.done: dict[str, Any] = {}
         """What each request id came to: Sold, Reserved, Done, Wait, what an adjustment
@@ -75,6 +79,9 @@ class World:
         self, request_id: str, at: int, act: Callable[["World"], Figures | None]
     ) -> "tuple[World, Figures | No | None]":
         """The world after a command and what it answers; a refusal leaves nothing but the time that passed."""
+        self.rules = next(rules for start, rules in self.versions if start <= at)
+        for purse in self.purses.values():
+            purse.rules = self.rules
         trial = deepcopy(self)
         try:
             return trial, act(trial)
@@ -83,6 +90,10 @@ class World:
                 self.owner[request_id] = trial.owner[request_id]
                 self.pass_time(self.owner[request_id], at)
             return self, no
+
+    def publish(self, rules: Rules, start: int) -> None:
+        """A version that decides from an instant on; 0 for at once, which ends all others."""
+        self.versions = [(start, rules), *(self.versions if start else [])]
 
     # -- commands: each returns the receipt's figures, or raises No
 
@@ -154,7 +165,8 @@ class World:
         """What the rules give, now in lots."""
         purse = self.purses[account]
         balance = sum(lot.points for lot in purse.lots) + self._held(account) - purse.owed
-        awards = earned(Occasion(self.rules, purse.diary, at, place, purse.status.tier, balance, **what))
+        tier = purse.status.tier
+        awards = earned(Occasion(self.rules, purse.diary, at, place, tier, balance, everybody=self.everybody, **what))
         purse.issue(awards, at)
         figures.earned = sum(award.points for award in awards)
         figures.awards = tuple(sorted((award.owner, award.points, award.reduced) for award in awards))

@@ -87,6 +87,8 @@ class Limit:
     period: str
     times: int = 0
     points: int = 0
+    shared: bool = False
+    """Counted over all members."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from tests.model.commands import (
     CrashStep,
     Planned,
     Planner,
+    PublishStep,
     RetryStep,
     figures,
     is_no,
@@ -78,16 +79,16 @@ class Server(Protocol):
 class Run:
     """One example: the same commands for the ledger and for the model."""
 
-    def __init__(self, servers: Sequence[Server], program: Rules, start: int) -> None:
-        self.servers = servers
+    def __init__(self, servers: Sequence[Server], versions: Sequence[Rules], start: int) -> None:
+        self.servers, self.versions = servers, versions
         for server in servers:
             server.restart()
-        name = f"programs/m-{new_id()}"
-        servers[0].publish(definition(program, name))
-        self.members = [self._enroll(name, start), self._enroll(name, start)]
+        self.name = f"programs/m-{new_id()}"
+        servers[0].publish(definition(versions[0], self.name))
+        self.members = [self._enroll(self.name, start), self._enroll(self.name, start)]
         self.planner = Planner(self.members, start)
-        self.world = World(program, self.members)
-        self.program = Program(definition(program, name))
+        self.world = World(versions[0], self.members)
+        self.program = Program(definition(versions[0], self.name))
         self.answers: dict[str, Answered] = {}
         self.batch: list[Planned] = []
         self.turn = 0
@@ -105,6 +106,9 @@ class Run:
             case CrashStep():
                 self.flush()
                 self.crash(step)
+            case PublishStep():
+                self.flush()
+                self.publish(step)
             case RetryStep():
                 self.flush()
                 self.retry(step)
@@ -145,6 +149,16 @@ class Run:
         first = self.answers[planned.request.request_id]
         assert without_replayed(answer) == without_replayed(first)
         assert isinstance(answer, Refusal) or answer.outcome.replayed  # type: ignore[attr-defined]  # as above
+
+    def publish(self, step: PublishStep) -> None:
+        """Another version decides from now on, or from later on."""
+        rules = self.versions[step.version]
+        start = 0 if step.starts is None else self.planner.at + step.starts
+        note(f"version {step.version} from {start}")
+        self.servers[step.who].publish(definition(rules, self.name, start))
+        for server in self.servers:  # which would know of it within a second
+            server.restart()
+        self.world.publish(rules, start)
 
     def crash(self, step: CrashStep) -> None:
         """A server starts again with nothing in memory."""
@@ -214,7 +228,26 @@ def one_line(message: Answered) -> str:
 @given(program=rules(), start=st.sampled_from(STARTS), commands=steps())
 def test_model(servers: list[InProcess], program: Rules, start: int, commands: list[AnyStep]) -> None:
     """Every answer and the balance at any time are the model's, whatever is repeated, joined or lost."""
-    run = Run(servers, program, start)
+    compared(servers, [program], start, commands)
+
+
+@st.composite
+def in_versions(draw: st.DrawFn) -> list[Rules]:
+    """A program and what becomes of it."""
+    first = draw(rules())
+    return [first, draw(rules(after=first)), first]
+
+
+@examples(60)
+@given(versions=in_versions(), start=st.sampled_from(STARTS), commands=steps(versions=2))
+def test_versions(servers: list[InProcess], versions: list[Rules], start: int, commands: list[AnyStep]) -> None:
+    """The same while other versions of the program are published, for now or for later."""
+    compared(servers, versions, start, commands)
+
+
+def compared(servers: list[InProcess], versions: list[Rules], start: int, commands: list[AnyStep]) -> None:
+    """Does the commands and compares what they come to."""
+    run = Run(servers, versions, start)
     for step in commands:
         run.take(step)
         if isinstance(step, CrashStep) and step.snapshots:

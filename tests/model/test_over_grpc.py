@@ -98,7 +98,7 @@ def remotes(databases: Databases) -> Iterator[list[Remote]]:
 @given(program=rules(), start=st.sampled_from(STARTS), commands=steps())
 def test_model_over_grpc(remotes: list[Remote], program: Rules, start: int, commands: list[AnyStep]) -> None:
     """Every answer of the service is the model's, over two processes."""
-    run = Run(remotes, program, start)
+    run = Run(remotes, [program], start)
     for step in commands:
         if not isinstance(step, CrashStep):
             run.take(step)

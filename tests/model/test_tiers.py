@@ -13,7 +13,6 @@ from loyalty.v1.events_pb2 import TierChanged
 from loyalty.v1.tier_pb2 import TierChangeReason
 
 from ledger.domain.case import NewEvent, main_event
-from ledger.domain.decide import decide
 from ledger.domain.names import last_id
 from ledger.domain.refusal import Rejected
 from tests.model.commands import (
@@ -91,7 +90,7 @@ def test_tiers(rules: Rules, start: int, commands: list[AnyStep]) -> None:
         member = f"members/{case.account.account_id}"
         told = len(world.purses[member].status.history)
         try:
-            decide(case)
+            desk.decide(case)
         except Rejected as no:
             world, _ = world.carry_out(planned.request.request_id, planned.at, planned.act)
             note(f"{_line(planned.request)} -> {no}")
