@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from loyalty.v1 import commands_pb2 as c
 from loyalty.v1.account_pb2 import Receipt, TierProgress
 from loyalty.v1.origin_pb2 import Channel, Origin
-from loyalty.v1.program_service_pb2 import SettlePendingResponse
+from loyalty.v1.program_service_pb2 import ExtendExpiryResponse, SettlePendingResponse
 from loyalty.v1.sale_pb2 import LineKind, ReturnLine, Sale, SaleDiscount, SaleLine, Tender, TenderKind
 
 from tests.model.dates import US
@@ -120,6 +120,22 @@ class PinStep(Step):
 
 
 @dataclass(frozen=True)
+class ExtendStep(Step):
+    """Points that expire later: of one lot or (0) all, so long from now."""
+
+    lot: int
+    by: int
+
+
+@dataclass(frozen=True)
+class ReinstateStep(Step):
+    """Expired points that come back, until so long from now or as the program says."""
+
+    points: int
+    by: int | None
+
+
+@dataclass(frozen=True)
 class ReverseStep(Step):
     """A reversal of any earlier command, or of one that is yet to come."""
 
@@ -158,6 +174,8 @@ AnyStep = (
     | HoldStep
     | AdjustStep
     | PinStep
+    | ExtendStep
+    | ReinstateStep
     | ReverseStep
     | RetryStep
     | CrashStep
@@ -182,6 +200,7 @@ def places() -> st.SearchStrategy[Place]:
         st.sampled_from((STORES[0], *STORES)),
         st.sampled_from((CHANNELS[0], *CHANNELS)),
         st.frozensets(st.sampled_from(TENDERS), max_size=2),
+        st.sampled_from(((), (), (("color", "red"),), (("color", "blue"),))),
     )
 
 
@@ -190,6 +209,7 @@ def steps(*, late: bool = True, versions: int = 0) -> st.SearchStrategy[list[Any
     later = st.sampled_from((*STEPS, *STEPS, *LATE) if late else STEPS)
     common: dict[str, Any] = {"later": later, "who": st.sampled_from((0, 0, 0, 1)), "joins": st.booleans()}
     nth = st.integers(0, 5)
+    by = st.sampled_from((-1, 0, 1, 86_400 * US, 40 * 86_400 * US))
     amount = st.one_of(st.none(), st.sampled_from((1, 50, 999, 5_000)))
     quantity = st.one_of(st.none(), st.integers(1, 2))
     sale = st.builds(
@@ -223,6 +243,8 @@ def steps(*, late: bool = True, versions: int = 0) -> st.SearchStrategy[list[Any
             st.builds(HoldStep, **common, which=nth, release=st.booleans()),
             st.builds(AdjustStep, **common, points=st.sampled_from((200, 60, 1, -1, -150))),
             st.builds(PinStep, **common, tier=st.sampled_from((0, 0, 1, 2))),
+            st.builds(ExtendStep, **common, lot=st.sampled_from((0, 1, 2)), by=by),
+            st.builds(ReinstateStep, **common, points=st.sampled_from((1, 30, 200)), by=st.one_of(st.none(), by)),
             st.builds(ReverseStep, **common, which=st.integers(0, 8)),
             st.builds(RetryStep, **common, which=st.integers(0, 8)),
             st.builds(CrashStep, **common, server=st.integers(0, 1), snapshots=st.booleans()),
@@ -275,7 +297,11 @@ class Planner:
             request_id=request_id,
             origin=origin(at, step.place),
             member=member,
-            sale=Sale(lines=[sale_line(line) for line in lines], tenders=_tenders(step.place)),
+            sale=Sale(
+                lines=[sale_line(line) for line in lines],
+                tenders=_tenders(step.place),
+                attributes=dict(step.place.attributes),
+            ),
             holds=[f"{member}/holds/{hold}" for hold in holds],
         )
         discount = min(step.discount, sum(line.price - line.discount for line in lines))
@@ -296,7 +322,11 @@ class Planner:
 
     def _activity(self, step: ActivityStep, member: str, at: int) -> Planned:
         request = c.RecordActivityRequest(
-            request_id=new_id(), origin=origin(at, step.place), member=member, activity=step.name
+            request_id=new_id(),
+            origin=origin(at, step.place),
+            member=member,
+            activity=step.name,
+            attributes=dict(step.place.attributes),
         )
         self.earning.append(request.request_id)
         return Planned(request, at, lambda world: world.activity(request.request_id, member, at, step.name, step.place))
@@ -329,6 +359,30 @@ class Planner:
         tier = ("", *TIER_IDS[1:])[step.tier]
         request = c.SetTierFloorRequest(request_id=new_id(), origin=origin(at), member=member, tier=tier, reason="test")
         return Planned(request, at, lambda world: world.pin(request.request_id, member, at, tier))
+
+    def _extend(self, step: ExtendStep, member: str, at: int) -> Planned:
+        until = at + step.by
+        request = c.ExtendExpiryRequest(
+            request_id=new_id(),
+            origin=origin(at),
+            member=member,
+            lot=step.lot,
+            expires_at=stamp(until),
+            reason="test",
+        )
+        return Planned(request, at, lambda world: world.extend(request.request_id, member, at, step.lot, until))
+
+    def _reinstate(self, step: ReinstateStep, member: str, at: int) -> Planned:
+        until = at + step.by if step.by is not None else None
+        request = c.ReinstatePointsRequest(
+            request_id=new_id(),
+            origin=origin(at),
+            member=member,
+            points=step.points,
+            expires_at=stamp(until) if until is not None else None,
+            reason="test",
+        )
+        return Planned(request, at, lambda world: world.reinstate(request.request_id, member, at, step.points, until))
 
     def _return(self, step: ReturnStep, member: str, at: int) -> Planned:
         sale = self._known(self.sales, step.which) or self._future()
@@ -390,6 +444,8 @@ PLANS: Final[dict[type[Step], Callable[[Planner, Any, str, int], Planned | None]
     HoldStep: Planner._hold,
     AdjustStep: Planner._adjust,
     PinStep: Planner._pin,
+    ExtendStep: Planner._extend,
+    ReinstateStep: Planner._reinstate,
     ReverseStep: Planner._reverse,
 }
 
@@ -454,7 +510,7 @@ def figures(answer: Message) -> Figures | None:
                 if award.points
             )
         ),
-        settled=answer.points if isinstance(answer, SettlePendingResponse) else 0,
+        settled=answer.points if isinstance(answer, SettlePendingResponse | ExtendExpiryResponse) else 0,
     )
 
 

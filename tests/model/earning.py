@@ -13,6 +13,7 @@ from tests.model.scheme import (
     Item,
     Limit,
     Line,
+    Lines,
     Place,
     Promotion,
     Rule,
@@ -54,6 +55,7 @@ class Occasion:
     lines: list[Line] = field(default_factory=list)
     net: list[int] = field(default_factory=list)
     activity: str = ""
+    qualifying: int = 0
     everybody: Diary = field(default_factory=Diary)
     """What all members together were ever given."""
 
@@ -84,6 +86,9 @@ EXPRESSIONS: dict[str, Callable[[Occasion], bool]] = {
     "": lambda _: True,
     "sale.total_minor >= 2000": lambda occasion: sum(occasion.net) >= 2_000,
     "clock.hour < 12": lambda occasion: occasion.clock.hour < 12,
+    'attributes["color"] == "red"': lambda occasion: dict(occasion.place.attributes).get("color") == "red",
+    '!("color" in attributes)': lambda occasion: "color" not in dict(occasion.place.attributes),
+    "member.qualifying_amount < 100": lambda occasion: occasion.qualifying < 100,
     "lines.exists(l, l.quantity > 1)": lambda occasion: any(line.quantity > 1 for line in occasion.lines),
 }
 """Conditions in CEL, with what they mean."""
@@ -158,7 +163,7 @@ def _ask(rule: Rule, occasion: Occasion) -> Award | None:
             points = points if total >= minimum else 0
             award = Award(rule.rule_id, points, total, amounts, rule.terms, "whole", minimum)
         case Item(points, per, lines) if not occasion.activity:
-            units = {line.line_id: line.quantity for line in occasion.lines if lines.count(line.tags)}
+            units = {line.line_id: line.quantity for line in occasion.lines if lines.count(line)}
             steps = floor(Fraction(sum(units.values()), per))
             award = Award(rule.rule_id, points * steps, sum(units.values()), units, rule.terms, "units")
         case Activity(points, name) if occasion.activity == name:
@@ -172,7 +177,7 @@ def _spend(rule: Rule, spend: Spend, occasion: Occasion) -> Award:
     amounts = occasion.amounts(spend.basis)
     if sum(amounts.values()) < spend.minimum:
         return Award(rule.rule_id, 0, 0)
-    counted = {line.line_id: amounts[line.line_id] for line in occasion.lines if spend.lines.count(line.tags)}
+    counted = {line.line_id: amounts[line.line_id] for line in occasion.lines if spend.lines.count(line)}
     amount = sum(counted.values())
     if spend.carries:
         amount += occasion.diary.carried.get(rule.rule_id, 0)
@@ -252,8 +257,8 @@ def _newest_first(promotion: Promotion) -> tuple[int, timedelta, str]:
 
 def _promote(promotion: Promotion, occasion: Occasion, total: int, by_line: dict[str, int]) -> Award | None:
     """What a promotion gives by itself."""
-    parts = {line.line_id: by_line[line.line_id] for line in occasion.lines if promotion.lines.count(line.tags)}
-    on_all = promotion.lines.only == promotion.lines.excluding == frozenset()
+    parts = {line.line_id: by_line[line.line_id] for line in occasion.lines if promotion.lines.count(line)}
+    on_all = promotion.lines == Lines()
     worked_on = total if on_all else sum(parts.values())
     if not worked_on:
         return None

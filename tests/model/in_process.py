@@ -14,7 +14,9 @@ from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.program_pb2 import Program as Definition
 from loyalty.v1.program_service_pb2 import (
     AdjustPointsResponse,
+    ExtendExpiryResponse,
     PublishProgramResponse,
+    ReinstatePointsResponse,
     SetTierFloorResponse,
     SettlePendingResponse,
 )
@@ -136,6 +138,8 @@ RESPONSES: Final[dict[type[Message], type[Any]]] = {
     c.AdjustPointsRequest: AdjustPointsResponse,
     c.RecordActivityRequest: pos.RecordActivityResponse,
     c.SettlePendingRequest: SettlePendingResponse,
+    c.ExtendExpiryRequest: ExtendExpiryResponse,
+    c.ReinstatePointsRequest: ReinstatePointsResponse,
     c.SetTierFloorRequest: SetTierFloorResponse,
 }
 

@@ -16,6 +16,7 @@ from tests.model.dates import Expiry, Pending
 from tests.model.earning import EXPRESSIONS
 from tests.model.ladders import TIER_IDS, ladders, write_ladder
 from tests.model.scheme import (
+    LINE_EXPRESSIONS,
     Activity,
     Cap,
     Item,
@@ -141,8 +142,9 @@ def _pending() -> st.SearchStrategy[Pending]:
 def _lines() -> st.SearchStrategy[Lines]:
     some = st.frozensets(st.sampled_from(TAGS), max_size=2)
     none = st.just(frozenset[str]())
-    return st.builds(Lines, st.one_of(none, some), st.one_of(none, some)).filter(
-        lambda lines: not lines.only or not lines.only <= lines.excluding
+    expressions = st.sampled_from(("", "", "", *LINE_EXPRESSIONS))
+    return st.builds(Lines, st.one_of(none, some), st.one_of(none, some), expressions).filter(
+        lambda lines: bool(lines.expression) or not lines.only or not lines.only <= lines.excluding
     )
 
 
@@ -346,8 +348,9 @@ def _write_terms(message: e.EarningRule | e.Promotion, terms: Terms) -> None:
 
 
 def _write_lines(message: e.SpendRule | e.ItemRule | e.Promotion, lines: Lines) -> None:
-    if lines.only:
+    if lines.only or lines.expression:
         _filter(message.only, lines.only)
+        message.only.expression = lines.expression
     if lines.excluding:
         _filter(message.excluding, lines.excluding)
 

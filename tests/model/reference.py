@@ -166,7 +166,8 @@ class World:
         purse = self.purses[account]
         balance = sum(lot.points for lot in purse.lots) + self._held(account) - purse.owed
         tier = purse.status.tier
-        awards = earned(Occasion(self.rules, purse.diary, at, place, tier, balance, everybody=self.everybody, **what))
+        what |= {"everybody": self.everybody, "qualifying": purse.status.shown(at).qualifying}
+        awards = earned(Occasion(self.rules, purse.diary, at, place, tier, balance, **what))
         purse.issue(awards, at)
         figures.earned = sum(award.points for award in awards)
         figures.awards = tuple(sorted((award.owner, award.points, award.reduced) for award in awards))
@@ -381,6 +382,24 @@ class World:
         self.done[request_id] = "pin"
         return self._shown(account, at, Figures())
 
+    def extend(self, request_id: str, account: str, at: int, lot: int, until: int) -> Figures:
+        """Points that expire later."""
+        self._not_blocked(request_id)
+        self.owner[request_id] = account
+        self.pass_time(account, at)
+        figures = Figures(settled=self.purses[account].extend(lot, until, at))
+        self.done[request_id] = "extension"
+        return self._shown(account, at, figures)
+
+    def reinstate(self, request_id: str, account: str, at: int, points: int, until: int | None) -> Figures:
+        """Expired points that come back."""
+        self._not_blocked(request_id)
+        self.owner[request_id] = account
+        self.pass_time(account, at)
+        self.purses[account].reinstate(points, until, at)
+        self.done[request_id] = "reinstatement"
+        return self._shown(account, at, Figures())
+
     def reverse(self, request_id: str, at: int, target: str) -> Figures | None:
         """Undoes a command; None when it is not known and therefore blocked."""
         self._not_blocked(request_id)
@@ -437,7 +456,9 @@ class World:
         for hold in self.done.values():
             if isinstance(hold, Reserved) and hold.account == account and hold.state == "OPEN" and hold.ends <= at:
                 self._end(hold, "EXPIRED")
-        purse.flow -= sum(lot.points for lot in purse.lots if lot.gone <= at)
+        expired = sum(lot.points for lot in purse.lots if lot.gone <= at)
+        purse.flow -= expired
+        purse.expired += expired
         purse.lots = [lot for lot in purse.lots if lot.gone > at]
 
     # -- helpers

@@ -1,7 +1,9 @@
 """What a program says, in the model's own words."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from tests.model.dates import AT_ONCE, FOR_EVER, Expiry, Pending
 from tests.model.tiers import NO_LADDER, Ladder
@@ -13,10 +15,15 @@ class Lines:
 
     only: frozenset[str] = frozenset()
     excluding: frozenset[str] = frozenset()
+    expression: str = ""
+    """Lines for which it is true count, like those with one of the tags in `only`."""
 
-    def count(self, tags: frozenset[str]) -> bool:
-        """Whether a line with these tags counts."""
-        return (not self.only or bool(tags & self.only)) and not tags & self.excluding
+    def count(self, line: "Line") -> bool:
+        """Whether a line counts."""
+        counts = not self.only and not self.expression
+        if self.expression:
+            counts = LINE_EXPRESSIONS[self.expression](line)
+        return (counts or bool(line.tags & self.only)) and not line.tags & self.excluding
 
 
 @dataclass(frozen=True)
@@ -199,6 +206,16 @@ class Line:
     tax: int = 0
 
 
+LINE_EXPRESSIONS: Final[dict[str, Callable[[Line], bool]]] = {
+    "line.quantity > 1": lambda line: line.quantity > 1,
+    "line.price_minor - line.discount_minor >= 1000": lambda line: line.price - line.discount >= 1_000,
+    '"red" in line.labels || line.kind == "delivery"': lambda line: bool(
+        line.tags & frozenset(("labels:red", "kinds:DELIVERY"))
+    ),
+}
+"""Conditions on lines in CEL, with what they mean."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where and how something happened."""
@@ -206,6 +223,7 @@ class Place:
     store: str = "s-1"
     channel: str = "STORE"
     tenders: frozenset[str] = frozenset()
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 HERE = Place()

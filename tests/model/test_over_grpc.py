@@ -8,7 +8,13 @@ import pytest
 from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
-from loyalty.v1.commands_pb2 import AdjustPointsRequest, SetTierFloorRequest, SettlePendingRequest
+from loyalty.v1.commands_pb2 import (
+    AdjustPointsRequest,
+    ExtendExpiryRequest,
+    ReinstatePointsRequest,
+    SetTierFloorRequest,
+    SettlePendingRequest,
+)
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.pos_service_pb2 import SubmitBatchRequest
 from loyalty.v1.program_pb2 import Program
@@ -25,6 +31,9 @@ from tests.shop import TIMEOUT_S, Details, Shop, command, instant
 
 STARTS = tuple(instant(text).ToMicroseconds() for text in ("2003-01-30T12:00", "2004-02-28T23:59:59"))
 """Long ago, because a real server takes no sale of tomorrow."""
+
+
+MANAGERS = (AdjustPointsRequest, SettlePendingRequest, SetTierFloorRequest, ExtendExpiryRequest, ReinstatePointsRequest)
 
 
 class Remote:
@@ -45,7 +54,7 @@ class Remote:
         answers: list[Answered] = []
         batch: list[Any] = []
         for request in requests:
-            if isinstance(request, AdjustPointsRequest | SettlePendingRequest | SetTierFloorRequest):
+            if isinstance(request, MANAGERS):
                 answers += self._batch(batch)
                 batch = []
                 answers.append(self._by_hand(request))
@@ -70,13 +79,9 @@ class Remote:
                 answers.append(getattr(result, kind))
         return answers
 
-    def _by_hand(self, request: AdjustPointsRequest | SettlePendingRequest | SetTierFloorRequest) -> Answered:
+    def _by_hand(self, request: Message) -> Answered:
         programs = self.shop.programs
-        call: Any = {
-            AdjustPointsRequest: programs.AdjustPoints,
-            SettlePendingRequest: programs.SettlePending,
-            SetTierFloorRequest: programs.SetTierFloor,
-        }[type(request)]
+        call: Any = getattr(programs, type(request).__name__.removesuffix("Request"))
         try:
             response: Message = call(request, metadata=self.shop.metadata, timeout=TIMEOUT_S)
         except grpc.RpcError as error:
