@@ -8,7 +8,6 @@ sold.py a sale with its returns.
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 from typing import Any
@@ -17,44 +16,7 @@ from tests.model.dates import NEVER, US
 from tests.model.earning import Diary, Occasion, earned, shared
 from tests.model.purse import Figures, No, Part, Purse, latest_first
 from tests.model.scheme import HERE, Award, Line, Place, Prize, Rules
-from tests.model.sold import Sold, claims
-
-
-@dataclass
-class Reserved:
-    """A hold, open or ended."""
-
-    account: str
-    prize: Prize
-    quantity: int
-    parts: list[Part]
-    ends: int
-    state: str = "OPEN"
-
-    @property
-    def points(self) -> int:
-        """Points set aside."""
-        return sum(part.points for part in self.parts)
-
-
-@dataclass
-class Done:
-    """A recorded activity."""
-
-    account: str
-    awards: list[Award]
-    counted: Any
-    """Where it was counted towards tiers."""
-
-
-@dataclass
-class Wait:
-    """A return that waits for its sale."""
-
-    request_id: str
-    account: str
-    sale: str
-    lines: list[tuple[str, int | None, int | None]]
+from tests.model.sold import Done, Reserved, Sold, Wait, claims
 
 
 class World:
