@@ -82,7 +82,7 @@ class Status:
     counted: dict[Any, int] = field(default_factory=dict)
     """What counts, by day, first day of a calendar period or number of the change or review before; by 0 for ever."""
     seen: int = 0
-    """The latest instant at which something was counted or changed, where time matters."""
+    """The latest instant at which something was counted or time took a tier, where time matters; pins are no facts."""
     loses: tuple[int, str] | None = None
     """When a tier that is not reached is lost, and why."""
     since: int = 0
@@ -263,6 +263,7 @@ class Status:
     def _run(self, to: int) -> None:
         """Lets time pass."""
         while (at := self._morning()) <= to:
+            told = len(self.history)
             self._forget(at)
             if self._review() == at:
                 self._begin_anew(self.present, at)
@@ -270,6 +271,8 @@ class Status:
                 self._fall(at, self.loses[1])
             elif self._reached() < self.place and not self.loses:
                 self._let_go(at, self._by_time())
+            if self.seen and len(self.history) > told:
+                self.seen = max(self.seen, at)
 
     def _begin_anew(self, kept: int, at: int) -> None:
         self.counted = {kept: self.counted.get(kept, 0)}
@@ -280,8 +283,6 @@ class Status:
         if self.ladder.policy.counts == "since":
             counts = (self.present, self.kept)
             self._begin_anew(max(counts, key=lambda key: self.counted.get(key, 0)), at)
-        if self.seen:
-            self.seen = max(self.seen, at)
 
     # -- changes of tier
 
