@@ -91,7 +91,8 @@ class Ladder:
             set_timestamp(progress.keep_until, keep_until)
             if review == FOREVER:  # what will be left by then
                 amount = self._period.holding(self._period.rolled(standing, keep_until), keep_until)
-        if place > self._floor(standing):
+        is_at_stake = review != FOREVER or bool(standing.ahead)
+        if is_at_stake and place > self._floor(standing):
             progress.amount_to_keep = max(self._thresholds[place] - amount, 0)
 
     # -- what events do

@@ -1,11 +1,12 @@
-"""A recorded sale of the model, and what its returns come to."""
+"""What is recorded in the model: a sale and what its returns come to, an activity, a hold, a return that waits."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
+from typing import Any
 
 from tests.model.purse import No, Part
-from tests.model.scheme import Award
+from tests.model.scheme import Award, Prize
 
 
 @dataclass
@@ -22,6 +23,8 @@ class Sold:
     taken: int = 0
     """Points that returns took back so far, or should have."""
     reversed: bool = False
+    counted: Any = None
+    """Where it was counted towards tiers; None where it was not."""
 
     @property
     def complete(self) -> bool:
@@ -90,3 +93,40 @@ def claims(before: dict[int, int], after: dict[int, int], points: int) -> dict[i
         found[lot] = min(max(due - before[lot], 0), points)
         points -= found[lot]
     return {**found, 0: found.get(0, 0) + points}
+
+
+@dataclass
+class Reserved:
+    """A hold, open or ended."""
+
+    account: str
+    prize: Prize
+    quantity: int
+    parts: list[Part]
+    ends: int
+    state: str = "OPEN"
+
+    @property
+    def points(self) -> int:
+        """Points set aside."""
+        return sum(part.points for part in self.parts)
+
+
+@dataclass
+class Done:
+    """A recorded activity."""
+
+    account: str
+    awards: list[Award]
+    counted: Any
+    """Where it was counted towards tiers."""
+
+
+@dataclass
+class Wait:
+    """A return that waits for its sale."""
+
+    request_id: str
+    account: str
+    sale: str
+    lines: list[tuple[str, int | None, int | None]]

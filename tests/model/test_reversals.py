@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from loyalty.v1.commands_pb2 import AdjustPointsRequest, EnrollMemberRequest, ReverseTransactionRequest
 
 from tests.model.commands import (
@@ -19,6 +19,7 @@ from tests.model.commands import (
     origin,
     steps,
 )
+from tests.model.effort import examples
 from tests.model.in_process import InProcess, Refusal, in_process
 from tests.model.programs import definition, rules
 from tests.model.scheme import Rules
@@ -46,7 +47,7 @@ def lots(server: InProcess, member: str) -> list[tuple[int, int]]:
     return sorted((lot.number, lot.points) for lot in account.lots)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(program=rules(), commands=steps(late=False))
 def test_all_undone(server: InProcess, program: Rules, commands: list[AnyStep]) -> None:
     """While no time passes, sales, adjustments and redemptions leave no trace in lots, tier and debt once reversed."""
