@@ -11,6 +11,7 @@ from loyalty.v1.commands_pb2 import (
     CommitRewardRequest,
     EnrollMemberRequest,
     ExtendExpiryRequest,
+    GrantRewardRequest,
     PendingFate,
     PublishProgramRequest,
     RecordActivityRequest,
@@ -85,7 +86,7 @@ BATCH_COMMANDS_MAX: Final = 1_000
 """Commands of one SubmitBatch."""
 
 QUANTITY_MAX: Final = 1_000
-"""How many of a reward one hold reserves."""
+"""How many of a reward one hold reserves, or one grant gives."""
 
 REASON_CHARACTERS_MAX: Final = 500
 """Length of the reason of what is done by hand."""
@@ -250,6 +251,15 @@ def _settle_pending(request: SettlePendingRequest, now: int, problems: Problems)
     check_enum(request.fate, _FATES, "fate", problems)
 
 
+def _grant_reward(request: GrantRewardRequest, now: int, problems: Problems) -> None:
+    check_head(request.request_id, request.origin, now, problems)
+    check_member_name(request.member, "member", problems)
+    check_text(request.reward_id, "reward_id", problems, least=1)
+    if not 0 <= request.quantity <= QUANTITY_MAX:
+        problems.append(("quantity", f"must be 1 to {QUANTITY_MAX}, or 0 for 1"))
+    check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
+
+
 def _revoke_voucher(request: RevokeVoucherRequest, now: int, problems: Problems) -> None:
     check_head(request.request_id, request.origin, now, problems)
     check_voucher_name(request.voucher, "voucher", problems)
@@ -364,6 +374,7 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     ExtendExpiryRequest: _check(_extend_expiry),
     ReinstatePointsRequest: _check(_reinstate_points),
     SetTierFloorRequest: _check(_set_tier_floor),
+    GrantRewardRequest: _check(_grant_reward),
     LookupMemberRequest: _check(check_lookup_member),
     GetTransactionRequest: _check(check_get_transaction),
     ExplainTransactionRequest: _check(check_get_transaction),

@@ -7,7 +7,16 @@ from google.protobuf.message import Message
 from loyalty.v1 import explain_pb2 as pb
 from loyalty.v1.account_pb2 import Award, LocalizedText, Lot
 from loyalty.v1.earning_pb2 import EarningRule, Promotion
-from loyalty.v1.events_pb2 import CommandBlocked, CommandRefused, Event, PointsRedeemed, ProgramPublished, Undo
+from loyalty.v1.events_pb2 import (
+    CommandBlocked,
+    CommandRefused,
+    Event,
+    PointsRedeemed,
+    ProgramPublished,
+    RewardGranted,
+    SaleRecorded,
+    Undo,
+)
 from loyalty.v1.program_pb2 import Program
 
 from ledger.api.errors import ApiError
@@ -91,7 +100,9 @@ class Names:
         self.limits = describe_limits(definition)
 
     def of(self, rule_id: str) -> LocalizedText:
-        """A rule's or promotion's name."""
+        """The name of a rule, a promotion or the reward that points are of."""
+        if rule_id.startswith("reward/"):
+            return self.reward(rule_id.removeprefix("reward/"))
         rule = self.rules.get(rule_id)
         return named(rule.display_name if rule is not None else LocalizedText(), rule_id)
 
@@ -134,12 +145,16 @@ def _award(award: Award, names: Names, skus: dict[str, str]) -> pb.AwardExplanat
 def _add_consequence(explanation: pb.Explanation, event: Event, names: Names) -> None:
     """Adds what one of a transaction's events redeemed, took back or changed."""
     payload = payload_of(event)
-    if isinstance(payload, PointsRedeemed):
+    if isinstance(payload, PointsRedeemed | RewardGranted):
         explanation.redemptions.add(
             redemption=payload.redemption,
             display_name=names.reward(payload.redemption.reward_id),
-            allocations=payload.allocations,
+            allocations=getattr(payload, "allocations", ()),
         )
+    elif isinstance(payload, SaleRecorded):
+        for redemption in payload.redemptions:
+            if redemption.voucher:  # whatever took points has an event of its own
+                explanation.redemptions.add(redemption=redemption, display_name=names.reward(redemption.reward_id))
     elif event.WhichOneof("event") == "tier_changed":
         explanation.tier_changes.add(
             from_tier=payload.from_tier,

@@ -36,6 +36,7 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/loyalty.v1.ProgramService/ListProgramVersions": _MANAGER | _AUDITOR,
     "/loyalty.v1.ProgramService/AdjustPoints": _MANAGER,
     "/loyalty.v1.ProgramService/SettlePending": _MANAGER,
+    "/loyalty.v1.ProgramService/GrantReward": _MANAGER | _CRM,
     "/loyalty.v1.ProgramService/RevokeVoucher": _MANAGER,
     "/loyalty.v1.ProgramService/UploadVoucherCodes": _MANAGER,
     "/loyalty.v1.ProgramService/RevokeEntitlement": _MANAGER,

@@ -8,6 +8,7 @@ from loyalty.v1 import program_service_pb2 as pb
 from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
     ExtendExpiryRequest,
+    GrantRewardRequest,
     PublishProgramRequest,
     ReinstatePointsRequest,
     RevokeEntitlementRequest,
@@ -20,6 +21,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.program_service_pb2_grpc import ProgramServiceServicer
 
 from ledger.api.check import CHECKS
+from ledger.api.codes import codes_of
 from ledger.api.dispatch import Dispatch
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
@@ -28,6 +30,7 @@ from ledger.api.reply import reply
 from ledger.domain.names import program_stream
 from ledger.domain.publish import problems
 from ledger.store.programs import Programs
+from ledger.store.vouchers import VoucherCodes
 from ledger.writer.writer import Clock
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -36,9 +39,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ProgramService(ProgramServiceServicer):
     """Each call: check, convert, one call, convert."""
 
-    def __init__(self, dispatch: Dispatch, programs: Programs, clock: Clock) -> None:
+    def __init__(self, dispatch: Dispatch, programs: Programs, codes: VoucherCodes, clock: Clock) -> None:
         self._dispatch = dispatch
         self._programs = programs
+        self._codes = codes
         self._clock = clock
 
     async def PublishProgram(self, request: PublishProgramRequest, context: Context) -> pb.PublishProgramResponse:
@@ -82,6 +86,11 @@ class ProgramService(ProgramServiceServicer):
     async def SettlePending(self, request: SettlePendingRequest, context: Context) -> pb.SettlePendingResponse:
         """Activates or cancels pending points."""
         return reply(pb.SettlePendingResponse(), await self._dispatch.settle(request, context))
+
+    async def GrantReward(self, request: GrantRewardRequest, context: Context) -> pb.GrantRewardResponse:
+        """Gives a member a reward for no points."""
+        result = await self._dispatch.settle(request, context)
+        return reply(pb.GrantRewardResponse(), result, codes=await codes_of(self._codes, [result]))
 
     async def RevokeVoucher(self, request: RevokeVoucherRequest, context: Context) -> pb.RevokeVoucherResponse:
         """Takes a voucher back."""

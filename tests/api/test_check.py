@@ -19,6 +19,7 @@ from loyalty.v1.commands_pb2 import (
     CommitRewardRequest,
     EnrollMemberRequest,
     ExtendExpiryRequest,
+    GrantRewardRequest,
     PendingFate,
     PublishProgramRequest,
     RecordActivityRequest,
@@ -184,6 +185,9 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     ),
     UploadVoucherCodesRequest: lambda: UploadVoucherCodesRequest(
         request_id=ID, origin=origin(), program="programs/p", code_pool="spring", codes=["AB12-CD34"]
+    ),
+    GrantRewardRequest: lambda: GrantRewardRequest(
+        request_id=ID, origin=origin(), member=MEMBER, reward_id="lounge", quantity=2, reason="Missed birthday"
     ),
     RevokeVoucherRequest: lambda: RevokeVoucherRequest(
         request_id=ID, origin=origin(), voucher=f"members/{ID}/vouchers/{OTHER}", reason="Printed twice"

@@ -274,6 +274,42 @@ class SettlePendingResponse(_message.Message):
 Global___SettlePendingResponse: _TypeAlias = SettlePendingResponse  # noqa: Y015
 
 @_typing.final
+class GrantRewardResponse(_message.Message):
+    """Response of GrantReward."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REDEMPTION_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcome(self) -> _pos_service_pb2.Outcome:
+        """What happened."""
+
+    @_builtins.property
+    def redemption(self) -> _account_pb2.Redemption:
+        """What was issued, with the codes of vouchers."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """Balance and tier."""
+
+    def __init__(
+        self,
+        *,
+        outcome: _pos_service_pb2.Outcome | None = ...,
+        redemption: _account_pb2.Redemption | None = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "receipt", b"receipt", "redemption", b"redemption"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "receipt", b"receipt", "redemption", b"redemption"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantRewardResponse: _TypeAlias = GrantRewardResponse  # noqa: Y015
+
+@_typing.final
 class RevokeVoucherResponse(_message.Message):
     """Response of RevokeVoucher."""
 

@@ -61,6 +61,11 @@ class ProgramServiceStub:
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.SettlePendingRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_program__service__pb2.SettlePendingResponse.FromString,
                 _registered_method=True)
+        self.GrantReward = channel.unary_unary(
+                '/loyalty.v1.ProgramService/GrantReward',
+                request_serializer=loyalty_dot_v1_dot_commands__pb2.GrantRewardRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_program__service__pb2.GrantRewardResponse.FromString,
+                _registered_method=True)
         self.RevokeVoucher = channel.unary_unary(
                 '/loyalty.v1.ProgramService/RevokeVoucher',
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.RevokeVoucherRequest.SerializeToString,
@@ -128,6 +133,14 @@ class ProgramServiceServicer:
 
     def SettlePending(self, request, context):
         """Activates or cancels pending points.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GrantReward(self, request, context):
+        """Gives a member a voucher, an entitlement or points of the catalogue for no points, with a reason. Stock and limits hold,
+        the reward's conditions do not. ReverseTransaction takes back what was not used.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -202,6 +215,11 @@ def add_ProgramServiceServicer_to_server(servicer, server):
                     servicer.SettlePending,
                     request_deserializer=loyalty_dot_v1_dot_commands__pb2.SettlePendingRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_program__service__pb2.SettlePendingResponse.SerializeToString,
+            ),
+            'GrantReward': grpc.unary_unary_rpc_method_handler(
+                    servicer.GrantReward,
+                    request_deserializer=loyalty_dot_v1_dot_commands__pb2.GrantRewardRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_program__service__pb2.GrantRewardResponse.SerializeToString,
             ),
             'RevokeVoucher': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeVoucher,
@@ -370,6 +388,33 @@ class ProgramService:
             '/loyalty.v1.ProgramService/SettlePending',
             loyalty_dot_v1_dot_commands__pb2.SettlePendingRequest.SerializeToString,
             loyalty_dot_v1_dot_program__service__pb2.SettlePendingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GrantReward(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.ProgramService/GrantReward',
+            loyalty_dot_v1_dot_commands__pb2.GrantRewardRequest.SerializeToString,
+            loyalty_dot_v1_dot_program__service__pb2.GrantRewardResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,10 @@ class ProgramServiceStub:
     """Adds points to an account or takes points off it, by hand, with a reason."""
     SettlePending: _grpc.UnaryUnaryMultiCallable[_commands_pb2.SettlePendingRequest, _program_service_pb2.SettlePendingResponse]
     """Activates or cancels pending points."""
+    GrantReward: _grpc.UnaryUnaryMultiCallable[_commands_pb2.GrantRewardRequest, _program_service_pb2.GrantRewardResponse]
+    """Gives a member a voucher, an entitlement or points of the catalogue for no points, with a reason. Stock and limits hold,
+    the reward's conditions do not. ReverseTransaction takes back what was not used.
+    """
     RevokeVoucher: _grpc.UnaryUnaryMultiCallable[_commands_pb2.RevokeVoucherRequest, _program_service_pb2.RevokeVoucherResponse]
     """Takes a voucher back, so that it can never be used."""
     UploadVoucherCodes: _grpc.UnaryUnaryMultiCallable[_commands_pb2.UploadVoucherCodesRequest, _program_service_pb2.UploadVoucherCodesResponse]
@@ -76,6 +80,10 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
     """Adds points to an account or takes points off it, by hand, with a reason."""
     SettlePending: _aio.UnaryUnaryMultiCallable[_commands_pb2.SettlePendingRequest, _program_service_pb2.SettlePendingResponse]  # type: ignore[assignment]
     """Activates or cancels pending points."""
+    GrantReward: _aio.UnaryUnaryMultiCallable[_commands_pb2.GrantRewardRequest, _program_service_pb2.GrantRewardResponse]  # type: ignore[assignment]
+    """Gives a member a voucher, an entitlement or points of the catalogue for no points, with a reason. Stock and limits hold,
+    the reward's conditions do not. ReverseTransaction takes back what was not used.
+    """
     RevokeVoucher: _aio.UnaryUnaryMultiCallable[_commands_pb2.RevokeVoucherRequest, _program_service_pb2.RevokeVoucherResponse]  # type: ignore[assignment]
     """Takes a voucher back, so that it can never be used."""
     UploadVoucherCodes: _aio.UnaryUnaryMultiCallable[_commands_pb2.UploadVoucherCodesRequest, _program_service_pb2.UploadVoucherCodesResponse]  # type: ignore[assignment]
@@ -133,6 +141,16 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.SettlePendingResponse, _abc.Awaitable[_program_service_pb2.SettlePendingResponse]]:
         """Activates or cancels pending points."""
+
+    @_abc_1.abstractmethod
+    def GrantReward(
+        self,
+        request: _commands_pb2.GrantRewardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_service_pb2.GrantRewardResponse, _abc.Awaitable[_program_service_pb2.GrantRewardResponse]]:
+        """Gives a member a voucher, an entitlement or points of the catalogue for no points, with a reason. Stock and limits hold,
+        the reward's conditions do not. ReverseTransaction takes back what was not used.
+        """
 
     @_abc_1.abstractmethod
     def RevokeVoucher(
