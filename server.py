@@ -159,7 +159,7 @@ class Ledger:
         codes = VoucherCodes(self.reads)
         pos = PosService(dispatch, Profiles(self.reads), self.programs, self.views, self.reader, codes, system_clock)
         add_PosServiceServicer_to_server(pos, server)
-        program = ProgramService(dispatch, self.programs, codes, system_clock)
+        program = ProgramService(dispatch, self.programs, self.views, codes, system_clock)
         add_ProgramServiceServicer_to_server(program, server)
         crm = CrmService(self.views, self.reader, system_clock)
         add_CrmServiceServicer_to_server(crm, server)

@@ -29,7 +29,12 @@ from loyalty.v1.commands_pb2 import (
     UploadVoucherCodesRequest,
     UseEntitlementRequest,
 )
-from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
+from loyalty.v1.crm_service_pb2 import (
+    ListEntitlementsRequest,
+    ListStatementEntriesRequest,
+    ListVouchersRequest,
+    WatchChangesRequest,
+)
 from loyalty.v1.pos_service_pb2 import (
     ExplainTransactionRequest,
     GetBalanceRequest,
@@ -38,15 +43,18 @@ from loyalty.v1.pos_service_pb2 import (
     QuoteSaleRequest,
     SubmitBatchRequest,
 )
-from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest
+from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListRewardsRequest
 
 from ledger.api.check_parts import check_head, check_identifier, check_origin, check_request_id, check_till, check_who
 from ledger.api.check_reads import (
     check_get_balance,
     check_get_program,
     check_get_transaction,
+    check_list_entitlements,
+    check_list_rewards,
     check_list_statement,
     check_list_versions,
+    check_list_vouchers,
     check_lookup_member,
     check_read_events,
     check_watch_changes,
@@ -382,6 +390,9 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     GetProgramRequest: _check(check_get_program),
     ListProgramVersionsRequest: _check(check_list_versions),
     ListStatementEntriesRequest: _check(check_list_statement),
+    ListVouchersRequest: _check(check_list_vouchers),
+    ListEntitlementsRequest: _check(check_list_entitlements),
+    ListRewardsRequest: _check(check_list_rewards),
     WatchChangesRequest: _check(check_watch_changes),
     ReadEventsRequest: _check(check_read_events),
 }

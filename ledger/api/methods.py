@@ -34,6 +34,7 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/loyalty.v1.ProgramService/PublishProgram": _MANAGER,
     "/loyalty.v1.ProgramService/GetProgram": _EVERYBODY,
     "/loyalty.v1.ProgramService/ListProgramVersions": _MANAGER | _AUDITOR,
+    "/loyalty.v1.ProgramService/ListRewards": _EVERYBODY,
     "/loyalty.v1.ProgramService/AdjustPoints": _MANAGER,
     "/loyalty.v1.ProgramService/SettlePending": _MANAGER,
     "/loyalty.v1.ProgramService/GrantReward": _MANAGER | _CRM,
@@ -44,6 +45,8 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/loyalty.v1.ProgramService/ReinstatePoints": _MANAGER,
     "/loyalty.v1.ProgramService/SetTierFloor": _MANAGER,
     "/loyalty.v1.CrmService/ListStatementEntries": _CRM | _MANAGER | _AUDITOR,
+    "/loyalty.v1.CrmService/ListVouchers": _EVERYBODY,
+    "/loyalty.v1.CrmService/ListEntitlements": _EVERYBODY,
     "/loyalty.v1.CrmService/WatchChanges": _CRM,
     "/loyalty.v1.AuditService/ReadEvents": _AUDITOR,
 }

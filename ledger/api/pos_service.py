@@ -30,7 +30,7 @@ from loyalty.v1.program_pb2 import Program
 from ledger.api.binding import program_of, sees
 from ledger.api.check import CHECKS, check_batch
 from ledger.api.codes import codes_of
-from ledger.api.dispatch import VIEW_SHARE, Dispatch, deadline_of, remaining_s
+from ledger.api.dispatch import Dispatch, deadline_of, wait_s
 from ledger.api.errors import ApiError
 from ledger.api.explain import explain, main_of, version_of
 from ledger.api.identifiers import normalise
@@ -50,9 +50,6 @@ STREAM_IN_FLIGHT_MAX: Final = 256
 
 RESULTS_BYTES_MAX: Final = 3 * 1024 * 1024
 """Results of a batch: gRPC clients take messages of 4 MiB unless told otherwise, and all of it is on disk by then."""
-
-VIEW_WAIT_S: Final = 5.0
-"""How long a read waits for min_position at most, when the call has no earlier deadline."""
 
 _NO_COMMAND: Final = ApiError.invalid([("command", "is missing: set one of its fields")])
 
@@ -259,8 +256,7 @@ class PosService(PosServiceServicer):
         return member_id
 
     async def _view(self, member_id: UUID, at: int, min_position: int, context: Context) -> MemberView:
-        remaining = remaining_s(context)
-        timeout_s = VIEW_WAIT_S if remaining is None else min(remaining * VIEW_SHARE, VIEW_WAIT_S)
+        timeout_s = wait_s(context)
         try:
             view = await asyncio.to_thread(self._views.member, member_id, at, min_position, timeout_s)
             if view is None:  # or enrolled a moment ago: what the log holds by now decides

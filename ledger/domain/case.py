@@ -71,7 +71,7 @@ class Case(Generic[RequestT]):
     pools: Pools = field(default_factory=lambda: Pools("", {}))
     """What all members together draw from."""
     secret: bytes = b""
-    """Random bytes that the codes of new vouchers are made from."""
+    """Random bytes that the codes of new vouchers are made from, with the request id: other commands have the same."""
     events: list[NewEvent] = field(default_factory=list)
     codes: list[NewCode] = field(default_factory=list)
     """The codes of new vouchers, which no event holds."""

@@ -51,6 +51,11 @@ class ProgramServiceStub:
                 request_serializer=loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsResponse.FromString,
                 _registered_method=True)
+        self.ListRewards = channel.unary_unary(
+                '/loyalty.v1.ProgramService/ListRewards',
+                request_serializer=loyalty_dot_v1_dot_program__service__pb2.ListRewardsRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_program__service__pb2.ListRewardsResponse.FromString,
+                _registered_method=True)
         self.AdjustPoints = channel.unary_unary(
                 '/loyalty.v1.ProgramService/AdjustPoints',
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.AdjustPointsRequest.SerializeToString,
@@ -119,6 +124,14 @@ class ProgramServiceServicer:
 
     def ListProgramVersions(self, request, context):
         """The versions of a program, newest first: when each was published and by whom.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRewards(self, request, context):
+        """The rewards of the version that is in force, with how many of each are left, reservations that time has ended included.
+        What a reservation then finds is what counts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -205,6 +218,11 @@ def add_ProgramServiceServicer_to_server(servicer, server):
                     servicer.ListProgramVersions,
                     request_deserializer=loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsResponse.SerializeToString,
+            ),
+            'ListRewards': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRewards,
+                    request_deserializer=loyalty_dot_v1_dot_program__service__pb2.ListRewardsRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_program__service__pb2.ListRewardsResponse.SerializeToString,
             ),
             'AdjustPoints': grpc.unary_unary_rpc_method_handler(
                     servicer.AdjustPoints,
@@ -334,6 +352,33 @@ class ProgramService:
             '/loyalty.v1.ProgramService/ListProgramVersions',
             loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsRequest.SerializeToString,
             loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRewards(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.ProgramService/ListRewards',
+            loyalty_dot_v1_dot_program__service__pb2.ListRewardsRequest.SerializeToString,
+            loyalty_dot_v1_dot_program__service__pb2.ListRewardsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,10 @@ class ProgramServiceStub:
     """A version of a program."""
     ListProgramVersions: _grpc.UnaryUnaryMultiCallable[_program_service_pb2.ListProgramVersionsRequest, _program_service_pb2.ListProgramVersionsResponse]
     """The versions of a program, newest first: when each was published and by whom."""
+    ListRewards: _grpc.UnaryUnaryMultiCallable[_program_service_pb2.ListRewardsRequest, _program_service_pb2.ListRewardsResponse]
+    """The rewards of the version that is in force, with how many of each are left, reservations that time has ended included.
+    What a reservation then finds is what counts.
+    """
     AdjustPoints: _grpc.UnaryUnaryMultiCallable[_commands_pb2.AdjustPointsRequest, _program_service_pb2.AdjustPointsResponse]
     """Adds points to an account or takes points off it, by hand, with a reason."""
     SettlePending: _grpc.UnaryUnaryMultiCallable[_commands_pb2.SettlePendingRequest, _program_service_pb2.SettlePendingResponse]
@@ -76,6 +80,10 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
     """A version of a program."""
     ListProgramVersions: _aio.UnaryUnaryMultiCallable[_program_service_pb2.ListProgramVersionsRequest, _program_service_pb2.ListProgramVersionsResponse]  # type: ignore[assignment]
     """The versions of a program, newest first: when each was published and by whom."""
+    ListRewards: _aio.UnaryUnaryMultiCallable[_program_service_pb2.ListRewardsRequest, _program_service_pb2.ListRewardsResponse]  # type: ignore[assignment]
+    """The rewards of the version that is in force, with how many of each are left, reservations that time has ended included.
+    What a reservation then finds is what counts.
+    """
     AdjustPoints: _aio.UnaryUnaryMultiCallable[_commands_pb2.AdjustPointsRequest, _program_service_pb2.AdjustPointsResponse]  # type: ignore[assignment]
     """Adds points to an account or takes points off it, by hand, with a reason."""
     SettlePending: _aio.UnaryUnaryMultiCallable[_commands_pb2.SettlePendingRequest, _program_service_pb2.SettlePendingResponse]  # type: ignore[assignment]
@@ -125,6 +133,16 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.ListProgramVersionsResponse, _abc.Awaitable[_program_service_pb2.ListProgramVersionsResponse]]:
         """The versions of a program, newest first: when each was published and by whom."""
+
+    @_abc_1.abstractmethod
+    def ListRewards(
+        self,
+        request: _program_service_pb2.ListRewardsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_service_pb2.ListRewardsResponse, _abc.Awaitable[_program_service_pb2.ListRewardsResponse]]:
+        """The rewards of the version that is in force, with how many of each are left, reservations that time has ended included.
+        What a reservation then finds is what counts.
+        """
 
     @_abc_1.abstractmethod
     def AdjustPoints(

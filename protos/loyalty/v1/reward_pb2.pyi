@@ -707,7 +707,9 @@ Global___Use: _TypeAlias = Use  # noqa: Y015
 
 @_typing.final
 class Voucher(_message.Message):
-    """A voucher of a member."""
+    """A voucher of a member. Of those that are used up, taken back or expired, decisions know a member's last 50: the code of an
+    older one is answered like a code that nobody has. ListVouchers shows all of them.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -721,7 +723,7 @@ class Voucher(_message.Message):
     name: _builtins.str
     """members/{member}/vouchers/{voucher}"""
     code_hash: _builtins.str
-    """SHA-256 of the code, in hexadecimal digits; the code itself is in no event."""
+    """SHA-256 of the code, in hexadecimal digits; the code itself is in no event. Left out of lists."""
     left_minor: _builtins.int
     """What is left of a gift card, in minor units."""
     state: Global___VoucherState.ValueType
@@ -759,7 +761,9 @@ Global___Voucher: _TypeAlias = Voucher  # noqa: Y015
 
 @_typing.final
 class Entitlement(_message.Message):
-    """An entitlement of a member."""
+    """An entitlement of a member. Of those that cannot be used any more, decisions know a member's last 50; ListEntitlements shows
+    all of them.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
