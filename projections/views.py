@@ -91,7 +91,7 @@ class PostgresViews:
         min_position: int = 0,
         timeout_s: float = 0,
     ) -> VoucherPage | None:
-        """Vouchers issued before a position, newest first, in a state or all; None for a member that is not known yet."""
+        """Vouchers issued before a position, newest first; None for a member that is not known yet."""
         parameters = {"member_id": member_id, "before": before_position, "limit": limit + 1, "state": state, "at": at}
         rows = self._read("vouchers", parameters, min_position, timeout_s)
         if rows[0][1] is None:
