@@ -137,7 +137,8 @@ def reply(response: ResponseT, result: Result, *, codes: Codes = _NO_CODES, with
             voucher.code = codes.get(voucher.code_hash, "")
     program = result.program
     if with_texts and program is not None and written.HasField("receipt"):
-        texts = receipt_texts(written.receipt, program, redemptions, is_quote=result.command.dry_run)
+        used = written.entitlement if isinstance(written, UseEntitlementResponse) else None
+        texts = receipt_texts(written.receipt, program, redemptions, used, is_quote=result.command.dry_run)
         written.receipt.texts.extend(texts)
     return response
 

@@ -11,6 +11,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from loyalty.v1.account_pb2 import IssuedVoucher, Receipt, ReceiptText, Redemption
+from loyalty.v1.reward_pb2 import Entitlement
 from loyalty.v1.tier_pb2 import TierBasis
 
 from ledger.domain.currency import MINOR_DIGITS
@@ -29,16 +30,23 @@ VOUCHERS_PRINTED_MAX: Final = 10
 
 
 def receipt_texts(
-    receipt: Receipt, program: Program, redemptions: Iterable[Redemption] = (), *, is_quote: bool = False
+    receipt: Receipt,
+    program: Program,
+    redemptions: Iterable[Redemption] = (),
+    used: Entitlement | None = None,
+    *,
+    is_quote: bool = False,
 ) -> list[ReceiptText]:
     """The lines of a receipt, in English and in Hindi. A quote says what the sale would do.
 
-    `redemptions` are what it redeemed or was given.
+    `redemptions` are what was redeemed or given, and `used` is an entitlement that was used.
     """
     lines = _Lines()
     _add_effects(lines, receipt, program, is_quote=is_quote)
     for redemption in redemptions:
         _add_redemption(lines, redemption, program)
+    if used is not None:
+        _add_use(lines, used)
     _add_balance(lines, receipt, program.zone, is_quote=is_quote)
     _add_tier(lines, receipt, program)
     return [
@@ -147,6 +155,15 @@ def _add_redemption(lines: _Lines, redemption: Redemption, program: Program) -> 
         _add_validity(lines, voucher, program.zone)
     if more := len(redemption.vouchers) - len(printed):
         lines.both("more vouchers" if printed else "entitled", name, _figure(more))
+
+
+def _add_use(lines: _Lines, used: Entitlement) -> None:
+    reward = used.reward
+    name = (reward.display_name.en or reward.reward_id, reward.display_name.hi or reward.reward_id)
+    lines.named("used", name)
+    left = reward.entitlement.priority_service.times - used.used_times
+    if left > 0:
+        lines.both("left", name, _figure(left))
 
 
 def _add_validity(lines: _Lines, voucher: IssuedVoucher, zone: ZoneInfo) -> None:
@@ -320,7 +337,7 @@ HINDI: Final[Mapping[str, Phrase]] = {
         "%s पॉइंट पहले ही इस्तेमाल हो चुके थे, इसलिए वापस नहीं लिए गए।",
     ),
     "used": ("इस्तेमाल किया गया: %s।", "इस्तेमाल किया गया: %s।"),
-    "left": ("%s में शेष राशि: %s।", "%s में शेष राशि: %s।"),
+    "left": ("%s में शेष: %s।", "%s में शेष: %s।"),
     "voucher": ("%s के लिए आपका वाउचर: %s।", "%s के लिए आपका वाउचर: %s।"),
     "more vouchers": ("%s के लिए और वाउचर: %s।", "%s के लिए और वाउचर: %s।"),
     "entitled": ("आपके लिए: %s, संख्या: %s।", "आपके लिए: %s, संख्या: %s।"),
