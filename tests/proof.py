@@ -20,6 +20,7 @@ from ledger.domain.names import last_id
 from ledger.domain.program import Program
 from ledger.domain.versions import Versions
 from ledger.domain.voucher import ISSUED as VOUCHER_ISSUED
+from tests.rights import entitlements_of, vouchers_of
 from tests.shop import TIMEOUT_S, Shop
 
 
@@ -57,7 +58,7 @@ def _prove_rights(shop: Shop, member: str, account: Account, program: Program) -
 
     Within a second of the clock: none of those of a test expires just now.
     """
-    vouchers, entitlements = shop.vouchers(member, page_size=7), shop.entitlements(member, page_size=7)
+    vouchers, entitlements = vouchers_of(shop, member, page_size=7), entitlements_of(shop, member, page_size=7)
     at = int(time.time() * SECOND)
     case = Case(Empty(), Origin(), UUID(int=0), at, program, account, {})
     settle_account(case)

@@ -23,7 +23,6 @@ from loyalty.v1 import pos_service_pb2 as pos
 from loyalty.v1.account_pb2 import Balance
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
 from loyalty.v1.audit_service_pb2_grpc import AuditServiceStub
-from loyalty.v1.crm_service_pb2 import ListEntitlementsRequest, ListVouchersRequest
 from loyalty.v1.crm_service_pb2_grpc import CrmServiceStub
 from loyalty.v1.events_pb2 import Event
 from loyalty.v1.explain_pb2 import Explanation
@@ -31,9 +30,8 @@ from loyalty.v1.member_pb2 import Identifier, Profile
 from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.pos_service_pb2_grpc import PosServiceStub
 from loyalty.v1.program_pb2 import Program
-from loyalty.v1.program_service_pb2 import GrantRewardResponse, ListRewardsRequest, PublishProgramResponse
+from loyalty.v1.program_service_pb2 import GrantRewardResponse, PublishProgramResponse
 from loyalty.v1.program_service_pb2_grpc import ProgramServiceStub
-from loyalty.v1.reward_pb2 import Entitlement, EntitlementState, Voucher, VoucherState
 from loyalty.v1.sale_pb2 import ReturnLine, Sale, SaleLine
 
 TIMEOUT_S = 30.0
@@ -389,42 +387,6 @@ class Shop:
         if as_of is not None:
             request.as_of.CopyFrom(instant(as_of))
         return self.pos.GetBalance(request, metadata=self.metadata, timeout=TIMEOUT_S)
-
-    def vouchers(self, member: str, state: str = "", **fields: Any) -> list[Voucher]:
-        """A member's vouchers as of now, newest first, of all pages."""
-        asked = VoucherState.Value(f"VOUCHER_STATE_{state or 'UNSPECIFIED'}")
-        request = ListVouchersRequest(member=member, state=asked, min_position=self.head(), **fields)
-        found: list[Voucher] = []
-        while True:
-            page = self.crm.ListVouchers(request, metadata=self.metadata, timeout=TIMEOUT_S)
-            found += page.vouchers
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return found
-
-    def entitlements(self, member: str, state: str = "", **fields: Any) -> list[Entitlement]:
-        """A member's entitlements as of now, newest first, of all pages."""
-        asked = EntitlementState.Value(f"ENTITLEMENT_STATE_{state or 'UNSPECIFIED'}")
-        request = ListEntitlementsRequest(member=member, state=asked, min_position=self.head(), **fields)
-        found: list[Entitlement] = []
-        while True:
-            page = self.crm.ListEntitlements(request, metadata=self.metadata, timeout=TIMEOUT_S)
-            found += page.entitlements
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return found
-
-    def left(self) -> dict[str, int | None]:
-        """How many there are left of each reward; None for any number."""
-        request = ListRewardsRequest(program=self.program, min_position=self.head(), page_size=2)
-        found: dict[str, int | None] = {}
-        while True:
-            page = self.programs.ListRewards(request, metadata=self.metadata, timeout=TIMEOUT_S)
-            for entry in page.rewards:
-                found[entry.reward.reward_id] = entry.left if entry.HasField("left") else None
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return found
 
     def head(self) -> int:
         """The end of the log."""

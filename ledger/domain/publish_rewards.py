@@ -92,9 +92,16 @@ def _kind(reward: Reward, path: str, found: Problems) -> None:
     elif kind == "entitlement":
         _entitlement(reward.entitlement, f"{path}.entitlement", found)
     elif kind == "points":
-        check_positive(reward.points, f"{path}.points", found)
+        _points(reward, path, found)
     elif kind is not None:
         _benefit(getattr(reward, kind), f"{path}.{kind}", found)
+
+
+def _points(reward: Reward, path: str, found: Problems) -> None:
+    check_positive(reward.points, f"{path}.points", found)
+    prices = [reward.cost_points, *(cost.cost_points for cost in reward.tier_costs)]
+    if any(0 < price <= reward.points for price in prices):
+        found.append((f"{path}.points", "must be less than the price: nobody makes points out of points"))
 
 
 def _tier_costs(reward: Reward, definition: Program, path: str, found: Problems) -> None:

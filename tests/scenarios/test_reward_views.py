@@ -9,6 +9,7 @@ from loyalty.v1.reward_pb2 import EventSeat, PriorityService, VoucherState
 from tests.conftest import OpenShop
 from tests.programs import discount, entitlement, program, voucher
 from tests.proof import prove
+from tests.rights import entitlements_of, left_in, vouchers_of
 from tests.running import running, token
 from tests.shop import TIMEOUT_S, Details, Shop, instant, new_id, refused
 
@@ -40,7 +41,9 @@ def test_vouchers_are_shown_as_they_are_now(open_shop: OpenShop) -> None:
     card = shop.grant(member, "card").redemption.vouchers[0]
     shop.sale(member, 10_00, voucher_codes=[first.code, card.code])
     shop.revoke(second.name)
-    states = {one.name: VoucherState.Name(one.state).rpartition("_")[2] for one in shop.vouchers(member, page_size=2)}
+    states = {
+        one.name: VoucherState.Name(one.state).rpartition("_")[2] for one in vouchers_of(shop, member, page_size=2)
+    }
     assert states == {
         card.name: "ISSUED",
         third.name: "ISSUED",
@@ -48,12 +51,12 @@ def test_vouchers_are_shown_as_they_are_now(open_shop: OpenShop) -> None:
         first.name: "USED",
         gone.name: "EXPIRED",
     }
-    shown = {one.name: one for one in shop.vouchers(member, "ISSUED", page_size=1)}
+    shown = {one.name: one for one in vouchers_of(shop, member, "ISSUED", page_size=1)}
     assert shown.keys() == {card.name, third.name}
     assert shown[card.name].left_minor == 16_00
     assert shown[third.name].expires_at == third.expires_at
     assert (shown[third.name].reward.reward_id, shown[third.name].code_hash) == ("voucher", "")
-    (expired,) = shop.vouchers(member, "EXPIRED")
+    (expired,) = vouchers_of(shop, member, "EXPIRED")
     assert expired.expires_at == instant("2026-03-12T00:00")
     prove(shop, member)
 
@@ -62,8 +65,8 @@ def test_an_expiry_that_nobody_recorded_shows(open_shop: OpenShop) -> None:
     """The member has done nothing since."""
     shop, member = open_with(open_shop)
     shop.grant(member, "voucher", at="2026-03-01T12:00")
-    assert [one.state for one in shop.vouchers(member)] == [VoucherState.VOUCHER_STATE_EXPIRED]
-    assert not shop.vouchers(member, "ISSUED")
+    assert [one.state for one in vouchers_of(shop, member)] == [VoucherState.VOUCHER_STATE_EXPIRED]
+    assert not vouchers_of(shop, member, "ISSUED")
     assert not shop.events(member, "VoucherExpired")
     prove(shop, member)
 
@@ -73,11 +76,11 @@ def test_what_a_return_gives_back_shows(open_shop: OpenShop) -> None:
     shop, member = open_with(open_shop)
     given = shop.grant(member, "card")
     sale = shop.sale(member, 25_00, voucher_codes=[given.redemption.vouchers[0].code])
-    assert [(one.left_minor, one.state) for one in shop.vouchers(member)] == [(0, VoucherState.VOUCHER_STATE_USED)]
+    assert [(one.left_minor, one.state) for one in vouchers_of(shop, member)] == [(0, VoucherState.VOUCHER_STATE_USED)]
     shop.give_back(sale.outcome.transaction)
-    assert [one.left_minor for one in shop.vouchers(member, "ISSUED")] == [25_00]
+    assert [one.left_minor for one in vouchers_of(shop, member, "ISSUED")] == [25_00]
     shop.reverse(given.outcome.transaction)
-    assert [one.state for one in shop.vouchers(member)] == [VoucherState.VOUCHER_STATE_REVOKED]
+    assert [one.state for one in vouchers_of(shop, member)] == [VoucherState.VOUCHER_STATE_REVOKED]
     prove(shop, member)
 
 
@@ -89,11 +92,11 @@ def test_entitlements_are_shown_as_they_are_now(open_shop: OpenShop) -> None:
     shop.use(lounge)
     shop.use(seats[0])
     shop.revoke_entitlement(seats[1])
-    shown = {one.name: one for one in shop.entitlements(member, page_size=2)}
+    shown = {one.name: one for one in entitlements_of(shop, member, page_size=2)}
     assert [one.used_times for one in shown.values()] == [0, 1, 1]
-    assert [one.name for one in shop.entitlements(member, "ISSUED")] == [lounge]
-    assert [one.name for one in shop.entitlements(member, "USED")] == [seats[0]]
-    assert [one.name for one in shop.entitlements(member, "REVOKED")] == [seats[1]]
+    assert [one.name for one in entitlements_of(shop, member, "ISSUED")] == [lounge]
+    assert [one.name for one in entitlements_of(shop, member, "USED")] == [seats[0]]
+    assert [one.name for one in entitlements_of(shop, member, "REVOKED")] == [seats[1]]
     prove(shop, member)
 
 
@@ -101,7 +104,7 @@ def test_a_till_shows_how_many_are_left(open_shop: OpenShop) -> None:
     """12 seats: reservations count until they end, whether or not that is recorded."""
     shop, member = open_with(open_shop)
     shop.upload_codes("cinema", "CINE-0001", "CINE-0002", "CINE-0003")
-    assert shop.left() == {
+    assert left_in(shop) == {
         "voucher": None, "card": None, "coded": 3, "seat": 12, "lounge": None, "discount": 3,
     }  # fmt: skip
     shop.grant(member, "seat", 2)
@@ -110,10 +113,10 @@ def test_a_till_shows_how_many_are_left(open_shop: OpenShop) -> None:
     shop.release(shop.reserve(member, "discount").hold)
     shop.reverse(shop.grant(member, "seat").outcome.transaction)
     shop.grant(member, "coded", 2)
-    left = shop.left()
+    left = left_in(shop)
     assert (left["seat"], left["discount"], left["coded"]) == (9, 3, 1)
     shop.publish(program(name=shop.program, rewards=[discount(5, terms={"stock": 5})]))
-    assert shop.left() == {"discount": 5}
+    assert left_in(shop) == {"discount": 5}
     prove(shop, member)
 
 
@@ -121,15 +124,15 @@ def test_bad_input(open_shop: OpenShop) -> None:
     """Members, programs and tokens that are none."""
     shop, member = open_with(open_shop)
     shop.grant(member, "voucher", 3)
-    for call in (shop.vouchers, shop.entitlements):
+    for call in (vouchers_of, entitlements_of):
         with refused("MEMBER_NOT_FOUND", NOT_FOUND):
-            call(f"members/{new_id()}")
+            call(shop, f"members/{new_id()}")
         with pytest.raises(grpc.RpcError) as error:
-            call(member, page_token="!")
+            call(shop, member, page_token="!")
         assert Details(error.value).fields == ["page_token"]
     shop.program = "programs/nobody"
     with refused("PROGRAM_NOT_FOUND", NOT_FOUND):
-        shop.left()
+        left_in(shop)
 
 
 def test_another_programs_credential_sees_nothing(database_url: str) -> None:

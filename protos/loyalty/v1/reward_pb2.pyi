@@ -594,7 +594,7 @@ class Reward(_message.Message):
     given: by GrantReward.
     """
     points: _builtins.int
-    """So many points, more than 0, active at once. They do not count towards tiers."""
+    """So many points, more than 0 and less than any price of it, active at once. They do not count towards tiers."""
     stock: _builtins.int
     """How many there are; 0 for any number. A reservation takes from it, and gives back when it ends without redemption."""
     stackability: Global___Stackability.ValueType
