@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from loyalty.v1.account_pb2 import Balance, NextExpiry, TierProgress
+from loyalty.v1.account_pb2 import Balance, LocalizedText, NextExpiry, TierProgress
 from loyalty.v1.crm_service_pb2 import MemberSnapshot, StatementEntry
 from loyalty.v1.events_pb2 import Event
 from loyalty.v1.program_service_pb2 import CatalogueEntry
@@ -27,6 +27,8 @@ class MemberView(NamedTuple):
     expiries: Sequence[NextExpiry]
     """What expires when, soonest first."""
     tier: TierProgress
+    tier_benefits: Sequence[LocalizedText]
+    """What members in the tier enjoy."""
     position: int
     """The position that all of it reflects."""
 

@@ -47,7 +47,9 @@ class PostgresViews:
         if row[1] is None:
             return None
         expiries = [NextExpiry(points=points, expires_at=to_timestamp(instant)) for instant, points in row[12]]
-        return MemberView(row[2], _balance(row, at), expiries, self._tier(row, at), row[0])
+        tier = self._tier(row, at)
+        benefits = self._program(row[2], row[11]).ladder.benefits.get(tier.tier, ())
+        return MemberView(row[2], _balance(row, at), expiries, tier, benefits, row[0])
 
     def statement(
         self,

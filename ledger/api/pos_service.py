@@ -95,6 +95,7 @@ class PosService(PosServiceServicer):
             language_code=profile.language_code if profile is not None else "",
             balance=view.balance,
             tier=view.tier,
+            tier_benefits=view.tier_benefits,
             position=view.position,
         )
 
@@ -171,6 +172,7 @@ class PosService(PosServiceServicer):
             member=member_name(member_id),
             balance=view.balance,
             tier=view.tier,
+            tier_benefits=view.tier_benefits,
             position=view.position,
             expiry_schedule=view.expiries,
         )

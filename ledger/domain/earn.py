@@ -1,7 +1,7 @@
 """Earning: what the rules and promotions of a program give for a sale or activity, and the lots that it becomes."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from loyalty.v1.account_pb2 import Award
 from loyalty.v1.earning_pb2 import Combination, Stacking
@@ -21,6 +21,12 @@ from ledger.domain.rules.rule import Asked, Rule
 from ledger.domain.rules.tally import Tally
 from ledger.domain.rules.terms import Terms
 from ledger.domain.validity import Validity
+
+# An enum looks a name up each time that it is asked for one.
+_FIRST: Final = Combination.COMBINATION_FIRST
+_BEST: Final = Combination.COMBINATION_BEST
+_FIRST_ONLY: Final = Stacking.STACKING_FIRST
+_BEST_ONLY: Final = Stacking.STACKING_BEST
 
 _Dates = tuple[int, int, bool, bytes]
 """Activation, expiry, whether that follows activity, and the policy of points that are pending."""
@@ -81,11 +87,11 @@ def _chosen(
         if terms.limits:
             reduce(asked.award, terms.limits, tally)
         chosen.append((rule, asked))
-        if asked.award.points and (rule.stop or program.combination == Combination.COMBINATION_FIRST):
+        if asked.award.points and (rule.stop or program.combination == _FIRST):
             break
-    if chosen and program.combination == Combination.COMBINATION_BEST:
+    if chosen and program.combination == _BEST:
         chosen = [max(chosen, key=lambda one: one[1].award.points)]
-    elif program.combination == Combination.COMBINATION_FIRST:
+    elif program.combination == _FIRST:
         chosen = chosen[-1:]
     for rule, asked in chosen:
         if asked.carried is not None:
@@ -114,9 +120,9 @@ def _promoted(
             continue
         reduce(award, terms.limits, tally)
         promoted.append((award, terms))
-        if award.points and program.stacking == Stacking.STACKING_FIRST:
+        if award.points and program.stacking == _FIRST_ONLY:
             return promoted[-1:]
-    if promoted and program.stacking == Stacking.STACKING_BEST:
+    if promoted and program.stacking == _BEST_ONLY:
         return [max(promoted, key=lambda one: one[0].points)]
     # Together they never take more than what the rules gave.
     below = -min(base + sum(award.points for award, _ in promoted), 0)

@@ -29,6 +29,8 @@ class Ladder:
         policy = definition.tier_policy
         self.basis = policy.basis or pb.TIER_BASIS_POINTS
         self.tiers = [tier.tier_id for tier in definition.tiers]
+        self.benefits = {tier.tier_id: tuple(tier.benefits) for tier in definition.tiers}
+        """What members in each tier enjoy, in words."""
         self._places = {tier: place for place, tier in enumerate(self.tiers)}
         self._thresholds = [tier.threshold for tier in definition.tiers]
         self._period = tier_period(policy, zone)

@@ -7,7 +7,8 @@ import pytest
 from loyalty.v1.account_pb2 import LocalizedText, TierProgress
 from loyalty.v1.events_pb2 import TierChanged
 from loyalty.v1.expiry_pb2 import CalendarUnit
-from loyalty.v1.pos_service_pb2 import GetBalanceRequest
+from loyalty.v1.member_pb2 import Identifier, IdentifierType
+from loyalty.v1.pos_service_pb2 import GetBalanceRequest, LookupMemberRequest
 from loyalty.v1.tier_pb2 import CountByCalendar, TierChangeReason, TierPolicy
 
 from tests.conftest import OpenShop
@@ -320,6 +321,24 @@ def test_multiplier_of_a_tier(open_shop: OpenShop) -> None:
     assert sale.receipt.tier.qualifying_amount == 107
     shop.give_back(sale.outcome.transaction)
     prove(shop, member)
+
+
+def test_a_till_is_told_the_benefits_of_a_tier(open_shop: OpenShop) -> None:
+    """Who looks a member up or asks for the balance sees, in both languages, what the tier at that time brings."""
+    ladder = tiers(base=0, gold=100)
+    benefit = LocalizedText(en="Free delivery", hi="मुफ़्त डिलीवरी")
+    ladder[1].benefits.append(benefit)
+    shop = open_shop(program(tiers=ladder))
+    card = Identifier(type=IdentifierType.IDENTIFIER_TYPE_CARD, value="7000-0001", program=shop.program)
+    member = shop.enroll([card]).member
+    shop.sale(member, 99_00, at="2024-01-01")
+    assert not shop.get_balance(member).tier_benefits
+    shop.sale(member, 1_00, at="2024-02-01")
+    assert list(shop.get_balance(member).tier_benefits) == [benefit]
+    looked_up = shop.pos.LookupMember(
+        LookupMemberRequest(identifier=card, min_position=shop.head()), metadata=shop.metadata
+    )
+    assert list(looked_up.tier_benefits) == [benefit]
 
 
 def test_a_day_activates_then_reviews_then_expires(open_shop: OpenShop) -> None:

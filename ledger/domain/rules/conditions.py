@@ -25,7 +25,7 @@ class Conditions:
         self.stores = frozenset(message.stores)
         self._channels = frozenset(message.channels)
         self._tenders = frozenset(message.tenders)
-        self._tiers = frozenset(message.tiers)
+        self.tiers = frozenset(message.tiers)
         self._windows = [Window(window) for window in message.windows]
         self._expression = Expression(message.expression) if message.expression else None
         self.names = self._expression.names if self._expression is not None else frozenset[str]()
@@ -49,7 +49,7 @@ class Conditions:
         return (
             (not self.stores or facts.origin.store in self.stores)
             and (not self._channels or facts.channel in self._channels)
-            and (not self._tiers or facts.account.tier in self._tiers)
+            and (not self.tiers or facts.account.tier in self.tiers)
             and (not self._tenders or (facts.basket is not None and not self._tenders.isdisjoint(facts.basket.tenders)))
             and (not self._windows or any(window.contains(facts.local) for window in self._windows))
             and (self._expression is None or self._expression.holds(self._owner, facts))
@@ -61,19 +61,23 @@ def line_test(owner: str, lines: LineFilter) -> LineTest:
     skus, labels = frozenset(lines.skus), frozenset(lines.labels)
     categories, brands = frozenset(lines.categories), frozenset(lines.brands)
     kinds = frozenset(lines.kinds)
-    expression = Expression(lines.expression, of_line=True) if lines.expression else None
-
-    def matches(line: SaleLine, facts: Facts) -> bool:
-        return (
-            (line.kind or _PRODUCT) in kinds
-            or line.sku in skus
-            or line.category in categories
-            or line.brand in brands
-            or (bool(labels) and not labels.isdisjoint(line.labels))
-            or (expression is not None and expression.holds(owner, facts, line))
-        )
-
-    return matches
+    tests: list[LineTest] = []
+    if kinds:
+        tests.append(lambda line, _: (line.kind or _PRODUCT) in kinds)
+    if skus:
+        tests.append(lambda line, _: line.sku in skus)
+    if categories:
+        tests.append(lambda line, _: line.category in categories)
+    if brands:
+        tests.append(lambda line, _: line.brand in brands)
+    if labels:
+        tests.append(lambda line, _: not labels.isdisjoint(line.labels))
+    if lines.expression:
+        expression = Expression(lines.expression, of_line=True)
+        tests.append(lambda line, facts: expression.holds(owner, facts, line))
+    if len(tests) == 1:
+        return tests[0]
+    return lambda line, facts: any(test(line, facts) for test in tests)
 
 
 class Lines:

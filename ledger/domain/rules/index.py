@@ -26,6 +26,9 @@ class HasTerms(Protocol):
 EntryT = TypeVar("EntryT", bound=HasTerms)
 Entries = Sequence[tuple[EntryT, LineFilter | None]]
 
+_Ranks = dict[Hashable, list[int]]
+"""The places of entries in their order, by key."""
+
 
 class Index(Generic[EntryT]):
     """Rules or promotions in order, each with the filter that at least one line must match."""
@@ -59,43 +62,64 @@ class _Keys(Generic[EntryT]):
     def __init__(self, entries: Entries[EntryT], hour: datetime | None) -> None:
         self._entries = [entry for entry, _ in entries]
         self._always: list[int] = []
-        self._by_key: dict[Hashable, list[int]] = {}
+        self._by_store: _Ranks = {}
+        self._by_tier: _Ranks = {}
+        self._by_sku: _Ranks = {}
+        self._by_category: _Ranks = {}
+        self._by_brand: _Ranks = {}
+        self._by_kind: _Ranks = {}
+        self._by_label: _Ranks = {}
         for rank, (entry, only) in enumerate(entries):
             conditions = entry.terms.conditions
             if hour is not None and conditions is not None and not conditions.touch_hour(hour):
                 continue
-            keys: list[Hashable] = []
             if only is not None and not only.expression:
-                keys = _keys_of_lines(only)
-            elif conditions is not None:
-                keys = [("store", store) for store in conditions.stores]
-            for key in keys:
-                self._by_key.setdefault(key, []).append(rank)
-            if not keys:
+                self._by_lines(rank, only)
+            elif conditions is not None and conditions.stores:
+                _put(self._by_store, conditions.stores, rank)
+            elif conditions is not None and conditions.tiers:
+                _put(self._by_tier, conditions.tiers, rank)
+            else:
                 self._always.append(rank)
 
+    def _by_lines(self, rank: int, only: LineFilter) -> None:
+        _put(self._by_sku, only.skus, rank)
+        _put(self._by_category, only.categories, rank)
+        _put(self._by_brand, only.brands, rank)
+        _put(self._by_kind, only.kinds, rank)
+        _put(self._by_label, only.labels, rank)
+
     def candidates(self, facts: Facts) -> Iterable[EntryT]:
-        by_key, entries = self._by_key, self._entries
-        if not by_key:
-            return entries if len(self._always) == len(entries) else [entries[rank] for rank in self._always]
+        if len(self._always) == len(self._entries):
+            return self._entries
         ranks = set(self._always)
-        ranks.update(by_key.get(("store", facts.origin.store), ()))
+        if self._by_store:
+            ranks.update(self._by_store.get(facts.origin.store, ()))
+        if self._by_tier:
+            ranks.update(self._by_tier.get(facts.account.tier, ()))
         if facts.basket is not None:
-            for line in facts.basket.lines:
-                ranks.update(by_key.get(("sku", line.sku), ()))
-                ranks.update(by_key.get(("category", line.category), ()))
-                ranks.update(by_key.get(("brand", line.brand), ()))
-                ranks.update(by_key.get(("kind", line.kind or _PRODUCT), ()))
-                for label in line.labels:
-                    ranks.update(by_key.get(("label", label), ()))
-        return [entries[rank] for rank in sorted(ranks)]
+            lines = facts.basket.lines
+            # Only what some entry asks for is read of the lines.
+            if self._by_sku:
+                _add(ranks, self._by_sku, [line.sku for line in lines])
+            if self._by_category:
+                _add(ranks, self._by_category, [line.category for line in lines])
+            if self._by_brand:
+                _add(ranks, self._by_brand, [line.brand for line in lines])
+            if self._by_kind:
+                _add(ranks, self._by_kind, [line.kind or _PRODUCT for line in lines])
+            if self._by_label:
+                _add(ranks, self._by_label, [label for line in lines for label in line.labels])
+        return [self._entries[rank] for rank in sorted(ranks)]
 
 
-def _keys_of_lines(only: LineFilter) -> list[Hashable]:
-    return [
-        *(("sku", sku) for sku in only.skus),
-        *(("label", label) for label in only.labels),
-        *(("category", category) for category in only.categories),
-        *(("brand", brand) for brand in only.brands),
-        *(("kind", kind) for kind in only.kinds),
-    ]
+def _put(ranks: _Ranks, keys: Iterable[Hashable], rank: int) -> None:
+    for key in keys:
+        ranks.setdefault(key, []).append(rank)
+
+
+def _add(ranks: set[int], by_key: _Ranks, keys: Iterable[Hashable]) -> None:
+    for key in keys:
+        found = by_key.get(key)
+        if found is not None:
+            ranks.update(found)

@@ -148,6 +148,7 @@ class LookupMemberResponse(_message.Message):
     BALANCE_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    TIER_BENEFITS_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     """members/{member}"""
     masked_name: _builtins.str
@@ -164,6 +165,10 @@ class LookupMemberResponse(_message.Message):
     def tier(self) -> _account_pb2.TierProgress:
         """The tier."""
 
+    @_builtins.property
+    def tier_benefits(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.LocalizedText]:
+        """What members in that tier enjoy, in words, as the program in force says."""
+
     def __init__(
         self,
         *,
@@ -173,10 +178,11 @@ class LookupMemberResponse(_message.Message):
         balance: _account_pb2.Balance | None = ...,
         tier: _account_pb2.TierProgress | None = ...,
         position: _builtins.int = ...,
+        tier_benefits: _abc.Iterable[_account_pb2.LocalizedText] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "tier", b"tier"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "language_code", b"language_code", "masked_name", b"masked_name", "member", b"member", "position", b"position", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "language_code", b"language_code", "masked_name", b"masked_name", "member", b"member", "position", b"position", "tier", b"tier", "tier_benefits", b"tier_benefits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -687,6 +693,7 @@ class GetBalanceResponse(_message.Message):
     TIER_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     EXPIRY_SCHEDULE_FIELD_NUMBER: _builtins.int
+    TIER_BENEFITS_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     """members/{member}"""
     position: _builtins.int
@@ -705,6 +712,10 @@ class GetBalanceResponse(_message.Message):
         dates and none are owed it adds up to available and pending points.
         """
 
+    @_builtins.property
+    def tier_benefits(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.LocalizedText]:
+        """What members in that tier enjoy, in words, as the program in force says."""
+
     def __init__(
         self,
         *,
@@ -713,10 +724,11 @@ class GetBalanceResponse(_message.Message):
         tier: _account_pb2.TierProgress | None = ...,
         position: _builtins.int = ...,
         expiry_schedule: _abc.Iterable[_account_pb2.NextExpiry] | None = ...,
+        tier_benefits: _abc.Iterable[_account_pb2.LocalizedText] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "tier", b"tier"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "expiry_schedule", b"expiry_schedule", "member", b"member", "position", b"position", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "expiry_schedule", b"expiry_schedule", "member", b"member", "position", b"position", "tier", b"tier", "tier_benefits", b"tier_benefits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
