@@ -212,7 +212,7 @@ def test_retries_after_a_restart(database_url: str) -> None:
             shop = Shop(
                 channel,
                 secret,
-                program(rewards=[Reward(reward_id="cash", cashback=Cashback(points=1, value_minor=100))]),
+                program(rewards=[Reward(reward_id="cash", cashback=Cashback(points=1, value_minor=100)), voucher(0)]),
             )
             every = requests(shop)
             first = {kind: call(shop, request) for kind, request in every.items()}
