@@ -3,7 +3,7 @@
 There are seven accounts. `member` is what the program's members hold, pending and held points included, less what they
 owe. The other six say where points came from and where they went:
 
-    issued       points given for sales                 member +, issued -
+    issued       points given for sales, by rewards     member +, issued -
     redeemed     points spent                           member -, redeemed +
     breakage     points that expired                    member -, breakage +
                  and were given back after that         member +, breakage -
@@ -28,6 +28,7 @@ from loyalty.v1.events_pb2 import (
     PointsExpired,
     PointsRedeemed,
     PointsReinstated,
+    RewardGranted,
     SaleRecorded,
     SaleReturned,
     TransactionReversed,
@@ -72,8 +73,13 @@ def _pending_settled(event: PendingSettled) -> Postings:
 
 
 def _points_redeemed(event: PointsRedeemed) -> Postings:
-    points = event.redemption.points
-    return {"member": -points, "redeemed": points}
+    spent, issued = event.redemption.points, event.redemption.issued_points
+    return {"member": issued - spent, "redeemed": spent, "issued": -issued}
+
+
+def _reward_granted(event: RewardGranted) -> Postings:
+    points = event.redemption.issued_points
+    return {"member": points, "issued": -points}
 
 
 def _points_expired(event: PointsExpired) -> Postings:
@@ -109,6 +115,7 @@ _BOOK: Final[Mapping[type[Message], Callable[[Any], Postings]]] = {
     PendingSettled: _pending_settled,
     PointsReinstated: _points_reinstated,
     PointsRedeemed: _points_redeemed,
+    RewardGranted: _reward_granted,
     PointsExpired: _points_expired,
     PointsAdjusted: _points_adjusted,
     SaleReturned: _undone,

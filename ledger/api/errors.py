@@ -383,8 +383,8 @@ ENTRIES: Final = {
     ),
     ErrorReason.ERROR_REASON_REWARD_NOT_APPLICABLE: Entry(
         StatusCode.FAILED_PRECONDITION,
-        "The reward does not fit this sale: its amount is more than what is left to pay, or the "
-        "points are no whole number of its steps. Release the hold, or correct the points.",
+        "The reward cannot be had like this: its amount is more than what is left to pay, the points are no whole "
+        "number of its steps, or it is only given, or only part of a sale. Release the hold, or correct the command.",
         "This reward does not fit this bill. Cancel the reservation or choose another reward.",
         "यह रिवॉर्ड इस बिल पर लागू नहीं होता। आरक्षण रद्द करें या दूसरा रिवॉर्ड चुनें।",
     ),

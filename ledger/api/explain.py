@@ -14,6 +14,7 @@ from loyalty.v1.events_pb2 import (
     Event,
     PointsRedeemed,
     ProgramPublished,
+    RewardGranted,
     SaleRecorded,
     Undo,
 )
@@ -117,12 +118,16 @@ def _award(award: Award, names: Names, skus: dict[str, str]) -> pb.AwardExplanat
 def _add_consequence(explanation: pb.Explanation, event: Event, names: Names) -> None:
     """Adds what one of a transaction's events redeemed, took back or changed."""
     payload = payload_of(event)
-    if isinstance(payload, PointsRedeemed):
+    if isinstance(payload, PointsRedeemed | RewardGranted):
         explanation.redemptions.add(
             redemption=payload.redemption,
             display_name=names.reward(payload.redemption.reward_id),
-            allocations=payload.allocations,
+            allocations=getattr(payload, "allocations", ()),
         )
+    elif isinstance(payload, SaleRecorded):
+        for redemption in payload.redemptions:
+            if redemption.voucher:  # whatever took points has an event of its own
+                explanation.redemptions.add(redemption=redemption, display_name=names.reward(redemption.reward_id))
     elif event.WhichOneof("event") == "tier_changed":
         explanation.tier_changes.add(
             from_tier=payload.from_tier,

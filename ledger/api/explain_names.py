@@ -20,7 +20,9 @@ class Names:
         self.limits = describe_limits(definition)
 
     def of(self, rule_id: str) -> LocalizedText:
-        """A rule's or promotion's name."""
+        """The name of a rule, a promotion or the reward that points are of."""
+        if rule_id.startswith("reward/"):
+            return self.reward(rule_id.removeprefix("reward/"))
         rule = self.rules.get(rule_id)
         return named(rule.display_name if rule is not None else LocalizedText(), rule_id)
 

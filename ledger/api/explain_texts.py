@@ -141,7 +141,15 @@ def _add_lot(lines: _Lines, lot: Lot, zone: ZoneInfo) -> None:
 
 
 def _add_redemption(lines: _Lines, one: pb.RedemptionExplanation, currency: str) -> None:
-    lines.add("redeemed", one.redemption.points, reward=_pair(one.display_name))
+    redemption, reward = one.redemption, _pair(one.display_name)
+    if redemption.voucher:
+        lines.add("voucher used", reward=reward)
+    elif redemption.points:
+        lines.add("redeemed", redemption.points, reward=reward)
+    else:
+        lines.add("given", reward=reward, times=_number(redemption.quantity))
+    if redemption.issued_points:
+        lines.add("issued", redemption.issued_points, reward=reward)
     if one.redemption.value_minor:
         lines.add("worth", amount=money(one.redemption.value_minor, currency))
 
@@ -226,6 +234,7 @@ ENGLISH: Final[Mapping[str, Pair]] = {
     "ReversalAwaited": _same("Cancellation of {at}. Should the transaction still arrive, it is refused."),
     "CommandBlocked": _same("This transaction was cancelled on {at}, before it arrived."),
     "PointsAdjusted": _same("Points adjusted by hand on {at}."),
+    "RewardGranted": _same("Reward given by hand on {at}."),
     "PendingSettled": _same("Pending points settled by hand on {at}."),
     "TierFloorSet": _same("Tier pinned or let go by hand on {at}."),
     "ExpiryExtended": _same("Expiry moved by hand on {at}."),
@@ -288,6 +297,9 @@ ENGLISH: Final[Mapping[str, Pair]] = {
     "never expires": _same("Without expiry."),
     "repaid": ("{points} point repaid what was owed.", "{points} points repaid what was owed."),
     "redeemed": ("{reward}: {points} point used.", "{reward}: {points} points used."),
+    "voucher used": _same("{reward}: voucher used."),
+    "given": _same("{reward}: given for no points; number: {times}."),
+    "issued": ("{reward}: {points} point given.", "{reward}: {points} points given."),
     "worth": _same("Taken off: {amount}."),
     "tier changed": (
         "Tier {after} instead of {before}: what counts came to {points}.",
@@ -322,6 +334,7 @@ HINDI: Final[Mapping[str, Pair]] = {
     "ReversalAwaited": _same("{at} को रद्द किया गया। लेन-देन बाद में आया तो अस्वीकार होगा।"),
     "CommandBlocked": _same("यह लेन-देन आने से पहले ही {at} को रद्द हो गया था।"),
     "PointsAdjusted": _same("{at} को पॉइंट हाथ से ठीक किए गए।"),
+    "RewardGranted": _same("{at} को रिवॉर्ड हाथ से दिया गया।"),
     "PendingSettled": _same("{at} को लंबित पॉइंट हाथ से निपटाए गए।"),
     "TierFloorSet": _same("{at} को टियर हाथ से तय किया या छोड़ा गया।"),
     "ExpiryExtended": _same("{at} को वैधता हाथ से बढ़ाई गई।"),
@@ -387,6 +400,9 @@ HINDI: Final[Mapping[str, Pair]] = {
         "{reward}: {points} पॉइंट इस्तेमाल हुआ।",
         "{reward}: {points} पॉइंट इस्तेमाल हुए।",
     ),
+    "voucher used": _same("{reward}: वाउचर इस्तेमाल हुआ।"),
+    "given": _same("{reward}: बिना पॉइंट के दिया गया; संख्या: {times}।"),
+    "issued": ("{reward}: {points} पॉइंट दिया गया।", "{reward}: {points} पॉइंट दिए गए।"),
     "worth": _same("छूट: {amount}।"),
     "tier changed": _same("{before} के बजाय {after} टियर: कुल मान्य {points}।"),
     "tier": _same("टियर: {tier}।"),

@@ -23,6 +23,7 @@ from loyalty.v1.events_pb2 import (
     PointsRedeemed,
     PointsReinstated,
     ReturnAwaited,
+    RewardGranted,
     RewardReleased,
     RewardReserved,
     SaleRecorded,
@@ -76,6 +77,7 @@ AccountEvent = (
     | ExpiryExtended
     | PointsReinstated
     | TierFloorSet
+    | RewardGranted
 )
 
 
@@ -214,7 +216,7 @@ class Account(Purse):
 
     def _points_reinstated(self, event: PointsReinstated) -> None:
         self.reinstated += event.request.points
-        self._add_by_hand(event)
+        self._add_lot(event)
 
     def _points_redeemed(self, event: PointsRedeemed) -> None:
         hold = event.redemption.hold
@@ -224,8 +226,13 @@ class Account(Purse):
             self.take_out(event.allocations)
             self._use(event.uses)
         self.redeemed += event.redemption.points
+        self._issue_by_reward(event)
         if event.HasField("activity_expires_at"):
             self.follow_activity(from_timestamp(event.activity_expires_at))
+
+    def _reward_granted(self, event: RewardGranted) -> None:
+        self._use(event.uses)
+        self._issue_by_reward(event)
 
     def _reward_reserved(self, event: RewardReserved) -> None:
         self.take_out(event.allocations)
@@ -271,9 +278,15 @@ class Account(Purse):
         self.adjusted += event.request.points
         if event.allocations:
             self.take_out(event.allocations)
-        self._add_by_hand(event)
+        self._add_lot(event)
 
-    def _add_by_hand(self, event: PointsAdjusted | PointsReinstated) -> None:
+    def _issue_by_reward(self, event: PointsRedeemed | RewardGranted) -> None:
+        points = event.redemption.issued_points
+        if points:
+            self.issued += points
+            self._add_lot(event)
+
+    def _add_lot(self, event: PointsAdjusted | PointsReinstated | PointsRedeemed | RewardGranted) -> None:
         if event.repaid_points:
             self.repay(event.repaid_points)
         if event.HasField("lot"):
@@ -469,4 +482,5 @@ _APPLY: Final[Mapping[type[Message], Callable[[Account, Any], None]]] = {
     ExpiryExtended: Account._expiry_extended,
     PointsReinstated: Account._points_reinstated,
     TierFloorSet: Account._tier_floor_set,
+    RewardGranted: Account._reward_granted,
 }

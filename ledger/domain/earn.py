@@ -35,7 +35,7 @@ _Dates = tuple[int, int, bool, bytes]
 class Earned(NamedTuple):
     """What was earned."""
 
-    awards: list[tuple[Award, Terms]]
+    awards: list[tuple[Award, Validity]]
     tally: Tally
     facts: Facts
 
@@ -64,7 +64,9 @@ def earn(program: Program, facts: Facts, basket: Basket, rules: Iterable[Rule], 
         for limit in terms.limits:
             if award.points > 0:
                 limit.count(award.points, tally)
-    earned = Earned([(award, terms) for award, terms in awards if award.points or award.reductions], tally, facts)
+    earned = Earned(
+        [(award, terms.validity) for award, terms in awards if award.points or award.reductions], tally, facts
+    )
     for cap in program.caps:
         cap.count(earned.points, tally)
     return earned
@@ -154,9 +156,9 @@ def issue(event: SaleRecorded | ActivityRecorded, account: Account, earned: Earn
     """
     lots: dict[_Dates, int] = {}
     taken = 0
-    for award, terms in earned.awards:
+    for award, validity in earned.awards:
         if award.points > 0:
-            key = _dates(terms.validity, earned.facts.at)
+            key = _dates(validity, earned.facts.at)
             lots[key] = lots.get(key, 0) + award.points
             award.lot = account.next_lot + list(lots).index(key)
         else:

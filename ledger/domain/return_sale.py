@@ -1,7 +1,7 @@
 """Returning lines of a sale: their points are taken back and what the sale spent on them is given back."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from loyalty.v1.account_pb2 import Allocation, Award, AwardLine, TakenBack
 from loyalty.v1.commands_pb2 import ReturnSaleRequest
@@ -27,6 +27,8 @@ from ledger.domain.refusal import Refused, Rejected
 from ledger.domain.sale_reference import sale_reference
 from ledger.domain.transaction import Transaction, issues
 from ledger.domain.undo import claimed, part_of, restored_vouchers, undo, write_undo
+
+_NO_POINTS: Final[Mapping[int, int]] = {}
 
 
 class ReturnState:
@@ -267,13 +269,17 @@ def undo_sale(
     before: Due,
     after: Due,
     also: Iterable[Allocation] = (),
+    bought: Mapping[int, int] = _NO_POINTS,
 ) -> Rung:
-    """Moves a sale from one state of return to a later one, and gives back `also`; returns where it leads in tiers."""
+    """Moves a sale from one state of return to a later one; returns where it leads in tiers.
+
+    `also` is given back as well, and `bought` taken back: what the sale redeemed and got for it.
+    """
     taken = sum(claimed(returned.undo) for returned in sale.returns())
     wanted = max(sum(after.claw_back.values()) - taken, 0)
     undone = undo(
         case,
-        claw_back=_claims(before.claw_back, after.claw_back, wanted),
+        claw_back={**_claims(before.claw_back, after.claw_back, wanted), **bought},
         restore=[*part_of(sale.spent(), before.spent, after.spent - before.spent), *also],
     )
     result.CopyFrom(undone)

@@ -11,6 +11,7 @@ from loyalty.v1.events_pb2 import (
     PointsRedeemed,
     ReleaseReason,
     ReturnAwaited,
+    RewardGranted,
     RewardReleased,
     RewardReserved,
     SaleRecorded,
@@ -63,12 +64,15 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction, result: Un
             before = state.due()
             state.add(state.rest())
             also = [allocation for event in target.issuing() for allocation in event.allocations]
-            rung = undo_sale(case, result, target, before, state.due(), also)
+            rung = undo_sale(case, result, target, before, state.due(), also, _bought(target.redemptions()))
             result.vouchers.extend(restored_vouchers(case, target.voucher_uses()))
             _cancel(case, result, target.redemptions())
             return rung
         case PointsRedeemed():
-            result.CopyFrom(undo(case, claw_back={}, restore=main.allocations))
+            result.CopyFrom(undo(case, claw_back=_bought([main]), restore=main.allocations))
+            _cancel(case, result, [main])
+        case RewardGranted():
+            result.CopyFrom(undo(case, claw_back=_bought([main]), restore=()))
             _cancel(case, result, [main])
         case RewardReserved():
             _release(case, target)
@@ -85,7 +89,18 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction, result: Un
     return Rung(case.account.tier, case.account.standing)
 
 
-def _cancel(case: Case[ReverseTransactionRequest], undone: Undo, redemptions: Iterable[PointsRedeemed]) -> None:
+def _bought(redemptions: Iterable[PointsRedeemed | RewardGranted]) -> dict[int, int]:
+    """The points that redemptions issued, by the lot that they went into."""
+    points: dict[int, int] = {}
+    for event in redemptions:
+        if event.redemption.issued_points:
+            points[event.lot.number] = points.get(event.lot.number, 0) + event.redemption.issued_points
+    return points
+
+
+def _cancel(
+    case: Case[ReverseTransactionRequest], undone: Undo, redemptions: Iterable[PointsRedeemed | RewardGranted]
+) -> None:
     """Takes back the vouchers that redemptions issued, and gives back what they took of limits and stock."""
     for event in redemptions:
         take_back_vouchers(case, [event.redemption])

@@ -69,8 +69,8 @@ class DamagedAccount(Exception):
     """An account whose stored events cannot be read."""
 
 
-def decide_command(book: Book, command: Command, new_id: UUID, secret: bytes = b"") -> Decided | Repeated | Exists:
-    """Decides one command. New vouchers get codes made from `secret`.
+def decide_command(book: Book, command: Command, new_id: UUID, secret: bytes) -> Decided | Repeated | Exists:
+    """Decides one command. New vouchers get codes made from its request id and `secret`, which nobody must know.
 
     Raises Rejected when there is nothing to record, and DamagedAccount when the account's events cannot be read. Raises
     PoolUnknown when it needs a pool that the book does not know yet.

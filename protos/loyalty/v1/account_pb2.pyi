@@ -210,7 +210,7 @@ class Award(_message.Message):
     TAKEN_BACK_FIELD_NUMBER: _builtins.int
     MINIMUM_MINOR_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
-    """The rule's or promotion's id in the program."""
+    """The rule's or promotion's id in the program; reward/{reward_id} for the points of a voucher."""
     points: _builtins.int
     """What it gave; negative for a promotion that takes points away."""
     basis: _builtins.int
@@ -489,7 +489,7 @@ Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
 
 @_typing.final
 class Redemption(_message.Message):
-    """Points spent, and what they bought."""
+    """Points spent, and what they bought; or what was given for none."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -501,10 +501,12 @@ class Redemption(_message.Message):
     VOUCHER_FIELD_NUMBER: _builtins.int
     VOUCHERS_FIELD_NUMBER: _builtins.int
     ENTITLEMENTS_FIELD_NUMBER: _builtins.int
+    ISSUED_POINTS_FIELD_NUMBER: _builtins.int
+    LEFT_MINOR_FIELD_NUMBER: _builtins.int
     reward_id: _builtins.str
     """The reward's id."""
     hold: _builtins.str
-    """The hold that was redeemed, as members/{member}/holds/{hold}; empty for a payment with points."""
+    """The hold that was redeemed, as members/{member}/holds/{hold}; empty for a payment with points and for what was given."""
     points: _builtins.int
     """Points spent."""
     value_minor: _builtins.int
@@ -513,6 +515,10 @@ class Redemption(_message.Message):
     """How many of the reward, or steps of cashback."""
     voucher: _builtins.str
     """The voucher that was used, as members/{member}/vouchers/{voucher}; then no points are spent."""
+    issued_points: _builtins.int
+    """The points that it issued. Those of a voucher are among the awards of the sale that it was used in."""
+    left_minor: _builtins.int
+    """What is left of a gift card that was used, in minor units."""
     @_builtins.property
     def vouchers(self) -> _containers.RepeatedCompositeFieldContainer[Global___IssuedVoucher]:
         """The vouchers that it issued."""
@@ -532,10 +538,12 @@ class Redemption(_message.Message):
         voucher: _builtins.str = ...,
         vouchers: _abc.Iterable[Global___IssuedVoucher] | None = ...,
         entitlements: _abc.Iterable[_builtins.str] | None = ...,
+        issued_points: _builtins.int = ...,
+        left_minor: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entitlements", b"entitlements", "hold", b"hold", "points", b"points", "quantity", b"quantity", "reward_id", b"reward_id", "value_minor", b"value_minor", "voucher", b"voucher", "vouchers", b"vouchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entitlements", b"entitlements", "hold", b"hold", "issued_points", b"issued_points", "left_minor", b"left_minor", "points", b"points", "quantity", b"quantity", "reward_id", b"reward_id", "value_minor", b"value_minor", "voucher", b"voucher", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

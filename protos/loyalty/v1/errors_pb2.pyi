@@ -114,8 +114,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 33
     """INTERNAL. A defect of the service; metadata `incident` identifies it in the log. Report it."""
     ERROR_REASON_REWARD_NOT_APPLICABLE: _ErrorReason.ValueType  # 34
-    """FAILED_PRECONDITION, recorded. A reward does not fit the sale: its amount is more than what is left to pay, or it cannot
-    pay, or the points are no whole number of its steps. Release the hold, or correct the points.
+    """FAILED_PRECONDITION, recorded. A reward cannot be had like this: its amount is more than what is left to pay, or it cannot
+    pay, or the points are no whole number of its steps, or it is only given, or only part of a sale. Release the hold, or
+    correct the command.
     """
     ERROR_REASON_POSITION_IN_FUTURE: _ErrorReason.ValueType  # 35
     """OUT_OF_RANGE. The position lies behind the end of the log. Start from a position that was handed out."""
@@ -259,8 +260,9 @@ ERROR_REASON_DATA_CORRUPT: ErrorReason.ValueType  # 32
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 33
 """INTERNAL. A defect of the service; metadata `incident` identifies it in the log. Report it."""
 ERROR_REASON_REWARD_NOT_APPLICABLE: ErrorReason.ValueType  # 34
-"""FAILED_PRECONDITION, recorded. A reward does not fit the sale: its amount is more than what is left to pay, or it cannot
-pay, or the points are no whole number of its steps. Release the hold, or correct the points.
+"""FAILED_PRECONDITION, recorded. A reward cannot be had like this: its amount is more than what is left to pay, or it cannot
+pay, or the points are no whole number of its steps, or it is only given, or only part of a sale. Release the hold, or
+correct the command.
 """
 ERROR_REASON_POSITION_IN_FUTURE: ErrorReason.ValueType  # 35
 """OUT_OF_RANGE. The position lies behind the end of the log. Start from a position that was handed out."""

@@ -102,6 +102,7 @@ class Event(_message.Message):
     EXPIRY_NOTIFIED_FIELD_NUMBER: _builtins.int
     EXPIRY_EXTENDED_FIELD_NUMBER: _builtins.int
     POINTS_REINSTATED_FIELD_NUMBER: _builtins.int
+    REWARD_GRANTED_FIELD_NUMBER: _builtins.int
     TIER_FLOOR_SET_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Position in the log: 1, 2, 3 and so on, without gaps."""
@@ -244,6 +245,10 @@ class Event(_message.Message):
         """Points that had expired were given back."""
 
     @_builtins.property
+    def reward_granted(self) -> Global___RewardGranted:
+        """A reward was given for no points."""
+
+    @_builtins.property
     def tier_floor_set(self) -> Global___TierFloorSet:
         """A member's tier was pinned, or let go."""
 
@@ -287,13 +292,14 @@ class Event(_message.Message):
         expiry_notified: Global___ExpiryNotified | None = ...,
         expiry_extended: Global___ExpiryExtended | None = ...,
         points_reinstated: Global___PointsReinstated | None = ...,
+        reward_granted: Global___RewardGranted | None = ...,
         tier_floor_set: Global___TierFloorSet | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_granted", b"reward_granted", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_granted", b"reward_granted", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired", "entitlement_issued", "entitlement_used", "entitlement_revoked", "entitlement_expired", "voucher_codes_uploaded", "expiry_notified", "expiry_extended", "points_reinstated", "tier_floor_set"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired", "entitlement_issued", "entitlement_used", "entitlement_revoked", "entitlement_expired", "voucher_codes_uploaded", "expiry_notified", "expiry_extended", "points_reinstated", "reward_granted", "tier_floor_set"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -641,8 +647,12 @@ class PointsRedeemed(_message.Message):
     ACTIVITY_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     USES_FIELD_NUMBER: _builtins.int
+    LOT_FIELD_NUMBER: _builtins.int
+    REPAID_POINTS_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
+    repaid_points: _builtins.int
+    """How many of the points that it bought repaid what was owed."""
     @_builtins.property
     def origin(self) -> _origin_pb2.Origin:
         """Where it came from."""
@@ -671,6 +681,10 @@ class PointsRedeemed(_message.Message):
     def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
         """What it takes of limits and stock. With a hold, the hold took it before."""
 
+    @_builtins.property
+    def lot(self) -> _account_pb2.Lot:
+        """The lot of the points that it bought; absent when it bought none, or all of them repaid what was owed."""
+
     def __init__(
         self,
         *,
@@ -682,14 +696,84 @@ class PointsRedeemed(_message.Message):
         activity_expires_at: _timestamp_pb2.Timestamp | None = ...,
         receipt: _account_pb2.Receipt | None = ...,
         uses: _abc.Iterable[_reward_pb2.Use] | None = ...,
+        lot: _account_pb2.Lot | None = ...,
+        repaid_points: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "origin", b"origin", "receipt", b"receipt", "redemption", b"redemption", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "lot", b"lot", "origin", b"origin", "receipt", b"receipt", "redemption", b"redemption", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "allocations", b"allocations", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "redemption", b"redemption", "request", b"request", "uses", b"uses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "allocations", b"allocations", "lot", b"lot", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "redemption", b"redemption", "repaid_points", b"repaid_points", "request", b"request", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PointsRedeemed: _TypeAlias = PointsRedeemed  # noqa: Y015
+
+@_typing.final
+class RewardGranted(_message.Message):
+    """A reward was given to a member for no points. Its terms are frozen here."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    REWARD_FIELD_NUMBER: _builtins.int
+    REDEMPTION_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
+    LOT_FIELD_NUMBER: _builtins.int
+    REPAID_POINTS_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    repaid_points: _builtins.int
+    """How many of them repaid what was owed."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from; its operator is who did it."""
+
+    @_builtins.property
+    def request(self) -> _commands_pb2.GrantRewardRequest:
+        """The command, with its reason."""
+
+    @_builtins.property
+    def reward(self) -> _reward_pb2.Reward:
+        """The reward as it was in that version."""
+
+    @_builtins.property
+    def redemption(self) -> _account_pb2.Redemption:
+        """What was issued."""
+
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
+        """What it takes of limits and stock."""
+
+    @_builtins.property
+    def lot(self) -> _account_pb2.Lot:
+        """The lot of the points that were given; absent when none were, or all of them repaid what was owed."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """What the receipt prints."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _commands_pb2.GrantRewardRequest | None = ...,
+        program_version: _builtins.int = ...,
+        reward: _reward_pb2.Reward | None = ...,
+        redemption: _account_pb2.Redemption | None = ...,
+        uses: _abc.Iterable[_reward_pb2.Use] | None = ...,
+        lot: _account_pb2.Lot | None = ...,
+        repaid_points: _builtins.int = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lot", b"lot", "origin", b"origin", "receipt", b"receipt", "redemption", b"redemption", "request", b"request", "reward", b"reward"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lot", b"lot", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "redemption", b"redemption", "repaid_points", b"repaid_points", "request", b"request", "reward", b"reward", "uses", b"uses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RewardGranted: _TypeAlias = RewardGranted  # noqa: Y015
 
 @_typing.final
 class RewardReserved(_message.Message):
@@ -1501,6 +1585,7 @@ class CommandRefused(_message.Message):
     REVOKE_ENTITLEMENT_FIELD_NUMBER: _builtins.int
     EXTEND_EXPIRY_FIELD_NUMBER: _builtins.int
     REINSTATE_POINTS_FIELD_NUMBER: _builtins.int
+    GRANT_REWARD_FIELD_NUMBER: _builtins.int
     SET_TIER_FLOOR_FIELD_NUMBER: _builtins.int
     PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
@@ -1574,6 +1659,10 @@ class CommandRefused(_message.Message):
         """ReinstatePoints."""
 
     @_builtins.property
+    def grant_reward(self) -> _commands_pb2.GrantRewardRequest:
+        """GrantReward."""
+
+    @_builtins.property
     def set_tier_floor(self) -> _commands_pb2.SetTierFloorRequest:
         """SetTierFloor."""
 
@@ -1600,16 +1689,17 @@ class CommandRefused(_message.Message):
         revoke_entitlement: _commands_pb2.RevokeEntitlementRequest | None = ...,
         extend_expiry: _commands_pb2.ExtendExpiryRequest | None = ...,
         reinstate_points: _commands_pb2.ReinstatePointsRequest | None = ...,
+        grant_reward: _commands_pb2.GrantRewardRequest | None = ...,
         set_tier_floor: _commands_pb2.SetTierFloorRequest | None = ...,
         program_version: _builtins.int = ...,
         reason: _errors_pb2.ErrorReason.ValueType = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "origin", b"origin", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "grant_reward", b"grant_reward", "origin", b"origin", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "grant_reward", b"grant_reward", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending", "revoke_voucher", "use_entitlement", "revoke_entitlement", "extend_expiry", "reinstate_points", "set_tier_floor"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending", "revoke_voucher", "use_entitlement", "revoke_entitlement", "extend_expiry", "reinstate_points", "grant_reward", "set_tier_floor"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
@@ -1660,6 +1750,7 @@ class PoolDrawn(_message.Message):
     MEMBER_FIELD_NUMBER: _builtins.int
     HOLD_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    CODE_HASHES_FIELD_NUMBER: _builtins.int
     program: _builtins.str
     """programs/{program}"""
     pool: _builtins.str
@@ -1682,6 +1773,10 @@ class PoolDrawn(_message.Message):
     def expires_at(self) -> _timestamp_pb2.Timestamp:
         """When a hold's draw counts as given back, whether or not that is recorded."""
 
+    @_builtins.property
+    def code_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a pool of codes, where it is drawn for good: the hashes of those that were given out."""
+
     def __init__(
         self,
         *,
@@ -1694,10 +1789,11 @@ class PoolDrawn(_message.Message):
         member: _builtins.str = ...,
         hold: _builtins.str = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
+        code_hashes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "drawn", b"drawn", "expires_at", b"expires_at", "hold", b"hold", "member", b"member", "origin", b"origin", "period", b"period", "pool", b"pool", "program", b"program"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "code_hashes", b"code_hashes", "drawn", b"drawn", "expires_at", b"expires_at", "hold", b"hold", "member", b"member", "origin", b"origin", "period", b"period", "pool", b"pool", "program", b"program"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
