@@ -22,6 +22,7 @@ from loyalty.v1.tier_pb2 import TierChangeReason
 from ledger.domain.account import Account
 from ledger.domain.program import Program
 from ledger.writer import writer
+from tests.model.answers import figures, is_no, shown
 from tests.model.commands import (
     STARTS,
     AnyStep,
@@ -30,10 +31,7 @@ from tests.model.commands import (
     Planner,
     PublishStep,
     RetryStep,
-    figures,
-    is_no,
     origin,
-    shown,
     steps,
 )
 from tests.model.effort import examples

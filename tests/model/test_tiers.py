@@ -15,6 +15,7 @@ from loyalty.v1.tier_pb2 import TierChangeReason
 from ledger.domain.case import NewEvent, main_event
 from ledger.domain.names import last_id
 from ledger.domain.refusal import Rejected
+from tests.model.answers import shown
 from tests.model.commands import (
     STARTS,
     AdjustStep,
@@ -25,7 +26,6 @@ from tests.model.commands import (
     RetryStep,
     ReturnStep,
     SaleStep,
-    shown,
     steps,
 )
 from tests.model.dates import US
