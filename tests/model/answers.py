@@ -1,4 +1,4 @@
-"""What the service answers, as the model has it."""
+"""What the ledger answered, as the figures of the model."""
 
 from google.protobuf.message import Message
 from loyalty.v1.account_pb2 import Receipt, TierProgress
@@ -9,9 +9,12 @@ from tests.model.tiers import Shown
 
 
 def figures(answer: Message) -> Figures | None:
-    """The figures of a response, as the model has them; None for a reversal that waits."""
-    if getattr(answer, "blocked", False):
-        return None
+    """The figures of a response; None for a reversal that waits."""
+    return None if getattr(answer, "blocked", False) else on_receipt(answer)
+
+
+def on_receipt(answer: Message) -> Figures:
+    """The figures of a response with a receipt, or of the event that it is made of."""
     receipt: Receipt = answer.receipt  # type: ignore[attr-defined]  # every response to a command on an account has it
     balance = receipt.balance
     return Figures(

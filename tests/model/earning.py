@@ -85,6 +85,7 @@ class Occasion:
 EXPRESSIONS: dict[str, Callable[[Occasion], bool]] = {
     "": lambda _: True,
     "sale.total_minor >= 2000": lambda occasion: sum(occasion.net) >= 2_000,
+    "sale.total_minor >= 5000": lambda occasion: sum(occasion.net) >= 5_000,
     "clock.hour < 12": lambda occasion: occasion.clock.hour < 12,
     'attributes["color"] == "red"': lambda occasion: dict(occasion.place.attributes).get("color") == "red",
     '!("color" in attributes)': lambda occasion: "color" not in dict(occasion.place.attributes),
@@ -288,13 +289,12 @@ def holds(when: When, occasion: Occasion) -> bool:
 
 
 def is_open(window: Window, clock: datetime) -> bool:
-    """Whether one of a window's occurrences, looked for day by day, lasts then."""
-    start = window.starts
-    while start <= clock:
-        due = start == window.starts or window.every == "day" or start.weekday() in window.days
-        if due and clock < start + timedelta(hours=window.hours):
+    """Whether one of a window's occurrences lasts then, looked for on each day on which that one may have begun."""
+    lasts = timedelta(hours=window.hours)
+    day = max(window.starts.date(), (clock - lasts).date())
+    while day <= clock.date():
+        start = datetime.combine(day, window.starts.time())
+        if window.begins_on(day) and start <= clock < start + lasts:
             return True
-        if window.every == "once":
-            return False
-        start += timedelta(days=1)
+        day += timedelta(days=1)
     return False

@@ -95,7 +95,7 @@ def rules(draw: st.DrawFn, *, plain: bool = False, after: Rules | None = None) -
         stacking=draw(st.sampled_from(("all", "best", "first"))),
         caps=tuple(caps),
         pending=draw(_pending()),
-        expiry=draw(st.one_of(_expiry(), st.builds(Expiry, st.just("inactivity"), st.sampled_from((1, 30))))),
+        expiry=draw(st.one_of(_expiry(), _inactivity())),
         ladder=ladder,
         prizes=draw(_prizes()),
         hold_seconds=draw(st.sampled_from((60, 1800, 30 * 86_400))),
@@ -127,6 +127,13 @@ def _expiry() -> st.SearchStrategy[Expiry]:
         st.builds(Expiry, st.just("date"), st.sampled_from((2, 3, 12)), st.sampled_from((29, 31))).filter(
             lambda one: (one.number, one.day) != (2, 31)
         ),
+    )
+
+
+def _inactivity() -> st.SearchStrategy[Expiry]:
+    return st.one_of(
+        st.builds(Expiry, st.just("inactivity"), st.sampled_from((1, 30))),
+        st.sampled_from(("months", "years")).map(lambda unit: Expiry("inactivity", 1, unit=unit)),
     )
 
 
@@ -395,7 +402,7 @@ def expiry_policy(expiry: Expiry) -> x.ExpiryPolicy:
             setattr(period, expiry.kind, expiry.number)
             return x.ExpiryPolicy(rolling=x.RollingExpiry(period=period))
         case "inactivity":
-            period.days = expiry.number
+            setattr(period, expiry.unit, expiry.number)
             return x.ExpiryPolicy(inactivity=x.InactivityExpiry(period=period))
         case "date":
             return x.ExpiryPolicy(fixed_date=x.FixedDateExpiry(month=expiry.number, day=expiry.day))

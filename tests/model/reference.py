@@ -423,6 +423,11 @@ class World:
         purse.expired += expired
         purse.lots = [lot for lot in purse.lots if lot.gone > at]
 
+    def look(self, account: str, at: int) -> Figures:
+        """What there is of an account at an instant up to which it has not been touched."""
+        self.pass_time(account, at)
+        return self._shown(account, at, Figures())
+
     # -- helpers
 
     def _not_blocked(self, request_id: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 
 from tests.model.dates import AT_ONCE, FOR_EVER, Expiry, Pending
@@ -67,12 +67,29 @@ class Activity:
 
 @dataclass(frozen=True)
 class Window:
-    """So many hours from a local time on: once, every day, or every week on some days (Monday is 0)."""
+    """So many hours from a local time on: once, every day, on some days of the week, or once a year."""
 
     starts: datetime
     hours: int
     every: str = "once"
     days: frozenset[int] = frozenset()
+    """Monday is 0."""
+    month: int = 0
+    which: int = 0
+    """Of a year: the first, second or later such day of a month."""
+
+    def begins_on(self, day: date) -> bool:
+        """Whether it begins anew on a day."""
+        match self.every:
+            case "once":
+                return day == self.starts.date()
+            case "day":
+                return True
+            case "week":
+                return day.weekday() in self.days
+            case _:
+                nth = (day.day + 6) // 7
+                return (day.month, nth) == (self.month, self.which) and day.weekday() in self.days
 
 
 @dataclass(frozen=True)
