@@ -19,6 +19,11 @@ class Cancelled(NamedTuple):
         """Points of a lot that would be there had nobody cancelled them."""
         return max(self.points.get(lot, 0) - self.absorbed.get(lot, 0), 0)
 
+    def absorb(self, lot: int, due: int, issued: int) -> int:
+        """Of the points that are due of a lot, those that are gone already."""
+        beyond = due + self.points.get(lot, 0) - issued
+        return min(max(beyond, self.absorbed.get(lot, 0), 0), max(due, 0))
+
     def plus(self, allocations: Iterable[Allocation], sign: int = 1) -> "Cancelled":
         """With more of them, or less."""
         points = dict(self.points)

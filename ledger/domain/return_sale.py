@@ -84,7 +84,7 @@ def apply_awaited(case: Case[RequestT], sale: SaleRecorded) -> None:
 def _decide(
     case: Case[RequestT], request: ReturnSaleRequest, main: SaleRecorded, sale: Transaction
 ) -> tuple[SaleReturned, Rung]:
-    state = Sold(main, sale.returns(), case.account.cancelled.points)
+    state = Sold(main, sale.returns(), case.account.cancelled)
     if state.is_complete:
         raise Refused(ErrorReason.ERROR_REASON_RETURN_EXCEEDS_SALE, left_quantity=0, left_minor=0, line_id="")
     before = state.due()

@@ -65,7 +65,7 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction, result: Un
     main: Message = target.main
     match main:
         case SaleRecorded():
-            state = Sold(main, target.returns(), case.account.cancelled.points)
+            state = Sold(main, target.returns(), case.account.cancelled)
             before = state.due()
             state.add(state.rest())
             also = [allocation for event in target.issuing() for allocation in event.allocations]
@@ -74,7 +74,7 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction, result: Un
             _cancel(case, result, target.redemptions())
             return rung
         case ActivityRecorded():
-            return undo_earned(case, result, target, NOTHING_DUE, due_of_activity(main, case.account.cancelled.points))
+            return undo_earned(case, result, target, NOTHING_DUE, due_of_activity(main, case.account.cancelled))
         case PendingSettled():
             result.SetInParent()
             return undo_settlement(case, result, main)

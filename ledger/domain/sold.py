@@ -9,6 +9,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import ActivityRecorded, ReturnedLine, SaleRecorded, SaleReturned
 from loyalty.v1.sale_pb2 import ReturnLine
 
+from ledger.domain.cancelled import Cancelled
 from ledger.domain.refusal import Refused
 from ledger.domain.rounding import share_out
 from ledger.domain.transaction import issues
@@ -36,7 +37,7 @@ class Due(NamedTuple):
 
     @classmethod
     def of(
-        cls, awards: Sequence[Award], parts: Sequence[int], cancelled: Mapping[int, int], whole: Fraction = Fraction(1)
+        cls, awards: Sequence[Award], parts: Sequence[int], cancelled: Cancelled, whole: Fraction = Fraction(1)
     ) -> "Due":
         """What parts of awards come to. Pending points that were cancelled are gone already."""
         due: dict[int, int] = {}
@@ -44,15 +45,15 @@ class Due(NamedTuple):
         for award, points in zip(awards, parts, strict=True):
             due[award.lot] = due.get(award.lot, 0) + points
             issued[award.lot] = issued.get(award.lot, 0) + award.points
-        left = {lot: min(points, issued[lot] - cancelled.get(lot, 0)) for lot, points in due.items()}
-        absorbed = {lot: due[lot] - left[lot] for lot in due if left[lot] < due[lot]}
+        absorbed = {lot: cancelled.absorb(lot, due[lot], issued[lot]) for lot in due.keys() & cancelled.points.keys()}
+        left = {lot: points - absorbed.get(lot, 0) for lot, points in due.items()}
         return cls(parts, left, absorbed, whole=whole)
 
 
 NOTHING_DUE: Final = Due((), {}, {})
 
 
-def due_of_activity(activity: ActivityRecorded, cancelled: Mapping[int, int]) -> Due:
+def due_of_activity(activity: ActivityRecorded, cancelled: Cancelled) -> Due:
     """What should be taken back when an activity is undone."""
     return Due.of(activity.awards, [award.points for award in activity.awards], cancelled)
 
@@ -60,8 +61,8 @@ def due_of_activity(activity: ActivityRecorded, cancelled: Mapping[int, int]) ->
 class Sold:
     """A recorded sale: how much of each line has come back, by quantity and by net amount."""
 
-    def __init__(self, sale: SaleRecorded, returns: Iterable[SaleReturned], cancelled: Mapping[int, int]) -> None:
-        """`cancelled` are the member's pending points that are gone already, by lot."""
+    def __init__(self, sale: SaleRecorded, returns: Iterable[SaleReturned], cancelled: Cancelled) -> None:
+        """`cancelled` are the member's pending points that are gone already."""
         self.sale = sale
         self._cancelled = cancelled
         lines = sale.request.sale.lines

@@ -1,7 +1,7 @@
 """One account of the model: lots, what is owed, and what moves them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from tests.model.dates import NEVER, Expiry, active_from, day_of, first_instant, gone_at
@@ -78,6 +78,8 @@ class Purse:
     diary: Diary = field(default_factory=Diary)
     cancelled: dict[int, int] = field(default_factory=dict)
     """Pending points of each lot that somebody cancelled."""
+    absorbed: dict[int, int] = field(default_factory=dict)
+    """Of them, those that returns would have taken since."""
     flow: int = 0
     """Points that came in less points that went out, for good."""
 
@@ -158,12 +160,11 @@ class Purse:
         self.put(Part(number, 0, gone, self.rules.expiry, points - repaid))
         return number
 
-    def settle(self, numbers: set[int], at: int, *, activate: bool) -> int:
-        """Makes pending points active or cancels them; returns how many."""
+    def settle(self, numbers: set[int], at: int, *, activate: bool) -> list[Part]:
+        """Makes pending points active or cancels them; returns what they were."""
         waiting = [lot for lot in self.lots if lot.number in numbers and lot.active > at]
         if not waiting:
             raise No("NOTHING_PENDING")
-        points = sum(lot.points for lot in waiting)
         self.lots = [lot for lot in self.lots if lot not in waiting]
         for lot in waiting:
             if activate:
@@ -173,7 +174,30 @@ class Purse:
                 self.flow -= lot.points
                 self.qualifying = max(0, self.qualifying - lot.points)
         self.sort()
-        return points
+        return waiting
+
+    def unsettle(self, parts: list[Part], at: int, figures: Figures, *, activated: bool) -> None:
+        """Takes that back: what is not spent is pending again, what was cancelled is there again."""
+        for part in parts[::-1]:
+            if activated:
+                now = [lot for lot in self.lots if (lot.number, lot.active) == (part.number, 0)]
+                points = take(sorted(now, key=lambda lot: -lot.gone), part.points)
+            else:
+                left = self.cancelled[part.number] - self.absorbed.get(part.number, 0)
+                points = min(part.points, max(left, 0))
+                self.cancelled[part.number] -= points
+                self.flow += points
+                self.qualifying += points
+                figures.restored += points
+            if points:
+                self.put(replace(part, gone=self.good_until(part.gone, at), points=points))
+        self.sort()
+
+    def good_until(self, gone: int, at: int) -> int:
+        """The end of points that come back: their old one, or after their end that of the program's grace."""
+        if gone > at or not self.rules.grace_days:
+            return gone
+        return first_instant(day_of(at, self.rules.zone) + timedelta(days=self.rules.grace_days + 1), self.rules.zone)
 
     def be_active(self, at: int) -> None:
         """A sale or redemption moves the expiry of lots that follow activity."""
@@ -193,11 +217,7 @@ class Purse:
             figures.restored += part.points
             self.flow += part.points
             if part.points > repaid:
-                gone = part.gone
-                if gone <= at and self.rules.grace_days:
-                    days = timedelta(days=self.rules.grace_days + 1)
-                    gone = first_instant(day_of(at, self.rules.zone) + days, self.rules.zone)
-                self.put(Part(part.number, part.active, gone, part.expiry, part.points - repaid))
+                self.put(replace(part, gone=self.good_until(part.gone, at), points=part.points - repaid))
         self.sort()
         missing = 0
         for number, points in claims.items():

@@ -14,10 +14,10 @@ from math import floor
 from typing import Any
 
 from tests.model.dates import NEVER, US
-from tests.model.earning import Occasion, earned, shared
+from tests.model.earning import Given, Occasion, earned, shared
 from tests.model.purse import Figures, No, Part, Purse, latest_first
 from tests.model.scheme import HERE, Award, Line, Place, Prize, Rules
-from tests.model.sold import Sold, claims
+from tests.model.sold import Sold, claims, let_go
 
 
 @dataclass
@@ -43,6 +43,15 @@ class Done:
 
     account: str
     awards: list[Award]
+    given: list[Given]
+
+
+@dataclass
+class Settled:
+    """Pending points as they were before somebody settled them."""
+
+    parts: list[Part]
+    activated: bool
 
 
 @dataclass
@@ -117,7 +126,7 @@ class World:
         if pay is not None:
             payable -= self._pay(purse, at, pay, payable, spent, figures)
         figures.payable = payable
-        awards = self._earn(account, at, place, figures, lines=lines, net=net)
+        awards, given = self._earn(account, at, place, figures, lines=lines, net=net)
         purse.be_active(at)
         sold = Sold(
             account,
@@ -125,6 +134,7 @@ class World:
             awards,
             spent,
             figures.spent,
+            given=given,
         )
         sold.back = {line.line_id: (0, 0) for line in lines}
         self.done[request_id] = sold
@@ -137,19 +147,22 @@ class World:
         self.owner[request_id] = account
         self.pass_time(account, at)
         figures = Figures()
-        self.done[request_id] = Done(account, self._earn(account, at, place, figures, activity=name))
+        self.done[request_id] = Done(account, *self._earn(account, at, place, figures, activity=name))
         return self._shown(account, at, figures)
 
-    def _earn(self, account: str, at: int, place: Place, figures: Figures, **what: Any) -> list[Award]:
-        """What the rules give, now in lots."""
+    def _earn(
+        self, account: str, at: int, place: Place, figures: Figures, **what: Any
+    ) -> tuple[list[Award], list[Given]]:
+        """What the rules give, now in lots and in the diary."""
         purse = self.purses[account]
         balance = sum(lot.points for lot in purse.lots) + self._held(account) - purse.owed
         tier = self.rules.tier(purse.qualifying)
+        known = len(purse.diary.given)
         awards = earned(Occasion(self.rules, purse.diary, at, place, tier, balance, **what))
         purse.issue(awards, at)
         figures.earned = sum(award.points for award in awards)
         figures.awards = tuple(sorted((award.owner, award.points, award.reduced) for award in awards))
-        return awards
+        return awards, purse.diary.given[known:]
 
     def settle(self, request_id: str, account: str, at: int, lot: int, transaction: str, *, activate: bool) -> Figures:
         """What becomes of pending points, of one lot or of all that a sale or activity gave."""
@@ -160,8 +173,9 @@ class World:
         numbers = {lot} if lot else set()
         if not lot and isinstance(done, Sold | Done) and done.account == account:
             numbers = {award.lot for award in done.awards}
-        figures = Figures(settled=self.purses[account].settle(numbers, at, activate=activate))
-        self.done[request_id] = "settled"
+        parts = self.purses[account].settle(numbers, at, activate=activate)
+        self.done[request_id] = Settled(parts, activate)
+        figures = Figures(settled=sum(part.points for part in parts))
         return self._shown(account, at, figures)
 
     def _use_holds(
@@ -276,14 +290,18 @@ class World:
     def _move(self, sold: Sold, come_back: Callable[[], None], at: int, figures: Figures) -> None:
         """Takes and gives what becomes due when something comes back."""
         purse = self.purses[sold.account]
-        before, spent_before = sold.due(purse.cancelled), sold.due_spent()
+        before, spent_before = sold.due(purse.cancelled, purse.absorbed), sold.due_spent()
         come_back()
-        after = sold.due(purse.cancelled)
+        after = sold.due(purse.cancelled, purse.absorbed)
         points = max(sum(after.values()) - sold.taken, 0)
         sold.taken += points
         parts = latest_first(sold.spent, spent_before, sold.due_spent() - spent_before)
+        shortfall = figures.shortfall
+        purse.absorbed.update(sold.absorbed)
         purse.give_and_take(parts, claims(before, after, points), at, figures)
         purse.qualifying = max(0, purse.qualifying - points)
+        sold.forgiven += figures.shortfall - shortfall
+        let_go(sold.given, {award.owner: sold.part_of(award) for award in sold.awards}, sold.forgiven, sold.part_back)
 
     def reserve(self, request_id: str, account: str, at: int, reward_id: str, quantity: int) -> Figures:
         """A hold."""
@@ -367,21 +385,39 @@ class World:
 
                 self._move(done, come_back, at, figures)
                 done.reversed = True
+            case Done():
+                self._undo_activity(purse, done, at, figures)
+            case Settled(parts, activated):
+                purse.unsettle(parts, at, figures, activated=activated)
             case list():
                 purse.give_and_take(done, {}, at, figures)
-            case Reserved():
-                if done.state == "COMMITTED":
-                    raise No("HOLD_COMMITTED")
-                if done.state == "OPEN":
-                    self._end(done, "RELEASED")
             case (claimed, parts):
                 purse.give_and_take(parts, claimed, at, figures)
+            case Reserved():
+                self._undo_hold(done)
             case Wait() if done in self.waits:
                 self.waits.remove(done)
             case None:
                 pass  # it was refused: nothing to undo
             case _:
                 raise No("NOT_REVERSIBLE")
+
+    def _undo_hold(self, hold: Reserved) -> None:
+        if hold.state == "COMMITTED":
+            raise No("HOLD_COMMITTED")
+        if hold.state == "OPEN":
+            self._end(hold, "RELEASED")
+
+    def _undo_activity(self, purse: Purse, done: Done, at: int, figures: Figures) -> None:
+        wanted: dict[int, int] = {}
+        for award in done.awards:
+            wanted[award.lot] = wanted.get(award.lot, 0) + award.points
+        for lot, points in wanted.items():
+            purse.absorbed[lot] = purse.cancelled.get(lot, 0)
+            wanted[lot] = points - purse.absorbed[lot]
+        purse.give_and_take([], wanted, at, figures)
+        purse.qualifying = max(0, purse.qualifying - sum(wanted.values()))
+        let_go(done.given, {award.owner: award.points for award in done.awards}, figures.shortfall, Fraction(1))
 
     # -- time
 
