@@ -242,14 +242,15 @@ def test_t9_promotions_follow_what_they_worked_on(
     shop = open_shop(definition)
     member = shop.member()
     lines = [line(20_00, "a", quantity=2, line_id="a"), line(10_00, "b", line_id="b"), line(5_00, "c", line_id="c")]
-    sale = shop.sale(member, lines, at=DAY).outcome.transaction
+    sale = shop.sale(member, lines, at=DAY)
     back = [
-        shop.give_back(sale, [ReturnLine(line_id=one, quantity=1)], at=DAY).receipt.clawed_back_points
+        shop.give_back(
+            sale.outcome.transaction, [ReturnLine(line_id=one, quantity=1)], at=DAY
+        ).receipt.clawed_back_points
         for one in returned
     ]
     assert tuple(back) == taken
-    shop.give_back(sale, at=DAY)
-    assert prove(shop, member).available_points == 0
+    assert prove(shop, member).available_points == sale.receipt.earned_points - sum(taken)
 
 
 def test_t9_money_back_takes_no_promotion_of_an_item(open_shop: OpenShop) -> None:
