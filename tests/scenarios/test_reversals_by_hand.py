@@ -68,8 +68,12 @@ def test_t11_an_activation(open_shop: OpenShop) -> None:
     shop.sale(member, 40_00, at=DAY)
     done = shop.settle_pending(member, "activate", lot=1, at=DAY).outcome.transaction
     shop.adjust(member, -15, at=LATER)
-    balance = shop.reverse(done, at=LATER).receipt.balance
+    reversal = shop.reverse(done, at=LATER)
+    balance = reversal.receipt.balance
     assert (balance.available_points, balance.pending_points) == (0, 25)
+    told = [text.lines for text in shop.explain(reversal.outcome.transaction).texts]
+    assert "25 points have their old dates again." in told[0]
+    assert "25 पॉइंट की पुरानी तारीखें फिर लागू हैं।" in told[1]
     assert prove(shop, member).pending_points == 25
     again = shop.settle_pending(member, "activate", lot=1, at="2026-04-01T12:00:00Z")
     assert again.points == 25
