@@ -270,8 +270,10 @@ def _reward_released(page: _Page, event: Event) -> None:
 
 def _undone(page: _Page, event: Event) -> None:
     undo: Undo = event.payload.undo
-    page.give(event.stream_id, undo.restored)
-    page.take(event.stream_id, undo.clawed_back)
+    for given in (undo.moved_back, undo.restored, undo.revived):
+        page.give(event.stream_id, given)
+    for taken in (undo.moved, undo.clawed_back):
+        page.take(event.stream_id, taken)
     page.touched[event.stream_id].owed += undo.owed_points - undo.repaid_points
 
 

@@ -7,6 +7,7 @@ owe. The other six say where points came from and where they went:
     redeemed     points spent                           member -, redeemed +
     breakage     points that expired                    member -, breakage +
                  and were given back after that         member +, breakage -
+                 and were taken back once more          member -, breakage +
     clawed_back  points taken back by returns           member -, clawed_back +
     restored     spent points given back by returns     member +, restored -
     adjusted     points added or taken off by hand      member +/-, adjusted -/+
@@ -100,8 +101,9 @@ def _points_adjusted(event: PointsAdjusted) -> Postings:
 def _undone(event: SaleReturned | TransactionReversed) -> Postings:
     undo = event.undo
     taken = total(undo.clawed_back) + undo.owed_points
-    given = total(undo.restored) + undo.repaid_points
-    return {"member": given - taken, "clawed_back": taken, "restored": -given}
+    given = total(undo.restored) + total(undo.revived) + undo.repaid_points
+    expired = undo.expired_points
+    return {"member": given - taken, "clawed_back": taken - expired, "breakage": expired, "restored": -given}
 
 
 def total(allocations: Iterable[Allocation]) -> int:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.v1 import explain_pb2 as pb
 from loyalty.v1.account_pb2 import LocalizedText, Lot, ReceiptText
+from loyalty.v1.events_pb2 import Undo
 from loyalty.v1.program_pb2 import Program
 
 from ledger.api.texts import MONTHS, indian, last_day, money, plain, receipt_texts
@@ -176,17 +177,24 @@ def _add_undo(lines: _Lines, undone: pb.UndoExplanation, *, is_own: bool) -> Non
     if undone.lines:
         named = ", ".join(line.line_id for line in undone.lines[:LINES_NAMED_MAX])
         lines.add("came back", lines=(named, named))
+    undo = undone.undo
+    if points := sum(allocation.points for allocation in undo.moved_back):
+        lines.add("moved back", points)
     if is_own:
         return
-    undo = undone.undo
     if points := sum(allocation.points for allocation in undo.clawed_back):
         lines.add("clawed back", points)
-    if points := sum(allocation.points for allocation in undo.restored) + undo.repaid_points:
+    if points := _given(undo):
         lines.add("restored", points)
     if undo.owed_points:
         lines.add("owed", undo.owed_points)
     if undo.shortfall_points:
         lines.add("shortfall", undo.shortfall_points)
+
+
+def _given(undo: Undo) -> int:
+    """Points that were given back."""
+    return sum(allocation.points for allocation in (*undo.restored, *undo.revived)) + undo.repaid_points
 
 
 # -- parts
@@ -310,7 +318,8 @@ ENGLISH: Final[Mapping[str, Pair]] = {
     "by reversal": _same("Cancelled with {by}."),
     "came back": _same("Lines that came back: {lines}."),
     "clawed back": ("{points} point was taken back.", "{points} points were taken back."),
-    "restored": ("{points} spent point was given back.", "{points} spent points were given back."),
+    "moved back": ("{points} point has its old dates again.", "{points} points have their old dates again."),
+    "restored": ("{points} point was given back.", "{points} points were given back."),
     "owed": (
         "{points} point had been used already and is owed.",
         "{points} points had been used already and are owed.",
@@ -409,11 +418,9 @@ HINDI: Final[Mapping[str, Pair]] = {
     "by return": _same("{by} से सामान वापस आया।"),
     "by reversal": _same("{by} से रद्द हुआ।"),
     "came back": _same("वापस आई पंक्तियाँ: {lines}।"),
+    "moved back": ("{points} पॉइंट की पुरानी तारीखें फिर लागू हैं।", "{points} पॉइंट की पुरानी तारीखें फिर लागू हैं।"),
     "clawed back": ("{points} पॉइंट वापस लिया गया।", "{points} पॉइंट वापस लिए गए।"),
-    "restored": (
-        "इस्तेमाल हुआ {points} पॉइंट लौटाया गया।",
-        "इस्तेमाल हुए {points} पॉइंट लौटाए गए।",
-    ),
+    "restored": ("{points} पॉइंट लौटाया गया।", "{points} पॉइंट लौटाए गए।"),
     "owed": (
         "{points} पॉइंट पहले ही इस्तेमाल हो चुका था और बकाया है।",
         "{points} पॉइंट पहले ही इस्तेमाल हो चुके थे और बकाया हैं।",

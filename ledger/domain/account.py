@@ -41,10 +41,11 @@ from loyalty.v1.events_pb2 import (
 from loyalty.v1.reward_pb2 import EntitlementState, Use, VoucherState
 from loyalty.v1.snapshot_pb2 import AccountSnapshot
 
+from ledger.domain.cancelled import NONE_CANCELLED, Cancelled
 from ledger.domain.entitlement import Entitlement, Entitlements, with_entitlement
 from ledger.domain.instant import from_timestamp, set_timestamp
 from ledger.domain.lot import Lot
-from ledger.domain.purse import TOTALS, Hold, Purse
+from ledger.domain.purse import TOTALS, Hold, Purse, points_of
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.rules.tally import Counters, with_counters, with_uses
 from ledger.domain.standing import NO_STANDING, Standing
@@ -126,8 +127,7 @@ class Account(Purse):
         self.vouchers: Vouchers = {}
         self.entitlements: Entitlements = {}
         """Never changed in place, as little as vouchers are."""
-        self.cancelled: Mapping[int, int] = {}
-        """Pending points that were cancelled, by lot, so that no return takes them again. Never changed in place."""
+        self.cancelled = NONE_CANCELLED
         self.notified_until = 0
         """The last expiry that notice was given of."""
 
@@ -199,12 +199,8 @@ class Account(Purse):
         self.take_out(event.taken)
         self.give_back(event.activated)
         if not event.activated:
-            cancelled = dict(self.cancelled)
-            for allocation in event.taken:
-                cancelled[allocation.lot] = cancelled.get(allocation.lot, 0) + allocation.points
-            self.cancelled = cancelled
-            points = sum(allocation.points for allocation in event.taken)
-            self.clawed_back += points
+            self.cancelled = self.cancelled.plus(event.taken)
+            self.clawed_back += points_of(event.taken)
         self._qualify(event)
 
     def _expiry_notified(self, event: ExpiryNotified) -> None:
@@ -352,19 +348,11 @@ class Account(Purse):
                 self.add(lot)
         self.issued += issued
         self._qualify(event)
-        if event.counters:
-            self.counters = with_counters(self.counters, event.counters)
+        self._use(event.uses)
 
     def _undo(self, undo: Undo) -> None:
-        restored = sum(allocation.points for allocation in undo.restored)
-        self.give_back(undo.restored)
-        if undo.repaid_points:
-            self.repay(undo.repaid_points)
-        self.restored += restored + undo.repaid_points
-        taken = sum(allocation.points for allocation in undo.clawed_back)
-        self.take_out(undo.clawed_back)
-        self.owed += undo.owed_points
-        self.clawed_back += taken + undo.owed_points
+        self.undo(undo)
+        self.cancelled = self.cancelled.after(undo)
         self._qualify(undo)
         self._use(undo.uses, -1)
         for use in undo.vouchers:
@@ -391,7 +379,8 @@ class Account(Purse):
             activity_expires_at_us=self.activity_expires_at,
             notified_until_us=self.notified_until,
             totals={name: getattr(self, name) for name in TOTALS},
-            cancelled_points=self.cancelled,
+            cancelled_points=self.cancelled.points,
+            absorbed_points=self.cancelled.absorbed,
         )
         self.standing.write(snapshot.standing)
         for lot in self.lots:
@@ -448,7 +437,7 @@ class Account(Purse):
         account.counters = with_counters({}, snapshot.counters)
         account.vouchers = {message.name: Voucher.of(message) for message in snapshot.vouchers}
         account.entitlements = {message.name: Entitlement.of(message) for message in snapshot.entitlements}
-        account.cancelled = dict(snapshot.cancelled_points)
+        account.cancelled = Cancelled(dict(snapshot.cancelled_points), dict(snapshot.absorbed_points))
         for name in TOTALS:
             setattr(account, name, snapshot.totals[name])
         account.check()

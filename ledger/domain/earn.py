@@ -149,7 +149,7 @@ def by_line_of(basket: Basket, awards: Iterable[Award]) -> list[int]:
 
 
 def issue(event: SaleRecorded | ActivityRecorded, account: Account, earned: Earned) -> None:
-    """Writes what was earned into its event: awards, lots and counters.
+    """Writes what was earned into its event: awards, lots and what it takes of limits.
 
     Points of the same activation and expiry go into one lot, pending ones only where their policy is the same too. What
     the member owes is repaid first, from the lots in order; what a promotion takes away is taken from them too.
@@ -171,7 +171,7 @@ def issue(event: SaleRecorded | ActivityRecorded, account: Account, earned: Earn
         off -= less
         expiry = ExpiryPolicy.FromString(policy) if policy else None
         Lot(expires_at, number, activates_at, points - less, follows, expiry).write(event.lots.add())
-    event.counters.extend(earned.tally.moved())
+    event.uses.extend(earned.tally.uses())
     event.failures.extend(earned.facts.failures)
 
 

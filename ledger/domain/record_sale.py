@@ -57,9 +57,8 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
     event = _event(case, basket, earned)
     rung = qualify(case, event, amount_of(case, points=points, spent_minor=basket.total, visits=1))
     case.record(event, main=True, sale_reference=case.sale_reference)
-    drawn = earned.tally.drawn()
-    if drawn:
-        draw(case, drawn)
+    if event.uses:
+        draw(case, event.uses)
     if pays and program.own_points_pay:
         payment = _pay(case, payable)
     _write(event, redemptions if payment is None else [*redemptions, payment])

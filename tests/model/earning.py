@@ -26,20 +26,44 @@ from tests.model.scheme import (
 
 
 @dataclass
+class Given:
+    """Points that something gave; of a remainder the amount that a sale added to it."""
+
+    kind: str
+    """award, cap (of all awards of a sale or activity together) or carry."""
+    owner: str
+    day: date
+    points: int
+    gone: int = 0
+    """What was taken back of it since."""
+
+
+@dataclass
 class Diary:
     """What a member was ever given: the counters of limits and caps are sums over it."""
 
-    given: list[tuple[str, date, int]] = field(default_factory=list)
-    """Which rule, promotion or cap (of all together), on which day of the program, how many points."""
-    carried: dict[str, int] = field(default_factory=dict)
+    given: list[Given] = field(default_factory=list)
 
     def times(self, owner: str, period: str, day: date) -> int:
         """How often something gave points in the period around a day."""
-        return sum(1 for who, when, points in self.given if who == owner and points and same_period(period, when, day))
+        return sum(1 for one in self._of("award", owner, period, day) if one.gone < one.points)
 
     def points(self, owner: str, period: str, day: date) -> int:
         """How many points something gave in the period around a day."""
-        return sum(points for who, when, points in self.given if who == owner and same_period(period, when, day))
+        return sum(one.points - one.gone for one in self._of("award", owner, period, day))
+
+    def capped(self, cap: str, period: str, day: date) -> int:
+        """How many points of the period around a day a cap has counted."""
+        return sum(one.points - one.gone for one in self._of("cap", cap, period, day))
+
+    def carried(self, owner: str) -> int:
+        """What is left of earlier sales."""
+        return sum(one.points - one.gone for one in self.given if (one.kind, one.owner) == ("carry", owner))
+
+    def _of(self, kind: str, owner: str, period: str, day: date) -> list[Given]:
+        return [
+            one for one in self.given if (one.kind, one.owner) == (kind, owner) and same_period(period, one.day, day)
+        ]
 
 
 @dataclass
@@ -111,16 +135,17 @@ def earned(occasion: Occasion) -> list[Award]:
         if cap.over == "balance":
             room = max(cap.points - occasion.balance, 0)
         elif cap.over != "sale":
-            room = max(cap.points - occasion.diary.points(cap.cap_id, cap.over, occasion.day), 0)
+            room = max(cap.points - occasion.diary.capped(cap.cap_id, cap.over, occasion.day), 0)
         asked = sum(award.points for award in awards)
         if asked > room:
             _cut(awards, asked if cap.rejects else asked - room)
     for award in awards:
         if award.points > 0:
-            occasion.diary.given.append((award.owner, occasion.day, award.points))
-            occasion.everybody.given.append((award.owner, occasion.day, award.points))
+            given = Given("award", award.owner, occasion.day, award.points)
+            occasion.diary.given.append(given)
+            occasion.everybody.given.append(given)
     total = sum(award.points for award in awards)
-    occasion.diary.given += [(cap.cap_id, occasion.day, total) for cap in occasion.rules.caps]
+    occasion.diary.given += [Given("cap", cap.cap_id, occasion.day, total) for cap in occasion.rules.caps]
     return [award for award in awards if award.points]
 
 
@@ -181,8 +206,11 @@ def _spend(rule: Rule, spend: Spend, occasion: Occasion) -> Award:
     counted = {line.line_id: amounts[line.line_id] for line in occasion.lines if spend.lines.count(line)}
     amount = sum(counted.values())
     if spend.carries:
-        amount += occasion.diary.carried.get(rule.rule_id, 0)
-        occasion.diary.carried[rule.rule_id] = amount - spend.per * floor(Fraction(amount, spend.per))
+        before = occasion.diary.carried(rule.rule_id)
+        amount += before
+        after = amount - spend.per * max(floor(Fraction(amount, spend.per)), 0)
+        occasion.diary.given.append(Given("carry", rule.rule_id, occasion.day, after - before))
+        amount = max(amount, 0)
     return Award(rule.rule_id, rounded(spend, amount), amount, counted, rule.terms)
 
 
@@ -270,7 +298,7 @@ def _promote(promotion: Promotion, occasion: Occasion, total: int, by_line: dict
             points = floor(Fraction(worked_on * promotion.number, 1_000)) - worked_on
         case _:
             points = promotion.number - worked_on
-    return Award(promotion.promotion_id, points, worked_on, parts, promotion.terms) if points else None
+    return Award(promotion.promotion_id, points, worked_on, parts, promotion.terms, "base") if points else None
 
 
 def holds(when: When, occasion: Occasion) -> bool:

@@ -77,6 +77,8 @@ class Purse:
     diary: Diary = field(default_factory=Diary)
     cancelled: dict[int, int] = field(default_factory=dict)
     """Pending points of each lot that somebody cancelled."""
+    absorbed: dict[int, int] = field(default_factory=dict)
+    """Of them, those that returns would have taken since."""
     expired: int = 0
     """Points that expired and were not given back by hand."""
     flow: int = 0
@@ -183,12 +185,11 @@ class Purse:
         self.put(Part(number, 0, gone, self.rules.expiry, points - repaid, until is not None))
         return number
 
-    def settle(self, numbers: set[int], at: int, *, activate: bool) -> int:
-        """Makes pending points active or cancels them; returns how many."""
+    def settle(self, numbers: set[int], at: int, *, activate: bool) -> list[Part]:
+        """Makes pending points active or cancels them; returns what they were."""
         waiting = [lot for lot in self.lots if lot.number in numbers and lot.active > at]
         if not waiting:
             raise No("NOTHING_PENDING")
-        points = sum(lot.points for lot in waiting)
         self.lots = [lot for lot in self.lots if lot not in waiting]
         for lot in waiting:
             if activate:
@@ -197,7 +198,32 @@ class Purse:
                 self.cancelled[lot.number] = self.cancelled.get(lot.number, 0) + lot.points
                 self.flow -= lot.points
         self.sort()
-        return points
+        return waiting
+
+    def unsettle(self, parts: list[Part], at: int, figures: Figures, *, activated: bool) -> int:
+        """Takes that back: what is not spent is pending again, what was cancelled is there again; returns how much."""
+        revived = 0
+        for part in parts[::-1]:
+            if activated:
+                now = [lot for lot in self.lots if (lot.number, lot.active) == (part.number, 0)]
+                points = take(sorted(now, key=lambda lot: -lot.gone), part.points)
+            else:
+                left = self.cancelled[part.number] - self.absorbed.get(part.number, 0)
+                points = min(part.points, max(left, 0))
+                self.cancelled[part.number] -= points
+                self.flow += points
+                revived += points
+                figures.restored += points
+            if points:
+                self.put(replace(part, gone=self.good_until(part.gone, at), points=points))
+        self.sort()
+        return revived
+
+    def good_until(self, gone: int, at: int) -> int:
+        """The end of points that come back: their old one, or after their end that of the program's grace."""
+        if gone > at or not self.rules.grace_days:
+            return gone
+        return first_instant(day_of(at, self.rules.zone) + timedelta(days=self.rules.grace_days + 1), self.rules.zone)
 
     def be_active(self, at: int) -> None:
         """A sale or redemption moves the expiry of lots that follow activity."""
@@ -217,11 +243,7 @@ class Purse:
             figures.restored += part.points
             self.flow += part.points
             if part.points > repaid:
-                gone = part.gone
-                if gone <= at and self.rules.grace_days:
-                    days = timedelta(days=self.rules.grace_days + 1)
-                    gone = first_instant(day_of(at, self.rules.zone) + days, self.rules.zone)
-                self.put(replace(part, gone=gone, points=part.points - repaid))
+                self.put(replace(part, gone=self.good_until(part.gone, at), points=part.points - repaid))
         self.sort()
         missing = 0
         for number, points in claims.items():

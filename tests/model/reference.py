@@ -8,15 +8,14 @@ sold.py a sale with its returns.
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from fractions import Fraction
-from math import floor
 from typing import Any
 
 from tests.model.dates import NEVER, US
-from tests.model.earning import Diary, Occasion, earned, shared
+from tests.model.earning import Diary, Given, Occasion, earned, shared
 from tests.model.purse import Figures, No, Part, Purse, latest_first
-from tests.model.scheme import HERE, Award, Line, Place, Prize, Rules
-from tests.model.sold import Done, Reserved, Sold, Wait, claims
+from tests.model.scheme import HERE, Award, Line, Place, Rules, worth
+from tests.model.sold import Done, Reserved, Settled, Sold, Wait, claims, let_go
+from tests.model.undone import undo_activity, undo_settlement
 
 
 class World:
@@ -92,7 +91,7 @@ class World:
         if pay is not None:
             payable -= self._pay(purse, at, pay, payable, spent, figures)
         figures.payable = payable
-        awards = self._earn(account, at, place, figures, lines=lines, net=net)
+        awards, given = self._earn(account, at, place, figures, lines=lines, net=net)
         purse.be_active(at)
         counted = self._count(purse, at, points=figures.earned, spend=sum(net), visits=1)
         sold = Sold(
@@ -102,6 +101,7 @@ class World:
             spent,
             figures.spent,
             counted=counted,
+            given=given,
         )
         sold.back = {line.line_id: (0, 0) for line in lines}
         self.done[request_id] = sold
@@ -114,26 +114,30 @@ class World:
         self.owner[request_id] = account
         self.pass_time(account, at)
         figures = Figures()
-        awards = self._earn(account, at, place, figures, activity=name)
+        figures = Figures()
+        awards, given = self._earn(account, at, place, figures, activity=name)
         counted = self._count(self.purses[account], at, points=figures.earned)
-        self.done[request_id] = Done(account, awards, counted)
+        self.done[request_id] = Done(account, awards, given, counted)
         return self._shown(account, at, figures)
 
     def _count(self, purse: Purse, at: int, **amounts: int) -> Any:
         """Counts towards tiers what the program counts; returns where."""
         return purse.status.count(at, amounts.get(self.rules.ladder.policy.basis, 0))
 
-    def _earn(self, account: str, at: int, place: Place, figures: Figures, **what: Any) -> list[Award]:
-        """What the rules give, now in lots."""
+    def _earn(
+        self, account: str, at: int, place: Place, figures: Figures, **what: Any
+    ) -> tuple[list[Award], list[Given]]:
+        """What the rules give, now in lots and in the diary."""
         purse = self.purses[account]
         balance = sum(lot.points for lot in purse.lots) + self._held(account) - purse.owed
         tier = purse.status.tier
         what |= {"everybody": self.everybody, "qualifying": purse.status.shown(at).qualifying}
+        known = len(purse.diary.given)
         awards = earned(Occasion(self.rules, purse.diary, at, place, tier, balance, **what))
         purse.issue(awards, at)
         figures.earned = sum(award.points for award in awards)
         figures.awards = tuple(sorted((award.owner, award.points, award.reduced) for award in awards))
-        return awards
+        return awards, purse.diary.given[known:]
 
     def settle(self, request_id: str, account: str, at: int, lot: int, transaction: str, *, activate: bool) -> Figures:
         """What becomes of pending points, of one lot or of all that a sale or activity gave."""
@@ -145,13 +149,13 @@ class World:
         if not lot and isinstance(done, Sold | Done) and done.account == account:
             numbers = {award.lot for award in done.awards}
         purse = self.purses[account]
-        figures = Figures(settled=purse.settle(numbers, at, activate=activate))
+        parts = purse.settle(numbers, at, activate=activate)
+        figures = Figures(settled=sum(part.points for part in parts))
+        # Of points that are named by their lot nobody knows when they were counted: the newest count no longer.
+        counted = done.counted if not lot and isinstance(done, Sold | Done) else None
         if not activate and self.rules.ladder.policy.basis == "points":
-            # Of points that are named by their lot nobody knows when they were counted: the newest count no longer.
-            purse.status.count(
-                at, -figures.settled, done.counted if not lot and isinstance(done, Sold | Done) else None
-            )
-        self.done[request_id] = "settled"
+            purse.status.count(at, -figures.settled, counted)
+        self.done[request_id] = Settled(parts, activate, counted)
         return self._shown(account, at, figures)
 
     def _use_holds(
@@ -266,13 +270,15 @@ class World:
     def _move(self, sold: Sold, come_back: Callable[[], None], at: int, figures: Figures) -> None:
         """Takes and gives what becomes due when something comes back."""
         purse = self.purses[sold.account]
-        before, spent_before = sold.due(purse.cancelled), sold.due_spent()
+        before, spent_before = sold.due(purse.cancelled, purse.absorbed), sold.due_spent()
         money_before, was_complete = sold.money_back, sold.complete
         come_back()
-        after = sold.due(purse.cancelled)
+        after = sold.due(purse.cancelled, purse.absorbed)
         points = max(sum(after.values()) - sold.taken, 0)
         sold.taken += points
         parts = latest_first(sold.spent, spent_before, sold.due_spent() - spent_before)
+        shortfall = figures.shortfall
+        purse.absorbed.update(sold.absorbed)
         purse.give_and_take(parts, claims(before, after, points), at, figures)
         if sold.counted is not None:
             amounts = {
@@ -281,6 +287,8 @@ class World:
                 "visits": int(sold.complete and not was_complete),
             }
             purse.status.count(at, -amounts[self.rules.ladder.policy.basis], sold.counted)
+        sold.forgiven += figures.shortfall - shortfall
+        let_go(sold.given, {award.owner: sold.part_of(award) for award in sold.awards}, sold.forgiven, sold.part_back)
 
     def reserve(self, request_id: str, account: str, at: int, reward_id: str, quantity: int) -> Figures:
         """A hold."""
@@ -385,6 +393,8 @@ class World:
         return self._shown(account, at, figures)
 
     def _undo(self, purse: Purse, done: Any, at: int, figures: Figures) -> None:
+        if done is None:
+            return  # it was refused: nothing to undo
         match done:
             case Sold():
 
@@ -393,21 +403,26 @@ class World:
 
                 self._move(done, come_back, at, figures)
                 done.reversed = True
+            case Done():
+                undo_activity(purse, done, at, figures)
+            case Settled():
+                undo_settlement(purse, done, at, figures)
             case list():
                 purse.give_and_take(done, {}, at, figures)
-            case Reserved():
-                if done.state == "COMMITTED":
-                    raise No("HOLD_COMMITTED")
-                if done.state == "OPEN":
-                    self._end(done, "RELEASED")
             case (claimed, parts):
                 purse.give_and_take(parts, claimed, at, figures)
+            case Reserved():
+                self._undo_hold(done)
             case Wait() if done in self.waits:
                 self.waits.remove(done)
-            case None:
-                pass  # it was refused: nothing to undo
             case _:
                 raise No("NOT_REVERSIBLE")
+
+    def _undo_hold(self, hold: Reserved) -> None:
+        if hold.state == "COMMITTED":
+            raise No("HOLD_COMMITTED")
+        if hold.state == "OPEN":
+            self._end(hold, "RELEASED")
 
     # -- time
 
@@ -474,11 +489,3 @@ class World:
         if total != purse.flow:
             raise AssertionError(f"the model loses points: {purse.flow} came in, {total} are there")
         return figures
-
-
-def worth(prize: Prize, total: int) -> int:
-    """What a discount takes off an order."""
-    value = prize.value or floor(Fraction(total * prize.percent_hundredths, 10_000))
-    if prize.most:
-        value = min(value, prize.most)
-    return min(value, total)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from fractions import Fraction
+from math import floor
 from typing import Final
 
 from tests.model.dates import AT_ONCE, FOR_EVER, Expiry, Pending
@@ -262,3 +264,11 @@ class Award:
     reduced: int = 0
     """Points that limits and caps took off."""
     lot: int = 0
+
+
+def worth(prize: Prize, total: int) -> int:
+    """What a discount takes off an order."""
+    value = prize.value or floor(Fraction(total * prize.percent_hundredths, 10_000))
+    if prize.most:
+        value = min(value, prize.most)
+    return min(value, total)

@@ -10,12 +10,14 @@ from hypothesis import given
 from loyalty.v1.commands_pb2 import AdjustPointsRequest, EnrollMemberRequest, ReverseTransactionRequest
 
 from tests.model.commands import (
+    ActivityStep,
     AdjustStep,
     AnyStep,
     HoldStep,
     Planner,
     ReserveStep,
     SaleStep,
+    SettleStep,
     origin,
     steps,
 )
@@ -29,7 +31,7 @@ from tests.shop import instant, new_id
 NOW = instant("2035-01-01").ToMicroseconds()
 START = instant("2024-05-05").ToMicroseconds()
 STARTING_POINTS = 1_000
-REVERSIBLE = (SaleStep, AdjustStep, ReserveStep, HoldStep)
+REVERSIBLE = (SaleStep, ActivityStep, SettleStep, AdjustStep, ReserveStep, HoldStep)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def lots(server: InProcess, member: str) -> list[tuple[int, int]]:
 @examples(40)
 @given(program=rules(), commands=steps(late=False))
 def test_all_undone(server: InProcess, program: Rules, commands: list[AnyStep]) -> None:
-    """While no time passes, sales, adjustments and redemptions leave no trace in lots, tier and debt once reversed."""
+    """While no time passes, whatever can be reversed leaves no trace in lots, tier, debt, limits and remainders."""
     server.restart()
     name = f"programs/m-{new_id()}"
     server.publish(definition(program, name))
@@ -81,3 +83,5 @@ def test_all_undone(server: InProcess, program: Rules, commands: list[AnyStep]) 
     assert account.owed == 0
     assert account.standing.total == 0
     assert account.available(START) == STARTING_POINTS
+    assert {value for values in account.counters.values() for _, value in values} <= {0}
+    assert not any(account.cancelled.points.values())

@@ -107,7 +107,10 @@ class Status:
     # -- what happens
 
     def count(self, at: int, amount: int, key: Any = None) -> Any:
-        """Counts something, or less than nothing for what comes back; returns where it was counted."""
+        """Counts something, or less than nothing for what comes back; returns where it was counted.
+
+        What comes back, or is there again, names where it was counted; where that is past it does not matter.
+        """
         if not amount:
             return None
         policy = self.ladder.policy
@@ -116,9 +119,12 @@ class Status:
         if policy.counts == "since":
             self.since = self.since or now
         below = self._reached() < self.place
-        if amount > 0:
+        if amount > 0 and key is None:
             key = self._key(at)
             self.counted[key] = self.counted.get(key, 0) + amount
+        elif amount > 0:
+            if key in self.counted:
+                self.counted[key] += amount
         else:
             for one in [key] if key is not None else sorted(self.counted, reverse=True):
                 less = min(self.counted.get(one, 0), -amount)

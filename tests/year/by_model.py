@@ -50,7 +50,7 @@ def _share(rules: Rules, baskets: int | None, until: int, lanes: Sequence[int]) 
         left_out = [0 if lane in lanes else ALL_BASKETS for lane in range(LANES)]
         sheet = _lived(world, year.baskets(left_out), products, until)
     owners = {owner for owner, _ in _shared_limits(rules)}
-    return sheet, [(owner, points) for owner, _, points in world.everybody.given if owner in owners]
+    return sheet, [(one.owner, one.points) for one in world.everybody.given if one.owner in owners]
 
 
 def _shared_limits(rules: Rules) -> list[tuple[str, Limit]]:

@@ -42,12 +42,10 @@ class Promotion:
             return None
         if abs(points) > INT64_MAX:
             raise Overflow
-        award = Award(rule=self.terms.owner, points=points, basis=earned)
+        award = Award(rule=self.terms.owner, points=points, basis=earned, taken_back=TakenBack.TAKEN_BACK_WITH_BASE)
         for at, part in counted:
             if part:
                 award.lines.add(line_id=basket.lines[at].line_id, basis=part)
-        if not award.lines:
-            award.taken_back = TakenBack.TAKEN_BACK_BELOW_MINIMUM
         return award
 
     def lacks(self, facts: Facts, basket: Basket, by_line: Sequence[int]) -> Unmet:

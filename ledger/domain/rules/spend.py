@@ -50,7 +50,9 @@ class Spend(Rule):
         carried = None
         if self._carries:
             total += tally.used(self.carry_key, Period.PERIOD_EVER) or 0
-            carried = total % self._per
+            # Less than nothing is carried where goods came back whose remainder later sales had used.
+            carried = total % self._per if total > 0 else total
+            total = max(total, 0)
         points = self._to_points(total, self._points, self._per)
         if points == 0 and carried is None:
             return None

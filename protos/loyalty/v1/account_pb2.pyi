@@ -33,6 +33,8 @@ class _TakenBackEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TakenBack.V
     """In proportion to the units of its lines that come back; money back without goods takes nothing."""
     TAKEN_BACK_BELOW_MINIMUM: _TakenBack.ValueType  # 2
     """As a whole, once what is left of the sale is below the award's minimum, or nothing is left."""
+    TAKEN_BACK_WITH_BASE: _TakenBack.ValueType  # 3
+    """In proportion to what is taken back of the points that it was computed on: a promotion follows what it multiplied."""
 
 class TakenBack(_TakenBack, metaclass=_TakenBackEnumTypeWrapper):
     """How a return takes an award back."""
@@ -43,6 +45,8 @@ TAKEN_BACK_BY_UNITS: TakenBack.ValueType  # 1
 """In proportion to the units of its lines that come back; money back without goods takes nothing."""
 TAKEN_BACK_BELOW_MINIMUM: TakenBack.ValueType  # 2
 """As a whole, once what is left of the sale is below the award's minimum, or nothing is left."""
+TAKEN_BACK_WITH_BASE: TakenBack.ValueType  # 3
+"""In proportion to what is taken back of the points that it was computed on: a promotion follows what it multiplied."""
 Global___TakenBack: _TypeAlias = TakenBack  # noqa: Y015
 
 @_typing.final
@@ -135,6 +139,7 @@ class Allocation(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     FOLLOWS_ACTIVITY_FIELD_NUMBER: _builtins.int
     WAITS_FIELD_NUMBER: _builtins.int
+    EXPIRY_FIELD_NUMBER: _builtins.int
     lot: _builtins.int
     """The lot's number."""
     points: _builtins.int
@@ -151,6 +156,10 @@ class Allocation(_message.Message):
     def expires_at(self) -> _timestamp_pb2.Timestamp:
         """The lot's expiry, so that a spent lot can be opened again."""
 
+    @_builtins.property
+    def expiry(self) -> _expiry_pb2.ExpiryPolicy:
+        """For pending points that are settled by hand: the policy that they were issued under, so that they can be pending again."""
+
     def __init__(
         self,
         *,
@@ -160,10 +169,11 @@ class Allocation(_message.Message):
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         follows_activity: _builtins.bool = ...,
         waits: _builtins.bool = ...,
+        expiry: _expiry_pb2.ExpiryPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at", "expiry", b"expiry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at", "follows_activity", b"follows_activity", "lot", b"lot", "points", b"points", "waits", b"waits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at", "expiry", b"expiry", "follows_activity", b"follows_activity", "lot", b"lot", "points", b"points", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

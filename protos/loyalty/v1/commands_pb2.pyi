@@ -425,7 +425,19 @@ Global___SaleReference: _TypeAlias = SaleReference  # noqa: Y015
 
 @_typing.final
 class ReverseTransactionRequest(_message.Message):
-    """Request of ReverseTransaction."""
+    """Request of ReverseTransaction. What can be reversed, and what comes of it:
+    - a sale: what is left of it is returned, its vouchers and entitlements included;
+    - an activity: its points are taken back, as those of a sale are;
+    - a redemption: its points are given back; a reservation: its hold is released;
+    - an adjustment: its points are taken off, or given back;
+    - an activation by SettlePending: what is not spent is pending again, with its old dates; a cancellation: the points are there
+      again, with their old dates, but for those of goods that came back meanwhile;
+    - ExtendExpiry: what is left of the lots has its old expiry again, or expires at once;
+    - ReinstatePoints: its points are taken back and count as expired again;
+    - a return that waits for its sale, or a refused command: it has no effect any more.
+    Whatever a sale or activity took of limits and caps is given back with it. All else is NOT_REVERSIBLE: to correct an applied
+    return, record the sale again; other commands have a counterpart of their own.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

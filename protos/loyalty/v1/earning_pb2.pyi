@@ -379,7 +379,12 @@ Global___Conditions: _TypeAlias = Conditions  # noqa: Y015
 
 @_typing.final
 class Limit(_message.Message):
-    """How often something gives points, or how many, at most. Exactly one of times and points is more than 0."""
+    """How often something gives points, or how many, at most. Exactly one of times and points is more than 0.
+
+    What is taken back makes room again, in the period in which it was counted: of a limit in points as many as are taken back,
+    of a limit in times once all of the award is. Points that are forgiven because they were spent stay counted. Of a counter
+    the last 62 periods with anything in them are kept; what comes back later than that changes nothing.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -436,7 +441,10 @@ class SpendRule(_message.Message):
     minimum_minor: _builtins.int
     """The whole basket must come to at least this, in minor units, on the rule's basis; 0 for none."""
     carry_over: _builtins.bool
-    """With WHOLE_STEPS: what a sale leaves below a step counts at the member's next sale."""
+    """With WHOLE_STEPS: what a sale leaves below a step counts at the member's next sale. When goods come back, what their
+    sale added to the remainder goes with them, in proportion to their amount. A remainder that later sales have used by
+    then is missing: the next sale makes up for it first.
+    """
     @_builtins.property
     def only(self) -> Global___LineFilter:
         """Only these lines count; absent means all."""
@@ -657,7 +665,8 @@ Global___EarningRule: _TypeAlias = EarningRule  # noqa: Y015
 @_typing.final
 class Promotion(_message.Message):
     """Points on top of what the rules gave. A sale that earns nothing by the rules gets nothing on top. Each promotion works on
-    what the rules gave and not on what others add, so their order never changes an amount.
+    what the rules gave and not on what others add, so their order never changes an amount. A return takes of it in proportion
+    to what it takes of the points that it worked on: with a visit's points all of it, of an item rule's points by the unit.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -746,7 +755,9 @@ Global___Promotion: _TypeAlias = Promotion  # noqa: Y015
 
 @_typing.final
 class Cap(_message.Message):
-    """What a member earns at most, by all rules and promotions together."""
+    """What a member earns at most, by all rules and promotions together. Points that are taken back make room again, in the period
+    in which they were counted; points that are forgiven because they were spent do not.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -39,7 +39,7 @@ class _ReleaseReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Release
     RELEASE_REASON_TIMED_OUT: _ReleaseReason.ValueType  # 2
     """Its time ran out."""
     RELEASE_REASON_REVERSED: _ReleaseReason.ValueType  # 3
-    """The reservation was reversed."""
+    """What it was for was reversed, or came back."""
 
 class ReleaseReason(_ReleaseReason, metaclass=_ReleaseReasonEnumTypeWrapper):
     """Why a hold's points were given back."""
@@ -51,7 +51,7 @@ RELEASE_REASON_RELEASED: ReleaseReason.ValueType  # 1
 RELEASE_REASON_TIMED_OUT: ReleaseReason.ValueType  # 2
 """Its time ran out."""
 RELEASE_REASON_REVERSED: ReleaseReason.ValueType  # 3
-"""The reservation was reversed."""
+"""What it was for was reversed, or came back."""
 Global___ReleaseReason: _TypeAlias = ReleaseReason  # noqa: Y015
 
 @_typing.final
@@ -369,9 +369,9 @@ class SaleRecorded(_message.Message):
     REDEMPTIONS_FIELD_NUMBER: _builtins.int
     ACTIVITY_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
-    COUNTERS_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
     QUALIFICATION_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     repaid_points: _builtins.int
@@ -409,16 +409,16 @@ class SaleRecorded(_message.Message):
         """What the receipt prints."""
 
     @_builtins.property
-    def counters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Counter]:
-        """The counters of limits, caps and carried remainders that moved."""
-
-    @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConditionFailure]:
         """Conditions that could not be evaluated; they counted as false."""
 
     @_builtins.property
     def qualification(self) -> _tier_pb2.Qualification:
         """What it counted towards tiers; absent when it counted nothing."""
+
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
+        """What it takes of limits and caps, and what it adds to carried remainders."""
 
     def __init__(
         self,
@@ -433,13 +433,13 @@ class SaleRecorded(_message.Message):
         redemptions: _abc.Iterable[_account_pb2.Redemption] | None = ...,
         activity_expires_at: _timestamp_pb2.Timestamp | None = ...,
         receipt: _account_pb2.Receipt | None = ...,
-        counters: _abc.Iterable[Global___Counter] | None = ...,
         failures: _abc.Iterable[Global___ConditionFailure] | None = ...,
         qualification: _tier_pb2.Qualification | None = ...,
+        uses: _abc.Iterable[_reward_pb2.Use] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "origin", b"origin", "qualification", b"qualification", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "awards", b"awards", "counters", b"counters", "failures", b"failures", "line_net_minor", b"line_net_minor", "lots", b"lots", "origin", b"origin", "program_version", b"program_version", "qualification", b"qualification", "receipt", b"receipt", "redemptions", b"redemptions", "repaid_points", b"repaid_points", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "awards", b"awards", "failures", b"failures", "line_net_minor", b"line_net_minor", "lots", b"lots", "origin", b"origin", "program_version", b"program_version", "qualification", b"qualification", "receipt", b"receipt", "redemptions", b"redemptions", "repaid_points", b"repaid_points", "request", b"request", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -447,7 +447,7 @@ Global___SaleRecorded: _TypeAlias = SaleRecorded  # noqa: Y015
 
 @_typing.final
 class Counter(_message.Message):
-    """A count that a limit, a cap or a remainder is kept by, after an event."""
+    """A count that a limit, a cap or a remainder is kept by."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -455,7 +455,7 @@ class Counter(_message.Message):
     PERIOD_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     key: _builtins.str
-    """What is counted: {rule or promotion id}/{period}/{times or points}, cap/{cap id}, or {rule id}/carry."""
+    """What is counted, as in Use.key."""
     period: _builtins.int
     """The number of the day, ISO week, month or year; 0 for what counts for ever."""
     value: _builtins.int
@@ -513,10 +513,10 @@ class ActivityRecorded(_message.Message):
     AWARDS_FIELD_NUMBER: _builtins.int
     LOTS_FIELD_NUMBER: _builtins.int
     REPAID_POINTS_FIELD_NUMBER: _builtins.int
-    COUNTERS_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     QUALIFICATION_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     repaid_points: _builtins.int
@@ -538,10 +538,6 @@ class ActivityRecorded(_message.Message):
         """The lots that were issued; none when nothing was earned."""
 
     @_builtins.property
-    def counters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Counter]:
-        """The counters of limits and caps that moved."""
-
-    @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConditionFailure]:
         """Conditions that could not be evaluated; they counted as false."""
 
@@ -553,6 +549,10 @@ class ActivityRecorded(_message.Message):
     def qualification(self) -> _tier_pb2.Qualification:
         """What it counted towards tiers; absent when it counted nothing."""
 
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
+        """What it takes of limits and caps."""
+
     def __init__(
         self,
         *,
@@ -562,14 +562,14 @@ class ActivityRecorded(_message.Message):
         awards: _abc.Iterable[_account_pb2.Award] | None = ...,
         lots: _abc.Iterable[_account_pb2.Lot] | None = ...,
         repaid_points: _builtins.int = ...,
-        counters: _abc.Iterable[Global___Counter] | None = ...,
         failures: _abc.Iterable[Global___ConditionFailure] | None = ...,
         receipt: _account_pb2.Receipt | None = ...,
         qualification: _tier_pb2.Qualification | None = ...,
+        uses: _abc.Iterable[_reward_pb2.Use] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "qualification", b"qualification", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["awards", b"awards", "counters", b"counters", "failures", b"failures", "lots", b"lots", "origin", b"origin", "program_version", b"program_version", "qualification", b"qualification", "receipt", b"receipt", "repaid_points", b"repaid_points", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awards", b"awards", "failures", b"failures", "lots", b"lots", "origin", b"origin", "program_version", b"program_version", "qualification", b"qualification", "receipt", b"receipt", "repaid_points", b"repaid_points", "request", b"request", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -927,12 +927,19 @@ class Undo(_message.Message):
     QUALIFICATION_FIELD_NUMBER: _builtins.int
     USES_FIELD_NUMBER: _builtins.int
     VOUCHERS_FIELD_NUMBER: _builtins.int
+    MOVED_FIELD_NUMBER: _builtins.int
+    MOVED_BACK_FIELD_NUMBER: _builtins.int
+    REVIVED_FIELD_NUMBER: _builtins.int
+    ABSORBED_FIELD_NUMBER: _builtins.int
+    EXPIRED_POINTS_FIELD_NUMBER: _builtins.int
     owed_points: _builtins.int
     """Points that repaid what was owed and are owed again, or that could not be taken back and are owed now."""
     shortfall_points: _builtins.int
     """Points that could not be taken back and are forgiven."""
     repaid_points: _builtins.int
     """Of the restored points, those that reduce what is owed instead of going to a lot."""
+    expired_points: _builtins.int
+    """Of the points taken back, those that had been reinstated: they count as expired again."""
     @_builtins.property
     def clawed_back(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
         """Points taken back, from these lots: first the one that they were issued in, also while it is pending, then the active
@@ -949,11 +956,27 @@ class Undo(_message.Message):
 
     @_builtins.property
     def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
-        """What is given back to limits and stock."""
+        """What is given back to limits, caps and stock, and taken off carried remainders."""
 
     @_builtins.property
     def vouchers(self) -> _containers.RepeatedCompositeFieldContainer[Global___VoucherUse]:
         """Uses of vouchers that are undone."""
+
+    @_builtins.property
+    def moved(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
+        """Where points get back the dates that they had before a SettlePending or ExtendExpiry: out of these lots."""
+
+    @_builtins.property
+    def moved_back(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
+        """The same points with their old dates."""
+
+    @_builtins.property
+    def revived(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
+        """Pending points that were cancelled and are there again."""
+
+    @_builtins.property
+    def absorbed(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
+        """Cancelled points, of these lots, that this and earlier returns of the sale would have taken: they are not revived any more."""
 
     def __init__(
         self,
@@ -966,10 +989,15 @@ class Undo(_message.Message):
         qualification: _tier_pb2.Qualification | None = ...,
         uses: _abc.Iterable[_reward_pb2.Use] | None = ...,
         vouchers: _abc.Iterable[Global___VoucherUse] | None = ...,
+        moved: _abc.Iterable[_account_pb2.Allocation] | None = ...,
+        moved_back: _abc.Iterable[_account_pb2.Allocation] | None = ...,
+        revived: _abc.Iterable[_account_pb2.Allocation] | None = ...,
+        absorbed: _abc.Iterable[_account_pb2.Allocation] | None = ...,
+        expired_points: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["qualification", b"qualification"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clawed_back", b"clawed_back", "owed_points", b"owed_points", "qualification", b"qualification", "repaid_points", b"repaid_points", "restored", b"restored", "shortfall_points", b"shortfall_points", "uses", b"uses", "vouchers", b"vouchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed", b"absorbed", "clawed_back", b"clawed_back", "expired_points", b"expired_points", "moved", b"moved", "moved_back", b"moved_back", "owed_points", b"owed_points", "qualification", b"qualification", "repaid_points", b"repaid_points", "restored", b"restored", "revived", b"revived", "shortfall_points", b"shortfall_points", "uses", b"uses", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

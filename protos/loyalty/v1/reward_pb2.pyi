@@ -682,11 +682,11 @@ class Use(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     key: _builtins.str
-    """{owner}/{period}/{times or points}, or {owner}/stock."""
+    """{owner}/{period}/{times or points}, {owner}/stock, {cap id}/cap, or {rule id}/carry for a remainder that is carried over."""
     period: _builtins.int
     """The number of the day, ISO week, month or year; 0 for what counts for ever."""
     amount: _builtins.int
-    """How much, more than 0."""
+    """How much, more than 0; of a remainder less than 0 where more was used up than is left."""
     scope: _earning_pb2.LimitScope.ValueType
     """Whose count it is; PROGRAM for a pool."""
     def __init__(
