@@ -1,11 +1,13 @@
 """Reversing what a manager or a machine did beside sales: T11 for activities, pending points and expiry by hand."""
 
+from typing import Any
+
 import pytest
 from loyalty.v1.expiry_pb2 import PendingPolicy, PendingUntilEvent
 from loyalty.v1.program_pb2 import ClawBack, RestoreExpired, ReturnPolicy
 
 from tests.conftest import OpenShop
-from tests.programs import activity, inactivity, pending, program, rolling, spend, tiers
+from tests.programs import activity, inactivity, pending, program, rolling, spend, tier_policy, tiers
 from tests.proof import fold, prove
 from tests.shop import line, new_id, refused
 
@@ -227,3 +229,31 @@ def test_t11_what_has_a_counterpart(open_shop: OpenShop) -> None:
     with refused("NOT_REVERSIBLE", type="TierFloorSet"):
         shop.reverse(pinned)
     assert prove(shop, member).available_points == 0
+
+
+@pytest.mark.parametrize(
+    ("period", "qualifying"), [({"rolling": {"days": 30}}, 0), ({"since_change": {"months": 1}}, 0), ({}, 40)]
+)
+def test_t11_what_was_counted_long_ago(open_shop: OpenShop, period: dict[str, Any], qualifying: int) -> None:
+    """Points whose cancellation is undone count where they counted, which may be past."""
+    policy = tier_policy(**period)
+    shop = open_shop(program(spend(), pending=WAITS, tiers=tiers(base=0, top=100), tier_policy=policy))
+    member = shop.member()
+    sale = shop.sale(member, 40_00, at="2026-01-05T12:00:00Z")
+    cancelled = shop.settle_pending(member, "cancel", transaction=sale.outcome.transaction, at="2026-01-06T12:00Z")
+    assert cancelled.receipt.tier.qualifying_amount == 0
+    receipt = shop.reverse(cancelled.outcome.transaction, at="2026-06-05T12:00:00Z").receipt
+    assert (receipt.balance.pending_points, receipt.tier.qualifying_amount) == (40, qualifying)
+    prove(shop, member)
+
+
+def test_t11_what_was_cancelled_by_its_lot(open_shop: OpenShop) -> None:
+    """Of points that a lot names nobody knows when they counted: once there again they count as new."""
+    policy = tier_policy(rolling={"days": 30})
+    shop = open_shop(program(spend(), pending=WAITS, tiers=tiers(base=0, top=40), tier_policy=policy))
+    member = shop.member()
+    shop.sale(member, 40_00, at="2026-01-05T12:00:00Z")
+    cancelled = shop.settle_pending(member, "cancel", lot=1, at="2026-01-06T12:00Z")
+    receipt = shop.reverse(cancelled.outcome.transaction, at="2026-06-05T12:00:00Z").receipt
+    assert (receipt.tier.tier, receipt.tier.qualifying_amount) == ("top", 40)
+    prove(shop, member)
