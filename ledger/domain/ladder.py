@@ -86,13 +86,13 @@ class Ladder:
         review = FOREVER if self._is_timeless else self._period.review_at(standing, at)
         if review != FOREVER:
             set_timestamp(progress.review_at, review)
+        until = at
         if standing.ahead:
-            keep_until = standing.ahead[0].at
-            set_timestamp(progress.keep_until, keep_until)
-            if review == FOREVER:  # what will be left by then
-                amount = self._period.holding(self._period.rolled(standing, keep_until), keep_until)
-        is_at_stake = review != FOREVER or bool(standing.ahead)
-        if is_at_stake and place > self._floor(standing):
+            until = standing.ahead[0].at
+            set_timestamp(progress.keep_until, until)
+        if review == FOREVER and not self._is_timeless:  # what will be left by then
+            amount = self._period.holding(self._period.rolled(standing, until), until)
+        if place > self._floor(standing):
             progress.amount_to_keep = max(self._thresholds[place] - amount, 0)
 
     # -- what events do

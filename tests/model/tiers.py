@@ -180,8 +180,8 @@ class Status:
             threshold = tiers[now.place][1]
             if found.review_at:
                 found.to_keep = max(threshold - found.qualifying, 0)
-            elif lower is not None:
-                found.to_keep = max(threshold - lower._holding(), 0)
+            else:
+                found.to_keep = max(threshold - (lower or now)._holding(), 0)
         return found
 
     def _until_lower(self) -> "Status | None":
