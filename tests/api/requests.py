@@ -1,0 +1,261 @@
+"""Requests that are right, and how to make them wrong."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from loyalty.v1.audit_service_pb2 import ReadEventsRequest
+from loyalty.v1.commands_pb2 import (
+    AdjustPointsRequest,
+    CommitRewardRequest,
+    EnrollMemberRequest,
+    ExtendExpiryRequest,
+    GrantRewardRequest,
+    PendingFate,
+    PublishProgramRequest,
+    RecordActivityRequest,
+    RecordSaleRequest,
+    ReinstatePointsRequest,
+    ReleaseRewardRequest,
+    ReserveRewardRequest,
+    ReturnSaleRequest,
+    ReverseTransactionRequest,
+    RevokeEntitlementRequest,
+    RevokeVoucherRequest,
+    SetTierFloorRequest,
+    SettlePendingRequest,
+    UploadVoucherCodesRequest,
+    UseEntitlementRequest,
+)
+from loyalty.v1.crm_service_pb2 import (
+    ListEntitlementsRequest,
+    ListStatementEntriesRequest,
+    ListVouchersRequest,
+    WatchChangesRequest,
+)
+from loyalty.v1.member_pb2 import Identifier, IdentifierType, Profile
+from loyalty.v1.origin_pb2 import Channel, EntryMode, Origin
+from loyalty.v1.pos_service_pb2 import (
+    ExplainTransactionRequest,
+    GetBalanceRequest,
+    GetTransactionRequest,
+    LookupMemberRequest,
+    QuoteSaleRequest,
+)
+from loyalty.v1.program_pb2 import Program
+from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListRewardsRequest
+from loyalty.v1.reward_pb2 import VoucherState
+from loyalty.v1.sale_pb2 import LineKind, Sale, TenderKind
+
+from ledger.api.check import (
+    CHECKS,
+)
+from ledger.api.errors import ApiError
+from ledger.domain.instant import EARLIEST, SECOND, set_timestamp
+
+NOW: Final = 1_795_000_000 * SECOND
+ID: Final = "0190b5a0-7d1c-7aaa-8bbb-0123456789ab"
+OTHER: Final = "0190b5a0-7d1c-7aaa-8bbb-0123456789ac"
+NIL: Final = "00000000-0000-0000-0000-000000000000"
+MEMBER: Final = f"members/{ID}"
+HOLD: Final = f"members/{ID}/holds/{OTHER}"
+TRANSACTION: Final = f"transactions/{OTHER}"
+CARD: Final = Identifier(type=IdentifierType.IDENTIFIER_TYPE_CARD, value="4000-1234")
+
+Change = Callable[[Any], object]
+
+
+def origin() -> Origin:
+    """Where a till's command comes from."""
+    origin = Origin(
+        store="s-12",
+        terminal="t-3",
+        operator="o-9",
+        channel=Channel.CHANNEL_STORE,
+        entry_mode=EntryMode.ENTRY_MODE_SCANNED,
+    )
+    set_timestamp(origin.occurred_at, NOW - SECOND)
+    origin.till.business_date = "2026-11-20"
+    origin.till.sequence = 7
+    return origin
+
+
+def sale() -> Sale:
+    """Three lines, a discount on two of them, two payments."""
+    sale = Sale(currency="INR")
+    for sku in ("123", "000", "0001"):
+        sale.lines.add(
+            sku=sku,
+            quantity=1,
+            price_minor=100_00,
+            discount_minor=5_00,
+            tax_minor=10_00,
+            kind=LineKind.LINE_KIND_PRODUCT,
+            category="dairy",
+            brand="ब्रांड",
+            labels=["red", "مرحبا", "😀"],
+        )
+    sale.discounts.add(code="WEEKEND", amount_minor=10_00, line_ids=["1", "3"])
+    sale.tenders.add(kind=TenderKind.TENDER_KIND_CASH, amount_minor=100_00)
+    sale.tenders.add(kind=TenderKind.TENDER_KIND_CARD, amount_minor=175_00)
+    return sale
+
+
+def record_sale() -> RecordSaleRequest:
+    """A sale that redeems a hold and pays with points."""
+    request = RecordSaleRequest(request_id=ID, origin=origin(), member=MEMBER, sale=sale(), holds=[HOLD])
+    request.points_payment.reward_id = "cashback"
+    return request
+
+
+def return_sale() -> ReturnSaleRequest:
+    """A return of two lines, by the receipt."""
+    request = ReturnSaleRequest(request_id=ID, origin=origin())
+    request.till.store = "s-12"
+    request.till.terminal = "t-3"
+    request.till.till.business_date = "2024-02-29"
+    request.till.till.sequence = 1
+    request.lines.add(line_id="1", quantity=2)
+    request.lines.add(line_id="2", amount_minor=1)
+    request.lines.add(line_id="3")
+    return request
+
+
+def read_events() -> ReadEventsRequest:
+    """A range of the log with every condition."""
+    request = ReadEventsRequest(
+        after_position=5, until_position=9, subject=MEMBER, types=["SaleRecorded"], batch_size=10
+    )
+    set_timestamp(request.recorded_from, EARLIEST)
+    set_timestamp(request.recorded_until, NOW)
+    return request
+
+
+RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
+    EnrollMemberRequest: lambda: EnrollMemberRequest(
+        request_id=ID,
+        origin=origin(),
+        program="programs/p-1",
+        identifiers=[CARD],
+        profile=Profile(given_name="राम", family_name="Çelik 😀", language_code="hi"),
+    ),
+    RecordSaleRequest: record_sale,
+    QuoteSaleRequest: lambda: QuoteSaleRequest(sale=record_sale()),
+    ReserveRewardRequest: lambda: ReserveRewardRequest(
+        request_id=ID, origin=origin(), identifier=CARD, reward_id="mug", quantity=1_000
+    ),
+    CommitRewardRequest: lambda: CommitRewardRequest(request_id=ID, origin=origin(), hold=HOLD),
+    ReleaseRewardRequest: lambda: ReleaseRewardRequest(request_id=ID, origin=origin(), hold=HOLD),
+    ReturnSaleRequest: return_sale,
+    ReverseTransactionRequest: lambda: ReverseTransactionRequest(
+        request_id=ID, origin=origin(), original_request_id=OTHER
+    ),
+    PublishProgramRequest: lambda: PublishProgramRequest(
+        request_id=ID, origin=origin(), program=Program(name="programs/p")
+    ),
+    AdjustPointsRequest: lambda: AdjustPointsRequest(
+        request_id=ID, origin=origin(), member=MEMBER, points=-1, reason="x"
+    ),
+    RecordActivityRequest: lambda: RecordActivityRequest(
+        request_id=ID, origin=origin(), member=MEMBER, activity="review", attributes={"sku": "123"}
+    ),
+    UseEntitlementRequest: lambda: UseEntitlementRequest(
+        request_id=ID, origin=origin(), entitlement=f"{MEMBER}/entitlements/{OTHER}"
+    ),
+    RevokeEntitlementRequest: lambda: RevokeEntitlementRequest(
+        request_id=ID, origin=origin(), entitlement=f"{MEMBER}/entitlements/{OTHER}", reason="Called off"
+    ),
+    UploadVoucherCodesRequest: lambda: UploadVoucherCodesRequest(
+        request_id=ID, origin=origin(), program="programs/p", code_pool="spring", codes=["AB12-CD34"]
+    ),
+    GrantRewardRequest: lambda: GrantRewardRequest(
+        request_id=ID, origin=origin(), member=MEMBER, reward_id="lounge", quantity=2, reason="Missed birthday"
+    ),
+    RevokeVoucherRequest: lambda: RevokeVoucherRequest(
+        request_id=ID, origin=origin(), voucher=f"members/{ID}/vouchers/{OTHER}", reason="Printed twice"
+    ),
+    ExtendExpiryRequest: lambda: ExtendExpiryRequest(
+        request_id=ID, origin=origin(), member=MEMBER, expires_at=Timestamp(seconds=1_900_000_000), reason="x"
+    ),
+    ReinstatePointsRequest: lambda: ReinstatePointsRequest(
+        request_id=ID, origin=origin(), member=MEMBER, points=1, reason="x"
+    ),
+    SettlePendingRequest: lambda: SettlePendingRequest(
+        request_id=ID, origin=origin(), member=MEMBER, transaction=TRANSACTION, fate=PendingFate.PENDING_FATE_CANCEL
+    ),
+    SetTierFloorRequest: lambda: SetTierFloorRequest(
+        request_id=ID, origin=origin(), member=MEMBER, tier="gold", reason="x"
+    ),
+    LookupMemberRequest: lambda: LookupMemberRequest(identifier=CARD),
+    GetTransactionRequest: lambda: GetTransactionRequest(name=TRANSACTION),
+    ExplainTransactionRequest: lambda: ExplainTransactionRequest(name=TRANSACTION),
+    GetBalanceRequest: lambda: GetBalanceRequest(member=MEMBER),
+    GetProgramRequest: lambda: GetProgramRequest(name="programs/p"),
+    ListProgramVersionsRequest: lambda: ListProgramVersionsRequest(program="programs/p"),
+    ListStatementEntriesRequest: lambda: ListStatementEntriesRequest(member=MEMBER),
+    ListVouchersRequest: lambda: ListVouchersRequest(member=MEMBER, state=VoucherState.VOUCHER_STATE_ISSUED),
+    ListEntitlementsRequest: lambda: ListEntitlementsRequest(member=MEMBER),
+    ListRewardsRequest: lambda: ListRewardsRequest(program="programs/p"),
+    WatchChangesRequest: WatchChangesRequest,
+    ReadEventsRequest: read_events,
+}
+COMMANDS: Final = [kind for kind in RIGHT if "request_id" in kind.DESCRIPTOR.fields_by_name]
+REQUESTS: Final = list(RIGHT)
+
+
+def name(value: object) -> str:
+    """A request type for a test's id."""
+    return value.__name__ if isinstance(value, type) else ""
+
+
+def fields(request: Message, now: int = NOW) -> list[str]:
+    """The paths of the fields at fault, in order."""
+    try:
+        CHECKS[type(request)](request, now)
+    except ApiError as error:
+        return [field for field, description in error.field_violations if description]
+    return []
+
+
+def after(kind: type[Message], change: Change) -> list[str]:
+    """The fields at fault after a change to a request that is right."""
+    request = RIGHT[kind]()
+    change(request)
+    return fields(request)
+
+
+def put(path: str, value: object) -> Change:
+    """A change that sets a field."""
+    *parents, last = path.split(".")
+    return lambda request: setattr(inside(request, parents), last, value)
+
+
+def add(path: str, count: int, **values: object) -> Change:
+    """A change that adds to a list until it has so many entries."""
+
+    def change(request: Message) -> None:
+        entries = inside(request, path.split("."))
+        while len(entries) < count:
+            entries.add(**values)
+
+    return change
+
+
+def inside(request: Message, path: list[str]) -> Any:
+    """A part of a request."""
+    part: Any = request
+    for step in path:
+        name, _, index = step.partition("[")
+        part = getattr(part, name)
+        if index:
+            part = part[int(index.rstrip("]"))]
+    return part
+
+
+def drop(name: str) -> Change:
+    """A change that clears a field."""
+    return lambda request: request.ClearField(name)
+
+
+# -- every request
