@@ -256,6 +256,3 @@ def inside(request: Message, path: list[str]) -> Any:
 def drop(name: str) -> Change:
     """A change that clears a field."""
     return lambda request: request.ClearField(name)
-
-
-# -- every request
