@@ -27,7 +27,7 @@ class _Member(NamedTuple):
 
 
 def check_exclusive(definition: Program, found: Problems) -> None:
-    """Each pair of a group that can be in force together, with the first such moment.
+    """Each pair of a group that can be in force together, with such a moment.
 
     Windows are on the store's clock, and a sale is in one store, so they are compared as local times.
     """
@@ -77,7 +77,7 @@ def _overlap(one: _Member, other: _Member) -> tuple[str, str] | None:
         which = "both have" if not mine and not theirs else f"{(one if not mine else other).owner} has"
         return "exclusive_group", f"{which} no window and so may apply at any time"
     for (_, first), (index, second) in product(enumerate(one.windows), enumerate(other.windows)):
-        moment = first.first_overlap(second)
+        moment = first.overlap(second)
         if moment is not None:
             return f"conditions.windows[{index}]", f"both are open at {moment.isoformat()}"
     return None

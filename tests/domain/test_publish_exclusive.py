@@ -37,7 +37,7 @@ def test_windows_that_follow_each_other_are_exclusive() -> None:
 
 
 def test_windows_that_overlap() -> None:
-    """The field, the other one, and the first moment that both share."""
+    """The field, the other one, and a moment that both share."""
     early, late = during("early", window(NOON, 3, "FREQ=DAILY")), during("late", window(TWO, 2, "FREQ=WEEKLY;BYDAY=TU"))
     assert wrong(early, late) == [
         (
@@ -72,7 +72,7 @@ def test_recurrences_are_compared(
 ) -> None:
     """Whichever comes more often or begins first; the moment is the same from both sides."""
     one, other = (Window(window(*each)) for each in (first, second))
-    found = other.first_overlap(one) if swapped else one.first_overlap(other)
+    found = other.overlap(one) if swapped else one.overlap(other)
     assert (found.isoformat() if found else "") == moment
 
 
@@ -133,4 +133,4 @@ def test_a_window_can_last_as_long_as_calendars_do() -> None:
     always.check()
     assert always.contains(Window(window(TWO)).begins)
     assert always.touches_hour(Window(window(TWO)).begins)
-    assert always.first_overlap(Window(window(TWO))) == Window(window(TWO)).begins
+    assert always.overlap(Window(window(TWO))) == Window(window(TWO)).begins

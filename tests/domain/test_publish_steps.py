@@ -23,7 +23,10 @@ from ledger.domain.rules.facts import Facts
 from ledger.domain.rules.tally import Tally
 from tests.programs import spend, visit
 
-FILTERS_MAX = STEPS_MAX // LINES_MAX
+FILTER_STEPS = LINES_MAX * 11
+"""Of the filters of `by_expression`."""
+
+FILTERS_MAX = STEPS_MAX // FILTER_STEPS
 
 
 def a_program(**fields: object) -> Program:
@@ -40,18 +43,49 @@ def by_expression(count: int) -> Program:
 @pytest.mark.parametrize(
     ("text", "of_line", "steps"),
     [
-        ("sale.total_minor > 1", False, 1),
-        ('"lines.all((" != tier', False, 1),
-        ("lines.exists(l, l.quantity > 1)", False, 500),
-        ("lines.exists(l, l.quantity > 1) && lines.all(l, (l.price_minor > 1))", False, 500),
-        ("lines.exists(l, lines.all(m, m.quantity > l.quantity))", False, 250_000),
-        ('line.brand == "b"', True, 500),
-        ('line.labels.exists(l, l == "a") || line.labels.exists(l, l == "b")', True, 25_000),
+        ("sale.total_minor > 1", False, 5 + 3),
+        ('"lines.all((" != tier', False, 5 + 2),
+        ("lines.exists(l, l.quantity > 1)", False, 5 + 2 + 500 * 4),
+        ("lines.exists(l, l.quantity > 1) && lines.all(l, (l.price_minor > 1))", False, 5 + 2 * (2 + 500 * 4)),
+        ("lines.exists(l, lines.all(m, m.quantity > l.quantity))", False, 5 + 2 + 500 * (3 + 500 * 5)),
+        ("sale.tenders.exists(t, t == 'cash')", False, 5 + 3 + 50 * 3),
+        ("[1, 2].exists(n, n == sale.line_count)", False, 5 + 3 + 500 * 4),
+        ("size(lines) == lines.size() || lines[0].quantity == 1", False, 5 + 8),
+        ('line.brand == "b"', True, 500 * (5 + 3)),
+        ('line.labels.exists(l, l == "a") || line.labels.exists(l, l == "b")', True, 500 * (5 + 2 * (3 + 50 * 3))),
+        ('line.sku.matches("^A[0-9]+$")', True, 500 * (5 + 3 + 8 * 11)),
     ],
 )
 def test_what_an_expression_costs(text: str, of_line: bool, steps: int) -> None:
-    """Macros multiply where one stands in another; line filters are for each line."""
+    """Names and constants count, within a macro for each entry; line filters are for each line."""
     assert Expression(text, of_line=of_line).steps == steps
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("lines.map(a, lines).all(b, size(b) > 0)", "must not have map"),
+        ("lines.filter(l, l.quantity > 1).size() > 2", "must not have filter"),
+        ("[lines, lines].all(b, size(b) > 0)", "may use lines only as in"),
+        ("{'a': lines}.a.all(l, true)", "may use lines only as in"),
+        ("lines == lines", "may use lines only as in"),
+        ("(lines).all(l, true)", "may use lines only as in"),
+        ("lines.all(a, // )\n lines.all(b, true))", "must have no comments"),
+        ('r"\\" != tier', "must have its texts between"),
+        ('tier != """lines.all("""', "must have its texts between"),
+        ("b'a' != b'b'", "must have its texts between"),
+        ('tier.matches("(a{100}){10}")', "too costly"),
+        (r'tier.matches("\\w+")', "too costly"),
+        (f'tier.matches("{"a" * 100}")', "too costly"),
+        ("tier.matches(store)", "must give matches a constant"),
+        ('matches(tier, "a")', "must give matches a constant"),
+        (" || ".join(["lines.exists(l, l.quantity > 1)"] * 3), "at most 2 of all, exists, exists_one"),
+    ],
+)
+def test_what_nobody_can_bound_is_refused(text: str, reason: str) -> None:
+    """What copies lists, hides a macro from the count, or compiles a costly regular expression for each line."""
+    with pytest.raises(ValueError, match=reason):
+        Expression(text)
 
 
 def test_too_many_line_expressions_are_not_published() -> None:
@@ -59,12 +93,12 @@ def test_too_many_line_expressions_are_not_published() -> None:
     assert problems(by_expression(FILTERS_MAX)) == []
     ((path, reason),) = problems(by_expression(FILTERS_MAX + 2))
     assert path == f"earning_rules[{FILTERS_MAX}].spend.only.expression"
-    assert "300,500 steps, 300,000 at most" in reason
+    assert f"{(FILTERS_MAX + 1) * FILTER_STEPS:,} steps, 300,000 at most" in reason
 
 
 def test_conditions_and_rewards_count() -> None:
     """Of rewards as many as one sale can redeem."""
-    nested = Conditions(expression="lines.exists(l, lines.all(m, m.quantity > l.quantity))")
+    nested = Conditions(expression="lines.exists(l, l.labels.exists(m, m == l.sku && m != l.brand && m != l.category))")
     rules = [visit(1, f"r-{number}", conditions=nested) for number in range(2)]
     assert problems(a_program(earning_rules=rules[:1])) == []
     assert [path for path, _ in problems(a_program(earning_rules=rules))] == ["earning_rules[1].conditions.expression"]
@@ -73,7 +107,7 @@ def test_conditions_and_rewards_count() -> None:
         Reward(reward_id=f"r-{number}", cost_points=1, free_items=FreeItems(units=1, only=only))
         for number in range(REWARDS_IN_SALE_MAX + 1)
     ]
-    assert [path for path, _ in problems(a_program(rewards=rewards))] == ["rewards[12].free_items.only.expression"]
+    assert [path for path, _ in problems(a_program(rewards=rewards))] == ["rewards[3].free_items.only.expression"]
 
 
 def test_a_line_filter_has_no_lines() -> None:

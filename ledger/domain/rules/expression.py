@@ -13,16 +13,11 @@ from loyalty.v1.sale_pb2 import SaleLine
 from ledger.domain.account import Account
 from ledger.domain.basket import LINES_MAX, Basket
 from ledger.domain.instant import EARLIEST
+from ledger.domain.rules.expression_cost import steps_of
 from ledger.domain.rules.facts import VARIABLES, Facts
 
 CHARACTERS_MAX: Final = 1_000
 """Length of an expression."""
-
-MACROS_MAX: Final = 2
-"""all, exists, map and the like in one expression: nested, they multiply what it costs."""
-
-ENTRIES_MAX: Final = 50
-"""Entries of the lists besides `lines` that an expression can go through, such as a line's labels."""
 
 ERROR_CHARACTERS_MAX: Final = 200
 """How much of an error is recorded with a sale."""
@@ -49,10 +44,7 @@ FUNCTIONS: Final = frozenset(
     )
 )
 
-_MACRO: Final = re.compile(r"\.\s*(?:all|exists|exists_one|filter|map)\s*\(\s*([A-Za-z_]\w*)\s*,")
-_BRACKETS: Final = re.compile(
-    r"""\"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\.\s*(?:all|exists|exists_one|filter|map)\s*\(|[()]"""
-)
+_MACRO: Final = re.compile(r"\.\s*(?:all|exists|exists_one)\s*\(\s*([A-Za-z_]\w*)\s*,")
 _ATTRIBUTE: Final = re.compile(r"""\battributes\s*(?:\.\s*|\[\s*["'])(\w+)""")
 _TYPES: Final = frozenset({"bool", "bytes", "double", "int", "string", "uint"})
 
@@ -67,25 +59,18 @@ class Expression:
         self._text = text
         self._of_line = of_line
         self._program = cel.compile(text)
+        steps = steps_of(text)
         bound = _MACRO.findall(text)
-        if len(bound) > MACROS_MAX:
-            raise ValueError(f"must have at most {MACROS_MAX} of all, exists, exists_one, filter and map")
         variables = (VARIABLES.keys() - {"lines"}) | {"line"} if of_line else VARIABLES.keys()
         self.names = frozenset(self._program.variables()) & VARIABLES.keys()
         for name in self._program.variables():
             if name not in variables | _TYPES | set(bound):
                 raise ValueError(f"there is no variable {name!r}: choose from {', '.join(sorted(variables))}")
-        self.steps = self._steps()
-        """What evaluating it costs at most, for all lines of the largest sale, in about a microsecond each."""
+        self.steps = steps * LINES_MAX if of_line else steps
+        """What evaluating it costs at most, for all lines of the largest sale."""
         for name in self._program.functions():
             if name[0].isalpha() and name not in FUNCTIONS:
                 raise ValueError(f"there is no function {name!r}: choose from {', '.join(sorted(FUNCTIONS))}")
-
-    def _steps(self) -> int:
-        each = 1
-        for _ in range(_depth(self._text)):
-            each *= LINES_MAX if "lines" in self.names else ENTRIES_MAX
-        return each * LINES_MAX if self._of_line else each
 
     def check(self) -> None:
         """Evaluates it for a sample. Raises ValueError where that fails, so that it does not fail for every sale."""
@@ -113,19 +98,6 @@ class Expression:
         if not isinstance(found, bool):
             raise TypeError(f"it is a {type(found).__name__}, neither true nor false")
         return found
-
-
-def _depth(text: str) -> int:
-    """How deep the macros of an expression stand in one another: each goes through all entries of its list."""
-    deepest = 0
-    within: list[bool] = []
-    for found in _BRACKETS.finditer(text):
-        if found[0] == ")":
-            within = within[:-1]
-        elif found[0].endswith("("):
-            within.append(found[0] != "(")
-            deepest = max(deepest, sum(within))
-    return deepest
 
 
 def _sample(attributes: dict[str, str]) -> Facts:

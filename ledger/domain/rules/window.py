@@ -57,8 +57,8 @@ class Window:
         at = self._last(local + HOUR - timedelta.resolution)
         return at is not None and local - at < self._duration
 
-    def first_overlap(self, other: "Window") -> datetime | None:
-        """The first moment that some occurrences of both share, of the first OCCURRENCES_COMPARED of each."""
+    def overlap(self, other: "Window") -> datetime | None:
+        """A moment that some occurrences of both share, of the first OCCURRENCES_COMPARED of each."""
         rarer, other = sorted((self, other), key=lambda window: len(window._compared()))
         starts = other._compared()
         for begins in rarer._compared():
