@@ -41,8 +41,8 @@ from ledger.domain.publish_fields import (
     is_id,
 )
 from ledger.domain.rules.expression import Expression
+from ledger.domain.rules.recurrence import WindowError
 from ledger.domain.rules.window import Window as CompiledWindow
-from ledger.domain.rules.window import WindowError
 
 RULES_MAX: Final = 1_000
 """Earning rules of a program, and promotions."""

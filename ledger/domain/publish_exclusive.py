@@ -8,7 +8,8 @@ from loyalty.v1.earning_pb2 import EarningRule, Promotion
 from loyalty.v1.program_pb2 import Program
 
 from ledger.domain.publish_fields import ID_FORM, Problems, is_id
-from ledger.domain.rules.window import Window, WindowError
+from ledger.domain.rules.recurrence import WindowError
+from ledger.domain.rules.window import Window
 
 GROUP_WINDOWS_MAX: Final = 50
 """Windows of all rules and promotions of one exclusive group together, those without any counted as one."""

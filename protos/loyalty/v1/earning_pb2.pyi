@@ -300,8 +300,9 @@ class Window(_message.Message):
     starts_at: _builtins.str
     """When it begins for the first time: local time as YYYY-MM-DDTHH:MM:SS."""
     recurrence: _builtins.str
-    """An RFC 5545 recurrence rule, such as FREQ=WEEKLY;BYDAY=SA,SU; empty for once. It must not recur before it is over, and
-    not more often than every hour.
+    """An RFC 5545 recurrence rule, such as FREQ=WEEKLY;BYDAY=SA,SU; empty for once. FREQ is YEARLY, MONTHLY, WEEKLY or DAILY;
+    hours are named by BYHOUR. It must come within forty years, and must not recur before it is over, nor within the hour;
+    by months or years not 500 times in a year.
     """
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration:
