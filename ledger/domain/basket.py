@@ -1,7 +1,7 @@
 """A basket: what each line comes to after its share of every discount."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from loyalty.v1.earning_pb2 import Basis
@@ -23,6 +23,8 @@ class Basket:
     """How it was paid."""
     order_off: list[int] | None = None
     """What discounts on the whole order took off each line; None while there is none."""
+    free: dict[int, int] = field(default_factory=dict)
+    """Units that rewards made free, by the place of their line."""
 
     @classmethod
     def of(cls, sale: Sale) -> "Basket":

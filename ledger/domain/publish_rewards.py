@@ -89,19 +89,20 @@ def _kind(reward: Reward, path: str, found: Problems) -> None:
         found.append((f"{path}.cost_points", "must be more than 0, or 0 for what is only given"))
     if kind == "voucher":
         _voucher(reward.voucher, f"{path}.voucher", found)
+        _less_than_price(reward, reward.voucher.points, f"{path}.voucher.points", found)
     elif kind == "entitlement":
         _entitlement(reward.entitlement, f"{path}.entitlement", found)
     elif kind == "points":
-        _points(reward, path, found)
+        check_positive(reward.points, f"{path}.points", found)
+        _less_than_price(reward, reward.points, f"{path}.points", found)
     elif kind is not None:
         _benefit(getattr(reward, kind), f"{path}.{kind}", found)
 
 
-def _points(reward: Reward, path: str, found: Problems) -> None:
-    check_positive(reward.points, f"{path}.points", found)
+def _less_than_price(reward: Reward, points: int, path: str, found: Problems) -> None:
     prices = [reward.cost_points, *(cost.cost_points for cost in reward.tier_costs)]
-    if any(0 < price <= reward.points for price in prices):
-        found.append((f"{path}.points", "must be less than the price: nobody makes points out of points"))
+    if any(0 < price <= points for price in prices):
+        found.append((path, "must be less than the price: nobody makes points out of points"))
 
 
 def _tier_costs(reward: Reward, definition: Program, path: str, found: Problems) -> None:

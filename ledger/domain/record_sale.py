@@ -20,8 +20,11 @@ from ledger.domain.refusal import Rejected
 from ledger.domain.return_sale import apply_awaited
 from ledger.domain.rules.facts import Facts
 
-AWARD_LINES_MAX: Final = 10_000
-"""Lines that the awards of one sale name in all, so that every client can read its event."""
+AWARD_LINES_FEW: Final = 10_000
+"""So many lines in all awards of a sale need not be looked at: they are always small enough."""
+
+AWARD_BYTES_MAX: Final = 2 * 1024 * 1024
+"""What the awards of one sale come to, so that every client can read its event: 300 rules for 500 lines each."""
 
 
 def record_sale(case: Case[RecordSaleRequest]) -> None:
@@ -73,12 +76,13 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
 
 def _check_size(earned: Earned) -> None:
     """Raises Rejected when the sale's event would be too long."""
-    if sum(len(award.lines) for award, _ in earned.awards) > AWARD_LINES_MAX:
+    lines = sum(len(award.lines) for award, _ in earned.awards)
+    if lines > AWARD_LINES_FEW and sum(award.ByteSize() for award, _ in earned.awards) > AWARD_BYTES_MAX:
         raise Rejected(
             ErrorReason.ERROR_REASON_INVALID_FIELD,
             field="sale.lines",
-            description=f"are counted by so many rules that more than {AWARD_LINES_MAX:,} parts would have to be kept:"
-            " send fewer lines at once",
+            description=f"are counted by so many rules that what each gave for which line is over {AWARD_BYTES_MAX:,}"
+            " bytes: send fewer lines at once, or publish fewer rules for all lines",
         )
 
 

@@ -24,11 +24,13 @@ def settle_pending(case: Case[SettlePendingRequest]) -> None:
         event.taken.append(lot.pending_allocation(lot.points))
         if case.request.fate == PendingFate.PENDING_FATE_ACTIVATE:
             event.activated.append(_active(case, lot).allocation(lot.points))
-    cancelled = 0
-    if case.request.fate == PendingFate.PENDING_FATE_CANCEL:
-        cancelled = amount_of(case, points=sum(allocation.points for allocation in event.taken))
     main = _issuer(case)
     period = main.qualification.period if main is not None else None
+    cancelled = 0
+    # What was counted under another basis counts no longer.
+    counts = main is None or main.qualification.basis == case.program.ladder.basis
+    if counts and case.request.fate == PendingFate.PENDING_FATE_CANCEL:
+        cancelled = amount_of(case, points=sum(allocation.points for allocation in event.taken))
     rung = qualify(case, event, -cancelled, period)
     case.record(event, main=True)
     change_tier(case, rung)

@@ -16,7 +16,7 @@ from loyalty.v1.reward_pb2 import (
 
 from ledger.domain.basket import Basket, units_of
 from ledger.domain.refusal import Refused
-from ledger.domain.rules.discount import Benefit, Discount
+from ledger.domain.rules.discount import Benefit, Discount, Taken
 from ledger.domain.rules.facts import Facts
 
 
@@ -42,47 +42,34 @@ def stack(policy: DiscountPolicy, facts: Facts, basket: Basket, claims: Sequence
     the others be given without it.
     """
     if policy.choice == DiscountChoice.DISCOUNT_CHOICE_BEST:
-        chosen = _best(facts, basket, claims)
-    else:
-        chosen = _together(policy, facts, basket, claims)
+        claims = [_best(facts, basket, claims)]
+    partial = policy.conflict == DiscountConflict.DISCOUNT_CONFLICT_PARTIAL
     initial = list(basket.net)
     given: dict[str, int] = {}
-    for claim in chosen:
+    chosen: list[Claim] = []
+    for claim in claims:
         base = initial if policy.base == DiscountBase.DISCOUNT_BASE_INITIAL else basket.net
-        parts = claim.discount.parts(facts, basket, basket.net, base) or [0] * len(initial)
-        basket.take(parts, on_order=isinstance(claim.benefit, OrderDiscount))
-        given[claim.name] = sum(parts)
+        taken = _taken(facts, basket, claim, base)
+        other = next((one for one in chosen if not _go_together(one.reward, claim.reward)), None)
+        if taken is not None and other is None:
+            basket.take(taken.parts, on_order=isinstance(claim.benefit, OrderDiscount))
+            for place, units in taken.free.items():
+                basket.free[place] = basket.free.get(place, 0) + units
+            given[claim.name] = sum(taken.parts)
+            chosen.append(claim)
+        elif not partial:
+            raise _not_stackable(claim, other) if taken is not None and other is not None else _not_applicable(claim)
     return given
 
 
-def _best(facts: Facts, basket: Basket, claims: Sequence[Claim]) -> list[Claim]:
+def _best(facts: Facts, basket: Basket, claims: Sequence[Claim]) -> Claim:
     """The one that takes most off by itself."""
     values = [
-        (sum(claim.discount.parts(facts, basket, basket.net, basket.net) or ()), claim)
-        for claim in claims
-        if _fits(facts, basket, claim)
+        (sum(taken.parts), claim) for claim in claims if (taken := _taken(facts, basket, claim, basket.net)) is not None
     ]
     if not values:
         raise _not_applicable(claims[0])
-    return [max(values, key=lambda one: one[0])[1]]
-
-
-def _together(policy: DiscountPolicy, facts: Facts, basket: Basket, claims: Sequence[Claim]) -> list[Claim]:
-    """All that can be given beside those before them."""
-    partial = policy.conflict == DiscountConflict.DISCOUNT_CONFLICT_PARTIAL
-    chosen: list[Claim] = []
-    for claim in claims:
-        refusal = None
-        if not _fits(facts, basket, claim):
-            refusal = _not_applicable(claim)
-        other = next((one for one in chosen if not _go_together(one.reward, claim.reward)), None)
-        if refusal is None and other is not None:
-            refusal = Refused(ErrorReason.ERROR_REASON_NOT_STACKABLE, discount=claim.name, other=other.name)
-        if refusal is None:
-            chosen.append(claim)
-        elif not partial:
-            raise refusal
-    return chosen
+    return max(values, key=lambda one: one[0])[1]
 
 
 def _go_together(one: Reward, other: Reward) -> bool:
@@ -90,12 +77,16 @@ def _go_together(one: Reward, other: Reward) -> bool:
     return Stackability.STACKABILITY_ALWAYS in kinds or Stackability.STACKABILITY_NEVER not in kinds
 
 
-def _fits(facts: Facts, basket: Basket, claim: Claim) -> bool:
-    """Whether a sale is large enough for a discount, and has what it is for."""
+def _taken(facts: Facts, basket: Basket, claim: Claim, base: Sequence[int]) -> Taken | None:
+    """What a discount takes off; None where the sale is not large enough for it, or has not what it is for."""
     least = claim.reward.minimum_units
     if least and sum(units_of(line) for line in basket.lines) < least:
-        return False
-    return claim.discount.parts(facts, basket, basket.net, basket.net) is not None
+        return None
+    return claim.discount.of(facts, basket, base)
+
+
+def _not_stackable(claim: Claim, other: Claim) -> Refused:
+    return Refused(ErrorReason.ERROR_REASON_NOT_STACKABLE, discount=claim.name, other=other.name)
 
 
 def _not_applicable(claim: Claim) -> Refused:

@@ -103,6 +103,18 @@ def test_kinds(kind: Message, expected: list[str]) -> None:
     assert found(reward) == expected
 
 
+def test_points_out_of_points() -> None:
+    """A cycle: no reward gives as many points as one of its prices, neither at once nor by a voucher."""
+    dear = [TierCost(tier="gold", cost_points=100)]
+    for points, expected in ((99, 0), (100, 1), (1_000, 1)):
+        for reward, path in (
+            (Reward(cost_points=200, tier_costs=dear, points=points), "points"),
+            (Reward(cost_points=200, tier_costs=dear, voucher=VoucherReward(points=points)), "voucher.points"),
+        ):
+            assert found(reward) == [path] * expected
+    assert found(Reward(voucher=VoucherReward(points=1_000))) == []
+
+
 def test_the_policy_for_discounts() -> None:
     """Each of its values is one that this server knows."""
     definition = Program(name="programs/p", currency="JPY", time_zone="Asia/Tokyo", default_region="JP")

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from loyalty.v1.commands_pb2 import PointsPayment
-from loyalty.v1.earning_pb2 import Basis, LineFilter, Rounding
+from loyalty.v1.earning_pb2 import Basis, LineFilter, Promotion, Rounding
+from loyalty.v1.program_pb2 import Program
 from loyalty.v1.sale_pb2 import LineKind, SaleDiscount, SaleLine, Tender, TenderKind
 
 from tests.conftest import OpenShop
@@ -12,6 +13,7 @@ from tests.programs import cashback, discount, program, spend
 from tests.proof import prove
 from tests.shop import basket_w, line, refused
 
+FIXED = Promotion(promotion_id="fixed", fixed_points=9)
 FOUR_A_EURO: dict[str, Any] = {"points": 4, "per_minor": 1_00}
 
 
@@ -28,6 +30,28 @@ def test_e1_beyond_int64(open_shop: OpenShop) -> None:
         shop.sale(member, 2_00)
     assert shop.sale(member, 99).receipt.earned_points == 0
     assert prove(shop, member).available_points == 0
+
+
+@pytest.mark.parametrize(
+    ("definition", "amounts"),
+    [
+        (program(spend(1, 2**63 - 1, carry_over=True)), (2**62, 2**62)),
+        (
+            program(spend(1, 1, "a"), spend(1, 1, "b"), promotions=[Promotion(promotion_id="f", fixed_points=9)]),
+            (2**62,),
+        ),
+    ],
+    ids=["carried", "of a promotion"],
+)
+def test_e1_what_points_are_worked_out_from(open_shop: OpenShop, definition: Program, amounts: tuple[int, ...]) -> None:
+    """An amount beyond 64 bits, though its points would fit, is refused like points that do not."""
+    shop = open_shop(definition)
+    member = shop.member()
+    for amount in amounts[:-1]:
+        shop.sale(member, amount)
+    with refused("OVERFLOW"):
+        shop.sale(member, amounts[-1])
+    prove(shop, member)
 
 
 @pytest.mark.parametrize(

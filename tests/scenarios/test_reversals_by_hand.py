@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from loyalty.v1.expiry_pb2 import PendingPolicy, PendingUntilEvent
 from loyalty.v1.program_pb2 import ClawBack, RestoreExpired, ReturnPolicy
+from loyalty.v1.tier_pb2 import TierBasis
 
 from tests.conftest import OpenShop
 from tests.programs import activity, inactivity, pending, program, rolling, spend, tier_policy, tiers
@@ -256,4 +257,20 @@ def test_t11_what_was_cancelled_by_its_lot(open_shop: OpenShop) -> None:
     cancelled = shop.settle_pending(member, "cancel", lot=1, at="2026-01-06T12:00Z")
     receipt = shop.reverse(cancelled.outcome.transaction, at="2026-06-05T12:00:00Z").receipt
     assert (receipt.tier.tier, receipt.tier.qualifying_amount) == ("top", 40)
+    prove(shop, member)
+
+
+def test_t7_points_of_another_basis_take_nothing_with_them(open_shop: OpenShop) -> None:
+    """Cancelling what was counted as money takes nothing of what counts as points by now."""
+    definition = program(spend(), pending=WAITS, tiers=tiers(base=0, top=100), tier_policy=tier_policy(basis="SPEND"))
+    shop = open_shop(definition)
+    member = shop.member()
+    before = shop.sale(member, 50_00)
+    definition.tier_policy.basis = TierBasis.TIER_BASIS_POINTS
+    shop.publish(definition)
+    tier = shop.sale(member, 100_00).receipt.tier
+    cancelled = shop.settle_pending(member, "cancel", transaction=before.outcome.transaction)
+    assert (tier.tier, tier.qualifying_amount) == ("top", 100)
+    assert cancelled.receipt.tier == tier
+    assert shop.reverse(cancelled.outcome.transaction).receipt.tier == tier
     prove(shop, member)

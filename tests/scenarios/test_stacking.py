@@ -13,6 +13,7 @@ from loyalty.v1.reward_pb2 import (
     Reward,
     Stackability,
 )
+from loyalty.v1.sale_pb2 import SaleLine
 
 from tests.conftest import OpenShop
 from tests.programs import cashback, discount, free, program, spend
@@ -164,4 +165,36 @@ def test_discounts_on_lines(open_shop: OpenShop) -> None:
     assert (sale.receipt.payable_minor, sale.receipt.earned_points) == (140_00, 90)
     with refused("REWARD_NOT_APPLICABLE"):
         shop.sale(member, [line(50_00, "soap")], holds=[shop.reserve(member, "food").hold])
+    prove(shop, member)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [line(10_00, "coffee", quantity=2)],
+        [line(5_00, "coffee", line_id="1"), line(5_00, "coffee", line_id="2")],
+    ],
+)
+def test_s3_no_item_is_free_twice(open_shop: OpenShop, lines: list[SaleLine]) -> None:
+    """Two free items of one reward each are two free items, on one line or on two."""
+    shop, member = open_with(open_shop, free(1, "coffee", 10))
+    assert payable(shop, member, lines, "free", "free") == 0
+    prove(shop, member)
+
+
+def test_s3_three_free_items_one_by_one(open_shop: OpenShop) -> None:
+    """They come to what one claim of three comes to."""
+    shop, member = open_with(open_shop, free(1, "coffee", 10))
+    assert payable(shop, member, [line(9_00, "coffee", quantity=3)], "free", "free", "free") == 0
+
+
+def test_s3_more_free_items_than_items(open_shop: OpenShop) -> None:
+    """One coffee cannot be free twice: refused, or with partial discounts one reward is not used up."""
+    shop, member = open_with(open_shop, free(1, "coffee", 10))
+    with refused("REWARD_NOT_APPLICABLE"):
+        payable(shop, member, [line(5_00, "coffee")], "free", "free")
+    shop, member = open_with(open_shop, free(1, "coffee", 10), discounts=PARTIAL)
+    holds = [shop.reserve(member, "free").hold for _ in range(2)]
+    receipt = shop.sale(member, [line(5_00, "coffee")], holds=holds).receipt
+    assert (receipt.payable_minor, receipt.spent_points, receipt.balance.held_points) == (0, 10, 10)
     prove(shop, member)

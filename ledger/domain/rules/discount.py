@@ -1,7 +1,8 @@
 """Discount: what a reward or voucher takes off a basket."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Final, NamedTuple, Protocol
 
 from loyalty.v1.reward_pb2 import FreeItems, LineDiscount, OrderDiscount, Reward
 
@@ -12,6 +13,8 @@ from ledger.domain.rules.facts import Facts
 
 WHOLE_PERCENT = 10_000
 """All of an amount, in hundredths of a percent."""
+
+_NOTHING: Final[Mapping[int, int]] = {}
 
 Benefit = OrderDiscount | LineDiscount | FreeItems
 
@@ -41,6 +44,15 @@ def discount_value(discount: Amounts, total: int) -> int:
     return min(value, total)
 
 
+class Taken(NamedTuple):
+    """What a discount takes off."""
+
+    parts: list[int]
+    """Of each line, in minor units."""
+    free: Mapping[int, int] = _NOTHING
+    """Units that it makes free, by the place of their line."""
+
+
 class Discount:
     """What a benefit takes off each line of a basket, worked out on the lines as they were at some moment."""
 
@@ -53,16 +65,17 @@ class Discount:
             excluding = benefit.excluding if isinstance(benefit, LineDiscount) else None
             self._lines = Lines(owner, benefit.only, excluding)
 
-    def parts(self, facts: Facts, basket: Basket, net: Sequence[int], base: Sequence[int]) -> list[int] | None:
-        """What it takes off each line, of which `net` is left; percentages are taken of `base`.
+    def of(self, facts: Facts, basket: Basket, base: Sequence[int]) -> "Taken | None":
+        """What it takes off each line of a basket as it is now; percentages are taken of `base`.
 
         None where it is for no line, or for fewer items than are claimed.
         """
+        net = basket.net
         places = [
             place for place, line in enumerate(basket.lines) if self._lines is None or self._lines.match(facts, line)
         ]
         if isinstance(self._benefit, FreeItems):
-            return self._free(basket, net, places)
+            return self._free(basket, places)
         if not places:
             return None
         weights = [net[place] if place in places else 0 for place in range(len(net))]
@@ -72,17 +85,20 @@ class Discount:
         for _ in range(self._quantity):
             of = remaining - taken if base is net else initial
             taken += min(discount_value(self._benefit, of), remaining - taken)
-        return share_out(taken, weights)
+        return Taken(share_out(taken, weights))
 
-    def _free(self, basket: Basket, net: Sequence[int], places: Sequence[int]) -> list[int] | None:
-        """Units become free, the cheapest first; None where there are fewer than are claimed."""
-        units = {place: units_of(basket.lines[place]) for place in places}
+    def _free(self, basket: Basket, places: Sequence[int]) -> "Taken | None":
+        """Units that are not free become so, the cheapest first; None where there are fewer than are claimed."""
+        left = {place: units_of(basket.lines[place]) - basket.free.get(place, 0) for place in places}
         claimed = self._quantity
-        if sum(units.values()) < claimed:
+        if sum(left.values()) < claimed:
             return None
+        net = basket.net
         parts = [0] * len(net)
-        for place in sorted((place for place in places if units[place]), key=lambda place: net[place] / units[place]):
-            free = min(units[place], claimed)
-            claimed -= free
-            parts[place] = net[place] * free // units[place]
-        return parts
+        free: dict[int, int] = {}
+        cheapest = sorted((place for place in places if left[place]), key=lambda at: Fraction(net[at], left[at]))
+        for place in cheapest:
+            free[place] = min(left[place], claimed)
+            claimed -= free[place]
+            parts[place] = net[place] * free[place] // left[place]
+        return Taken(parts, free)

@@ -40,7 +40,7 @@ class Promotion:
         points = self._bonus(earned)
         if points == 0:
             return None
-        if abs(points) > INT64_MAX:
+        if max(abs(points), earned) > INT64_MAX:
             raise Overflow
         award = Award(rule=self.terms.owner, points=points, basis=earned, taken_back=TakenBack.TAKEN_BACK_WITH_BASE)
         for at, part in counted:

@@ -56,7 +56,7 @@ class Spend(Rule):
         points = self._to_points(total, self._points, self._per)
         if points == 0 and carried is None:
             return None
-        if points > INT64_MAX:
+        if max(points, total) > INT64_MAX:
             raise Overflow
         award = Award(rule=self.terms.owner, points=points, basis=total)
         for line_id, amount in counted or ():
