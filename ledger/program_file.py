@@ -22,6 +22,9 @@ FILE_BYTES_MAX: Final = 16 * 1024 * 1024
 VALUES_MAX: Final = 1_000_000
 """Values in a program's file, those that aliases repeat included."""
 
+VALUE_CHARACTERS: Final = 100
+"""A longer text counts as one value more for each."""
+
 NULL: Final = "tag:yaml.org,2002:null"
 
 
@@ -139,7 +142,7 @@ class _Reader:
             for index, item in enumerate(node.value):
                 child = f"{path}[{index}]"
                 self._lines[child] = item.start_mark.line + 1
-                if not self._count(child):
+                if not self._count(item, child):
                     return
                 if kind is not None and not _is_leaf(kind):
                     self.message(item, getattr(message, field.name).add(), child)
@@ -150,9 +153,9 @@ class _Reader:
         elif kind is not None and not _is_leaf(kind):
             inner = getattr(message, field.name)
             inner.SetInParent()
-            if self._count(path):
+            if self._count(node, path):
                 self.message(node, inner, path)
-        elif self._count(path):
+        elif self._count(node, path):
             self._leaf(node, message, field, path)
 
     def _map(self, node: Node, message: Message, field: FieldDescriptor, path: str) -> None:
@@ -162,7 +165,7 @@ class _Reader:
         for key, value in node.value:
             child = f"{path}[{key.value!r}]"
             self._lines[child] = key.start_mark.line + 1
-            if not self._count(child):
+            if not self._count(value, child):
                 return
             if not isinstance(value, ScalarNode):
                 self._note(child, "must be a single value")
@@ -186,10 +189,11 @@ class _Reader:
         except (ParseError, ValueError):
             self._note(path, _expected(field))
 
-    def _count(self, path: str) -> bool:
+    def _count(self, node: Node, path: str) -> bool:
         """Counts a value. False where there are too many, which only aliases can make of a file."""
-        self._values += 1
-        if self._values == VALUES_MAX:
+        before = self._values
+        self._values += 1 + (len(node.value) // VALUE_CHARACTERS if isinstance(node, ScalarNode) else 0)
+        if before < VALUES_MAX <= self._values:
             self._note(path, f"is one too many: a program's file has at most {VALUES_MAX} values")
         return self._values < VALUES_MAX
 

@@ -266,3 +266,11 @@ def test_differences() -> None:
         Difference("hold_timeout", "1800s", ""),
         Difference("earning_rules[spend].spend.carry_over", "", "true"),
     ]
+
+
+def test_a_long_text_counts_as_many_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that aliases of it do not take for ever either."""
+    monkeypatch.setattr(program_file, "VALUES_MAX", 1_000)
+    stores = ", ".join(["{store_id: *long}"] * 5)
+    text = RIGHT.replace("returns:", f"stores: [{{store_id: &long {'s' * 20_000}}}, {stores}]\nreturns:")
+    assert any(problem.reason.startswith("is one too many") for problem in read_text(text).problems)

@@ -49,6 +49,7 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
     paid = 0
     if request.holds or request.voucher_codes:
         redemptions, paid, of_vouchers = redeem_in_sale(case, facts, basket)
+        facts.basket_changed()
     payable = basket.total - paid
     pays = request.HasField("points_payment")
     payment = _pay(case, payable) if pays and not program.own_points_pay else None

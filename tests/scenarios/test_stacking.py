@@ -198,3 +198,19 @@ def test_s3_more_free_items_than_items(open_shop: OpenShop) -> None:
     receipt = shop.sale(member, [line(5_00, "coffee")], holds=holds).receipt
     assert (receipt.payable_minor, receipt.spent_points, receipt.balance.held_points) == (0, 10, 10)
     prove(shop, member)
+
+
+def test_all_expressions_see_what_is_left_to_pay(open_shop: OpenShop) -> None:
+    """After discounts, rules and their lines alike, also where a discount's filter saw the sale before."""
+    large = "sale.total_minor >= 10000"
+    of_lines = spend(1, 1_00, "lines", only=LineFilter(expression=large))
+    of_sales = spend(1, 1_00, "sales")
+    of_sales.conditions.expression = large
+    ten_off = LineDiscount(amount_minor=10_00, only=LineFilter(expression="sale.total_minor > 0"))
+    off_ten = Reward(reward_id="ten", cost_points=1, line_discount=ten_off)
+    shop = open_shop(program(of_lines, of_sales, rewards=[off_ten]))
+    member = shop.member()
+    shop.adjust(member, 10)
+    sale = shop.sale(member, [line(105_00)], holds=[shop.reserve(member, "ten").hold])
+    assert (sale.receipt.payable_minor, sale.receipt.earned_points) == (95_00, 0)
+    assert shop.sale(member, [line(105_00)]).receipt.earned_points == 2 * 105

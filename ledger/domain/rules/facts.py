@@ -72,6 +72,11 @@ class Facts:
             known.add(name)
         return context
 
+    def basket_changed(self) -> None:
+        """Discounts have come off the basket: what expressions saw of it is made anew."""
+        self.__dict__.pop("context", None)
+        self._of_lines.clear()
+
     def _start_line(self, line: SaleLine) -> "tuple[cel.Context, set[str]]":
         context = cel.Context({"line": line_variable(line)})
         started = self._of_lines[line.line_id] = (context, set())
