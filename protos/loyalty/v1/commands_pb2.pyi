@@ -65,9 +65,13 @@ class _PendingFateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PendingFa
     PENDING_FATE_UNSPECIFIED: _PendingFate.ValueType  # 0
     """Not allowed."""
     PENDING_FATE_ACTIVATE: _PendingFate.ValueType  # 1
-    """They become active now; their expiry counts from now, by the policy that they were issued under."""
+    """They become active now; their expiry counts from now, by the policy that they were issued under, also where it had been
+    extended.
+    """
     PENDING_FATE_CANCEL: _PendingFate.ValueType  # 2
-    """They are gone. A later return of what they were earned on does not take them once more."""
+    """They are gone. A later return of what they were earned on does not take them once more. They count towards tiers no longer:
+    named by their transaction, where it counted; named by their lot, in what counted last.
+    """
 
 class PendingFate(_PendingFate, metaclass=_PendingFateEnumTypeWrapper):
     """What becomes of pending points."""
@@ -75,9 +79,13 @@ class PendingFate(_PendingFate, metaclass=_PendingFateEnumTypeWrapper):
 PENDING_FATE_UNSPECIFIED: PendingFate.ValueType  # 0
 """Not allowed."""
 PENDING_FATE_ACTIVATE: PendingFate.ValueType  # 1
-"""They become active now; their expiry counts from now, by the policy that they were issued under."""
+"""They become active now; their expiry counts from now, by the policy that they were issued under, also where it had been
+extended.
+"""
 PENDING_FATE_CANCEL: PendingFate.ValueType  # 2
-"""They are gone. A later return of what they were earned on does not take them once more."""
+"""They are gone. A later return of what they were earned on does not take them once more. They count towards tiers no longer:
+named by their transaction, where it counted; named by their lot, in what counted last.
+"""
 Global___PendingFate: _TypeAlias = PendingFate  # noqa: Y015
 
 @_typing.final

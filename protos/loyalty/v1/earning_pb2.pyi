@@ -384,7 +384,8 @@ class Limit(_message.Message):
 
     What is taken back makes room again, in the period in which it was counted: of a limit in points as many as are taken back,
     of a limit in times once all of the award is. Points that are forgiven because they were spent stay counted. Of a counter
-    the last 62 periods with anything in them are kept; what comes back later than that changes nothing.
+    the last 62 periods with anything in them are kept; what comes back later than that changes nothing. What a promotion takes
+    away is not limited.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

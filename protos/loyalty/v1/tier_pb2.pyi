@@ -31,7 +31,9 @@ class _TierBasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TierBasis.V
     TIER_BASIS_UNSPECIFIED: _TierBasis.ValueType  # 0
     """Treated as POINTS."""
     TIER_BASIS_POINTS: _TierBasis.ValueType  # 1
-    """Points earned by rules and promotions, pending ones included; not points that were adjusted."""
+    """Points earned by rules and promotions, pending ones included, and by vouchers that a sale uses; not points that were
+    adjusted, granted or bought.
+    """
     TIER_BASIS_SPEND: _TierBasis.ValueType  # 2
     """The net amount of sales, in minor units."""
     TIER_BASIS_VISITS: _TierBasis.ValueType  # 3
@@ -43,7 +45,9 @@ class TierBasis(_TierBasis, metaclass=_TierBasisEnumTypeWrapper):
 TIER_BASIS_UNSPECIFIED: TierBasis.ValueType  # 0
 """Treated as POINTS."""
 TIER_BASIS_POINTS: TierBasis.ValueType  # 1
-"""Points earned by rules and promotions, pending ones included; not points that were adjusted."""
+"""Points earned by rules and promotions, pending ones included, and by vouchers that a sale uses; not points that were
+adjusted, granted or bought.
+"""
 TIER_BASIS_SPEND: TierBasis.ValueType  # 2
 """The net amount of sales, in minor units."""
 TIER_BASIS_VISITS: TierBasis.ValueType  # 3
