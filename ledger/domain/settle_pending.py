@@ -6,7 +6,7 @@ from loyalty.v1.events_pb2 import ActivityRecorded, PendingSettled, SaleRecorded
 from loyalty.v1.expiry_pb2 import ExpiryPolicy, PendingPolicy
 
 from ledger.domain.case import Case
-from ledger.domain.lot import Lot
+from ledger.domain.lot import Lot, points_of
 from ledger.domain.names import last_id
 from ledger.domain.qualify import amount_of, change_tier, qualify
 from ledger.domain.refusal import Refused
@@ -26,7 +26,7 @@ def settle_pending(case: Case[SettlePendingRequest]) -> None:
             event.activated.append(_active(case, lot).allocation(lot.points))
     cancelled = 0
     if case.request.fate == PendingFate.PENDING_FATE_CANCEL:
-        cancelled = amount_of(case, points=sum(allocation.points for allocation in event.taken))
+        cancelled = amount_of(case, points=points_of(event.taken))
     main = _issuer(case)
     period = main.qualification.period if main is not None else None
     rung = qualify(case, event, -cancelled, period)
