@@ -46,10 +46,9 @@ from loyalty.v1.events_pb2 import (
 )
 
 from ledger.domain.instant import FOREVER, from_timestamp
-from ledger.domain.lot import activates_at
+from ledger.domain.lot import activates_at, points_of
 from ledger.domain.names import last_id
 from projections.page import Event
-from projections.postings import total
 from projections.projection import Contradiction, Projection, Step, columns
 from projections.sql import statements
 
@@ -233,7 +232,7 @@ def _pending_settled(page: _Page, event: Event) -> None:
 
 def _points_redeemed(page: _Page, event: Event) -> None:
     redeemed = event.payload
-    if total(redeemed.allocations) != redeemed.redemption.points:
+    if points_of(redeemed.allocations) != redeemed.redemption.points:
         raise Contradiction("points redeemed are not those of the lots that they came from")
     if redeemed.redemption.hold:
         page.end_hold(event.stream_id, redeemed.redemption.hold)

@@ -17,11 +17,10 @@ books nothing: held points are the member's. Forgiven points (a shortfall) were 
 points that a member comes to owe are taken back in full.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 from google.protobuf.message import Message
-from loyalty.v1.account_pb2 import Allocation
 from loyalty.v1.events_pb2 import (
     ActivityRecorded,
     PendingSettled,
@@ -34,6 +33,8 @@ from loyalty.v1.events_pb2 import (
     SaleReturned,
     TransactionReversed,
 )
+
+from ledger.domain.lot import points_of
 
 Account = Literal["member", "issued", "redeemed", "breakage", "clawed_back", "restored", "adjusted"]
 
@@ -60,7 +61,7 @@ def postings(event: Message) -> Postings:
 
 def issued(event: SaleRecorded | ActivityRecorded) -> int:
     """Points that an event issues, those that repay a debt included."""
-    return event.repaid_points + sum(lot.points for lot in event.lots)
+    return event.repaid_points + points_of(event.lots)
 
 
 def _issued(event: SaleRecorded | ActivityRecorded) -> Postings:
@@ -69,7 +70,7 @@ def _issued(event: SaleRecorded | ActivityRecorded) -> Postings:
 
 
 def _pending_settled(event: PendingSettled) -> Postings:
-    points = total(event.taken) - total(event.activated)
+    points = points_of(event.taken) - points_of(event.activated)
     return {"member": -points, "clawed_back": points}
 
 
@@ -84,7 +85,7 @@ def _reward_granted(event: RewardGranted) -> Postings:
 
 
 def _points_expired(event: PointsExpired) -> Postings:
-    points = total(event.allocations)
+    points = points_of(event.allocations)
     return {"member": -points, "breakage": points}
 
 
@@ -94,21 +95,16 @@ def _points_reinstated(event: PointsReinstated) -> Postings:
 
 
 def _points_adjusted(event: PointsAdjusted) -> Postings:
-    points = event.lot.points + event.repaid_points - total(event.allocations)
+    points = event.lot.points + event.repaid_points - points_of(event.allocations)
     return {"member": points, "adjusted": -points}
 
 
 def _undone(event: SaleReturned | TransactionReversed) -> Postings:
     undo = event.undo
-    taken = total(undo.clawed_back) + undo.owed_points
-    given = total(undo.restored) + total(undo.revived) + undo.repaid_points
+    taken = points_of(undo.clawed_back) + undo.owed_points
+    given = points_of(undo.restored) + points_of(undo.revived) + undo.repaid_points
     expired = undo.expired_points
     return {"member": given - taken, "clawed_back": taken - expired, "breakage": expired, "restored": -given}
-
-
-def total(allocations: Iterable[Allocation]) -> int:
-    """Points of some allocations."""
-    return sum(allocation.points for allocation in allocations)
 
 
 _BOOK: Final[Mapping[type[Message], Callable[[Any], Postings]]] = {

@@ -26,7 +26,7 @@ from loyalty.v1.reward_pb2 import EntitlementState, VoucherState
 
 from ledger.domain.entitlement import Entitlement
 from ledger.domain.instant import from_timestamp
-from ledger.domain.names import last_id
+from ledger.domain.names import REWARD_KEY, last_id
 from ledger.domain.voucher import Voucher
 from projections.page import Event
 from projections.projection import Contradiction, Projection, Step, columns
@@ -210,7 +210,7 @@ def _entitlement_expired(page: _Page, event: Event) -> None:
 def _pool_of(event: Event) -> _Pool | None:
     """The pool of an event, where it is one of stock or codes; limits are none, and have a period or a longer key."""
     key: str = event.payload.pool
-    if not key.startswith("codes/") and not (key.startswith("reward/") and key.endswith("/stock")):
+    if not key.startswith("codes/") and not (key.startswith(REWARD_KEY) and key.endswith("/stock")):
         return None
     return event.payload.program, key
 

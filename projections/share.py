@@ -275,7 +275,7 @@ def _fill_in(name: str, **names: str) -> bytes:
 
 
 def _held(account: Account) -> int:
-    return sum(hold.points for hold in account.holds.values())
+    return account.held
 
 
 def _rights(account: Account) -> tuple[list[str]] | None:

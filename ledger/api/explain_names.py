@@ -5,6 +5,7 @@ from loyalty.v1.earning_pb2 import EarningRule, Promotion
 from loyalty.v1.program_pb2 import Program
 
 from ledger.api.explain_limits import describe_limits
+from ledger.domain.names import REWARD_KEY
 
 
 class Names:
@@ -21,8 +22,8 @@ class Names:
 
     def of(self, rule_id: str) -> LocalizedText:
         """The name of a rule, a promotion or the reward that points are of."""
-        if rule_id.startswith("reward/"):
-            return self.reward(rule_id.removeprefix("reward/"))
+        if rule_id.startswith(REWARD_KEY):
+            return self.reward(rule_id.removeprefix(REWARD_KEY))
         rule = self.rules.get(rule_id)
         return named(rule.display_name if rule is not None else LocalizedText(), rule_id)
 

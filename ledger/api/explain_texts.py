@@ -8,12 +8,13 @@ from zoneinfo import ZoneInfo
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.v1 import explain_pb2 as pb
 from loyalty.v1.account_pb2 import LocalizedText, Lot, ReceiptText
-from loyalty.v1.events_pb2 import Undo
 from loyalty.v1.program_pb2 import Program
 
 from ledger.api.texts import MONTHS, indian, last_day, money, plain, receipt_texts
 from ledger.domain.instant import from_timestamp, to_datetime
+from ledger.domain.lot import points_of
 from ledger.domain.program import Program as Compiled
+from ledger.domain.undo import given_back_points
 
 LINES_NAMED_MAX: Final = 20
 """Lines of a sale that a text names; the fields have all."""
@@ -178,23 +179,20 @@ def _add_undo(lines: _Lines, undone: pb.UndoExplanation, *, is_own: bool) -> Non
         named = ", ".join(line.line_id for line in undone.lines[:LINES_NAMED_MAX])
         lines.add("came back", lines=(named, named))
     undo = undone.undo
-    if points := sum(allocation.points for allocation in undo.moved_back):
+    if points := points_of(undo.moved_back):
         lines.add("moved back", points)
     if is_own:
         return
-    if points := sum(allocation.points for allocation in undo.clawed_back):
+    if points := points_of(undo.clawed_back):
         lines.add("clawed back", points)
-    if points := _given(undo):
+    if points := given_back_points(undo):
         lines.add("restored", points)
     if undo.owed_points:
         lines.add("owed", undo.owed_points)
     if undo.shortfall_points:
         lines.add("shortfall", undo.shortfall_points)
-
-
-def _given(undo: Undo) -> int:
-    """Points that were given back."""
-    return sum(allocation.points for allocation in (*undo.restored, *undo.revived)) + undo.repaid_points
+    if points := points_of(undo.already_expired):
+        lines.add("already expired", points)
 
 
 # -- parts
@@ -328,6 +326,10 @@ ENGLISH: Final[Mapping[str, Pair]] = {
         "{points} point had been used already and was not taken back.",
         "{points} points had been used already and were not taken back.",
     ),
+    "already expired": (
+        "{points} point had expired already and was not taken back.",
+        "{points} points had expired already and were not taken back.",
+    ),
 }
 
 HINDI: Final[Mapping[str, Pair]] = {
@@ -428,5 +430,9 @@ HINDI: Final[Mapping[str, Pair]] = {
     "shortfall": (
         "{points} पॉइंट पहले ही इस्तेमाल हो चुका था, इसलिए वापस नहीं लिया गया।",
         "{points} पॉइंट पहले ही इस्तेमाल हो चुके थे, इसलिए वापस नहीं लिए गए।",
+    ),
+    "already expired": (
+        "{points} पॉइंट पहले ही समाप्त हो चुका था, इसलिए वापस नहीं लिया गया।",
+        "{points} पॉइंट पहले ही समाप्त हो चुके थे, इसलिए वापस नहीं लिए गए।",
     ),
 }

@@ -67,6 +67,7 @@ from uuid_utils.compat import uuid7
 from ledger.api.errors import ApiError
 from ledger.api.texts import receipt_texts
 from ledger.domain.instant import set_timestamp
+from ledger.domain.lot import points_of
 from ledger.domain.names import hold_name, member_name, transaction_name
 from ledger.domain.refusal import InvariantBroken, Rejected
 from ledger.writer.command import Existing, Failure, Outcome, Settled
@@ -294,12 +295,12 @@ def _activity(response: RecordActivityResponse, result: Outcome, main: ActivityR
 
 
 def _settled(response: SettlePendingResponse, result: Outcome, main: PendingSettled) -> None:
-    response.points = sum(allocation.points for allocation in main.taken)
+    response.points = points_of(main.taken)
     _receipt(response, result, main)
 
 
 def _extended(response: ExtendExpiryResponse, result: Outcome, main: ExpiryExtended) -> None:
-    response.points = sum(allocation.points for allocation in main.taken)
+    response.points = points_of(main.taken)
     _receipt(response, result, main)
 
 

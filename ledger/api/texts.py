@@ -138,6 +138,8 @@ def _add_effects(lines: _Lines, receipt: Receipt, program: Program, *, is_quote:
         lines.points("restored", points)
     if points := receipt.shortfall_points:
         lines.points("shortfall", points)
+    if points := receipt.already_expired_points:
+        lines.points("already expired", points)
 
 
 def _add_redemption(lines: _Lines, redemption: Redemption, program: Program) -> None:
@@ -293,6 +295,10 @@ ENGLISH: Final[Mapping[str, Phrase]] = {
         "%s point had been used already and was not taken back.",
         "%s points had been used already and were not taken back.",
     ),
+    "already expired": (
+        "%s point had expired already and was not taken back.",
+        "%s points had expired already and were not taken back.",
+    ),
     "used": ("Used: %s.", "Used: %s."),
     "left": ("Left on %s: %s.", "Left on %s: %s."),
     "voucher": ("Your voucher for %s: %s.", "Your voucher for %s: %s."),
@@ -335,6 +341,10 @@ HINDI: Final[Mapping[str, Phrase]] = {
     "shortfall": (
         "%s पॉइंट पहले ही इस्तेमाल हो चुका था, इसलिए वापस नहीं लिया गया।",
         "%s पॉइंट पहले ही इस्तेमाल हो चुके थे, इसलिए वापस नहीं लिए गए।",
+    ),
+    "already expired": (
+        "%s पॉइंट पहले ही समाप्त हो चुका था, इसलिए वापस नहीं लिया गया।",
+        "%s पॉइंट पहले ही समाप्त हो चुके थे, इसलिए वापस नहीं लिए गए।",
     ),
     "used": ("इस्तेमाल किया गया: %s।", "इस्तेमाल किया गया: %s।"),
     "left": ("%s में शेष: %s।", "%s में शेष: %s।"),

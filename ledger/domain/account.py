@@ -41,11 +41,11 @@ from loyalty.v1.events_pb2 import (
 from loyalty.v1.reward_pb2 import EntitlementState, Use, VoucherState
 from loyalty.v1.snapshot_pb2 import AccountSnapshot
 
-from ledger.domain.cancelled import NONE_CANCELLED, Cancelled
 from ledger.domain.entitlement import Entitlement, Entitlements, with_entitlement
+from ledger.domain.gone import NOTHING_GONE, with_gone
 from ledger.domain.instant import from_timestamp, set_timestamp
-from ledger.domain.lot import Lot
-from ledger.domain.purse import TOTALS, Hold, Purse, points_of
+from ledger.domain.lot import Lot, points_of
+from ledger.domain.purse import TOTALS, Hold, Purse
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.rules.tally import Counters, with_counters, with_uses
 from ledger.domain.standing import NO_STANDING, Standing
@@ -103,9 +103,10 @@ class Account(Purse):
     __slots__ = (
         "account_id",
         "awaited",
-        "cancelled",
+        "cancelled_by_lot",
         "counters",
         "entitlements",
+        "expired_by_lot",
         "notified_until",
         "program",
         "standing",
@@ -127,7 +128,7 @@ class Account(Purse):
         self.vouchers: Vouchers = {}
         self.entitlements: Entitlements = {}
         """Never changed in place, as little as vouchers are."""
-        self.cancelled = NONE_CANCELLED
+        self.cancelled_by_lot = self.expired_by_lot = NOTHING_GONE
         self.notified_until = 0
         """The last expiry that notice was given of."""
 
@@ -149,7 +150,8 @@ class Account(Purse):
         other.counters = self.counters
         other.vouchers = self.vouchers
         other.entitlements = self.entitlements
-        other.cancelled = self.cancelled
+        other.cancelled_by_lot = self.cancelled_by_lot
+        other.expired_by_lot = self.expired_by_lot
         other.issued = self.issued
         other.redeemed = self.redeemed
         other.restored = self.restored
@@ -199,7 +201,7 @@ class Account(Purse):
         self.take_out(event.taken)
         self.give_back(event.activated)
         if not event.activated:
-            self.cancelled = self.cancelled.plus(event.taken)
+            self.cancelled_by_lot = with_gone(self.cancelled_by_lot, event.taken)
             self.clawed_back += points_of(event.taken)
         self._qualify(event)
 
@@ -261,7 +263,8 @@ class Account(Purse):
 
     def _points_expired(self, event: PointsExpired) -> None:
         self.take_out(event.allocations)
-        self.expired += sum(allocation.points for allocation in event.allocations)
+        self.expired += points_of(event.allocations)
+        self.expired_by_lot = with_gone(self.expired_by_lot, event.allocations)
 
     def _tier_changed(self, event: TierChanged) -> None:
         self.tier = event.to_tier
@@ -352,7 +355,10 @@ class Account(Purse):
 
     def _undo(self, undo: Undo) -> None:
         self.undo(undo)
-        self.cancelled = self.cancelled.after(undo)
+        if undo.revived or undo.absorbed:
+            self.cancelled_by_lot = with_gone(self.cancelled_by_lot, [*undo.revived, *undo.absorbed], -1)
+        if undo.already_expired:
+            self.expired_by_lot = with_gone(self.expired_by_lot, undo.already_expired, -1)
         self._qualify(undo)
         self._use(undo.uses, -1)
         for use in undo.vouchers:
@@ -379,8 +385,8 @@ class Account(Purse):
             activity_expires_at_us=self.activity_expires_at,
             notified_until_us=self.notified_until,
             totals={name: getattr(self, name) for name in TOTALS},
-            cancelled_points=self.cancelled.points,
-            absorbed_points=self.cancelled.absorbed,
+            cancelled_points=self.cancelled_by_lot,
+            expired_points=self.expired_by_lot,
         )
         self.standing.write(snapshot.standing)
         for lot in self.lots:
@@ -437,7 +443,8 @@ class Account(Purse):
         account.counters = with_counters({}, snapshot.counters)
         account.vouchers = {message.name: Voucher.of(message) for message in snapshot.vouchers}
         account.entitlements = {message.name: Entitlement.of(message) for message in snapshot.entitlements}
-        account.cancelled = Cancelled(dict(snapshot.cancelled_points), dict(snapshot.absorbed_points))
+        account.cancelled_by_lot = dict(snapshot.cancelled_points)
+        account.expired_by_lot = dict(snapshot.expired_points)
         for name in TOTALS:
             setattr(account, name, snapshot.totals[name])
         account.check()

@@ -6,6 +6,7 @@ from loyalty.v1.account_pb2 import Award
 from loyalty.v1.events_pb2 import Undo
 from loyalty.v1.reward_pb2 import Use
 
+from ledger.domain.names import REWARD_KEY
 from ledger.domain.sold import Due
 
 
@@ -15,8 +16,10 @@ def given_back(
     """What is to be given back of some uses, less what was given back earlier.
 
     As many points as are taken back, a time once all of its award is, a remainder in proportion to what came back.
+    Caps do not count the points of vouchers, so they get none of them back.
     """
     gone = _gone(due.parts, forgiven)
+    capped = sum(part for award, part in zip(awards, gone, strict=True) if not award.rule.startswith(REWARD_KEY))
     of_award = {award.rule: (award.points, part) for award, part in zip(awards, gone, strict=True)}
     result: list[Use] = []
     for use in uses:
@@ -28,7 +31,7 @@ def given_back(
             case "points":
                 amount = part
             case "cap":
-                amount = max(sum(gone), 0)
+                amount = max(capped, 0)
             case _:
                 amount = use.amount * due.whole.numerator // due.whole.denominator
         amount -= sum(

@@ -1,12 +1,26 @@
 """A lot: points that were earned together, and what is left of them."""
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
 
 from loyalty.v1.account_pb2 import Allocation
 from loyalty.v1.account_pb2 import Lot as LotMessage
 from loyalty.v1.expiry_pb2 import ExpiryPolicy
 
 from ledger.domain.instant import FOREVER, from_timestamp, set_timestamp
+
+
+class HasPoints(Protocol):
+    """A lot, an allocation, a hold or anything else of so many points."""
+
+    @property
+    def points(self) -> int:
+        """So many."""
+
+
+def points_of(parts: Iterable[HasPoints]) -> int:
+    """The points of some parts together."""
+    return sum(part.points for part in parts)
 
 
 class Lot(NamedTuple):

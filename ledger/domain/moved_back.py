@@ -7,7 +7,7 @@ from loyalty.v1.events_pb2 import ExpiryExtended, PendingSettled, Undo
 
 from ledger.domain.case import Case, RequestT
 from ledger.domain.ladder import Rung
-from ledger.domain.lot import Lot
+from ledger.domain.lot import Lot, points_of
 from ledger.domain.qualify import qualify
 
 
@@ -22,14 +22,14 @@ def undo_settlement(case: Case[RequestT], result: Undo, settled: PendingSettled)
             lambda lot, now: (lot.number, lot.activates_at) == (now.number, now.activates_at),
         )
         return Rung(case.account.tier, case.account.standing)
-    revived = 0
+    left = dict(case.account.cancelled_by_lot)
     for allocation in settled.taken:
-        points = min(allocation.points, case.account.cancelled.left(allocation.lot))
+        points = min(allocation.points, left.get(allocation.lot, 0))
         if points:
+            left[allocation.lot] -= points
             result.revived.append(_as_before(case, allocation).pending_allocation(points))
-            revived += points
     counted = settled.qualification
-    amount = revived if counted.amount and counted.basis == case.program.ladder.basis else 0
+    amount = points_of(result.revived) if counted.amount and counted.basis == case.program.ladder.basis else 0
     # Of points that were named by their lot nobody knows when they were counted: they count as from now.
     return qualify(case, result, amount, counted.period if settled.request.transaction else None)
 

@@ -4,7 +4,11 @@ They are members/{member}, programs/{program}, transactions/{request_id}, and th
 as members/{member}/holds/{hold}.
 """
 
+from typing import Final
 from uuid import NAMESPACE_URL, UUID, uuid5
+
+REWARD_KEY: Final = "reward/"
+"""What the key of a reward begins with; the ids of rules, promotions and caps have no slash."""
 
 
 def member_name(member_id: UUID) -> str:
@@ -20,6 +24,11 @@ def transaction_name(request_id: UUID | str) -> str:
 def hold_name(member_id: UUID, hold_id: str) -> str:
     """The name members/{member}/holds/{hold}. A hold's id is the request id of its reservation."""
     return f"members/{member_id}/holds/{hold_id}"
+
+
+def reward_key(reward_id: str) -> str:
+    """The owner reward/{reward} of what a reward takes of limits and stock, or gives as an award of a sale."""
+    return f"{REWARD_KEY}{reward_id}"
 
 
 def last_id(name: str) -> UUID:

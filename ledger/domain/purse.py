@@ -9,17 +9,12 @@ from loyalty.v1.events_pb2 import Undo
 from loyalty.v1.reward_pb2 import Reward, Use
 
 from ledger.domain.instant import FOREVER, set_timestamp
-from ledger.domain.lot import Lot
+from ledger.domain.lot import Lot, points_of
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.rounding import INT64_MAX, Overflow
 
 TOTALS: Final = ("issued", "redeemed", "restored", "expired", "clawed_back", "adjusted", "reinstated")
 """What a purse sums up of all that ever moved."""
-
-
-def points_of(allocations: Iterable[Allocation]) -> int:
-    """Points of some allocations."""
-    return sum(allocation.points for allocation in allocations)
 
 
 class Hold(NamedTuple):
@@ -36,7 +31,7 @@ class Hold(NamedTuple):
     @property
     def points(self) -> int:
         """Points set aside."""
-        return sum(allocation.points for allocation in self.allocations)
+        return points_of(self.allocations)
 
 
 class Purse:
@@ -71,9 +66,14 @@ class Purse:
     # -- what can be asked
 
     @property
+    def held(self) -> int:
+        """Points that holds keep."""
+        return points_of(self.holds.values())
+
+    @property
     def balance(self) -> int:
         """All points, pending and held ones included, less what is owed."""
-        return self.lot_points + sum(hold.points for hold in self.holds.values()) - self.owed
+        return self.lot_points + self.held - self.owed
 
     def available(self, at: int) -> int:
         """Points that can be spent at an instant; negative when points are owed.
@@ -83,15 +83,15 @@ class Purse:
         lots = self._lots_at(at)
         if lots is self.lots and at >= self.pending_until and (not lots or lots[0].expires_at > at):
             return self.lot_points - self.owed
-        return sum(lot.points for lot in lots if lot.activates_at <= at < lot.expires_at) - self.owed
+        return points_of(lot for lot in lots if lot.activates_at <= at < lot.expires_at) - self.owed
 
     def write_balance(self, balance: Balance, at: int) -> None:
         """Writes the balance at an instant."""
         balance.available_points = self.available(at)
         if at < self.pending_until:
-            balance.pending_points = sum(lot.points for lot in self._lots_at(at) if lot.activates_at > at)
+            balance.pending_points = points_of(lot for lot in self._lots_at(at) if lot.activates_at > at)
         if self.holds:
-            balance.held_points = sum(h.points for h in self.holds.values() if h.expires_at > at)
+            balance.held_points = points_of(hold for hold in self.holds.values() if hold.expires_at > at)
         set_timestamp(balance.as_of, at)
         expiry, points = FOREVER, 0
         for lot in self._lots_at(at):
@@ -139,18 +139,17 @@ class Purse:
 
     def check_totals(self) -> None:
         """Raises Overflow when the points of any kind of movement do not fit into 64 bits any more."""
-        totals = (self.issued, self.redeemed, self.restored, self.clawed_back, abs(self.adjusted))
-        if max(totals) > INT64_MAX:
+        came = max(self.issued, self.restored, self.reinstated, abs(self.adjusted))
+        if max(came, self.redeemed, self.expired, self.clawed_back) > INT64_MAX:
             raise Overflow
 
     def check(self) -> None:
         """Raises InvariantBroken unless the points add up (promise 5)."""
-        held = sum(hold.points for hold in self.holds.values())
         flow = self.issued + self.restored + self.adjusted + self.reinstated
         flow -= self.redeemed + self.expired + self.clawed_back
-        in_lots = sum(lot.points for lot in self.lots)
-        if in_lots != self.lot_points or flow != in_lots + held - self.owed:
-            raise InvariantBroken(f"{flow} points flowed in, {in_lots} are in lots, {held} held, {self.owed} owed")
+        in_lots = points_of(self.lots)
+        if in_lots != self.lot_points or flow != in_lots + self.held - self.owed:
+            raise InvariantBroken(f"{flow} points flowed in, {in_lots} are in lots, {self.held} held, {self.owed} owed")
 
     # -- how points move
 

@@ -14,7 +14,7 @@ from ledger.domain.case import Case
 from ledger.domain.draw import keep
 from ledger.domain.issue_reward import issue_points, issue_reward
 from ledger.domain.issue_vouchers import voucher_by_code
-from ledger.domain.names import hold_name
+from ledger.domain.names import hold_name, reward_key
 from ledger.domain.purse import Hold
 from ledger.domain.redeem import open_hold, redeemed, redemption_of
 from ledger.domain.refusal import Refused
@@ -89,7 +89,7 @@ def _claims(holds: dict[str, Hold], vouchers: dict[str, Voucher]) -> Sequence[Cl
 def _award(voucher: Voucher) -> Award:
     """The points of a voucher: no line of the sale counts for them, so they go when nothing of it is left."""
     return Award(
-        rule=f"reward/{voucher.reward.reward_id}",
+        rule=reward_key(voucher.reward.reward_id),
         points=voucher.reward.voucher.points,
         taken_back=TakenBack.TAKEN_BACK_BY_UNITS,
     )

@@ -24,6 +24,7 @@ from ledger.domain.draw import give_back
 from ledger.domain.entitle import take_back, unused_of_line
 from ledger.domain.given_back import given_back
 from ledger.domain.ladder import Rung
+from ledger.domain.lot import points_of
 from ledger.domain.names import transaction_name
 from ledger.domain.qualify import amount_of, change_tier, qualify
 from ledger.domain.refusal import Refused, Rejected
@@ -87,7 +88,7 @@ def apply_awaited(case: Case[RequestT], sale: SaleRecorded) -> None:
 def _decide(
     case: Case[RequestT], request: ReturnSaleRequest, main: SaleRecorded, sale: Transaction
 ) -> tuple[SaleReturned, Rung]:
-    state = Sold(main, sale.returns(), case.account.cancelled)
+    state = Sold(main, sale.returns())
     if state.is_complete:
         raise Refused(ErrorReason.ERROR_REASON_RETURN_EXCEEDS_SALE, left_quantity=0, left_minor=0, line_id="")
     before = state.due()
@@ -155,7 +156,6 @@ def undo_earned(
         restore=[*part_of(sale.spent(), before.spent, after.spent - before.spent), *also],
     )
     result.CopyFrom(undone)
-    result.absorbed.extend(Allocation(lot=lot, points=points) for lot, points in after.absorbed.items())
     main: SaleRecorded | ActivityRecorded = sale.main  # type: ignore[assignment]  # the callers have looked
     if main.uses:
         forgiven = result.shortfall_points + sum(undone.shortfall_points for undone in earlier)
@@ -164,7 +164,7 @@ def undo_earned(
     counted = main.qualification
     amount = amount_of(
         case,
-        points=wanted,
+        points=wanted - points_of(undone.absorbed),  # what was cancelled counts no longer since then
         spent_minor=after.returned_minor - before.returned_minor,
         visits=after.visits - before.visits,
     )

@@ -38,7 +38,7 @@ from ledger.domain.refusal import InvariantBroken, Refused
 from ledger.domain.return_sale import undo_earned
 from ledger.domain.sold import NOTHING_DUE, Sold, due_of_activity
 from ledger.domain.transaction import Transaction
-from ledger.domain.undo import claimed, restored_vouchers, undo, write_undo
+from ledger.domain.undo import restored_vouchers, taken_back, undo, write_undo
 
 
 def reverse_transaction(case: Case[ReverseTransactionRequest]) -> None:
@@ -66,7 +66,7 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction, result: Un
     main: Message = target.main
     match main:
         case SaleRecorded():
-            state = Sold(main, target.returns(), case.account.cancelled)
+            state = Sold(main, target.returns())
             before = state.due()
             state.add(state.rest())
             also = [allocation for event in target.issuing() for allocation in event.allocations]
@@ -75,7 +75,7 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction, result: Un
             _cancel(case, result, target.redemptions())
             return rung
         case ActivityRecorded():
-            return undo_earned(case, result, target, NOTHING_DUE, due_of_activity(main, case.account.cancelled))
+            return undo_earned(case, result, target, NOTHING_DUE, due_of_activity(main))
         case PendingSettled():
             result.SetInParent()
             return undo_settlement(case, result, main)
@@ -105,7 +105,7 @@ def _undo_by_hand(case: Case[ReverseTransactionRequest], main: Message, result: 
             result.CopyFrom(undo(case, claw_back={main.lot.number: added}, restore=main.allocations))
         case PointsReinstated():
             result.CopyFrom(undo(case, claw_back={main.lot.number: main.request.points}, restore=()))
-            result.expired_points = claimed(result) - result.shortfall_points
+            result.expired_points = taken_back(result)
         case ExpiryExtended():
             undo_extension(case, result, main)
         case _:

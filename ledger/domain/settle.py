@@ -18,6 +18,7 @@ from loyalty.v1.reward_pb2 import EntitlementState
 
 from ledger.domain.case import Case, RequestT
 from ledger.domain.instant import FOREVER, set_timestamp
+from ledger.domain.lot import points_of
 from ledger.domain.names import hold_name
 from ledger.domain.qualify import record_scheduled
 from ledger.domain.validity import start_of_later_day
@@ -92,7 +93,7 @@ def _notify(case: Case[RequestT]) -> None:
         due = start_of_later_day(deadline, -case.program.notice_days, case.program.zone)
         if due > at:
             return
-        notified = ExpiryNotified(points=sum(lot.points for lot in group))
+        notified = ExpiryNotified(points=points_of(group))
         set_timestamp(notified.effective_at, due)
         set_timestamp(notified.expires_at, deadline)
         case.record(notified)

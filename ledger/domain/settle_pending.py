@@ -6,7 +6,7 @@ from loyalty.v1.events_pb2 import ActivityRecorded, PendingSettled, SaleRecorded
 from loyalty.v1.expiry_pb2 import ExpiryPolicy, PendingPolicy
 
 from ledger.domain.case import Case
-from ledger.domain.lot import Lot
+from ledger.domain.lot import Lot, points_of
 from ledger.domain.names import last_id
 from ledger.domain.qualify import amount_of, change_tier, qualify
 from ledger.domain.refusal import Refused
@@ -30,7 +30,7 @@ def settle_pending(case: Case[SettlePendingRequest]) -> None:
     # What was counted under another basis counts no longer.
     counts = main is None or main.qualification.basis == case.program.ladder.basis
     if counts and case.request.fate == PendingFate.PENDING_FATE_CANCEL:
-        cancelled = amount_of(case, points=sum(allocation.points for allocation in event.taken))
+        cancelled = amount_of(case, points=points_of(event.taken))
     rung = qualify(case, event, -cancelled, period)
     case.record(event, main=True)
     change_tier(case, rung)

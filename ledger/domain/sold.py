@@ -9,7 +9,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import ActivityRecorded, ReturnedLine, SaleRecorded, SaleReturned
 from loyalty.v1.sale_pb2 import ReturnLine
 
-from ledger.domain.cancelled import Cancelled
+from ledger.domain.lot import points_of
 from ledger.domain.refusal import Refused
 from ledger.domain.rounding import share_out
 from ledger.domain.transaction import issues
@@ -24,8 +24,6 @@ class Due(NamedTuple):
     """Points of each award; less than 0 where a promotion had taken points away."""
     claw_back: Mapping[int, int]
     """Points to take back, by the lot that they went into."""
-    absorbed: Mapping[int, int]
-    """Points that would be taken back had they not been cancelled while they were pending, by lot."""
     spent: int = 0
     """Spent points to give back."""
     returned_minor: int = 0
@@ -36,35 +34,27 @@ class Due(NamedTuple):
     """How much of it came back, as a part of 1."""
 
     @classmethod
-    def of(
-        cls, awards: Sequence[Award], parts: Sequence[int], cancelled: Cancelled, whole: Fraction = Fraction(1)
-    ) -> "Due":
-        """What parts of awards come to. Pending points that were cancelled are gone already."""
+    def of(cls, awards: Sequence[Award], parts: Sequence[int], whole: Fraction = Fraction(1)) -> "Due":
+        """What parts of awards come to."""
         due: dict[int, int] = {}
-        issued: dict[int, int] = {}
         for award, points in zip(awards, parts, strict=True):
             due[award.lot] = due.get(award.lot, 0) + points
-            issued[award.lot] = issued.get(award.lot, 0) + award.points
-        absorbed = {lot: cancelled.absorb(lot, due[lot], issued[lot]) for lot in due.keys() & cancelled.points.keys()}
-        left = {lot: points - absorbed.get(lot, 0) for lot, points in due.items()}
-        return cls(parts, left, absorbed, whole=whole)
+        return cls(parts, due, whole=whole)
 
 
-NOTHING_DUE: Final = Due((), {}, {})
+NOTHING_DUE: Final = Due((), {})
 
 
-def due_of_activity(activity: ActivityRecorded, cancelled: Cancelled) -> Due:
+def due_of_activity(activity: ActivityRecorded) -> Due:
     """What should be taken back when an activity is undone."""
-    return Due.of(activity.awards, [award.points for award in activity.awards], cancelled)
+    return Due.of(activity.awards, [award.points for award in activity.awards])
 
 
 class Sold:
     """A recorded sale: how much of each line has come back, by quantity and by net amount."""
 
-    def __init__(self, sale: SaleRecorded, returns: Iterable[SaleReturned], cancelled: Cancelled) -> None:
-        """`cancelled` are the member's pending points that are gone already."""
+    def __init__(self, sale: SaleRecorded, returns: Iterable[SaleReturned]) -> None:
         self.sale = sale
-        self._cancelled = cancelled
         lines = sale.request.sale.lines
         self.sold = {
             line.line_id: (line.quantity if line.HasField("quantity") else 1, net)
@@ -139,15 +129,15 @@ class Sold:
         Each award as it says itself, fractions dropped; when all came back, all of it. So partial returns add up to
         exactly what was earned, and the last takes the remainder.
         """
-        spent = sum(redemption.points for redemption in self.sale.redemptions if not issues(redemption))
+        spent = points_of(redemption for redemption in self.sale.redemptions if not issues(redemption))
         if self.is_complete:
             parts = [award.points for award in self.sale.awards]
-            due = Due.of(self.sale.awards, parts, self._cancelled)
+            due = Due.of(self.sale.awards, parts)
             return due._replace(spent=spent, returned_minor=self.returned_minor, visits=1)
         self._base_back = None
         parts = [self._part_of(award) for award in self.sale.awards]
         whole = Fraction(self.returned_minor, self.total_minor) if self.total_minor else Fraction(0)
-        due = Due.of(self.sale.awards, parts, self._cancelled, whole)
+        due = Due.of(self.sale.awards, parts, whole)
         return due._replace(spent=int(spent * whole), returned_minor=self.returned_minor)
 
     def _part_of(self, award: Award) -> int:
@@ -193,7 +183,7 @@ class Sold:
         rules = [award for award in self.sale.awards if award.taken_back != _WITH_BASE]
         counted = sum(line.basis for line in promotion.lines)
         if not counted:
-            points = sum(award.points for award in rules)
+            points = points_of(rules)
             return Fraction(sum(self._part_of(award) for award in rules), points) if points else Fraction(0)
         if self._base_back is None:
             self._base_back = self._base_by_line(rules)

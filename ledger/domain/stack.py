@@ -15,6 +15,7 @@ from loyalty.v1.reward_pb2 import (
 )
 
 from ledger.domain.basket import Basket, units_of
+from ledger.domain.names import reward_key
 from ledger.domain.refusal import Refused
 from ledger.domain.rules.discount import Benefit, Discount, Taken
 from ledger.domain.rules.facts import Facts
@@ -32,7 +33,7 @@ class Claim(NamedTuple):
     @property
     def discount(self) -> Discount:
         """What it takes off."""
-        return Discount(f"reward/{self.reward.reward_id}", self.benefit, self.quantity)
+        return Discount(reward_key(self.reward.reward_id), self.benefit, self.quantity)
 
 
 def stack(policy: DiscountPolicy, facts: Facts, basket: Basket, claims: Sequence[Claim]) -> dict[str, int]:

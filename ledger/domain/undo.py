@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from loyalty.v1.account_pb2 import Allocation, Receipt
 from loyalty.v1.events_pb2 import Undo, VoucherUse
 from loyalty.v1.reward_pb2 import VoucherState
 
 from ledger.domain.account import Account
 from ledger.domain.case import Case, RequestT
-from ledger.domain.lot import Lot
+from ledger.domain.gone import Gone
+from ledger.domain.lot import Lot, points_of
 from ledger.domain.rounding import INT64_MAX, Overflow
 from ledger.domain.voucher import ISSUED
 
@@ -17,8 +19,9 @@ def undo(case: Case[RequestT], *, claw_back: Mapping[int, int], restore: Iterabl
     """What taking back points, by the lot that they were issued in, and giving back `restore` does to the account now.
 
     What is owed is repaid from the restored points first; the rest goes to the lots that it came from. Points are
-    taken from the lot that they were issued in (also while it is pending), then from the active lots in the order of
-    spending. What is not there is owed or forgiven, as the program says.
+    taken from the lot that they were issued in (also while it is pending), then from the other lots given, then from
+    the active lots in the order of spending. Of the given lots, what was cancelled or expired unspent is gone already.
+    What is not there otherwise is owed or forgiven, as the program says.
     """
     result = Undo()
     account = case.account.copy()
@@ -31,12 +34,14 @@ def undo(case: Case[RequestT], *, claw_back: Mapping[int, int], restore: Iterabl
             lot = Lot.of(allocation)
             lot = lot._replace(expires_at=case.program.restored_expires_at(case.at, lot.expires_at))
             result.restored.append(lot.allocation(allocation.points - repaid))
-    if account.lot_points + sum(allocation.points for allocation in result.restored) > INT64_MAX:
+    if account.lot_points + points_of(result.restored) > INT64_MAX:
         raise Overflow
     account.give_back(result.restored)  # they too can be taken back
     missing = 0
     for number, points in claw_back.items():
-        missing += points - _take(account, result, points, [lot for lot in account.lots if lot.number == number])
+        missing += points - _take_of(account, result, points, number)
+    for number in claw_back if missing else ():
+        missing -= _take_of(account, result, missing, number)
     at = case.at
     active = [lot for lot in account.lots if lot.activates_at <= at < lot.expires_at] if missing else []
     missing -= _take(account, result, missing, active)
@@ -45,6 +50,22 @@ def undo(case: Case[RequestT], *, claw_back: Mapping[int, int], restore: Iterabl
     else:
         result.shortfall_points = missing
     return result
+
+
+def _take_of(account: Account, result: Undo, points: int, number: int) -> int:
+    """Takes up to so many points of one lot, those first that are there, then those that are gone; returns how many."""
+    taken = _take(account, result, points, [lot for lot in account.lots if lot.number == number])
+    taken += _note(result.absorbed, account.cancelled_by_lot, points - taken, number)
+    return taken + _note(result.already_expired, account.expired_by_lot, points - taken, number)
+
+
+def _note(noted: RepeatedCompositeFieldContainer[Allocation], gone: Gone, points: int, number: int) -> int:
+    """Notes up to so many points of a lot as gone already; returns how many."""
+    left = gone.get(number, 0) - points_of(one for one in noted if one.lot == number)
+    part = min(left, points)
+    if part > 0:
+        noted.add(lot=number, points=part)
+    return part
 
 
 def _take(account: Account, result: Undo, points: int, lots: Iterable[Lot]) -> int:
@@ -86,12 +107,23 @@ def restored_vouchers(case: Case[RequestT], uses: Iterable[VoucherUse]) -> list[
 
 def claimed(result: Undo) -> int:
     """The points that an undo was to take back, whatever became of them."""
-    return sum(a.points for a in result.clawed_back) + result.owed_points + result.shortfall_points
+    gone = points_of(result.absorbed) + points_of(result.already_expired)
+    return taken_back(result) + gone + result.shortfall_points
+
+
+def taken_back(result: Undo) -> int:
+    """The points that an undo takes from the member."""
+    return points_of(result.clawed_back) + result.owed_points
+
+
+def given_back_points(result: Undo) -> int:
+    """The points that an undo gives to the member."""
+    return points_of(result.restored) + points_of(result.revived) + result.repaid_points
 
 
 def write_undo(receipt: Receipt, result: Undo) -> None:
     """Adds what an undo did to a receipt."""
-    receipt.clawed_back_points += sum(a.points for a in result.clawed_back) + result.owed_points
-    restored = [*result.restored, *result.revived]
-    receipt.restored_points += sum(a.points for a in restored) + result.repaid_points
+    receipt.clawed_back_points += taken_back(result)
+    receipt.restored_points += given_back_points(result)
     receipt.shortfall_points += result.shortfall_points
+    receipt.already_expired_points += points_of(result.already_expired)

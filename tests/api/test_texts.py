@@ -115,6 +115,7 @@ ONES: Final = Receipt(
     spent_points=1,
     clawed_back_points=1,
     shortfall_points=1,
+    already_expired_points=1,
     balance=Balance(available_points=-1, pending_points=1, held_points=1),
     tier=TierProgress(tier="silver", next_tier="gold", amount_to_next=1, amount_to_keep=1),
 )
@@ -132,6 +133,7 @@ def test_one_point_is_singular() -> None:
         "You used 1 point.",
         "1 point was taken back.",
         "1 point had been used already and was not taken back.",
+        "1 point had expired already and was not taken back.",
         "You owe 1 point. The next point you earn repays it.",
         "1 more point is pending and can be spent later.",
         "1 point is reserved for a reward.",
@@ -145,6 +147,7 @@ def test_one_point_is_singular() -> None:
         "आपने 1 पॉइंट इस्तेमाल किया।",
         "1 पॉइंट वापस लिया गया।",
         "1 पॉइंट पहले ही इस्तेमाल हो चुका था, इसलिए वापस नहीं लिया गया।",
+        "1 पॉइंट पहले ही समाप्त हो चुका था, इसलिए वापस नहीं लिया गया।",
         "आप पर 1 पॉइंट बकाया है। यह आगे मिलने वाले पॉइंट से चुकाया जाएगा।",
         "1 पॉइंट अभी लंबित है, जिसे आप बाद में इस्तेमाल कर सकेंगे।",
         "1 पॉइंट रिवॉर्ड के लिए आरक्षित है।",

@@ -23,6 +23,7 @@ def on_receipt(answer: Message) -> Figures:
         clawed_back=receipt.clawed_back_points,
         restored=receipt.restored_points,
         shortfall=receipt.shortfall_points,
+        run_out=receipt.already_expired_points,
         reward=receipt.reward_minor,
         payable=receipt.payable_minor,
         available=balance.available_points,

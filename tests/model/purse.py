@@ -28,6 +28,10 @@ class Figures:
     clawed_back: int = 0
     restored: int = 0
     shortfall: int = 0
+    run_out: int = 0
+    """Points that were to be taken back and had expired before."""
+    void: int = field(default=0, compare=False)
+    """The same of points that had been cancelled; no receipt shows them."""
     reward: int = 0
     payable: int = 0
     available: int = 0
@@ -76,9 +80,9 @@ class Purse:
     activity: int = 0
     diary: Diary = field(default_factory=Diary)
     cancelled: dict[int, int] = field(default_factory=dict)
-    """Pending points of each lot that somebody cancelled."""
-    absorbed: dict[int, int] = field(default_factory=dict)
-    """Of them, those that returns would have taken since."""
+    """Pending points of each lot that somebody cancelled and no return has asked for since."""
+    run_out: dict[int, int] = field(default_factory=dict)
+    """Points of each lot that expired and no return has asked for since."""
     expired: int = 0
     """Points that expired and were not given back by hand."""
     flow: int = 0
@@ -208,9 +212,7 @@ class Purse:
                 now = [lot for lot in self.lots if (lot.number, lot.active) == (part.number, 0)]
                 points = take(sorted(now, key=lambda lot: -lot.gone), part.points)
             else:
-                left = self.cancelled[part.number] - self.absorbed.get(part.number, 0)
-                points = min(part.points, max(left, 0))
-                self.cancelled[part.number] -= points
+                points = strike_off(self.cancelled, part.number, part.points)
                 self.flow += points
                 revived += points
                 figures.restored += points
@@ -235,8 +237,20 @@ class Purse:
                 lot.gone = max(lot.gone, self.activity)
         self.sort()
 
+    def expire(self, at: int) -> None:
+        """Lots that have reached their end are no more."""
+        for lot in self.lots:
+            if lot.gone <= at:
+                self.run_out[lot.number] = self.run_out.get(lot.number, 0) + lot.points
+                self.expired += lot.points
+                self.flow -= lot.points
+        self.lots = [lot for lot in self.lots if lot.gone > at]
+
     def give_and_take(self, give: Iterable[Part], claims: dict[int, int], at: int, figures: Figures) -> None:
-        """Gives spent points back, then takes earned ones, by the lot that they were issued in."""
+        """Gives spent points back, then takes earned ones, by the lot that they were issued in.
+
+        What is not in its lot is looked for in the others that are named, and only then anywhere else.
+        """
         for part in give:
             repaid = min(self.owed, part.points)
             self.owed -= repaid
@@ -245,18 +259,28 @@ class Purse:
             if part.points > repaid:
                 self.put(replace(part, gone=self.good_until(part.gone, at), points=part.points - repaid))
         self.sort()
-        missing = 0
-        for number, points in claims.items():
-            missing += points - take([lot for lot in self.lots if lot.number == number], points)
-        missing -= take(self.active(at), missing)
+        missing = sum([points - self._find(number, points, figures) for number, points in claims.items()])
+        for number in claims:
+            missing -= self._find(number, missing, figures)
+        taken = take(self.active(at), missing)
         self.sort()
-        taken = sum(claims.values())
         if self.rules.may_owe:
-            self.owed += missing
-            missing = 0
-        figures.clawed_back += taken - missing
-        figures.shortfall += missing
-        self.flow -= taken - missing
+            self.owed += missing - taken
+            taken = missing
+        figures.shortfall += missing - taken
+        figures.clawed_back += taken
+        self.flow -= taken
+
+    def _find(self, number: int, points: int, figures: Figures) -> int:
+        """Takes points out of a lot. What was cancelled or ran out needs no taking, but is found too."""
+        taken = take([lot for lot in self.lots if lot.number == number], points)
+        void = strike_off(self.cancelled, number, points - taken)
+        late = strike_off(self.run_out, number, points - taken - void)
+        figures.clawed_back += taken
+        figures.void += void
+        figures.run_out += late
+        self.flow -= taken
+        return taken + void + late
 
 
 def end(expiry: Expiry, active: int, zone: str) -> int:
@@ -272,6 +296,13 @@ def take(lots: Sequence[Part], points: int) -> int:
         lot.points -= taken
         left -= taken
     return points - left
+
+
+def strike_off(gone: dict[int, int], number: int, points: int) -> int:
+    """Strikes up to so many points of a lot off those that are gone; returns how many."""
+    struck = min(gone.get(number, 0), points)
+    gone[number] = gone.get(number, 0) - struck
+    return struck
 
 
 def latest_first(parts: list[Part], skip: int, points: int) -> list[Part]:

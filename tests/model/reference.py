@@ -270,19 +270,18 @@ class World:
     def _move(self, sold: Sold, come_back: Callable[[], None], at: int, figures: Figures) -> None:
         """Takes and gives what becomes due when something comes back."""
         purse = self.purses[sold.account]
-        before, spent_before = sold.due(purse.cancelled, purse.absorbed), sold.due_spent()
+        before, spent_before = sold.due(), sold.due_spent()
         money_before, was_complete = sold.money_back, sold.complete
         come_back()
-        after = sold.due(purse.cancelled, purse.absorbed)
+        after = sold.due()
         points = max(sum(after.values()) - sold.taken, 0)
         sold.taken += points
         parts = latest_first(sold.spent, spent_before, sold.due_spent() - spent_before)
-        shortfall = figures.shortfall
-        purse.absorbed.update(sold.absorbed)
+        shortfall, void = figures.shortfall, figures.void
         purse.give_and_take(parts, claims(before, after, points), at, figures)
         if sold.counted is not None:
             amounts = {
-                "points": points,
+                "points": points - figures.void + void,
                 "spend": sold.money_back - money_before,
                 "visits": int(sold.complete and not was_complete),
             }
@@ -433,10 +432,7 @@ class World:
         for hold in self.done.values():
             if isinstance(hold, Reserved) and hold.account == account and hold.state == "OPEN" and hold.ends <= at:
                 self._end(hold, "EXPIRED")
-        expired = sum(lot.points for lot in purse.lots if lot.gone <= at)
-        purse.flow -= expired
-        purse.expired += expired
-        purse.lots = [lot for lot in purse.lots if lot.gone > at]
+        purse.expire(at)
 
     def look(self, account: str, at: int) -> Figures:
         """What there is of an account at an instant up to which it has not been touched."""

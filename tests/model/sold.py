@@ -21,8 +21,6 @@ class Sold:
     spent: list[Part]
     spent_points: int
     back: dict[str, tuple[int, int]] = field(default_factory=dict)
-    absorbed: dict[int, int] = field(default_factory=dict)
-    """Points of each lot that would be due had nobody cancelled them."""
     given: list[Given] = field(default_factory=list)
     """The same in the diary."""
     taken: int = 0
@@ -98,19 +96,12 @@ class Sold:
             return Fraction(min(self.back[line_id][0], units), units or 1)
         return self._line_part(line_id)
 
-    def due(self, cancelled: dict[int, int], absorbed: dict[int, int]) -> dict[int, int]:
-        """Points to take back for all that came back, by lot. What was cancelled is gone already."""
+    def due(self) -> dict[int, int]:
+        """Points to take back for all that came back, by lot."""
         found: dict[int, int] = {}
-        issued: dict[int, int] = {}
         for award in self.awards:
             found[award.lot] = found.get(award.lot, 0) + self.part_of(award)
-            issued[award.lot] = issued.get(award.lot, 0) + award.points
-        self.absorbed = {
-            lot: min(points, max(absorbed.get(lot, 0), points - (issued[lot] - cancelled[lot])))
-            for lot, points in found.items()
-            if lot in cancelled
-        }
-        return {lot: points - self.absorbed.get(lot, 0) for lot, points in found.items()}
+        return found
 
     def due_spent(self) -> int:
         """Spent points to give back for all that came back."""

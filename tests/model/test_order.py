@@ -1,9 +1,9 @@
 """Order independence: the same facts in any order of arrival come to the same points (C6).
 
 Sales, their returns and their reversals promise it in programs whose rules look at the sale alone: no limits, caps,
-carry-over or conditions on tiers, all of which look at what came before; no promotions that take points away, whose
-part in a return can outweigh what comes back; and where points do not expire between a sale and its return. Where
-members spend, it needs a program that lets them owe: a claw-back that is clamped forgives what is not there just then.
+carry-over or conditions on tiers, all of which look at what came before; and no promotions that take points away, whose
+part in a return can outweigh what comes back. Where members spend, it needs points that do not expire meanwhile and a
+program that lets them owe: a claw-back that is clamped forgives what is not there just then.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,6 +33,7 @@ START: Final = instant("2024-02-20T20:15").ToMicroseconds()
 HOUR: Final = 3_600 * US
 SPAN: Final = 30 * 24 * HOUR
 LONG: Final = (Expiry(), Expiry("days", 365), Expiry("months", 12), Expiry("years", 1))
+SHORT: Final = (Expiry("days", 1), Expiry("days", 10), Expiry("month"))
 STARTING_POINTS: Final = 100
 
 
@@ -159,6 +160,26 @@ def test_any_order_of_arrival(server: InProcess, program: Rules, sales: list[Fac
     assert one.standing.total == other.standing.total
     assert one.balance == other.balance
     for days in (0, 20, 100, 380, 500):
+        at = START + SPAN + days * 24 * HOUR
+        assert one.available(at) == other.available(at)
+
+
+@examples(60)
+@given(program=promising(), expiry=st.sampled_from(SHORT), sales=facts(), data=st.data())
+def test_any_order_where_points_expire(
+    server: InProcess, program: Rules, expiry: Expiry, sales: list[Facts], data: st.DataObject
+) -> None:
+    """A return or reversal that arrives after the expiry of its sale's points comes to the same as in time."""
+    found: list[Account] = []
+    in_order, shuffled = enrolled(server, replace(program, expiry=expiry))
+    for member in (in_order, shuffled):
+        commands = messages(member, sales)
+        for message in commands if member == in_order else data.draw(st.permutations(commands)):
+            server.send(message)
+        found.append(account(server, member))
+    one, other = found
+    assert one.standing.total == other.standing.total
+    for days in (0, 3, 12, 100):
         at = START + SPAN + days * 24 * HOUR
         assert one.available(at) == other.available(at)
 

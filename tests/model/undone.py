@@ -7,16 +7,13 @@ from tests.model.sold import Done, Settled, let_go
 
 
 def undo_activity(purse: Purse, done: Done, at: int, figures: Figures) -> None:
-    """Takes back what an activity gave, less what was cancelled."""
+    """Takes back what an activity gave; what was cancelled no longer counts since then."""
     wanted: dict[int, int] = {}
     for award in done.awards:
         wanted[award.lot] = wanted.get(award.lot, 0) + award.points
-    for lot, points in wanted.items():
-        purse.absorbed[lot] = purse.cancelled.get(lot, 0)
-        wanted[lot] = points - purse.absorbed[lot]
     purse.give_and_take([], wanted, at, figures)
     if purse.rules.ladder.policy.basis == "points":
-        purse.status.count(at, -sum(wanted.values()), done.counted)
+        purse.status.count(at, figures.void - sum(wanted.values()), done.counted)
     let_go(done.given, {award.owner: award.points for award in done.awards}, figures.shortfall, Fraction(1))
 
 

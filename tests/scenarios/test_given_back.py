@@ -11,7 +11,7 @@ from loyalty.v1.sale_pb2 import ReturnLine
 
 from tests import programs
 from tests.conftest import OpenShop
-from tests.programs import activity, cashback, item, limit, plus, program, times, visit
+from tests.programs import activity, cashback, item, limit, plus, program, times, visit, voucher
 from tests.proof import fold, prove
 from tests.shop import Shop, line, new_id
 
@@ -261,6 +261,22 @@ def test_t9_money_back_takes_no_promotion_of_an_item(open_shop: OpenShop) -> Non
     refund = ReturnLine(line_id="1", amount_minor=10_00)
     assert shop.give_back(sale, [refund], at=DAY).receipt.clawed_back_points == 0
     assert prove(shop, member).available_points == 8
+
+
+@both
+def test_e17_a_cap_counts_no_points_of_vouchers(open_shop: OpenShop, how: str) -> None:
+    """Of 50 earned and 30 by a voucher a cap counts 50, and gets 50 back."""
+    capped = program(caps=[Cap(cap_id="daily", period=Period.PERIOD_DAY, points=100)], rewards=[voucher(0, points=30)])
+    shop = open_shop(capped)
+    member = shop.member()
+    code = shop.grant(member, "voucher", at=DAY).redemption.vouchers[0].code
+    sale = shop.sale(member, 50_00, voucher_codes=[code], at=DAY)
+    assert sale.receipt.earned_points == 80
+    assert earned(shop, member, 50_00) == 50
+    assert undo(shop, how, sale.outcome.transaction).receipt.clawed_back_points == 80
+    assert [value for values in fold(shop, member).counters.values() for _, value in values] == [50]
+    assert earned(shop, member, 90_00) == 50
+    assert prove(shop, member).available_points == 100
 
 
 def test_t11_an_activity(open_shop: OpenShop) -> None:

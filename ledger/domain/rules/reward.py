@@ -7,6 +7,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.reward_pb2 import Reward as RewardMessage
 from loyalty.v1.reward_pb2 import Use
 
+from ledger.domain.names import reward_key
 from ledger.domain.refusal import Refused
 from ledger.domain.rounding import INT64_MAX, Overflow
 from ledger.domain.rules.conditions import Conditions
@@ -20,7 +21,7 @@ _PROGRAM: Final = LimitScope.LIMIT_SCOPE_PROGRAM
 
 def stock_key(message: RewardMessage) -> str:
     """The key of the pool that a reward's stock is kept in."""
-    return f"reward/{message.reward_id}/stock"
+    return f"{reward_key(message.reward_id)}/stock"
 
 
 def codes_key(code_pool: str) -> str:
@@ -33,7 +34,7 @@ class Reward:
 
     def __init__(self, message: RewardMessage) -> None:
         self.message = message
-        owner = f"reward/{message.reward_id}"
+        owner = reward_key(message.reward_id)
         self.conditions = Conditions(owner, message.conditions) if message.HasField("conditions") else None
         self._limits = [Limit(owner, limit) for limit in message.limits]
         self._tier_costs = {cost.tier: cost.cost_points for cost in message.tier_costs}

@@ -449,6 +449,7 @@ class Receipt(_message.Message):
     BALANCE_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
     TEXTS_FIELD_NUMBER: _builtins.int
+    ALREADY_EXPIRED_POINTS_FIELD_NUMBER: _builtins.int
     earned_points: _builtins.int
     """Points issued."""
     spent_points: _builtins.int
@@ -458,11 +459,13 @@ class Receipt(_message.Message):
     restored_points: _builtins.int
     """Spent points given back by a return or reversal."""
     shortfall_points: _builtins.int
-    """Points that should have been taken back but were not there."""
+    """Points that should have been taken back but had been used, and are forgiven."""
     reward_minor: _builtins.int
     """Amount that rewards and points took off, in minor units."""
     payable_minor: _builtins.int
     """What is left to pay after discounts, rewards and points, in minor units; 0 where no sale is involved."""
+    already_expired_points: _builtins.int
+    """Points that should have been taken back but had expired unspent: the member lost them then."""
     @_builtins.property
     def balance(self) -> Global___Balance:
         """The balance afterwards."""
@@ -488,10 +491,11 @@ class Receipt(_message.Message):
         balance: Global___Balance | None = ...,
         tier: Global___TierProgress | None = ...,
         texts: _abc.Iterable[Global___ReceiptText] | None = ...,
+        already_expired_points: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "tier", b"tier"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "clawed_back_points", b"clawed_back_points", "earned_points", b"earned_points", "payable_minor", b"payable_minor", "restored_points", b"restored_points", "reward_minor", b"reward_minor", "shortfall_points", b"shortfall_points", "spent_points", b"spent_points", "texts", b"texts", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_expired_points", b"already_expired_points", "balance", b"balance", "clawed_back_points", b"clawed_back_points", "earned_points", b"earned_points", "payable_minor", b"payable_minor", "restored_points", b"restored_points", "reward_minor", b"reward_minor", "shortfall_points", b"shortfall_points", "spent_points", b"spent_points", "texts", b"texts", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

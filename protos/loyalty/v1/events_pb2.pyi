@@ -932,6 +932,7 @@ class Undo(_message.Message):
     REVIVED_FIELD_NUMBER: _builtins.int
     ABSORBED_FIELD_NUMBER: _builtins.int
     EXPIRED_POINTS_FIELD_NUMBER: _builtins.int
+    ALREADY_EXPIRED_FIELD_NUMBER: _builtins.int
     owed_points: _builtins.int
     """Points that repaid what was owed and are owed again, or that could not be taken back and are owed now."""
     shortfall_points: _builtins.int
@@ -942,7 +943,7 @@ class Undo(_message.Message):
     """Of the points taken back, those that had been reinstated: they count as expired again."""
     @_builtins.property
     def clawed_back(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
-        """Points taken back, from these lots: first the one that they were issued in, also while it is pending, then the active
+        """Points taken back, from these lots: first those that they were issued in, also while they are pending, then the active
         ones in the order of spending.
         """
 
@@ -976,7 +977,15 @@ class Undo(_message.Message):
 
     @_builtins.property
     def absorbed(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
-        """Cancelled points, of these lots, that this and earlier returns of the sale would have taken: they are not revived any more."""
+        """Points that were to be taken back and had been cancelled while they were pending, by the lot that they were issued in:
+        they are gone already, and are not revived any more.
+        """
+
+    @_builtins.property
+    def already_expired(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
+        """Points that were to be taken back and had expired unspent, by the lot that they were issued in: they are gone already,
+        so that they are neither taken from other lots nor owed.
+        """
 
     def __init__(
         self,
@@ -994,10 +1003,11 @@ class Undo(_message.Message):
         revived: _abc.Iterable[_account_pb2.Allocation] | None = ...,
         absorbed: _abc.Iterable[_account_pb2.Allocation] | None = ...,
         expired_points: _builtins.int = ...,
+        already_expired: _abc.Iterable[_account_pb2.Allocation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["qualification", b"qualification"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed", b"absorbed", "clawed_back", b"clawed_back", "expired_points", b"expired_points", "moved", b"moved", "moved_back", b"moved_back", "owed_points", b"owed_points", "qualification", b"qualification", "repaid_points", b"repaid_points", "restored", b"restored", "revived", b"revived", "shortfall_points", b"shortfall_points", "uses", b"uses", "vouchers", b"vouchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed", b"absorbed", "already_expired", b"already_expired", "clawed_back", b"clawed_back", "expired_points", b"expired_points", "moved", b"moved", "moved_back", b"moved_back", "owed_points", b"owed_points", "qualification", b"qualification", "repaid_points", b"repaid_points", "restored", b"restored", "revived", b"revived", "shortfall_points", b"shortfall_points", "uses", b"uses", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -124,7 +124,14 @@ Global___DuplicateEnrolment: _TypeAlias = DuplicateEnrolment  # noqa: Y015
 
 @_typing.final
 class ReturnPolicy(_message.Message):
-    """How returns and reversals are treated."""
+    """How returns and reversals are treated.
+
+    Points are taken back from the lots that they were issued in, then from the member's other active points. Those that
+    had expired unspent, or had been cancelled while they were pending, are gone already: they are neither taken from other
+    lots nor owed nor forgiven, though they no longer count towards tiers and limits. An account remembers this of the
+    newest 256 lots that expired and the newest 256 that were cancelled; points of older ones are treated as spent. Expired
+    points that ReinstatePoints gave back are a lot of its own, which stays with the member when the sale comes back.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -71,7 +71,7 @@ class AccountSnapshot(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
-    class AbsorbedPointsEntry(_message.Message):
+    class ExpiredPointsEntry(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         KEY_FIELD_NUMBER: _builtins.int
@@ -106,7 +106,7 @@ class AccountSnapshot(_message.Message):
     ENTITLEMENTS_FIELD_NUMBER: _builtins.int
     NOTIFIED_UNTIL_US_FIELD_NUMBER: _builtins.int
     CANCELLED_POINTS_FIELD_NUMBER: _builtins.int
-    ABSORBED_POINTS_FIELD_NUMBER: _builtins.int
+    EXPIRED_POINTS_FIELD_NUMBER: _builtins.int
     program: _builtins.str
     """programs/{program}"""
     version: _builtins.int
@@ -155,11 +155,11 @@ class AccountSnapshot(_message.Message):
 
     @_builtins.property
     def cancelled_points(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
-        """Pending points that were cancelled, by lot."""
+        """Pending points that were cancelled and that no return was to take since, by lot; of the newest 256 lots."""
 
     @_builtins.property
-    def absorbed_points(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
-        """Those of them that returns would have taken since, by lot."""
+    def expired_points(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
+        """Likewise points that expired unspent."""
 
     def __init__(
         self,
@@ -180,11 +180,11 @@ class AccountSnapshot(_message.Message):
         entitlements: _abc.Iterable[_reward_pb2.Entitlement] | None = ...,
         notified_until_us: _builtins.int = ...,
         cancelled_points: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
-        absorbed_points: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
+        expired_points: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed_points", b"absorbed_points", "activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "cancelled_points", b"cancelled_points", "counters", b"counters", "entitlements", b"entitlements", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "notified_until_us", b"notified_until_us", "owed_points", b"owed_points", "program", b"program", "standing", b"standing", "tier", b"tier", "totals", b"totals", "version", b"version", "vouchers", b"vouchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "cancelled_points", b"cancelled_points", "counters", b"counters", "entitlements", b"entitlements", "expired_points", b"expired_points", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "notified_until_us", b"notified_until_us", "owed_points", b"owed_points", "program", b"program", "standing", b"standing", "tier", b"tier", "totals", b"totals", "version", b"version", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
