@@ -355,6 +355,8 @@ class Account(Purse):
         self.cancelled = self.cancelled.after(undo)
         self._qualify(undo)
         self._use(undo.uses, -1)
+        for message in undo.remembered:
+            self.vouchers = with_voucher(self.vouchers, Voucher.of(message))
         for use in undo.vouchers:
             self._use_voucher(use)
 
