@@ -479,6 +479,13 @@ ENTRIES: Final = {
         "This entitlement cannot be used now.",
         "यह अधिकार अभी इस्तेमाल नहीं किया जा सकता।",
     ),
+    ErrorReason.ERROR_REASON_REWARD_FORGOTTEN: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "What the transaction issued was closed so long ago that nobody knows any more whether it was used:"
+        " {issued}. Look it up in the member's list, and correct by hand.",
+        "This is too long ago to be cancelled. Call the manager.",
+        "इसे रद्द करने के लिए बहुत देर हो चुकी है। मैनेजर को बुलाएँ।",
+    ),
     ErrorReason.ERROR_REASON_NOTHING_TO_EXTEND: Entry(
         StatusCode.FAILED_PRECONDITION,
         "The member has no points whose expiry could be moved to that instant. Read the member's balance.",

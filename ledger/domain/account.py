@@ -361,6 +361,8 @@ class Account(Purse):
             self.expired_by_lot = with_gone(self.expired_by_lot, undo.already_expired, -1)
         self._qualify(undo)
         self._use(undo.uses, -1)
+        for message in undo.remembered:
+            self.vouchers = with_voucher(self.vouchers, Voucher.of(message))
         for use in undo.vouchers:
             self._use_voucher(use)
 

@@ -1,15 +1,13 @@
 """Entitling members to services: issuing, using and taking back."""
 
-from collections.abc import Iterable
 from typing import Final
-from uuid import UUID, uuid5
+from uuid import uuid5
 
 from loyalty.v1.account_pb2 import Redemption
 from loyalty.v1.commands_pb2 import RevokeEntitlementRequest, UseEntitlementRequest
-from loyalty.v1.earning_pb2 import LimitScope
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import EntitlementIssued, EntitlementRevoked, EntitlementUsed, ReleaseReason
-from loyalty.v1.reward_pb2 import EntitlementState, Reward, Use
+from loyalty.v1.reward_pb2 import EntitlementState, Reward
 from loyalty.v1.sale_pb2 import SaleLine
 
 from ledger.domain.basket import units_of
@@ -21,7 +19,7 @@ from ledger.domain.names import entitlement_name, transaction_name
 from ledger.domain.refusal import Refused, Rejected
 from ledger.domain.rules.conditions import Lines
 from ledger.domain.rules.facts import Facts
-from ledger.domain.rules.reward import stock_key
+from ledger.domain.rules.reward import stock_of
 from ledger.domain.validity import valid_between
 
 _USED: Final = EntitlementState.ENTITLEMENT_STATE_USED
@@ -79,25 +77,9 @@ def revoke_entitlement(case: Case[RevokeEntitlementRequest]) -> None:
         entitlement=entitlement.name,
     )
     case.record(event, main=True)
-    if entitlement.reward.stock and not entitlement.used_times:
-        scope = LimitScope.LIMIT_SCOPE_PROGRAM
-        use = Use(key=stock_key(entitlement.reward), period=0, amount=1, scope=scope)
-        give_back(case, [use], ReleaseReason.RELEASE_REASON_REVERSED)
+    if not entitlement.used_times:
+        give_back(case, stock_of(entitlement.reward), ReleaseReason.RELEASE_REASON_REVERSED)
     case.write_receipt(event.receipt)
-
-
-def take_back(case: Case[RequestT], names: Iterable[str], transaction_id: UUID) -> None:
-    """Takes entitlements back, because what they were bought with or for is. Raises Refused where one was used already.
-
-    It is noted in the file of that transaction.
-    """
-    for name in names:
-        entitlement = case.account.entitlements.get(name)
-        if entitlement is None or entitlement.used_times:
-            raise Refused(ErrorReason.ERROR_REASON_ENTITLEMENT_NOT_USABLE, entitlement=name, state="USED")
-        if entitlement.state == ISSUED:
-            event = EntitlementRevoked(origin=case.origin, program_version=case.program.version, entitlement=name)
-            case.record(event, transaction_id=transaction_id)
 
 
 def unused_of_line(case: Case[RequestT], sale: str, line_id: str) -> list[Entitlement]:

@@ -9,7 +9,7 @@ from loyalty.v1.reward_pb2 import EntitlementState, Reward
 from ledger.domain.instant import FOREVER, from_timestamp, set_timestamp
 
 CLOSED_KEPT: Final = 50
-"""Entitlements of a member that cannot be used any more and that the account still knows."""
+"""Entitlements of a member that cannot be used any more and that the account still knows: those closed last."""
 
 ISSUED: Final = EntitlementState.ENTITLEMENT_STATE_ISSUED
 
@@ -57,12 +57,15 @@ class Entitlement(NamedTuple):
 
 
 Entitlements = Mapping[str, Entitlement]
-"""By name, in the order of their issue."""
+"""By name: those that are open in any order, those that are closed in the order in which they were."""
 
 
 def with_entitlement(entitlements: Entitlements, entitlement: Entitlement) -> Entitlements:
     """The entitlements after one of them is new or changed. The ones before are left as they were."""
-    after = {**entitlements, entitlement.name: entitlement}
+    after = dict(entitlements)
+    if entitlement.state != ISSUED:
+        after.pop(entitlement.name, None)  # the last to be closed is the last to be forgotten
+    after[entitlement.name] = entitlement
     closed = [one.name for one in after.values() if one.state != ISSUED]
     for name in closed[:-CLOSED_KEPT]:
         del after[name]

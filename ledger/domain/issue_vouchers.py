@@ -1,21 +1,23 @@
 """Issuing vouchers and taking them back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from uuid import uuid5
 
 from loyalty.v1.account_pb2 import IssuedVoucher, Redemption
 from loyalty.v1.commands_pb2 import RevokeVoucherRequest
 from loyalty.v1.errors_pb2 import ErrorReason
-from loyalty.v1.events_pb2 import VoucherIssued, VoucherRevoked
+from loyalty.v1.events_pb2 import ReleaseReason, VoucherIssued, VoucherRevoked
 from loyalty.v1.reward_pb2 import Reward, VoucherState
 
 from ledger.domain.case import Case, RequestT
 from ledger.domain.code import hash_of, new_code
+from ledger.domain.draw import give_back
 from ledger.domain.instant import FOREVER, set_timestamp, to_timestamp
 from ledger.domain.names import voucher_name
 from ledger.domain.refusal import InvariantBroken, Refused, Rejected
+from ledger.domain.rules.reward import stock_of
 from ledger.domain.validity import valid_between
-from ledger.domain.voucher import ISSUED, NewCode, Voucher
+from ledger.domain.voucher import ISSUED, NewCode, Voucher, is_used
 
 _REFUSALS = {
     VoucherState.VOUCHER_STATE_USED: ErrorReason.ERROR_REASON_VOUCHER_USED,
@@ -95,7 +97,7 @@ def check_open(voucher: Voucher) -> None:
 
 
 def revoke_voucher(case: Case[RevokeVoucherRequest]) -> None:
-    """Decides that a voucher can never be used."""
+    """Decides that a voucher can never be used. One that was not used is back in stock."""
     voucher = case.account.vouchers.get(case.request.voucher)
     if voucher is None:
         raise Rejected(ErrorReason.ERROR_REASON_VOUCHER_NOT_FOUND)
@@ -104,24 +106,9 @@ def revoke_voucher(case: Case[RevokeVoucherRequest]) -> None:
         origin=case.origin, request=case.request, program_version=case.program.version, voucher=voucher.name
     )
     case.record(event, main=True)
+    if not is_used(voucher):
+        give_back(case, stock_of(voucher.reward), ReleaseReason.RELEASE_REASON_REVERSED)
     case.write_receipt(event.receipt)
-
-
-def take_back_vouchers(case: Case[RequestT], redemptions: Iterable[Redemption]) -> None:
-    """Takes back what redemptions issued that are reversed. Raises Refused where some of it was used already."""
-    for redemption in redemptions:
-        for issued in redemption.vouchers:
-            voucher = case.account.vouchers.get(issued.name)
-            if voucher is None or _is_used(voucher):
-                raise Refused(ErrorReason.ERROR_REASON_VOUCHER_USED, voucher=issued.name)
-            if voucher.state == ISSUED:
-                event = VoucherRevoked(origin=case.origin, program_version=case.program.version, voucher=issued.name)
-                case.record(event, transaction_id=case.request_id)
-
-
-def _is_used(voucher: Voucher) -> bool:
-    used_up = voucher.state == VoucherState.VOUCHER_STATE_USED
-    return used_up or voucher.left_minor != voucher.reward.voucher.value_minor
 
 
 def _instant(at: int) -> str:

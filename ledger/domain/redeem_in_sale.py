@@ -131,6 +131,7 @@ def _use_voucher(case: Case[RecordSaleRequest], voucher: Voucher, value: int) ->
         state=VoucherState.VOUCHER_STATE_ISSUED if left else VoucherState.VOUCHER_STATE_USED,
     )
     event = VoucherUsed(origin=case.origin, program_version=case.program.version, use=use)
+    voucher._replace(left_minor=use.left_minor, state=use.state).write(event.voucher)
     case.record(event, transaction_id=case.request_id)
     return Redemption(
         reward_id=voucher.reward.reward_id, voucher=voucher.name, value_minor=value, quantity=1, left_minor=left

@@ -1,6 +1,6 @@
 """Returning lines of a sale: their points are taken back and what the sale spent on them is given back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
 from loyalty.v1.account_pb2 import Allocation
@@ -15,13 +15,12 @@ from loyalty.v1.events_pb2 import (
     SaleRecorded,
     SaleReturned,
     Undo,
-    VoucherUse,
 )
 
 from ledger.domain.account import AWAITED_RETURNS_MAX
 from ledger.domain.case import Case, RequestT
 from ledger.domain.draw import give_back
-from ledger.domain.entitle import take_back, unused_of_line
+from ledger.domain.entitlement import ISSUED
 from ledger.domain.given_back import given_back
 from ledger.domain.ladder import Rung
 from ledger.domain.lot import points_of
@@ -30,8 +29,9 @@ from ledger.domain.qualify import amount_of, change_tier, qualify
 from ledger.domain.refusal import Refused, Rejected
 from ledger.domain.sale_reference import sale_reference
 from ledger.domain.sold import Due, Sold
+from ledger.domain.taken_back import give_back_uses, take_back
 from ledger.domain.transaction import Transaction
-from ledger.domain.undo import claimed, part_of, restored_vouchers, undo, write_undo
+from ledger.domain.undo import claimed, part_of, restore_vouchers, undo, write_undo
 
 _NO_POINTS: Final[Mapping[int, int]] = {}
 
@@ -110,28 +110,39 @@ def _decide(
         returned_minor=sum(line.amount_minor for line in lines),
     )
     rung = undo_earned(case, event.undo, sale, before, state.due(), also)
-    event.undo.vouchers.extend(_vouchers(case, state, sale))
-    for one in warranties:
-        take_back(case, one.redemption.entitlements, sale.transaction_id)
+    take_back(case, [one.redemption for one in warranties], sale.transaction_id)
+    _undo_rewards(case, event.undo, state, sale, warranties)
     return event, rung
 
 
-def _vouchers(case: Case[RequestT], state: Sold, sale: Transaction) -> list[VoucherUse]:
-    """The vouchers that are given back: once nothing of their sale is left, unless the program keeps them."""
-    if not state.is_complete or case.program.keeps_vouchers:
-        return []
-    return restored_vouchers(case, sale.voucher_uses())
+def _undo_rewards(
+    case: Case[RequestT], result: Undo, state: Sold, sale: Transaction, warranties: list[PointsRedeemed]
+) -> None:
+    """Writes what rewards get back: warranties with their goods, all others once nothing of the sale is left.
+
+    Vouchers that were used in it too, unless the program keeps them.
+    """
+    give_back_uses(case, result, [*warranties, *(sale.giving() if state.is_complete else ())])
+    if state.is_complete and not case.program.keeps_vouchers:
+        restore_vouchers(case, result, sale.voucher_uses())
 
 
 def _warranties(case: Case[RequestT], state: Sold, sale: Transaction) -> list[PointsRedeemed]:
-    """The warranties of the sale that nobody has used and whose goods are all back now."""
-    unused = {
-        one.name
-        for line_id, sold in state.sold.items()
-        if case.account.entitlements and state.back[line_id][0] == sold[0]
-        for one in unused_of_line(case, sale.name, line_id)
-    }
-    return [event for event in sale.issuing() if unused and unused.issuperset(event.redemption.entitlements or [""])]
+    """The warranties of the sale whose goods are all back now, where one can be used and none was."""
+    if not case.account.entitlements:
+        return []
+    back = {line_id for line_id, (quantity, _) in state.sold.items() if state.back[line_id][0] == quantity}
+    return [event for event in sale.issuing() if _goes_back(case, event, sale.name, back)]
+
+
+def _goes_back(case: Case[RequestT], event: PointsRedeemed, sale: str, back: Container[str]) -> bool:
+    found = [case.account.entitlements.get(name) for name in event.redemption.entitlements]
+    known = [one for one in found if one is not None and one.sale == sale and one.line_id in back]
+    return (
+        len(known) == len(found)
+        and not any(one.used_times for one in known)
+        and any(one.state == ISSUED for one in known)
+    )
 
 
 def undo_earned(

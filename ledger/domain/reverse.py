@@ -1,6 +1,6 @@
 """Reversing a transaction: whatever it still does to the account is undone, once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from google.protobuf.message import Message
 from loyalty.v1.commands_pb2 import ReverseTransactionRequest
@@ -26,9 +26,7 @@ from loyalty.v1.events_pb2 import (
 
 from ledger.domain.case import Case
 from ledger.domain.draw import give_back
-from ledger.domain.entitle import take_back
 from ledger.domain.instant import set_timestamp
-from ledger.domain.issue_vouchers import take_back_vouchers
 from ledger.domain.ladder import Rung
 from ledger.domain.moved_back import undo_extension, undo_settlement
 from ledger.domain.names import hold_name
@@ -37,8 +35,9 @@ from ledger.domain.redeem import open_hold
 from ledger.domain.refusal import InvariantBroken, Refused
 from ledger.domain.return_sale import undo_earned
 from ledger.domain.sold import NOTHING_DUE, Sold, due_of_activity
+from ledger.domain.taken_back import check_unused, give_back_uses, take_back
 from ledger.domain.transaction import Transaction
-from ledger.domain.undo import restored_vouchers, taken_back, undo, write_undo
+from ledger.domain.undo import restore_vouchers, taken_back, undo, write_undo
 
 
 def reverse_transaction(case: Case[ReverseTransactionRequest]) -> None:
@@ -71,8 +70,8 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction, result: Un
             state.add(state.rest())
             also = [allocation for event in target.issuing() for allocation in event.allocations]
             rung = undo_earned(case, result, target, before, state.due(), also, _bought(target.redemptions()))
-            result.vouchers.extend(restored_vouchers(case, target.voucher_uses()))
-            _cancel(case, result, target.redemptions())
+            _cancel(case, result, target, target.redemptions())
+            restore_vouchers(case, result, target.voucher_uses())
             return rung
         case ActivityRecorded():
             return undo_earned(case, result, target, NOTHING_DUE, due_of_activity(main))
@@ -81,10 +80,10 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction, result: Un
             return undo_settlement(case, result, main)
         case PointsRedeemed():
             result.CopyFrom(undo(case, claw_back=_bought([main]), restore=main.allocations))
-            _cancel(case, result, [main])
+            _cancel(case, result, target, [main])
         case RewardGranted():
             result.CopyFrom(undo(case, claw_back=_bought([main]), restore=()))
-            _cancel(case, result, [main])
+            _cancel(case, result, target, [main])
         case RewardReserved():
             _release(case, target)
         case ReturnAwaited() if not case.account.awaits(target.transaction_id):
@@ -122,14 +121,16 @@ def _bought(redemptions: Iterable[PointsRedeemed | RewardGranted]) -> dict[int, 
 
 
 def _cancel(
-    case: Case[ReverseTransactionRequest], undone: Undo, redemptions: Iterable[PointsRedeemed | RewardGranted]
+    case: Case[ReverseTransactionRequest],
+    undone: Undo,
+    target: Transaction,
+    redemptions: Sequence[PointsRedeemed | RewardGranted],
 ) -> None:
-    """Takes back the vouchers that redemptions issued, and gives back what they took of limits and stock."""
-    for event in redemptions:
-        take_back_vouchers(case, [event.redemption])
-        take_back(case, event.redemption.entitlements, case.request_id)
-        give_back(case, event.uses, ReleaseReason.RELEASE_REASON_REVERSED)
-        undone.uses.extend(event.uses)
+    """Takes back what redemptions issued, and gives back what they took of limits and stock and no return did."""
+    issued = [event.redemption for event in redemptions]
+    check_unused(case, issued, target.taken_back())
+    take_back(case, issued, case.request_id)
+    give_back_uses(case, undone, redemptions, [returned.undo for returned in target.returns()])
 
 
 def _not_reversible(event_type: type[Message]) -> Refused:

@@ -10,6 +10,7 @@ from loyalty.v1.events_pb2 import ActivityRecorded, ReturnedLine, SaleRecorded, 
 from loyalty.v1.sale_pb2 import ReturnLine
 
 from ledger.domain.lot import points_of
+from ledger.domain.names import REWARD_KEY
 from ledger.domain.refusal import Refused
 from ledger.domain.rounding import share_out
 from ledger.domain.transaction import issues
@@ -180,7 +181,11 @@ class Sold:
 
     def _base_part(self, promotion: Award) -> Fraction:
         """How much of the points that a promotion worked on is taken back, as a part of 1."""
-        rules = [award for award in self.sale.awards if award.taken_back != _WITH_BASE]
+        rules = [
+            award
+            for award in self.sale.awards
+            if award.taken_back != _WITH_BASE and not award.rule.startswith(REWARD_KEY)
+        ]
         counted = sum(line.basis for line in promotion.lines)
         if not counted:
             points = points_of(rules)

@@ -11,7 +11,6 @@ from loyalty.v1.events_pb2 import (
     PointsRedeemed,
     SaleReturned,
     TransactionReversed,
-    VoucherUse,
     VoucherUsed,
 )
 
@@ -54,29 +53,32 @@ class Transaction:
         """What a sale redeemed."""
         return [event for _, event in self.follow_ups if isinstance(event, PointsRedeemed)]
 
-    def voucher_uses(self) -> list[VoucherUse]:
-        """The vouchers that a sale used and that no return has given back."""
+    def voucher_uses(self) -> list[VoucherUsed]:
+        """The uses of vouchers in a sale that no return has undone."""
         back = {use.voucher for returned in self.returns() for use in returned.undo.vouchers}
-        uses = [event.use for _, event in self.follow_ups if isinstance(event, VoucherUsed)]
-        return [use for use in uses if use.voucher not in back]
+        uses = [event for _, event in self.follow_ups if isinstance(event, VoucherUsed)]
+        return [event for event in uses if event.use.voucher not in back]
+
+    def taken_back(self) -> set[str]:
+        """The warranties of a sale that went back with their goods."""
+        return {event.entitlement for _, event in self.follow_ups if isinstance(event, EntitlementRevoked)}
 
     def issuing(self) -> list[PointsRedeemed]:
         """What a sale redeemed that issued something.
 
         The return of the sale's goods does not undo that, but for warranties of these goods, which are left out here.
         """
-        back = {event.entitlement for _, event in self.follow_ups if isinstance(event, EntitlementRevoked)}
+        back = self.taken_back()
         return [
             event
             for event in self.redemptions()
             if issues(event.redemption) and back.isdisjoint(event.redemption.entitlements)
         ]
 
+    def giving(self) -> list[PointsRedeemed]:
+        """What a sale redeemed otherwise: discounts and payments, which the return of all its goods undoes."""
+        return [event for event in self.redemptions() if not issues(event.redemption)]
+
     def spent(self) -> list[Allocation]:
         """The lots that a sale's other redemptions took points from, in the order of spending."""
-        return [
-            allocation
-            for event in self.redemptions()
-            if not issues(event.redemption)
-            for allocation in event.allocations
-        ]
+        return [allocation for event in self.giving() for allocation in event.allocations]

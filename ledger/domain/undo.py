@@ -1,10 +1,11 @@
 """Undoing points: give back what was spent, take back what was earned, in that order."""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from loyalty.v1.account_pb2 import Allocation, Receipt
-from loyalty.v1.events_pb2 import Undo, VoucherUse
+from loyalty.v1.events_pb2 import Undo, VoucherUse, VoucherUsed
 from loyalty.v1.reward_pb2 import VoucherState
 
 from ledger.domain.account import Account
@@ -12,7 +13,9 @@ from ledger.domain.case import Case, RequestT
 from ledger.domain.gone import Gone
 from ledger.domain.lot import Lot, points_of
 from ledger.domain.rounding import INT64_MAX, Overflow
-from ledger.domain.voucher import ISSUED
+from ledger.domain.voucher import ISSUED, Voucher
+
+_USED: Final = VoucherState.VOUCHER_STATE_USED
 
 
 def undo(case: Case[RequestT], *, claw_back: Mapping[int, int], restore: Iterable[Allocation]) -> Undo:
@@ -94,15 +97,23 @@ def part_of(allocations: list[Allocation], skip: int, points: int) -> list[Alloc
     return parts
 
 
-def restored_vouchers(case: Case[RequestT], uses: Iterable[VoucherUse]) -> list[VoucherUse]:
-    """What vouchers are like once some uses of them are undone. One that expired meanwhile expires at once."""
-    restored: list[VoucherUse] = []
-    for use in uses:
-        voucher = case.account.vouchers.get(use.voucher)
-        if voucher is not None and voucher.state in (ISSUED, VoucherState.VOUCHER_STATE_USED):
-            left = voucher.left_minor + use.value_minor if voucher.reward.voucher.HasField("value_minor") else 0
-            restored.append(VoucherUse(voucher=use.voucher, value_minor=use.value_minor, left_minor=left, state=ISSUED))
-    return restored
+def restore_vouchers(case: Case[RequestT], result: Undo, uses: Iterable[VoucherUsed]) -> None:
+    """Writes what vouchers are like once some uses of them are undone. One that expired meanwhile expires at once.
+
+    One that the account has forgotten is closed, so nothing was left of it: it is as it was used, with what that took.
+    """
+    for event in uses:
+        use = event.use
+        known = case.account.vouchers.get(use.voucher)
+        voucher = known or Voucher.of(event.voucher)._replace(left_minor=0, state=_USED)
+        if voucher.state not in (ISSUED, _USED):
+            continue
+        left = voucher.left_minor + use.value_minor if voucher.reward.voucher.HasField("value_minor") else 0
+        result.vouchers.append(
+            VoucherUse(voucher=use.voucher, value_minor=use.value_minor, left_minor=left, state=ISSUED)
+        )
+        if known is None:
+            voucher._replace(left_minor=left, state=ISSUED).write(result.remembered.add())
 
 
 def claimed(result: Undo) -> int:

@@ -9,9 +9,9 @@ from loyalty.v1.reward_pb2 import Voucher as VoucherMessage
 from ledger.domain.instant import FOREVER, from_timestamp, set_timestamp
 
 CLOSED_KEPT: Final = 50
-"""Vouchers of a member that are used up, taken back or expired, and that the account still knows.
+"""Vouchers of a member that are used up, taken back or expired and that the account still knows: those closed last.
 
-Of older ones the till learns only that there is no such voucher."""
+Of the others the till learns only that there is no such voucher."""
 
 ISSUED: Final = VoucherState.VOUCHER_STATE_ISSUED
 
@@ -62,12 +62,20 @@ class Voucher(NamedTuple):
 
 
 Vouchers = Mapping[str, Voucher]
-"""By name, in the order of their issue."""
+"""By name: those that are open in any order, those that are closed in the order in which they were."""
+
+
+def is_used(voucher: Voucher) -> bool:
+    """Whether a voucher is used, if only in part."""
+    return voucher.state == VoucherState.VOUCHER_STATE_USED or voucher.left_minor != voucher.reward.voucher.value_minor
 
 
 def with_voucher(vouchers: Vouchers, voucher: Voucher) -> Vouchers:
     """The vouchers after one of them is new or changed. The ones before are left as they were."""
-    after = {**vouchers, voucher.name: voucher}
+    after = dict(vouchers)
+    if voucher.state != ISSUED:
+        after.pop(voucher.name, None)  # the last to be closed is the last to be forgotten
+    after[voucher.name] = voucher
     closed = [one.name for one in after.values() if one.state != ISSUED]
     for name in closed[:-CLOSED_KEPT]:
         del after[name]

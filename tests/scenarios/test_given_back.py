@@ -293,3 +293,30 @@ def test_t11_an_activity(open_shop: OpenShop) -> None:
     spent = shop.sale(member, 30_00, at=DAY, points_payment=PointsPayment(reward_id="cashback", points=10))
     assert spent.receipt.spent_points == 10
     assert prove(shop, member).available_points == 20
+
+
+def test_t9_points_of_a_voucher_are_no_base(open_shop: OpenShop) -> None:
+    """A promotion worked on what rules gave: half of the sale takes half of both, and the voucher goes with the rest."""
+    shop = open_shop(program(promotions=[times(2_000)], rewards=[voucher(0, points=1_000)]))
+    member = shop.member()
+    code = shop.grant(member, "voucher").redemption.vouchers[0].code
+    lines = [line(50_00, "a", line_id="1"), line(50_00, "b", line_id="2")]
+    sale = shop.sale(member, lines, voucher_codes=[code])
+    assert sale.receipt.earned_points == 100 + 100 + 1_000
+    assert shop.give_back(sale.outcome.transaction, ["1"]).receipt.clawed_back_points == 100
+    assert shop.give_back(sale.outcome.transaction).receipt.clawed_back_points == 1_100
+    prove(shop, member)
+
+
+def test_t7_what_a_promotion_took_is_not_missing(open_shop: OpenShop) -> None:
+    """Half of 100 points were ever pending; once they are cancelled a return takes nothing from elsewhere."""
+    shop = open_shop(program(promotions=[times(500)], pending=pending(10)))
+    member = shop.member()
+    shop.adjust(member, 1_000)
+    sale = shop.sale(member, [line(50_00, "a", line_id="1"), line(50_00, "b", line_id="2")])
+    assert sale.receipt.earned_points == 50
+    shop.settle_pending(member, "cancel", transaction=sale.outcome.transaction)
+    for lines in (["1"], []):
+        receipt = shop.give_back(sale.outcome.transaction, lines).receipt
+        assert (receipt.clawed_back_points, receipt.balance.available_points) == (0, 1_000)
+    prove(shop, member)

@@ -1,5 +1,6 @@
 """Reward: what something of the catalogue costs, and whether a member can have it now."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from loyalty.v1.earning_pb2 import LimitScope, Period
@@ -22,6 +23,16 @@ _PROGRAM: Final = LimitScope.LIMIT_SCOPE_PROGRAM
 def stock_key(message: RewardMessage) -> str:
     """The key of the pool that a reward's stock is kept in."""
     return f"{reward_key(message.reward_id)}/stock"
+
+
+def stock_of(message: RewardMessage) -> list[Use]:
+    """What one voucher or entitlement of a reward has taken of its stock; nothing where there is any number."""
+    return [Use(key=stock_key(message), period=0, amount=1, scope=_PROGRAM)] if message.stock else []
+
+
+def of_limits(uses: Iterable[Use]) -> list[Use]:
+    """Those of a redemption's uses that are of limits, and neither of stock nor of codes."""
+    return [use for use in uses if not use.key.endswith("/stock") and not use.key.startswith("codes/")]
 
 
 def codes_key(code_pool: str) -> str:

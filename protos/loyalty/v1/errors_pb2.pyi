@@ -149,7 +149,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     one of them out.
     """
     ERROR_REASON_ENTITLEMENT_NOT_FOUND: _ErrorReason.ValueType  # 69
-    """NOT_FOUND. The member has no such entitlement. Check its name."""
+    """NOT_FOUND. The member has no such entitlement, or it was closed so long ago that it is forgotten. Check its name."""
     ERROR_REASON_ENTITLEMENT_NOT_USABLE: _ErrorReason.ValueType  # 70
     """FAILED_PRECONDITION, recorded. The entitlement cannot be used now: metadata `state` says whether it is USED, REVOKED, EXPIRED, or
     ISSUED and not started; `starts_at` and `expires_at` say from when and until when. Offer another one.
@@ -157,6 +157,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CODES_NOT_ACCEPTED: _ErrorReason.ValueType  # 71
     """INVALID_ARGUMENT. A code of the upload waits in the pool already, or the pool has as many as it takes; metadata `left` says for how
     many there is room. Leave out what was uploaded before.
+    """
+    ERROR_REASON_REWARD_FORGOTTEN: _ErrorReason.ValueType  # 72
+    """FAILED_PRECONDITION, recorded. A voucher or entitlement that the transaction issued was closed so long ago that decisions do
+    not know any more whether it was used; metadata `issued` names it. Look it up in the member's list, and correct by
+    hand what is still to be corrected.
     """
     ERROR_REASON_NOTHING_TO_EXTEND: _ErrorReason.ValueType  # 37
     """FAILED_PRECONDITION, recorded. The member has no points whose expiry could be moved to that instant. Read the member's balance."""
@@ -295,7 +300,7 @@ ERROR_REASON_NOT_STACKABLE: ErrorReason.ValueType  # 68
 one of them out.
 """
 ERROR_REASON_ENTITLEMENT_NOT_FOUND: ErrorReason.ValueType  # 69
-"""NOT_FOUND. The member has no such entitlement. Check its name."""
+"""NOT_FOUND. The member has no such entitlement, or it was closed so long ago that it is forgotten. Check its name."""
 ERROR_REASON_ENTITLEMENT_NOT_USABLE: ErrorReason.ValueType  # 70
 """FAILED_PRECONDITION, recorded. The entitlement cannot be used now: metadata `state` says whether it is USED, REVOKED, EXPIRED, or
 ISSUED and not started; `starts_at` and `expires_at` say from when and until when. Offer another one.
@@ -303,6 +308,11 @@ ISSUED and not started; `starts_at` and `expires_at` say from when and until whe
 ERROR_REASON_CODES_NOT_ACCEPTED: ErrorReason.ValueType  # 71
 """INVALID_ARGUMENT. A code of the upload waits in the pool already, or the pool has as many as it takes; metadata `left` says for how
 many there is room. Leave out what was uploaded before.
+"""
+ERROR_REASON_REWARD_FORGOTTEN: ErrorReason.ValueType  # 72
+"""FAILED_PRECONDITION, recorded. A voucher or entitlement that the transaction issued was closed so long ago that decisions do
+not know any more whether it was used; metadata `issued` names it. Look it up in the member's list, and correct by
+hand what is still to be corrected.
 """
 ERROR_REASON_NOTHING_TO_EXTEND: ErrorReason.ValueType  # 37
 """FAILED_PRECONDITION, recorded. The member has no points whose expiry could be moved to that instant. Read the member's balance."""

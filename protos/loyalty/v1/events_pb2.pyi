@@ -39,7 +39,7 @@ class _ReleaseReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Release
     RELEASE_REASON_TIMED_OUT: _ReleaseReason.ValueType  # 2
     """Its time ran out."""
     RELEASE_REASON_REVERSED: _ReleaseReason.ValueType  # 3
-    """What it was for was reversed, or came back."""
+    """What it was for was reversed, came back, or was taken back."""
 
 class ReleaseReason(_ReleaseReason, metaclass=_ReleaseReasonEnumTypeWrapper):
     """Why a hold's points were given back."""
@@ -51,7 +51,7 @@ RELEASE_REASON_RELEASED: ReleaseReason.ValueType  # 1
 RELEASE_REASON_TIMED_OUT: ReleaseReason.ValueType  # 2
 """Its time ran out."""
 RELEASE_REASON_REVERSED: ReleaseReason.ValueType  # 3
-"""What it was for was reversed, or came back."""
+"""What it was for was reversed, came back, or was taken back."""
 Global___ReleaseReason: _TypeAlias = ReleaseReason  # noqa: Y015
 
 @_typing.final
@@ -933,6 +933,7 @@ class Undo(_message.Message):
     ABSORBED_FIELD_NUMBER: _builtins.int
     EXPIRED_POINTS_FIELD_NUMBER: _builtins.int
     ALREADY_EXPIRED_FIELD_NUMBER: _builtins.int
+    REMEMBERED_FIELD_NUMBER: _builtins.int
     owed_points: _builtins.int
     """Points that repaid what was owed and are owed again, or that could not be taken back and are owed now."""
     shortfall_points: _builtins.int
@@ -957,7 +958,10 @@ class Undo(_message.Message):
 
     @_builtins.property
     def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
-        """What is given back to limits, caps and stock, and taken off carried remainders."""
+        """What is given back to limits, caps and stock, and taken off carried remainders. A return gives back what the sale's
+        discounts and payments took once all of it came back, and what a warranty took when that goes back with its goods; a
+        reversal the rest. Stock of vouchers and entitlements is not among it: it comes back with each of them.
+        """
 
     @_builtins.property
     def vouchers(self) -> _containers.RepeatedCompositeFieldContainer[Global___VoucherUse]:
@@ -987,6 +991,10 @@ class Undo(_message.Message):
         so that they are neither taken from other lots nor owed.
         """
 
+    @_builtins.property
+    def remembered(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Voucher]:
+        """Of the vouchers, those that the account had forgotten, as they are now."""
+
     def __init__(
         self,
         *,
@@ -1004,10 +1012,11 @@ class Undo(_message.Message):
         absorbed: _abc.Iterable[_account_pb2.Allocation] | None = ...,
         expired_points: _builtins.int = ...,
         already_expired: _abc.Iterable[_account_pb2.Allocation] | None = ...,
+        remembered: _abc.Iterable[_reward_pb2.Voucher] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["qualification", b"qualification"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed", b"absorbed", "already_expired", b"already_expired", "clawed_back", b"clawed_back", "expired_points", b"expired_points", "moved", b"moved", "moved_back", b"moved_back", "owed_points", b"owed_points", "qualification", b"qualification", "repaid_points", b"repaid_points", "restored", b"restored", "revived", b"revived", "shortfall_points", b"shortfall_points", "uses", b"uses", "vouchers", b"vouchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed", b"absorbed", "already_expired", b"already_expired", "clawed_back", b"clawed_back", "expired_points", b"expired_points", "moved", b"moved", "moved_back", b"moved_back", "owed_points", b"owed_points", "qualification", b"qualification", "remembered", b"remembered", "repaid_points", b"repaid_points", "restored", b"restored", "revived", b"revived", "shortfall_points", b"shortfall_points", "uses", b"uses", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2052,6 +2061,7 @@ class VoucherUsed(_message.Message):
     ORIGIN_FIELD_NUMBER: _builtins.int
     PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
     USE_FIELD_NUMBER: _builtins.int
+    VOUCHER_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     @_builtins.property
@@ -2062,16 +2072,21 @@ class VoucherUsed(_message.Message):
     def use(self) -> Global___VoucherUse:
         """The use."""
 
+    @_builtins.property
+    def voucher(self) -> _reward_pb2.Voucher:
+        """The voucher afterwards."""
+
     def __init__(
         self,
         *,
         origin: _origin_pb2.Origin | None = ...,
         program_version: _builtins.int = ...,
         use: Global___VoucherUse | None = ...,
+        voucher: _reward_pb2.Voucher | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "use", b"use"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "use", b"use", "voucher", b"voucher"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "program_version", b"program_version", "use", b"use"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "program_version", b"program_version", "use", b"use", "voucher", b"voucher"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -160,7 +160,7 @@ class ProgramServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeVoucher(self, request, context):
-        """Takes a voucher back, so that it can never be used.
+        """Takes a voucher back, so that it can never be used. Unless it was used, it is in stock again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,7 +174,7 @@ class ProgramServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeEntitlement(self, request, context):
-        """Takes an entitlement back, so that it can never be used.
+        """Takes an entitlement back, so that it can never be used. Unless it was used, it is in stock again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

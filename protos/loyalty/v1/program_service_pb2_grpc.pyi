@@ -55,11 +55,11 @@ class ProgramServiceStub:
     the reward's conditions do not. ReverseTransaction takes back what was not used.
     """
     RevokeVoucher: _grpc.UnaryUnaryMultiCallable[_commands_pb2.RevokeVoucherRequest, _program_service_pb2.RevokeVoucherResponse]
-    """Takes a voucher back, so that it can never be used."""
+    """Takes a voucher back, so that it can never be used. Unless it was used, it is in stock again."""
     UploadVoucherCodes: _grpc.UnaryUnaryMultiCallable[_commands_pb2.UploadVoucherCodesRequest, _program_service_pb2.UploadVoucherCodesResponse]
     """Adds codes to a pool that vouchers are given out from."""
     RevokeEntitlement: _grpc.UnaryUnaryMultiCallable[_commands_pb2.RevokeEntitlementRequest, _program_service_pb2.RevokeEntitlementResponse]
-    """Takes an entitlement back, so that it can never be used."""
+    """Takes an entitlement back, so that it can never be used. Unless it was used, it is in stock again."""
     ExtendExpiry: _grpc.UnaryUnaryMultiCallable[_commands_pb2.ExtendExpiryRequest, _program_service_pb2.ExtendExpiryResponse]
     """Lets points expire later."""
     ReinstatePoints: _grpc.UnaryUnaryMultiCallable[_commands_pb2.ReinstatePointsRequest, _program_service_pb2.ReinstatePointsResponse]
@@ -93,11 +93,11 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
     the reward's conditions do not. ReverseTransaction takes back what was not used.
     """
     RevokeVoucher: _aio.UnaryUnaryMultiCallable[_commands_pb2.RevokeVoucherRequest, _program_service_pb2.RevokeVoucherResponse]  # type: ignore[assignment]
-    """Takes a voucher back, so that it can never be used."""
+    """Takes a voucher back, so that it can never be used. Unless it was used, it is in stock again."""
     UploadVoucherCodes: _aio.UnaryUnaryMultiCallable[_commands_pb2.UploadVoucherCodesRequest, _program_service_pb2.UploadVoucherCodesResponse]  # type: ignore[assignment]
     """Adds codes to a pool that vouchers are given out from."""
     RevokeEntitlement: _aio.UnaryUnaryMultiCallable[_commands_pb2.RevokeEntitlementRequest, _program_service_pb2.RevokeEntitlementResponse]  # type: ignore[assignment]
-    """Takes an entitlement back, so that it can never be used."""
+    """Takes an entitlement back, so that it can never be used. Unless it was used, it is in stock again."""
     ExtendExpiry: _aio.UnaryUnaryMultiCallable[_commands_pb2.ExtendExpiryRequest, _program_service_pb2.ExtendExpiryResponse]  # type: ignore[assignment]
     """Lets points expire later."""
     ReinstatePoints: _aio.UnaryUnaryMultiCallable[_commands_pb2.ReinstatePointsRequest, _program_service_pb2.ReinstatePointsResponse]  # type: ignore[assignment]
@@ -176,7 +176,7 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _commands_pb2.RevokeVoucherRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.RevokeVoucherResponse, _abc.Awaitable[_program_service_pb2.RevokeVoucherResponse]]:
-        """Takes a voucher back, so that it can never be used."""
+        """Takes a voucher back, so that it can never be used. Unless it was used, it is in stock again."""
 
     @_abc_1.abstractmethod
     def UploadVoucherCodes(
@@ -192,7 +192,7 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _commands_pb2.RevokeEntitlementRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.RevokeEntitlementResponse, _abc.Awaitable[_program_service_pb2.RevokeEntitlementResponse]]:
-        """Takes an entitlement back, so that it can never be used."""
+        """Takes an entitlement back, so that it can never be used. Unless it was used, it is in stock again."""
 
     @_abc_1.abstractmethod
     def ExtendExpiry(

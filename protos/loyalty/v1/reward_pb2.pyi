@@ -596,7 +596,11 @@ class Reward(_message.Message):
     points: _builtins.int
     """So many points, more than 0 and less than any price of it, active at once. They do not count towards tiers."""
     stock: _builtins.int
-    """How many there are; 0 for any number. A reservation takes from it, and gives back when it ends without redemption."""
+    """How many there are; 0 for any number. A reservation takes from it, and gives back when it ends without redemption. What
+    was redeemed is back once: when the redemption is reversed; when all of the sale comes back that a discount or payment was
+    redeemed in; when a voucher or entitlement is taken back that nobody has used, by a manager or with its goods. What was
+    used, if only in part, or has expired, stays taken; an expired one is back if its purchase is reversed.
+    """
     stackability: Global___Stackability.ValueType
     """With which other discounts it goes together."""
     minimum_units: _builtins.int
@@ -635,7 +639,9 @@ class Reward(_message.Message):
 
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[_earning_pb2.Limit]:
-        """How often (each of the quantity counts; a payment with points counts once) or for how many points, at most: at most 10."""
+        """How often (each of the quantity counts; a payment with points counts once) or for how many points, at most: at most 10.
+        What was redeemed counts no longer when it would be back in stock, but for what a manager takes back: the member had it.
+        """
 
     @_builtins.property
     def conditions(self) -> _earning_pb2.Conditions:
@@ -707,8 +713,12 @@ Global___Use: _TypeAlias = Use  # noqa: Y015
 
 @_typing.final
 class Voucher(_message.Message):
-    """A voucher of a member. Of those that are used up, taken back or expired, decisions know a member's last 50: the code of an
-    older one is answered like a code that nobody has. ListVouchers shows all of them.
+    """A voucher of a member. Of those that are used up, taken back or expired, decisions know the 50 of a member that were closed
+    last. ListVouchers shows all of them. Of one that is forgotten
+    - the code is answered like a code that nobody has;
+    - a return or reversal of the sale that it was used in gives back what that sale took of it, as with any other, unless it
+      expired meanwhile. Whether a manager had taken back the rest of a gift card is forgotten too;
+    - the purchase cannot be reversed: REWARD_FORGOTTEN.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -761,8 +771,8 @@ Global___Voucher: _TypeAlias = Voucher  # noqa: Y015
 
 @_typing.final
 class Entitlement(_message.Message):
-    """An entitlement of a member. Of those that cannot be used any more, decisions know a member's last 50; ListEntitlements shows
-    all of them.
+    """An entitlement of a member. Of those that cannot be used any more, decisions know the 50 of a member that were closed last;
+    ListEntitlements shows all of them. The purchase of one that is forgotten cannot be reversed: REWARD_FORGOTTEN.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
