@@ -11,7 +11,7 @@ from loyalty.v1.sale_pb2 import ReturnLine
 
 from tests import programs
 from tests.conftest import OpenShop
-from tests.programs import activity, cashback, item, limit, plus, program, times, visit, voucher
+from tests.programs import activity, cashback, item, limit, pending, plus, program, times, visit, voucher
 from tests.proof import fold, prove
 from tests.shop import Shop, line, new_id
 
@@ -296,7 +296,7 @@ def test_t11_an_activity(open_shop: OpenShop) -> None:
 
 
 def test_t9_points_of_a_voucher_are_no_base(open_shop: OpenShop) -> None:
-    """A promotion worked on what rules gave: half of the sale takes half of both, and the voucher goes with the rest."""
+    """A promotion worked on what rules gave: half of the sale takes half of both; the voucher goes with the rest."""
     shop = open_shop(program(promotions=[times(2_000)], rewards=[voucher(0, points=1_000)]))
     member = shop.member()
     code = shop.grant(member, "voucher").redemption.vouchers[0].code
