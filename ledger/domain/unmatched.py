@@ -16,6 +16,7 @@ from ledger.domain.account import Account
 from ledger.domain.basket import Basket
 from ledger.domain.earn import by_line_of
 from ledger.domain.instant import from_timestamp
+from ledger.domain.lot import points_of
 from ledger.domain.pool import Pools
 from ledger.domain.program import Program
 from ledger.domain.rules.facts import Facts
@@ -162,7 +163,7 @@ def _promotions(
         only_first=program.stacking == Stacking.STACKING_FIRST,
         only_best=program.stacking == Stacking.STACKING_BEST,
     )
-    base = sum(award.points for award in of_rules)
+    base = points_of(of_rules)
     by_line = by_line_of(basket, of_rules)
     for promotion in promotions:
         if not contest.is_given(promotion.terms.owner, stops=False):

@@ -18,7 +18,9 @@ from ledger.domain.case import Case
 from ledger.domain.instant import FOREVER, from_timestamp
 from ledger.domain.lot import Lot
 from ledger.domain.program import Program
+from ledger.domain.purse import TOTALS
 from ledger.domain.refusal import InvariantBroken
+from ledger.domain.rounding import INT64_MAX, Overflow
 from ledger.domain.settle import settle
 from ledger.sample_program import sample_program
 from tests.programs import rolling
@@ -209,3 +211,14 @@ def test_spending_takes_exactly_what_is_there(lots: list[Lot], points: int, at: 
     assert state.available(at) == available - min(points, available)
     state.give_back(allocations)
     assert state.lots == before
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_totals_stay_within_64_bits(name: str) -> None:
+    """Of every kind of movement, for nothing else could be written into a snapshot."""
+    account = Account(ACCOUNT)
+    setattr(account, name, INT64_MAX)
+    account.check_totals()
+    setattr(account, name, INT64_MAX + 1)
+    with pytest.raises(Overflow):
+        account.check_totals()

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from tests.model.purse import Figures, Purse
-from tests.model.sold import Done, Settled, let_go
+from tests.model.sold import Done, Settled, claims, let_go
 
 
 def undo_activity(purse: Purse, done: Done, at: int, figures: Figures) -> None:
@@ -11,9 +11,10 @@ def undo_activity(purse: Purse, done: Done, at: int, figures: Figures) -> None:
     wanted: dict[int, int] = {}
     for award in done.awards:
         wanted[award.lot] = wanted.get(award.lot, 0) + award.points
-    purse.give_and_take([], wanted, at, figures)
+    points = sum(wanted.values())
+    purse.give_and_take([], claims(dict.fromkeys(wanted, 0), wanted, points), at, figures)
     if purse.rules.ladder.policy.basis == "points":
-        purse.status.count(at, figures.void - sum(wanted.values()), done.counted)
+        purse.status.count(at, figures.void - points, done.counted)
     let_go(done.given, {award.owner: award.points for award in done.awards}, figures.shortfall, Fraction(1))
 
 

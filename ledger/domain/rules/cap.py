@@ -6,6 +6,7 @@ from loyalty.v1.account_pb2 import Award
 from loyalty.v1.earning_pb2 import Cap as CapMessage
 from loyalty.v1.earning_pb2 import Excess
 
+from ledger.domain.lot import points_of
 from ledger.domain.rules.tally import Tally
 
 
@@ -22,7 +23,7 @@ class Cap:
 
     def apply(self, awards: Sequence[Award], balance: int, tally: Tally) -> None:
         """Cuts the awards, the last first, until they fit; notes on each what it lost."""
-        asked = sum(award.points for award in awards)
+        asked = points_of(awards)
         excess = asked - self._room(asked, balance, tally)
         if excess <= 0:
             return
