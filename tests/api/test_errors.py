@@ -17,7 +17,8 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # th
 from grpc_status import rpc_status
 from loyalty.v1.errors_pb2 import ErrorReason, FieldViolation
 
-from ledger.api.errors import ENTRIES, VIOLATIONS_MAX, ApiError, Entry
+from ledger.api.error_entries import ENTRIES, Entry
+from ledger.api.errors import VIOLATIONS_MAX, ApiError
 
 CATALOGUE: Final = Path(__file__).parents[2] / "protos" / "loyalty" / "v1" / "errors.proto"
 REASONS: Final = [value for value in ErrorReason.values() if value]
