@@ -17,8 +17,8 @@ run: .venv/local.stamp ## Serve with a local PostgreSQL in var/ and a sample pro
 test: .venv/dev.stamp ## Run every test
 	@$(BIN)/pytest
 
-demo: .venv/demo.stamp ## Load a year of real baskets and prove the balances (DEMO_BASKETS=n: the first n; PROGRAM=grocery: by its rules)
-	@$(BIN)/loyalty demo $(if $(PROGRAM),--program $(PROGRAM))
+demo: $(if $(PROGRAM),.venv/dev.stamp,.venv/demo.stamp) ## Load a year of real baskets and prove the balances (DEMO_BASKETS=n: the first n; PROGRAM=grocery: by its rules, and by a model)
+	@$(if $(PROGRAM),$(BIN)/python -m tests.year $(PROGRAM),$(BIN)/loyalty demo)
 
 bench: .venv/dev.stamp ## Measure speed and memory against the goals; writes var/bench.json
 	@$(BIN)/python -m tests.bench

@@ -156,17 +156,10 @@ class Ledger:
     def add_services(self, server: grpc.aio.Server) -> Sequence[str]:
         """Puts the four services on a gRPC server and returns their names."""
         dispatch = Dispatch(self.writer, self.programs, self.gate.lookups, system_clock)
-        pos = PosService(
-            dispatch,
-            Profiles(self.reads),
-            self.programs,
-            self.views,
-            self.reader,
-            VoucherCodes(self.reads),
-            system_clock,
-        )
+        codes = VoucherCodes(self.reads)
+        pos = PosService(dispatch, Profiles(self.reads), self.programs, self.views, self.reader, codes, system_clock)
         add_PosServiceServicer_to_server(pos, server)
-        program = ProgramService(dispatch, self.programs, system_clock)
+        program = ProgramService(dispatch, self.programs, self.views, codes, system_clock)
         add_ProgramServiceServicer_to_server(program, server)
         crm = CrmService(self.views, self.reader, system_clock)
         add_CrmServiceServicer_to_server(crm, server)

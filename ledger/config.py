@@ -226,7 +226,7 @@ class Config:
             _whole(1, LOOKUPS_PER_MINUTE_MAX),
             "120",
             "Look-ups by identifier that one credential may make a minute, all at once or spread."
-            " Commands whose identifier nobody has count too.",
+            " Commands whose identifier or voucher code nobody has count too.",
         ),
     ]
 

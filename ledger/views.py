@@ -7,6 +7,8 @@ from uuid import UUID
 from loyalty.v1.account_pb2 import Balance, LocalizedText, NextExpiry, TierProgress
 from loyalty.v1.crm_service_pb2 import MemberSnapshot, StatementEntry
 from loyalty.v1.events_pb2 import Event
+from loyalty.v1.program_service_pb2 import CatalogueEntry
+from loyalty.v1.reward_pb2 import Entitlement, Voucher
 
 
 class ViewBehind(Exception):
@@ -47,6 +49,32 @@ class SnapshotPage(NamedTuple):
     """The position that the page reflects."""
 
 
+class VoucherPage(NamedTuple):
+    """Some vouchers of a member, newest first."""
+
+    vouchers: list[Voucher]
+    next_before: int
+    """Before which position the next page begins; 0 at the end."""
+    position: int
+
+
+class EntitlementPage(NamedTuple):
+    """Some entitlements of a member, newest first."""
+
+    entitlements: list[Entitlement]
+    next_before: int
+    """Before which position the next page begins; 0 at the end."""
+    position: int
+
+
+class Catalogue(NamedTuple):
+    """The rewards of a program, with what is left of them."""
+
+    entries: list[CatalogueEntry]
+    version: int
+    position: int
+
+
 class Views(Protocol):
     """Read access to the views. Every call blocks on the database and is made from a worker thread.
 
@@ -65,6 +93,36 @@ class Views(Protocol):
         timeout_s: float = 0,
     ) -> StatementPage | None:
         """Entries before a position, newest first; None for a member that is not known yet."""
+
+    def vouchers(
+        self,
+        member_id: UUID,
+        before_position: int,
+        limit: int,
+        state: int,
+        at: int,
+        min_position: int = 0,
+        timeout_s: float = 0,
+    ) -> VoucherPage | None:
+        """Vouchers issued before a position, newest first; None for a member that is not known yet.
+
+        `state` is the state that they are in at an instant (microseconds), 0 for any.
+        """
+
+    def entitlements(
+        self,
+        member_id: UUID,
+        before_position: int,
+        limit: int,
+        state: int,
+        at: int,
+        min_position: int = 0,
+        timeout_s: float = 0,
+    ) -> EntitlementPage | None:
+        """The same for entitlements."""
+
+    def catalogue(self, program: str, at: int, min_position: int = 0, timeout_s: float = 0) -> Catalogue | None:
+        """The rewards of the version of a program that is in force at an instant; None where none is known yet."""
 
     def snapshot(self, after: UUID | None, limit: int, at: int) -> SnapshotPage:
         """Members behind an id, for a feed that starts; each page may reflect a later position than the one before."""

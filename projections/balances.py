@@ -29,6 +29,7 @@ from loyalty.v1.events_pb2 import (
     ProgramPublished,
     ReturnAwaited,
     ReversalAwaited,
+    RewardGranted,
     RewardReleased,
     RewardReserved,
     SaleRecorded,
@@ -238,6 +239,7 @@ def _points_redeemed(page: _Page, event: Event) -> None:
         page.end_hold(event.stream_id, redeemed.redemption.hold)
     else:
         page.take(event.stream_id, redeemed.allocations)
+    _lot_added(page, event)
     page.follow(event)
 
 
@@ -268,8 +270,10 @@ def _reward_released(page: _Page, event: Event) -> None:
 
 def _undone(page: _Page, event: Event) -> None:
     undo: Undo = event.payload.undo
-    page.give(event.stream_id, undo.restored)
-    page.take(event.stream_id, undo.clawed_back)
+    for given in (undo.moved_back, undo.restored, undo.revived):
+        page.give(event.stream_id, given)
+    for taken in (undo.moved, undo.clawed_back):
+        page.take(event.stream_id, taken)
     page.touched[event.stream_id].owed += undo.owed_points - undo.repaid_points
 
 
@@ -289,10 +293,10 @@ def _points_expired(page: _Page, event: Event) -> None:
 
 def _points_adjusted(page: _Page, event: Event) -> None:
     page.take(event.stream_id, event.payload.allocations)
-    _points_reinstated(page, event)
+    _lot_added(page, event)
 
 
-def _points_reinstated(page: _Page, event: Event) -> None:
+def _lot_added(page: _Page, event: Event) -> None:
     added = event.payload
     if added.lot.points:
         page.put(event.stream_id, added.lot, added.lot.number, added.lot.points)
@@ -319,9 +323,10 @@ _HANDLE: Final[Mapping[type[Message], Callable[[_Page, Event], None] | None]] = 
     PendingSettled: _pending_settled,
     ExpiryNotified: _expiry_notified,
     ExpiryExtended: _expiry_extended,
-    PointsReinstated: _points_reinstated,
+    PointsReinstated: _lot_added,
     PointsRedeemed: _points_redeemed,
     RewardReserved: _reward_reserved,
+    RewardGranted: _lot_added,
     RewardReleased: _reward_released,
     SaleReturned: _undone,
     ReturnAwaited: _unmoved,

@@ -5,10 +5,11 @@ from typing import Final
 
 from projections.balances import Balances
 from projections.projection import Projection
+from projections.rewards import Rewards
 from projections.statements import Statements
 from projections.tiers import Tiers
 from projections.trial_balance import TrialBalance
 
 PROJECTIONS: Final[Mapping[str, Projection]] = {
-    projection.name: projection for projection in (Balances(), Statements(), Tiers(), TrialBalance())
+    projection.name: projection for projection in (Balances(), Rewards(), Statements(), Tiers(), TrialBalance())
 }

@@ -35,6 +35,18 @@ LEFT JOIN (SELECT member_id, sum(points) AS points FROM {live}.lots GROUP BY mem
 LEFT JOIN (SELECT member_id, sum(points) AS points FROM {live}.held_lots GROUP BY member_id) AS h USING (member_id)
 WHERE (uuid_hash(a.member_id) & 2147483647) %% %(shares)b = %(share)b
 
+-- name: rewards
+-- What every member can still use.
+SELECT member_id, array_agg(right_now ORDER BY right_now COLLATE "C") FROM (
+    SELECT member_id, concat_ws(' ', voucher_id, left_minor, starts_at, expires_at) AS right_now
+    FROM {live}.vouchers WHERE state = 1
+    UNION ALL
+    SELECT member_id, concat_ws(' ', entitlement_id, used_times, starts_at, expires_at)
+    FROM {live}.entitlements WHERE state = 1
+) AS rights
+WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
+GROUP BY member_id
+
 -- name: statements
 SELECT member_id, total_points FROM {live}.member_totals
 WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b

@@ -3,10 +3,11 @@
 There are seven accounts. `member` is what the program's members hold, pending and held points included, less what they
 owe. The other six say where points came from and where they went:
 
-    issued       points given for sales                 member +, issued -
+    issued       points given for sales, by rewards     member +, issued -
     redeemed     points spent                           member -, redeemed +
     breakage     points that expired                    member -, breakage +
                  and were given back after that         member +, breakage -
+                 and were taken back once more          member -, breakage +
     clawed_back  points taken back by returns           member -, clawed_back +
     restored     spent points given back by returns     member +, restored -
     adjusted     points added or taken off by hand      member +/-, adjusted -/+
@@ -28,6 +29,7 @@ from loyalty.v1.events_pb2 import (
     PointsExpired,
     PointsRedeemed,
     PointsReinstated,
+    RewardGranted,
     SaleRecorded,
     SaleReturned,
     TransactionReversed,
@@ -72,8 +74,13 @@ def _pending_settled(event: PendingSettled) -> Postings:
 
 
 def _points_redeemed(event: PointsRedeemed) -> Postings:
-    points = event.redemption.points
-    return {"member": -points, "redeemed": points}
+    spent, issued = event.redemption.points, event.redemption.issued_points
+    return {"member": issued - spent, "redeemed": spent, "issued": -issued}
+
+
+def _reward_granted(event: RewardGranted) -> Postings:
+    points = event.redemption.issued_points
+    return {"member": points, "issued": -points}
 
 
 def _points_expired(event: PointsExpired) -> Postings:
@@ -94,8 +101,9 @@ def _points_adjusted(event: PointsAdjusted) -> Postings:
 def _undone(event: SaleReturned | TransactionReversed) -> Postings:
     undo = event.undo
     taken = total(undo.clawed_back) + undo.owed_points
-    given = total(undo.restored) + undo.repaid_points
-    return {"member": given - taken, "clawed_back": taken, "restored": -given}
+    given = total(undo.restored) + total(undo.revived) + undo.repaid_points
+    expired = undo.expired_points
+    return {"member": given - taken, "clawed_back": taken - expired, "breakage": expired, "restored": -given}
 
 
 def total(allocations: Iterable[Allocation]) -> int:
@@ -109,6 +117,7 @@ _BOOK: Final[Mapping[type[Message], Callable[[Any], Postings]]] = {
     PendingSettled: _pending_settled,
     PointsReinstated: _points_reinstated,
     PointsRedeemed: _points_redeemed,
+    RewardGranted: _reward_granted,
     PointsExpired: _points_expired,
     PointsAdjusted: _points_adjusted,
     SaleReturned: _undone,

@@ -138,7 +138,6 @@ class Runner:
         self._database_url = database_url
         self._hub = hub
         self._stop = threading.Event()
-        self._applied = threading.Condition()
         self._position = 0
         self._is_running = False
         self._error: str | None = None
@@ -171,12 +170,6 @@ class Runner:
             self._is_running,
             self._error,
         )
-
-    def wait(self, position: int, timeout_s: float) -> bool:
-        """Waits until this runner has applied up to a position, stopped, or the time is over. True for the first."""
-        with self._applied:
-            self._applied.wait_for(lambda: self._position >= position or self._error is not None, timeout_s)
-            return self._position >= position
 
     def _run(self) -> None:
         name = self._projection.name
@@ -211,9 +204,7 @@ class Runner:
             self._position,
             reason,
         )
-        with self._applied:
-            self._error = reason
-            self._applied.notify_all()
+        self._error = reason
 
     def _follow(self, cursor: Cursor[Any]) -> None:
         """Stands by until the projection has no other runner, then applies events until it is stopped."""
@@ -252,9 +243,7 @@ class Runner:
     def _reached(self, position: int) -> None:
         self._position_metric.set(position)
         self._lag_metric.set(max(self._hub.head - position, 0))
-        with self._applied:
-            self._position = position
-            self._applied.notify_all()
+        self._position = position
 
 
 class ReadSide:
@@ -290,11 +279,3 @@ class ReadSide:
     def status(self) -> list[Status]:
         """How each projection is."""
         return [runner.status() for runner in self.runners.values()]
-
-    def wait(self, names: Iterable[str], position: int, timeout_s: float) -> bool:
-        """Waits until some projections are at a position here. False when the time is over or one has stopped."""
-        deadline = time.monotonic() + timeout_s
-        return all(
-            name in self.runners and self.runners[name].wait(position, max(deadline - time.monotonic(), 0))
-            for name in names
-        )

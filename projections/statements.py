@@ -14,6 +14,7 @@ from loyalty.v1.events_pb2 import (
     PointsExpired,
     PointsRedeemed,
     PointsReinstated,
+    RewardGranted,
     RewardReleased,
     RewardReserved,
     SaleRecorded,
@@ -42,6 +43,7 @@ _TYPES: Final[Mapping[type[Message], str]] = {
         PendingSettled,
         ExpiryExtended,
         PointsReinstated,
+        RewardGranted,
     )
 }
 """What gets a line, also when it comes to 0 points."""

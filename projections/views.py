@@ -8,15 +8,18 @@ from uuid import UUID
 from loyalty.v1.account_pb2 import Balance, NextExpiry, TierProgress
 from loyalty.v1.crm_service_pb2 import MemberSnapshot, StatementEntry
 from loyalty.v1.program_pb2 import Program as Definition
+from loyalty.v1.program_service_pb2 import CatalogueEntry
+from loyalty.v1.reward_pb2 import Entitlement, Reward, Voucher
 from loyalty.v1.tier_pb2 import Standing as StandingMessage
 from psycopg.rows import tuple_row
 
-from ledger.domain.instant import DAY, HOUR, set_timestamp, to_timestamp
-from ledger.domain.names import member_name, transaction_name
+from ledger.domain.instant import DAY, FOREVER, HOUR, set_timestamp, to_timestamp
+from ledger.domain.names import entitlement_name, member_name, transaction_name, voucher_name
 from ledger.domain.program import Program
+from ledger.domain.rules.reward import codes_key, stock_key
 from ledger.domain.standing import Standing
 from ledger.store.datastore import LedgerDatastore
-from ledger.views import MemberView, SnapshotPage, StatementPage, ViewBehind
+from ledger.views import Catalogue, EntitlementPage, MemberView, SnapshotPage, StatementPage, ViewBehind, VoucherPage
 from projections.sql import statements
 
 POLL_S: Final = 0.01
@@ -79,6 +82,52 @@ class PostgresViews:
             if row[1] is not None
         ]
         return SnapshotPage(members, rows[0][0])
+
+    def vouchers(
+        self,
+        member_id: UUID,
+        before_position: int,
+        limit: int,
+        state: int,
+        at: int,
+        min_position: int = 0,
+        timeout_s: float = 0,
+    ) -> VoucherPage | None:
+        """Vouchers issued before a position, newest first; None for a member that is not known yet."""
+        parameters = {"member_id": member_id, "before": before_position, "limit": limit + 1, "state": state, "at": at}
+        rows = self._read("vouchers", parameters, min_position, timeout_s)
+        if rows[0][1] is None:
+            return None
+        shown = [row for row in rows[:limit] if row[2] is not None]
+        return VoucherPage([_voucher(row) for row in shown], _next(rows, limit), rows[0][0])
+
+    def entitlements(
+        self,
+        member_id: UUID,
+        before_position: int,
+        limit: int,
+        state: int,
+        at: int,
+        min_position: int = 0,
+        timeout_s: float = 0,
+    ) -> EntitlementPage | None:
+        """The same for entitlements."""
+        parameters = {"member_id": member_id, "before": before_position, "limit": limit + 1, "state": state, "at": at}
+        rows = self._read("entitlements", parameters, min_position, timeout_s)
+        if rows[0][1] is None:
+            return None
+        shown = [row for row in rows[:limit] if row[2] is not None]
+        return EntitlementPage([_entitlement(row) for row in shown], _next(rows, limit), rows[0][0])
+
+    def catalogue(self, program: str, at: int, min_position: int = 0, timeout_s: float = 0) -> Catalogue | None:
+        """The rewards of the version of a program that is in force at an instant; None where none is known yet."""
+        rows = self._read("catalogue", {"program": program, "at": at}, min_position, timeout_s)
+        position, version = rows[0][:2]
+        if version is None:
+            return None
+        stocks = {pool: (drawn, uploaded) for _, _, pool, drawn, uploaded in rows if pool is not None}
+        rewards = self._program(program, version).definition.rewards
+        return Catalogue([CatalogueEntry(reward=one, left=_left(one, stocks)) for one in rewards], version, position)
 
     def due(self, before: int, untouched_since: int, limit: int) -> list[UUID]:
         """Accounts with a deadline up to an instant that is not recorded, earliest first.
@@ -157,6 +206,56 @@ def _balance(row: Sequence[Any], at: int) -> Balance:
         balance.next_expiry.points = row[7]
         set_timestamp(balance.next_expiry.expires_at, row[8])
     return balance
+
+
+def _next(rows: Sequence[Sequence[Any]], limit: int) -> int:
+    """Before which position the next page begins; 0 at the end."""
+    return int(rows[limit - 1][2]) if len(rows) > limit else 0
+
+
+def _voucher(row: Sequence[Any]) -> Voucher:
+    _, member_id, _, voucher_id, reward, starts_at, expires_at, left_minor, state = row
+    voucher = Voucher(
+        name=voucher_name(member_id, voucher_id),
+        reward=Reward.FromString(reward),
+        left_minor=left_minor,
+        state=state,
+    )
+    _write_validity(voucher, starts_at, expires_at)
+    return voucher
+
+
+def _entitlement(row: Sequence[Any]) -> Entitlement:
+    _, member_id, _, entitlement_id, reward, starts_at, expires_at, used_times, state, sale, line_id, sku = row
+    entitlement = Entitlement(
+        name=entitlement_name(member_id, entitlement_id),
+        reward=Reward.FromString(reward),
+        used_times=used_times,
+        state=state,
+        sale=sale,
+        line_id=line_id,
+        sku=sku,
+    )
+    _write_validity(entitlement, starts_at, expires_at)
+    return entitlement
+
+
+def _write_validity(message: Voucher | Entitlement, starts_at: int, expires_at: int) -> None:
+    if starts_at:
+        set_timestamp(message.starts_at, starts_at)
+    if expires_at != FOREVER:
+        set_timestamp(message.expires_at, expires_at)
+
+
+def _left(reward: Reward, stocks: Mapping[str, tuple[int, int]]) -> int | None:
+    """How many there are left of a reward; None for any number."""
+    left: list[int] = []
+    if reward.stock:
+        left.append(reward.stock - stocks.get(stock_key(reward), (0, 0))[0])
+    if reward.voucher.code_pool:
+        drawn, uploaded = stocks.get(codes_key(reward.voucher.code_pool), (0, 0))
+        left.append(uploaded - drawn)
+    return max(min(left), 0) if left else None
 
 
 def _entry(row: Sequence[Any]) -> StatementEntry:

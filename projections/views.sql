@@ -49,9 +49,50 @@ LEFT JOIN LATERAL (
 WHERE p.name = 'statements'
 ORDER BY e.position DESC
 
+-- name: vouchers
+-- Newest first, each in the state (1 is issued, 4 expired) that it is in at an instant; of all states for 0.
+SELECT p.position, m.member_id, v.*
+FROM (SELECT min(position) AS position FROM views.positions WHERE name IN ('balances', 'rewards')) AS p
+LEFT JOIN views.balances m ON m.member_id = %(member_id)b
+LEFT JOIN LATERAL (
+    SELECT * FROM (
+        SELECT position, voucher_id, reward, starts_at, expires_at, left_minor,
+               CASE WHEN state = 1 AND expires_at <= %(at)b THEN 4 ELSE state END AS state
+        FROM views.vouchers WHERE member_id = m.member_id AND position < %(before)b
+    ) AS found
+    WHERE %(state)b = 0 OR state = %(state)b
+    ORDER BY position DESC LIMIT %(limit)b
+) AS v ON true
+ORDER BY v.position DESC
+
+-- name: entitlements
+SELECT p.position, m.member_id, e.*
+FROM (SELECT min(position) AS position FROM views.positions WHERE name IN ('balances', 'rewards')) AS p
+LEFT JOIN views.balances m ON m.member_id = %(member_id)b
+LEFT JOIN LATERAL (
+    SELECT * FROM (
+        SELECT position, entitlement_id, reward, starts_at, expires_at, used_times,
+               CASE WHEN state = 1 AND expires_at <= %(at)b THEN 4 ELSE state END AS state, sale, line_id, sku
+        FROM views.entitlements WHERE member_id = m.member_id AND position < %(before)b
+    ) AS found
+    WHERE %(state)b = 0 OR state = %(state)b
+    ORDER BY position DESC LIMIT %(limit)b
+) AS e ON true
+ORDER BY e.position DESC
+
+-- name: catalogue
+-- The version of a program that is in force at an instant, and what is drawn of its stocks and codes.
+SELECT p.position, g.version, s.pool, s.drawn, s.uploaded
+FROM (SELECT min(position) AS position FROM views.positions WHERE name IN ('rewards', 'tiers')) AS p
+LEFT JOIN LATERAL (
+    SELECT v.version FROM views.programs v WHERE v.program = %(program)b AND v.starts_at <= %(at)b
+    ORDER BY v.version DESC LIMIT 1
+) AS g ON true
+LEFT JOIN LATERAL views.stocks_at(%(program)b, %(at)b) AS s ON g.version IS NOT NULL
+
 -- name: due
 -- Accounts with a deadline that is not recorded: of holds, of lots with an expiry of their own, of lots that follow
--- activity, of tiers. Each part brings the earliest; a member with many lots may come more than once, so more are looked at.
+-- activity, of tiers, of vouchers and entitlements that are issued (state 1). Each part brings the earliest; a member with many lots may come more than once, so more are looked at.
 SELECT member_id FROM (
     (SELECT h.member_id, h.expires_at AS deadline
      FROM views.holds h JOIN views.balances b USING (member_id)
@@ -73,6 +114,18 @@ SELECT member_id FROM (
      FROM views.tiers t JOIN views.balances b USING (member_id)
      WHERE t.next_change_at <= %(before)b AND b.recorded_at <= %(untouched_since)b
      ORDER BY t.next_change_at LIMIT %(limit)b)
+    UNION ALL
+    (SELECT v.member_id, v.expires_at
+     FROM views.vouchers v JOIN views.balances b USING (member_id)
+     WHERE v.state = 1 AND v.expires_at < 9223372036854775807 AND v.expires_at <= %(before)b
+       AND b.recorded_at <= %(untouched_since)b
+     ORDER BY v.expires_at LIMIT %(limit)b * 8)
+    UNION ALL
+    (SELECT e.member_id, e.expires_at
+     FROM views.entitlements e JOIN views.balances b USING (member_id)
+     WHERE e.state = 1 AND e.expires_at < 9223372036854775807 AND e.expires_at <= %(before)b
+       AND b.recorded_at <= %(untouched_since)b
+     ORDER BY e.expires_at LIMIT %(limit)b * 8)
 ) AS due
 GROUP BY member_id ORDER BY min(deadline), member_id LIMIT %(limit)b
 

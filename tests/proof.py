@@ -1,5 +1,6 @@
 """Proof of a member's balance from their events: it adds up, and the views show the same."""
 
+import time
 from uuid import UUID
 
 from google.protobuf.empty_pb2 import Empty
@@ -7,14 +8,19 @@ from loyalty.v1.account_pb2 import Balance, TierProgress
 from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.pos_service_pb2 import GetBalanceRequest
 from loyalty.v1.program_service_pb2 import GetProgramRequest
+from loyalty.v1.reward_pb2 import Entitlement as EntitlementMessage
+from loyalty.v1.reward_pb2 import Voucher as VoucherMessage
 
 from ledger.domain.account import Account
 from ledger.domain.case import Case
 from ledger.domain.decide import settle_account
-from ledger.domain.instant import FOREVER, from_timestamp, to_timestamp
+from ledger.domain.entitlement import ISSUED as ENTITLEMENT_ISSUED
+from ledger.domain.instant import FOREVER, SECOND, from_timestamp, to_timestamp
 from ledger.domain.names import last_id
 from ledger.domain.program import Program
 from ledger.domain.versions import Versions
+from ledger.domain.voucher import ISSUED as VOUCHER_ISSUED
+from tests.rights import entitlements_of, vouchers_of
 from tests.shop import TIMEOUT_S, Shop
 
 
@@ -37,12 +43,39 @@ def prove(shop: Shop, member: str) -> Balance:
     head = shop.head()
     versions = _versions(shop, account.program)
     now = _shown(shop, GetBalanceRequest(member=member, min_position=head), account, versions)
+    if account.vouchers or account.entitlements:
+        _prove_rights(shop, member, account, versions.at(from_timestamp(now.as_of)))
     for deadline in _deadlines(account):
         for at in (deadline - 1, deadline):
             if at > from_timestamp(now.as_of):
                 request = GetBalanceRequest(member=member, as_of=to_timestamp(at), min_position=head)
                 _shown(shop, request, account, versions)
     return now
+
+
+def _prove_rights(shop: Shop, member: str, account: Account, program: Program) -> None:
+    """The views show the vouchers and entitlements that the account knows as it knows them, and no other open ones.
+
+    Within a second of the clock: none of those of a test expires just now.
+    """
+    vouchers, entitlements = vouchers_of(shop, member, page_size=7), entitlements_of(shop, member, page_size=7)
+    at = int(time.time() * SECOND)
+    case = Case(Empty(), Origin(), UUID(int=0), at, program, account, {})
+    settle_account(case)
+    shown = {one.name: one.SerializeToString(deterministic=True) for one in vouchers}
+    shown |= {one.name: one.SerializeToString(deterministic=True) for one in entitlements}
+    for voucher in case.account.vouchers.values():
+        written = VoucherMessage()
+        voucher.write(written)
+        written.ClearField("code_hash")
+        assert shown.pop(voucher.name) == written.SerializeToString(deterministic=True)
+    for entitlement in case.account.entitlements.values():
+        right = EntitlementMessage()
+        entitlement.write(right)
+        assert shown.pop(entitlement.name) == right.SerializeToString(deterministic=True)
+    issued = [one.name for one in vouchers if one.state == VOUCHER_ISSUED]
+    issued += [one.name for one in entitlements if one.state == ENTITLEMENT_ISSUED]
+    assert shown.keys().isdisjoint(issued)
 
 
 def _versions(shop: Shop, name: str, version: int = 0) -> Versions:

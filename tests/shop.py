@@ -30,7 +30,7 @@ from loyalty.v1.member_pb2 import Identifier, Profile
 from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.pos_service_pb2_grpc import PosServiceStub
 from loyalty.v1.program_pb2 import Program
-from loyalty.v1.program_service_pb2 import PublishProgramResponse
+from loyalty.v1.program_service_pb2 import GrantRewardResponse, PublishProgramResponse
 from loyalty.v1.program_service_pb2_grpc import ProgramServiceStub
 from loyalty.v1.sale_pb2 import ReturnLine, Sale, SaleLine
 
@@ -107,6 +107,18 @@ class Shop:
             reason=reason,
         )
         return self.programs.AdjustPoints(request, metadata=self.metadata, timeout=TIMEOUT_S)
+
+    def grant(self, member: str, reward_id: str, quantity: int = 0, **fields: Any) -> GrantRewardResponse:
+        """Gives a reward for no points, as a manager."""
+        request = c.GrantRewardRequest(
+            request_id=fields.pop("request_id", "") or new_id(),
+            origin=self.origin(**fields),
+            member=member,
+            reward_id=reward_id,
+            quantity=quantity,
+            reason="test",
+        )
+        return self.programs.GrantReward(request, metadata=self.metadata, timeout=TIMEOUT_S)
 
     def revoke(self, voucher: str, *, reason: str = "test", **fields: Any) -> Any:
         """Takes a voucher back, as a manager."""

@@ -16,6 +16,7 @@ import pytest
 
 from ledger import local_postgres
 from ledger.local_postgres import LocalPostgres, LocalPostgresError
+from ledger.system_user import SYSTEM_USER
 
 AS_ROOT = os.geteuid() == 0
 
@@ -195,7 +196,7 @@ def test_root_opens_folders_above_for_entering_only(folder: Path) -> None:
     (home / "secret").touch(0o600)
     with LocalPostgres(home / "project" / "var" / "postgres") as postgres:
         owner = Path(f"/proc/{postgres.pid}").stat().st_uid
-        assert pwd.getpwuid(owner).pw_name == local_postgres.SYSTEM_USER
+        assert pwd.getpwuid(owner).pw_name == SYSTEM_USER
     assert stat.S_IMODE(home.stat().st_mode) == 0o701
     assert stat.S_IMODE((home / "secret").stat().st_mode) == 0o600
 
@@ -258,7 +259,7 @@ def test_ordinary_user(folder: Path) -> None:
 def test_folder_of_another_user(folder: Path) -> None:
     """What root made, an ordinary user is not let into, and is told so."""
     told = start_as_ordinary_user(folder / "roots", folder / "roots")
-    assert f"belongs to another user ({local_postgres.SYSTEM_USER})" in told
+    assert f"belongs to another user ({SYSTEM_USER})" in told
 
 
 def test_folder_under_a_file(folder: Path) -> None:

@@ -117,6 +117,73 @@ def test_all_problems_at_once_with_their_lines() -> None:
     ]
 
 
+BAD_INPUT = """\
+name: programs/shop
+currency: INR
+time_zone: Asia/Kolkata
+default_region: IN
+stores: [{store_id: s-1}]
+earning_rules:
+  - &again
+    rule_id: spend
+    spend: {points: 1, per_minor: 100}
+    conditions:
+      stores: [s-9]
+      expression: sale.total >
+    limits:
+      - {period: PERIOD_DAY, times: 0}
+  - rule_id: circle
+    spend: {points: 1, per_minor: 100, only: &circle {skus: [a], kinds: *circle}}
+promotions:
+  - promotion_id: morning
+    addition_points: 1
+    exclusive_group: day
+    conditions: {windows: [{starts_at: 2026-01-01T06:00:00, duration: 21600s, recurrence: FREQ=DAILY}]}
+  - promotion_id: noon
+    addition_points: 1
+    exclusive_group: day
+    conditions:
+      windows:
+        - {starts_at: 2026-01-02T11:00:00, duration: 7200s, recurrence: FREQ=DAILY}
+tiers:
+  - {tier_id: bronze, threshold: 0}
+  - {tier_id: silver, threshold: 0}
+caps:
+  - {cap_id: none, per_sale: true, points: 0}
+rewards:
+  - {reward_id: mug, cost_points: -5, order_discount: {amount_minor: 100}}
+  - {reward_id: tea, cost_points: 5, stock: -1, order_discount: {amount_minor: -100}}
+expiry_notice_days: 366
+"""
+
+
+def test_each_kind_of_bad_input() -> None:
+    """Cycle, unreachable tier, overlapping windows, unknown list, price below 0, limit of 0, CEL, over a limit."""
+    found = {(problem.line, problem.field): problem.reason for problem in read_text(BAD_INPUT).problems}
+    assert found.pop((12, "earning_rules[0].conditions.expression"))
+    assert found == {
+        (11, "earning_rules[0].conditions.stores[0]"): "is no store of the program",
+        (14, "earning_rules[0].limits[0]"): "must have exactly one of times and points, more than 0",
+        (16, "earning_rules[1].spend.only.kinds"): "must be a list",
+        (27, "promotions[1].conditions.windows[0]"): (
+            "overlaps with morning of its group: both are open at 2026-01-02T11:00:00"
+        ),
+        (30, "tiers[1].threshold"): ("must be more than the tier's before, or one of the two can never be reached"),
+        (32, "caps[0].points"): "must be more than 0",
+        (34, "rewards[0].cost_points"): "must be more than 0",
+        (35, "rewards[1].stock"): "must be more than 0, or 0 for any number",
+        (35, "rewards[1].order_discount.amount_minor"): "must be more than 0",
+        (36, "expiry_notice_days"): "must be from 0 to 365",
+    }
+
+
+@pytest.mark.parametrize("text", ["stores: &a [*a]", "stores: &a [{store_id: *a}]", "returns: &a {claw_back: *a}"])
+def test_a_value_within_itself_is_told(text: str) -> None:
+    """A cycle of aliases ends where the field asks for something else."""
+    found = read_text(RIGHT.replace("returns:", text)).problems
+    assert [problem.line for problem in found] == [15]
+
+
 def test_over_a_limit() -> None:
     """The line of the list that is too long."""
     caps = "".join(f"  - {{cap_id: c-{number}, per_sale: true, points: 1}}\n" for number in range(21))

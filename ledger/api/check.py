@@ -11,6 +11,7 @@ from loyalty.v1.commands_pb2 import (
     CommitRewardRequest,
     EnrollMemberRequest,
     ExtendExpiryRequest,
+    GrantRewardRequest,
     PendingFate,
     PublishProgramRequest,
     RecordActivityRequest,
@@ -28,7 +29,12 @@ from loyalty.v1.commands_pb2 import (
     UploadVoucherCodesRequest,
     UseEntitlementRequest,
 )
-from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
+from loyalty.v1.crm_service_pb2 import (
+    ListEntitlementsRequest,
+    ListStatementEntriesRequest,
+    ListVouchersRequest,
+    WatchChangesRequest,
+)
 from loyalty.v1.pos_service_pb2 import (
     ExplainTransactionRequest,
     GetBalanceRequest,
@@ -37,20 +43,23 @@ from loyalty.v1.pos_service_pb2 import (
     QuoteSaleRequest,
     SubmitBatchRequest,
 )
-from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest
+from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListRewardsRequest
 
 from ledger.api.check_parts import check_head, check_identifier, check_origin, check_request_id, check_till, check_who
 from ledger.api.check_reads import (
     check_get_balance,
     check_get_program,
     check_get_transaction,
+    check_list_entitlements,
+    check_list_rewards,
     check_list_statement,
     check_list_versions,
+    check_list_vouchers,
     check_lookup_member,
     check_read_events,
     check_watch_changes,
 )
-from ledger.api.check_sale import LINES_MAX, check_sale
+from ledger.api.check_sale import check_sale
 from ledger.api.errors import ApiError
 from ledger.api.fields import (
     CODE_CHARACTERS_MIN,
@@ -68,6 +77,7 @@ from ledger.api.fields import (
     check_transaction_name,
     check_voucher_name,
 )
+from ledger.domain.basket import LINES_MAX
 
 VOUCHERS_MAX: Final = 10
 """Vouchers that one sale uses."""
@@ -85,7 +95,7 @@ BATCH_COMMANDS_MAX: Final = 1_000
 """Commands of one SubmitBatch."""
 
 QUANTITY_MAX: Final = 1_000
-"""How many of a reward one hold reserves."""
+"""How many of a reward one hold reserves, or one grant gives."""
 
 REASON_CHARACTERS_MAX: Final = 500
 """Length of the reason of what is done by hand."""
@@ -250,6 +260,15 @@ def _settle_pending(request: SettlePendingRequest, now: int, problems: Problems)
     check_enum(request.fate, _FATES, "fate", problems)
 
 
+def _grant_reward(request: GrantRewardRequest, now: int, problems: Problems) -> None:
+    check_head(request.request_id, request.origin, now, problems)
+    check_member_name(request.member, "member", problems)
+    check_text(request.reward_id, "reward_id", problems, least=1)
+    if not 0 <= request.quantity <= QUANTITY_MAX:
+        problems.append(("quantity", f"must be 1 to {QUANTITY_MAX}, or 0 for 1"))
+    check_text(request.reason, "reason", problems, least=1, most=REASON_CHARACTERS_MAX)
+
+
 def _revoke_voucher(request: RevokeVoucherRequest, now: int, problems: Problems) -> None:
     check_head(request.request_id, request.origin, now, problems)
     check_voucher_name(request.voucher, "voucher", problems)
@@ -364,6 +383,7 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     ExtendExpiryRequest: _check(_extend_expiry),
     ReinstatePointsRequest: _check(_reinstate_points),
     SetTierFloorRequest: _check(_set_tier_floor),
+    GrantRewardRequest: _check(_grant_reward),
     LookupMemberRequest: _check(check_lookup_member),
     GetTransactionRequest: _check(check_get_transaction),
     ExplainTransactionRequest: _check(check_get_transaction),
@@ -371,6 +391,9 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     GetProgramRequest: _check(check_get_program),
     ListProgramVersionsRequest: _check(check_list_versions),
     ListStatementEntriesRequest: _check(check_list_statement),
+    ListVouchersRequest: _check(check_list_vouchers),
+    ListEntitlementsRequest: _check(check_list_entitlements),
+    ListRewardsRequest: _check(check_list_rewards),
     WatchChangesRequest: _check(check_watch_changes),
     ReadEventsRequest: _check(check_read_events),
 }

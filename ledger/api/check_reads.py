@@ -3,7 +3,12 @@
 from typing import Final
 
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
-from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
+from loyalty.v1.crm_service_pb2 import (
+    ListEntitlementsRequest,
+    ListStatementEntriesRequest,
+    ListVouchersRequest,
+    WatchChangesRequest,
+)
 from loyalty.v1.events_pb2 import Event
 from loyalty.v1.pos_service_pb2 import (
     ExplainTransactionRequest,
@@ -11,7 +16,8 @@ from loyalty.v1.pos_service_pb2 import (
     GetTransactionRequest,
     LookupMemberRequest,
 )
-from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest
+from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListRewardsRequest
+from loyalty.v1.reward_pb2 import EntitlementState, VoucherState
 
 from ledger.api.check_parts import check_identifier, check_who
 from ledger.api.fields import (
@@ -19,6 +25,7 @@ from ledger.api.fields import (
     POOL,
     PROGRAM,
     Problems,
+    check_enum,
     check_member_name,
     check_not_negative,
     check_program_name,
@@ -33,6 +40,16 @@ EVENT_TYPES_MAX: Final = 50
 TOKEN_CHARACTERS_MAX: Final = 1_000
 """Length of a page token."""
 
+_Paged = (
+    ListProgramVersionsRequest
+    | ListStatementEntriesRequest
+    | ListVouchersRequest
+    | ListEntitlementsRequest
+    | ListRewardsRequest
+)
+
+_VOUCHER_STATES: Final = frozenset(VoucherState.values())
+_ENTITLEMENT_STATES: Final = frozenset(EntitlementState.values())
 _EVENT_TYPES: Final = frozenset(
     field.message_type.name
     for field in Event.DESCRIPTOR.oneofs_by_name["event"].fields
@@ -80,7 +97,30 @@ def check_list_statement(request: ListStatementEntriesRequest, _now: int, proble
     check_not_negative(request.min_position, "min_position", problems)
 
 
-def _page(request: ListProgramVersionsRequest | ListStatementEntriesRequest, problems: Problems) -> None:
+def check_list_vouchers(request: ListVouchersRequest, _now: int, problems: Problems) -> None:
+    """What ListVouchers is asked with."""
+    check_member_name(request.member, "member", problems)
+    check_enum(request.state, _VOUCHER_STATES, "state", problems)
+    _page(request, problems)
+    check_not_negative(request.min_position, "min_position", problems)
+
+
+def check_list_entitlements(request: ListEntitlementsRequest, _now: int, problems: Problems) -> None:
+    """What ListEntitlements is asked with."""
+    check_member_name(request.member, "member", problems)
+    check_enum(request.state, _ENTITLEMENT_STATES, "state", problems)
+    _page(request, problems)
+    check_not_negative(request.min_position, "min_position", problems)
+
+
+def check_list_rewards(request: ListRewardsRequest, _now: int, problems: Problems) -> None:
+    """What ListRewards is asked with."""
+    check_program_name(request.program, "program", problems)
+    _page(request, problems)
+    check_not_negative(request.min_position, "min_position", problems)
+
+
+def _page(request: _Paged, problems: Problems) -> None:
     check_not_negative(request.page_size, "page_size", problems)
     check_text(request.page_token, "page_token", problems, most=TOKEN_CHARACTERS_MAX)
 

@@ -11,11 +11,8 @@ from typing import Final
 from loyalty.v1.sale_pb2 import LineKind, Sale, SaleLine, TenderKind
 
 from ledger.api.fields import TEXT_CHARACTERS_MAX, Problems, check_attributes, check_enum, check_text
-from ledger.domain.basket import Basket
+from ledger.domain.basket import LINES_MAX, Basket
 from ledger.domain.rounding import INT64_MAX
-
-LINES_MAX: Final = 500
-"""Lines of a sale, and of a return."""
 
 LABELS_MAX: Final = 50
 """Labels of a line."""

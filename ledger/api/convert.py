@@ -9,6 +9,7 @@ from loyalty.v1.commands_pb2 import (
     CommitRewardRequest,
     EnrollMemberRequest,
     ExtendExpiryRequest,
+    GrantRewardRequest,
     PublishProgramRequest,
     RecordActivityRequest,
     RecordSaleRequest,
@@ -59,6 +60,7 @@ WriteRequest = (
     | UploadVoucherCodesRequest
     | RevokeEntitlementRequest
     | SetTierFloorRequest
+    | GrantRewardRequest
 )
 
 SALE_BYTES_MAX: Final = 512 * 1024
@@ -74,6 +76,7 @@ BY_HAND: Final = (
     RevokeEntitlementRequest,
     UploadVoucherCodesRequest,
     SetTierFloorRequest,
+    GrantRewardRequest,
 )
 """What somebody does by hand: the event must name an actor, so the credential stands in for an operator."""
 
@@ -243,7 +246,11 @@ def _reversal_keys(command: Command, request: ReverseTransactionRequest) -> None
 
 def _member_key(
     command: Command,
-    request: AdjustPointsRequest | ExtendExpiryRequest | ReinstatePointsRequest | SetTierFloorRequest,
+    request: AdjustPointsRequest
+    | ExtendExpiryRequest
+    | ReinstatePointsRequest
+    | SetTierFloorRequest
+    | GrantRewardRequest,
 ) -> None:
     command.member = last_id(request.member)
 
@@ -272,6 +279,7 @@ _KEYS: Final[Mapping[type[Message], Callable[[Command, Any], None]]] = {
     ExtendExpiryRequest: _member_key,
     ReinstatePointsRequest: _member_key,
     SetTierFloorRequest: _member_key,
+    GrantRewardRequest: _member_key,
     SettlePendingRequest: _pending_keys,
     RevokeVoucherRequest: _voucher_keys,
     UseEntitlementRequest: _entitlement_keys,

@@ -1,9 +1,9 @@
 """CrmService: what CRM systems call."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import grpc
@@ -14,15 +14,12 @@ from loyalty.v1.errors_pb2 import ErrorReason
 from ledger.api.audit_service import BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
-from ledger.api.dispatch import VIEW_SHARE, remaining_s
+from ledger.api.dispatch import wait_s
 from ledger.api.errors import ApiError
 from ledger.api.paging import messages, number_before, page_size, page_token
 from ledger.domain.names import last_id
 from ledger.views import EventReader, ViewBehind, Views
 from ledger.writer.writer import Clock
-
-VIEW_WAIT_S: Final = 5.0
-"""How long a read waits for min_position at most, when the call has no earlier deadline."""
 
 TAIL_WAIT_S: Final = 1.0
 """How long a tail waits for news before it looks whether its consumer is still there."""
@@ -31,6 +28,8 @@ WATCHERS_MAX: Final = 32
 """Calls of WatchChanges at once. Each reads every change anew, over the connections that all reads share."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
+MemberRequest = pb.ListStatementEntriesRequest | pb.ListVouchersRequest | pb.ListEntitlementsRequest
+PageT = TypeVar("PageT")
 
 
 class CrmService(CrmServiceServicer):
@@ -52,18 +51,48 @@ class CrmService(CrmServiceServicer):
         member_id = last_id(request.member)
         before = number_before(request.page_token, member_id, "statement")
         size = page_size(request.page_size)
-        remaining = remaining_s(context)
-        timeout_s = VIEW_WAIT_S if remaining is None else min(remaining * VIEW_SHARE, VIEW_WAIT_S)
+        page = await self._read(request, context, self._views.statement, before, size)
+        token = page_token(page.entries[-1].position, member_id) if page.has_more else ""
+        return pb.ListStatementEntriesResponse(entries=page.entries, next_page_token=token, position=page.position)
+
+    async def ListVouchers(self, request: pb.ListVouchersRequest, context: Context) -> pb.ListVouchersResponse:
+        """The vouchers of a member, newest first."""
+        now = self._clock()
+        CHECKS[pb.ListVouchersRequest](request, now)
+        member_id = last_id(request.member)
+        before = number_before(request.page_token, member_id, "list")
+        size = page_size(request.page_size)
+        page = await self._read(request, context, self._views.vouchers, before, size, request.state, now)
+        token = page_token(page.next_before, member_id) if page.next_before else ""
+        return pb.ListVouchersResponse(vouchers=page.vouchers, next_page_token=token, position=page.position)
+
+    async def ListEntitlements(
+        self, request: pb.ListEntitlementsRequest, context: Context
+    ) -> pb.ListEntitlementsResponse:
+        """The entitlements of a member, newest first."""
+        now = self._clock()
+        CHECKS[pb.ListEntitlementsRequest](request, now)
+        member_id = last_id(request.member)
+        before = number_before(request.page_token, member_id, "list")
+        size = page_size(request.page_size)
+        page = await self._read(request, context, self._views.entitlements, before, size, request.state, now)
+        token = page_token(page.next_before, member_id) if page.next_before else ""
+        return pb.ListEntitlementsResponse(
+            entitlements=page.entitlements, next_page_token=token, position=page.position
+        )
+
+    async def _read(
+        self, request: MemberRequest, context: Context, read: Callable[..., PageT | None], *asked: int
+    ) -> PageT:
+        """A page of what a member has, at min_position or later. Raises ApiError."""
+        timeout_s = wait_s(context)
         try:
-            page = await asyncio.to_thread(
-                self._views.statement, member_id, before, size, request.min_position, timeout_s
-            )
+            page = await asyncio.to_thread(read, last_id(request.member), *asked, request.min_position, timeout_s)
         except ViewBehind as behind:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
         if page is None or not await sees(self._reader, request.member):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
-        token = page_token(page.entries[-1].position, member_id) if page.has_more else ""
-        return pb.ListStatementEntriesResponse(entries=page.entries, next_page_token=token, position=page.position)
+        return page
 
     async def WatchChanges(
         self, request: pb.WatchChangesRequest, context: Context

@@ -25,6 +25,9 @@ from ledger.writer.writer import Clock, Overloaded, Result, ShuttingDown, Writer
 VIEW_SHARE: Final = 0.8
 """The part of a call's time that it may wait for a view: the rest is for saying that the view is behind."""
 
+VIEW_WAIT_S: Final = 5.0
+"""How long a read waits for min_position at most, when the call has no earlier deadline."""
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -176,3 +179,9 @@ def deadline_of(context: Context) -> float | None:
 def remaining_s(context: Context) -> float | None:
     """Seconds until the call's deadline; None without one, which the stubs of gRPC do not know."""
     return cast("float | None", context.time_remaining())
+
+
+def wait_s(context: Context) -> float:
+    """How long a read waits for min_position."""
+    remaining = remaining_s(context)
+    return VIEW_WAIT_S if remaining is None else min(remaining * VIEW_SHARE, VIEW_WAIT_S)

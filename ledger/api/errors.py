@@ -322,9 +322,9 @@ ENTRIES: Final = {
     ),
     ErrorReason.ERROR_REASON_RATE_LIMITED: Entry(
         StatusCode.RESOURCE_EXHAUSTED,
-        "The credential's rate is used up. Retry after the delay.",
-        "Too many requests from this till. Please wait a moment.",
-        "इस टिल से बहुत ज़्यादा अनुरोध आए हैं। कृपया थोड़ी देर रुकें।",
+        "The credential has tried as many identifiers and voucher codes as it may. Retry after the delay.",
+        "This till has tried too many card numbers or voucher codes. Please wait a moment.",
+        "इस टिल से बहुत ज़्यादा कार्ड नंबर या वाउचर कोड आज़माए गए हैं। कृपया थोड़ी देर रुकें।",
         retry_delay_ms=1_000,
     ),
     ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE: Entry(
@@ -383,8 +383,8 @@ ENTRIES: Final = {
     ),
     ErrorReason.ERROR_REASON_REWARD_NOT_APPLICABLE: Entry(
         StatusCode.FAILED_PRECONDITION,
-        "The reward does not fit this sale: its amount is more than what is left to pay, or the "
-        "points are no whole number of its steps. Release the hold, or correct the points.",
+        "The reward cannot be had like this: its amount is more than what is left to pay, the points are no whole "
+        "number of its steps, or it is only given, or only part of a sale. Release the hold, or correct the command.",
         "This reward does not fit this bill. Cancel the reservation or choose another reward.",
         "यह रिवॉर्ड इस बिल पर लागू नहीं होता। आरक्षण रद्द करें या दूसरा रिवॉर्ड चुनें।",
     ),

@@ -7,12 +7,23 @@ from google.protobuf.message import Message
 from loyalty.v1 import explain_pb2 as pb
 from loyalty.v1.account_pb2 import Award, LocalizedText, Lot
 from loyalty.v1.earning_pb2 import EarningRule, Promotion
-from loyalty.v1.events_pb2 import CommandBlocked, CommandRefused, Event, PointsRedeemed, ProgramPublished, Undo
+from loyalty.v1.events_pb2 import (
+    ActivityRecorded,
+    CommandBlocked,
+    CommandRefused,
+    Event,
+    PointsRedeemed,
+    ProgramPublished,
+    RewardGranted,
+    SaleRecorded,
+    Undo,
+)
 from loyalty.v1.program_pb2 import Program
 
 from ledger.api.errors import ApiError
-from ledger.api.explain_limits import describe_limits
+from ledger.api.explain_names import Names, named
 from ledger.api.explain_texts import explanation_texts
+from ledger.api.explain_unmatched import add_unmatched
 
 NO_LOTS: Final[Sequence[Lot]] = ()
 
@@ -76,37 +87,10 @@ def explain(name: str, events: Sequence[Event], definition: Program) -> pb.Expla
         explanation.refusal.CopyFrom(_refusal(payload))
     for event in events:
         _add_consequence(explanation, event, names)
+    if isinstance(payload, SaleRecorded | ActivityRecorded):
+        add_unmatched(explanation, payload, events, names)
     explanation.texts.extend(explanation_texts(explanation, definition))
     return explanation
-
-
-class Names:
-    """What the rules, promotions, tiers, rewards, limits and caps of a program are called."""
-
-    def __init__(self, definition: Program) -> None:
-        self.rules: dict[str, EarningRule | Promotion] = {rule.rule_id: rule for rule in definition.earning_rules}
-        self.rules.update({promotion.promotion_id: promotion for promotion in definition.promotions})
-        self.tiers = {tier.tier_id: tier.display_name for tier in definition.tiers}
-        self.rewards = {reward.reward_id: reward.display_name for reward in definition.rewards}
-        self.limits = describe_limits(definition)
-
-    def of(self, rule_id: str) -> LocalizedText:
-        """A rule's or promotion's name."""
-        rule = self.rules.get(rule_id)
-        return named(rule.display_name if rule is not None else LocalizedText(), rule_id)
-
-    def tier(self, tier_id: str) -> LocalizedText:
-        """A tier's name."""
-        return named(self.tiers.get(tier_id, LocalizedText()), tier_id)
-
-    def reward(self, reward_id: str) -> LocalizedText:
-        """A reward's name."""
-        return named(self.rewards.get(reward_id, LocalizedText()), reward_id)
-
-
-def named(text: LocalizedText, name: str) -> LocalizedText:
-    """What something is called; an id stands in for a name that is not given."""
-    return LocalizedText(en=text.en or name, hi=text.hi or name)
 
 
 def _award(award: Award, names: Names, skus: dict[str, str]) -> pb.AwardExplanation:
@@ -134,12 +118,16 @@ def _award(award: Award, names: Names, skus: dict[str, str]) -> pb.AwardExplanat
 def _add_consequence(explanation: pb.Explanation, event: Event, names: Names) -> None:
     """Adds what one of a transaction's events redeemed, took back or changed."""
     payload = payload_of(event)
-    if isinstance(payload, PointsRedeemed):
+    if isinstance(payload, PointsRedeemed | RewardGranted):
         explanation.redemptions.add(
             redemption=payload.redemption,
             display_name=names.reward(payload.redemption.reward_id),
-            allocations=payload.allocations,
+            allocations=getattr(payload, "allocations", ()),
         )
+    elif isinstance(payload, SaleRecorded):
+        for redemption in payload.redemptions:
+            if redemption.voucher:  # whatever took points has an event of its own
+                explanation.redemptions.add(redemption=redemption, display_name=names.reward(redemption.reward_id))
     elif event.WhichOneof("event") == "tier_changed":
         explanation.tier_changes.add(
             from_tier=payload.from_tier,

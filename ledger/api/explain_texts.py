@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.v1 import explain_pb2 as pb
 from loyalty.v1.account_pb2 import LocalizedText, Lot, ReceiptText
+from loyalty.v1.events_pb2 import Undo
 from loyalty.v1.program_pb2 import Program
 
 from ledger.api.texts import MONTHS, indian, last_day, money, plain, receipt_texts
@@ -43,6 +44,7 @@ def explanation_texts(explanation: pb.Explanation, definition: Program) -> list[
         receipt = receipt_texts(explanation.receipt, Compiled(definition))
         for text, told in zip(receipt, (lines.english, lines.hindi), strict=True):
             told.extend(text.lines)
+    _add_unmatched(lines, explanation)
     return [
         ReceiptText(language_code="en", lines=lines.english),
         ReceiptText(language_code="hi", lines=lines.hindi),
@@ -90,6 +92,18 @@ def _add_awards(lines: _Lines, explanation: pb.Explanation, currency: str) -> No
         lines.add("failure", rule=_pair(failure.display_name), error=(failure.error, failure.error))
 
 
+def _add_unmatched(lines: _Lines, explanation: pb.Explanation) -> None:
+    if explanation.unmatched:
+        lines.add("unmatched")
+    for one in explanation.unmatched:
+        phrase = pb.UnmatchedReason.Name(one.reason)
+        if one.reason == pb.UNMATCHED_REASON_OCCASION and not one.HasField("asks"):
+            phrase = "for sales"
+        lines.add(phrase, rule=_pair(one.display_name), asks=_pair(one.asks), better=_pair(one.better_display_name))
+    if explanation.unmatched_left_out:
+        lines.add("unmatched more", explanation.unmatched_left_out)
+
+
 def _add_award(lines: _Lines, award: pb.AwardExplanation, currency: str) -> None:
     rule = _pair(award.display_name)
     match award.basis_unit:
@@ -128,7 +142,15 @@ def _add_lot(lines: _Lines, lot: Lot, zone: ZoneInfo) -> None:
 
 
 def _add_redemption(lines: _Lines, one: pb.RedemptionExplanation, currency: str) -> None:
-    lines.add("redeemed", one.redemption.points, reward=_pair(one.display_name))
+    redemption, reward = one.redemption, _pair(one.display_name)
+    if redemption.voucher:
+        lines.add("voucher used", reward=reward)
+    elif redemption.points:
+        lines.add("redeemed", redemption.points, reward=reward)
+    else:
+        lines.add("given", reward=reward, times=_number(redemption.quantity))
+    if redemption.issued_points:
+        lines.add("issued", redemption.issued_points, reward=reward)
     if one.redemption.value_minor:
         lines.add("worth", amount=money(one.redemption.value_minor, currency))
 
@@ -155,17 +177,24 @@ def _add_undo(lines: _Lines, undone: pb.UndoExplanation, *, is_own: bool) -> Non
     if undone.lines:
         named = ", ".join(line.line_id for line in undone.lines[:LINES_NAMED_MAX])
         lines.add("came back", lines=(named, named))
+    undo = undone.undo
+    if points := sum(allocation.points for allocation in undo.moved_back):
+        lines.add("moved back", points)
     if is_own:
         return
-    undo = undone.undo
     if points := sum(allocation.points for allocation in undo.clawed_back):
         lines.add("clawed back", points)
-    if points := sum(allocation.points for allocation in undo.restored) + undo.repaid_points:
+    if points := _given(undo):
         lines.add("restored", points)
     if undo.owed_points:
         lines.add("owed", undo.owed_points)
     if undo.shortfall_points:
         lines.add("shortfall", undo.shortfall_points)
+
+
+def _given(undo: Undo) -> int:
+    """Points that were given back."""
+    return sum(allocation.points for allocation in (*undo.restored, *undo.revived)) + undo.repaid_points
 
 
 # -- parts
@@ -213,6 +242,7 @@ ENGLISH: Final[Mapping[str, Pair]] = {
     "ReversalAwaited": _same("Cancellation of {at}. Should the transaction still arrive, it is refused."),
     "CommandBlocked": _same("This transaction was cancelled on {at}, before it arrived."),
     "PointsAdjusted": _same("Points adjusted by hand on {at}."),
+    "RewardGranted": _same("Reward given by hand on {at}."),
     "PendingSettled": _same("Pending points settled by hand on {at}."),
     "TierFloorSet": _same("Tier pinned or let go by hand on {at}."),
     "ExpiryExtended": _same("Expiry moved by hand on {at}."),
@@ -246,6 +276,24 @@ ENGLISH: Final[Mapping[str, Pair]] = {
         "It would have been {points} points more; the most is {limit}.",
     ),
     "failure": _same("{rule} did not apply: its condition could not be evaluated ({error})."),
+    "unmatched": _same("What gave nothing, worked out again by the rules of that version:"),
+    "UNMATCHED_REASON_STORE": _same("{rule}: only in {asks}."),
+    "UNMATCHED_REASON_CHANNEL": _same("{rule}: only through {asks}."),
+    "UNMATCHED_REASON_TIER": _same("{rule}: only for tier {asks}."),
+    "UNMATCHED_REASON_TENDER": _same("{rule}: only when paid by {asks}."),
+    "UNMATCHED_REASON_WINDOW": _same("{rule}: not at that time."),
+    "UNMATCHED_REASON_EXPRESSION": _same("{rule}: its condition did not hold ({asks})."),
+    "UNMATCHED_REASON_MINIMUM": _same("{rule}: only from {asks}."),
+    "UNMATCHED_REASON_LINES": _same("{rule}: for none of the lines."),
+    "UNMATCHED_REASON_STEP": _same("{rule}: what counted was too little for a point."),
+    "UNMATCHED_REASON_NO_BASE": _same("{rule}: only on top of points by rules, and there were none."),
+    "UNMATCHED_REASON_STOPPED": _same("{rule}: not together with {better}."),
+    "UNMATCHED_REASON_WORSE": _same("{rule}: only the best counts, and that was {better}."),
+    "UNMATCHED_REASON_LIMIT": _same("{rule}: used up; the most is {asks}."),
+    "UNMATCHED_REASON_OCCASION": _same("{rule}: only for the activity {asks}."),
+    "for sales": _same("{rule}: only for purchases."),
+    "UNMATCHED_REASON_UNKNOWN": _same("{rule}: the points or limits that the member had then decided."),
+    "unmatched more": ("{points} more gave nothing.", "{points} more gave nothing."),
     "lot active": ("{points} point can be spent at once.", "{points} points can be spent at once."),
     "lot pending": ("{points} point can be spent from {at}.", "{points} points can be spent from {at}."),
     "lot waits": (
@@ -257,6 +305,9 @@ ENGLISH: Final[Mapping[str, Pair]] = {
     "never expires": _same("Without expiry."),
     "repaid": ("{points} point repaid what was owed.", "{points} points repaid what was owed."),
     "redeemed": ("{reward}: {points} point used.", "{reward}: {points} points used."),
+    "voucher used": _same("{reward}: voucher used."),
+    "given": _same("{reward}: given for no points; number: {times}."),
+    "issued": ("{reward}: {points} point given.", "{reward}: {points} points given."),
     "worth": _same("Taken off: {amount}."),
     "tier changed": (
         "Tier {after} instead of {before}: what counts came to {points}.",
@@ -267,7 +318,8 @@ ENGLISH: Final[Mapping[str, Pair]] = {
     "by reversal": _same("Cancelled with {by}."),
     "came back": _same("Lines that came back: {lines}."),
     "clawed back": ("{points} point was taken back.", "{points} points were taken back."),
-    "restored": ("{points} spent point was given back.", "{points} spent points were given back."),
+    "moved back": ("{points} point has its old dates again.", "{points} points have their old dates again."),
+    "restored": ("{points} point was given back.", "{points} points were given back."),
     "owed": (
         "{points} point had been used already and is owed.",
         "{points} points had been used already and are owed.",
@@ -291,6 +343,7 @@ HINDI: Final[Mapping[str, Pair]] = {
     "ReversalAwaited": _same("{at} को रद्द किया गया। लेन-देन बाद में आया तो अस्वीकार होगा।"),
     "CommandBlocked": _same("यह लेन-देन आने से पहले ही {at} को रद्द हो गया था।"),
     "PointsAdjusted": _same("{at} को पॉइंट हाथ से ठीक किए गए।"),
+    "RewardGranted": _same("{at} को रिवॉर्ड हाथ से दिया गया।"),
     "PendingSettled": _same("{at} को लंबित पॉइंट हाथ से निपटाए गए।"),
     "TierFloorSet": _same("{at} को टियर हाथ से तय किया या छोड़ा गया।"),
     "ExpiryExtended": _same("{at} को वैधता हाथ से बढ़ाई गई।"),
@@ -315,6 +368,24 @@ HINDI: Final[Mapping[str, Pair]] = {
         "{points} पॉइंट और मिलते; अधिकतम सीमा: {limit}।",
     ),
     "failure": _same("{rule} लागू नहीं हुआ: इसकी शर्त जाँची नहीं जा सकी ({error})।"),
+    "unmatched": _same("जिनसे कुछ नहीं मिला, उसी संस्करण के नियमों से दोबारा जाँचकर:"),
+    "UNMATCHED_REASON_STORE": _same("{rule}: केवल {asks} में।"),
+    "UNMATCHED_REASON_CHANNEL": _same("{rule}: केवल {asks} के ज़रिए।"),
+    "UNMATCHED_REASON_TIER": _same("{rule}: केवल {asks} टियर के लिए।"),
+    "UNMATCHED_REASON_TENDER": _same("{rule}: केवल {asks} से भुगतान पर।"),
+    "UNMATCHED_REASON_WINDOW": _same("{rule}: उस समय लागू नहीं था।"),
+    "UNMATCHED_REASON_EXPRESSION": _same("{rule}: इसकी शर्त पूरी नहीं हुई ({asks})।"),
+    "UNMATCHED_REASON_MINIMUM": _same("{rule}: केवल {asks} से।"),
+    "UNMATCHED_REASON_LINES": _same("{rule}: किसी भी पंक्ति के लिए नहीं।"),
+    "UNMATCHED_REASON_STEP": _same("{rule}: जो गिना गया, वह एक पॉइंट के लिए कम था।"),
+    "UNMATCHED_REASON_NO_BASE": _same("{rule}: केवल नियमों से मिले पॉइंट के ऊपर, और वे नहीं मिले।"),
+    "UNMATCHED_REASON_STOPPED": _same("{rule}: {better} के साथ नहीं।"),
+    "UNMATCHED_REASON_WORSE": _same("{rule}: केवल सबसे अच्छा गिना जाता है, और वह {better} था।"),
+    "UNMATCHED_REASON_LIMIT": _same("{rule}: सीमा पूरी हो चुकी; अधिकतम सीमा: {asks}।"),
+    "UNMATCHED_REASON_OCCASION": _same("{rule}: केवल गतिविधि {asks} के लिए।"),
+    "for sales": _same("{rule}: केवल ख़रीद के लिए।"),
+    "UNMATCHED_REASON_UNKNOWN": _same("{rule}: सदस्य के उस समय के पॉइंट या सीमाओं से तय हुआ।"),
+    "unmatched more": _same("{points} और से भी कुछ नहीं मिला।"),
     "lot active": (
         "{points} पॉइंट तुरंत इस्तेमाल हो सकता है।",
         "{points} पॉइंट तुरंत इस्तेमाल हो सकते हैं।",
@@ -338,17 +409,18 @@ HINDI: Final[Mapping[str, Pair]] = {
         "{reward}: {points} पॉइंट इस्तेमाल हुआ।",
         "{reward}: {points} पॉइंट इस्तेमाल हुए।",
     ),
+    "voucher used": _same("{reward}: वाउचर इस्तेमाल हुआ।"),
+    "given": _same("{reward}: बिना पॉइंट के दिया गया; संख्या: {times}।"),
+    "issued": ("{reward}: {points} पॉइंट दिया गया।", "{reward}: {points} पॉइंट दिए गए।"),
     "worth": _same("छूट: {amount}।"),
     "tier changed": _same("{before} के बजाय {after} टियर: कुल मान्य {points}।"),
     "tier": _same("टियर: {tier}।"),
     "by return": _same("{by} से सामान वापस आया।"),
     "by reversal": _same("{by} से रद्द हुआ।"),
     "came back": _same("वापस आई पंक्तियाँ: {lines}।"),
+    "moved back": ("{points} पॉइंट की पुरानी तारीखें फिर लागू हैं।", "{points} पॉइंट की पुरानी तारीखें फिर लागू हैं।"),
     "clawed back": ("{points} पॉइंट वापस लिया गया।", "{points} पॉइंट वापस लिए गए।"),
-    "restored": (
-        "इस्तेमाल हुआ {points} पॉइंट लौटाया गया।",
-        "इस्तेमाल हुए {points} पॉइंट लौटाए गए।",
-    ),
+    "restored": ("{points} पॉइंट लौटाया गया।", "{points} पॉइंट लौटाए गए।"),
     "owed": (
         "{points} पॉइंट पहले ही इस्तेमाल हो चुका था और बकाया है।",
         "{points} पॉइंट पहले ही इस्तेमाल हो चुके थे और बकाया हैं।",

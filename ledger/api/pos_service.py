@@ -1,14 +1,13 @@
 """PosService: what tills call."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 import grpc
 from google.protobuf.message import Message
 from loyalty.v1 import pos_service_pb2 as pb
-from loyalty.v1.account_pb2 import Redemption
 from loyalty.v1.commands_pb2 import (
     Command as CommandMessage,
 )
@@ -30,12 +29,13 @@ from loyalty.v1.program_pb2 import Program
 
 from ledger.api.binding import program_of, sees
 from ledger.api.check import CHECKS, check_batch
-from ledger.api.dispatch import VIEW_SHARE, Dispatch, deadline_of, remaining_s
+from ledger.api.codes import codes_of
+from ledger.api.dispatch import Dispatch, deadline_of, wait_s
 from ledger.api.errors import ApiError
 from ledger.api.explain import explain, main_of, version_of
 from ledger.api.identifiers import normalise
 from ledger.api.interceptor import PRINCIPAL
-from ledger.api.reply import redemptions_of, reply, shorten, write_result
+from ledger.api.reply import reply, shorten, write_result
 from ledger.domain.instant import from_timestamp
 from ledger.domain.names import last_id, member_name
 from ledger.store.profiles import Profiles
@@ -50,9 +50,6 @@ STREAM_IN_FLIGHT_MAX: Final = 256
 
 RESULTS_BYTES_MAX: Final = 3 * 1024 * 1024
 """Results of a batch: gRPC clients take messages of 4 MiB unless told otherwise, and all of it is on disk by then."""
-
-VIEW_WAIT_S: Final = 5.0
-"""How long a read waits for min_position at most, when the call has no earlier deadline."""
 
 _NO_COMMAND: Final = ApiError.invalid([("command", "is missing: set one of its fields")])
 
@@ -108,9 +105,8 @@ class PosService(PosServiceServicer):
 
     async def RecordSale(self, request: RecordSaleRequest, context: Context) -> pb.RecordSaleResponse:
         """Records a paid sale."""
-        response = reply(pb.RecordSaleResponse(), await self._dispatch.settle(request, context))
-        await self._add_codes(response.redemptions)
-        return response
+        result = await self._dispatch.settle(request, context)
+        return reply(pb.RecordSaleResponse(), result, codes=await codes_of(self._codes, [result]))
 
     async def ReserveReward(self, request: ReserveRewardRequest, context: Context) -> pb.ReserveRewardResponse:
         """Sets points aside."""
@@ -118,9 +114,8 @@ class PosService(PosServiceServicer):
 
     async def CommitReward(self, request: CommitRewardRequest, context: Context) -> pb.CommitRewardResponse:
         """Redeems a hold."""
-        response = reply(pb.CommitRewardResponse(), await self._dispatch.settle(request, context))
-        await self._add_codes([response.redemption])
-        return response
+        result = await self._dispatch.settle(request, context)
+        return reply(pb.CommitRewardResponse(), result, codes=await codes_of(self._codes, [result]))
 
     async def ReleaseReward(self, request: ReleaseRewardRequest, context: Context) -> pb.ReleaseRewardResponse:
         """Gives a hold's points back."""
@@ -230,25 +225,18 @@ class PosService(PosServiceServicer):
         kinds = [item.WhichOneof("command") for item in items]
         requests = [getattr(item, kind) for item, kind in zip(items, kinds, strict=True) if kind is not None]
         try:
-            settled = iter(await self._dispatch.settle_each(requests, deadline))
+            results_or_errors = await self._dispatch.settle_each(requests, deadline)
         except ApiError as error:
-            settled = iter([error] * len(requests))
-        first = len(results)
+            results_or_errors = [error] * len(requests)
+        codes = await codes_of(self._codes, results_or_errors)
+        settled = iter(results_or_errors)
         for item, kind in zip(items, kinds, strict=True):
             result = _NO_COMMAND if kind is None else next(settled)
             if isinstance(result, ApiError):
                 request_id = "" if kind is None else getattr(item, kind).request_id
                 results.add(request_id=request_id, error=result.item_error())
             else:
-                write_result(results.add(), result, with_texts=with_texts)
-        await self._add_codes(redemption for result in results[first:] for redemption in redemptions_of(result))
-
-    async def _add_codes(self, redemptions: Iterable[Redemption]) -> None:
-        """Adds the codes of the vouchers that redemptions issued, which no event holds."""
-        issued = {voucher.code_hash: voucher for redemption in redemptions for voucher in redemption.vouchers}
-        if issued:
-            for code_hash, code in (await asyncio.to_thread(self._codes.of, issued)).items():
-                issued[code_hash].code = code
+                write_result(results.add(), result, codes=codes, with_texts=with_texts)
 
     async def _transaction(self, name: str) -> Sequence[Event]:
         """The events of a transaction that the caller may see."""
@@ -270,8 +258,7 @@ class PosService(PosServiceServicer):
         return member_id
 
     async def _view(self, member_id: UUID, at: int, min_position: int, context: Context) -> MemberView:
-        remaining = remaining_s(context)
-        timeout_s = VIEW_WAIT_S if remaining is None else min(remaining * VIEW_SHARE, VIEW_WAIT_S)
+        timeout_s = wait_s(context)
         try:
             view = await asyncio.to_thread(self._views.member, member_id, at, min_position, timeout_s)
             if view is None:  # or enrolled a moment ago: what the log holds by now decides

@@ -8,6 +8,7 @@ from loyalty.v1 import program_service_pb2 as pb
 from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
     ExtendExpiryRequest,
+    GrantRewardRequest,
     PublishProgramRequest,
     ReinstatePointsRequest,
     RevokeEntitlementRequest,
@@ -20,7 +21,8 @@ from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.program_service_pb2_grpc import ProgramServiceServicer
 
 from ledger.api.check import CHECKS
-from ledger.api.dispatch import Dispatch
+from ledger.api.codes import codes_of
+from ledger.api.dispatch import Dispatch, wait_s
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
 from ledger.api.paging import number_before, page_size, page_token
@@ -28,6 +30,8 @@ from ledger.api.reply import reply
 from ledger.domain.names import program_stream
 from ledger.domain.publish import problems
 from ledger.store.programs import Programs
+from ledger.store.vouchers import VoucherCodes
+from ledger.views import ViewBehind, Views
 from ledger.writer.writer import Clock
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -36,9 +40,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ProgramService(ProgramServiceServicer):
     """Each call: check, convert, one call, convert."""
 
-    def __init__(self, dispatch: Dispatch, programs: Programs, clock: Clock) -> None:
+    def __init__(self, dispatch: Dispatch, programs: Programs, views: Views, codes: VoucherCodes, clock: Clock) -> None:
         self._dispatch = dispatch
+        self._views = views
         self._programs = programs
+        self._codes = codes
         self._clock = clock
 
     async def PublishProgram(self, request: PublishProgramRequest, context: Context) -> pb.PublishProgramResponse:
@@ -75,6 +81,28 @@ class ProgramService(ProgramServiceServicer):
         token = page_token(oldest, owner) if oldest > 1 else ""
         return pb.ListProgramVersionsResponse(versions=versions, next_page_token=token)
 
+    async def ListRewards(self, request: pb.ListRewardsRequest, context: Context) -> pb.ListRewardsResponse:
+        """The rewards in force, with what is left of them."""
+        now = self._clock()
+        CHECKS[pb.ListRewardsRequest](request, now)
+        owner = program_stream(request.program)
+        first = number_before(request.page_token, owner, "catalogue") if request.page_token else 0
+        behind = first + page_size(request.page_size)
+        try:
+            catalogue = await asyncio.to_thread(
+                self._views.catalogue, request.program, now, request.min_position, wait_s(context)
+            )
+        except ViewBehind as error:
+            raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(error.position)) from None
+        if catalogue is None or not PRINCIPAL.get().sees(request.program):
+            raise ApiError.of(ErrorReason.ERROR_REASON_PROGRAM_NOT_FOUND, program=request.program)
+        return pb.ListRewardsResponse(
+            rewards=catalogue.entries[first:behind],
+            next_page_token=page_token(behind, owner) if behind < len(catalogue.entries) else "",
+            program_version=catalogue.version,
+            position=catalogue.position,
+        )
+
     async def AdjustPoints(self, request: AdjustPointsRequest, context: Context) -> pb.AdjustPointsResponse:
         """Adjusts points by hand."""
         return reply(pb.AdjustPointsResponse(), await self._dispatch.settle(request, context))
@@ -82,6 +110,11 @@ class ProgramService(ProgramServiceServicer):
     async def SettlePending(self, request: SettlePendingRequest, context: Context) -> pb.SettlePendingResponse:
         """Activates or cancels pending points."""
         return reply(pb.SettlePendingResponse(), await self._dispatch.settle(request, context))
+
+    async def GrantReward(self, request: GrantRewardRequest, context: Context) -> pb.GrantRewardResponse:
+        """Gives a member a reward for no points."""
+        result = await self._dispatch.settle(request, context)
+        return reply(pb.GrantRewardResponse(), result, codes=await codes_of(self._codes, [result]))
 
     async def RevokeVoucher(self, request: RevokeVoucherRequest, context: Context) -> pb.RevokeVoucherResponse:
         """Takes a voucher back."""

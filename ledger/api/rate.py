@@ -58,9 +58,10 @@ class Rate:
 
 
 def limited(wait_s: float) -> ApiError:
-    """The refusal of a look-up for which there is no token yet."""
+    """The refusal of a look-up, or of a try of a voucher code, for which there is no token yet."""
     return ApiError(
         ErrorReason.ERROR_REASON_RATE_LIMITED,
-        "The credential has looked up as many identifiers as it may. Retry after the delay, or name the member.",
+        "The credential has tried as many identifiers and voucher codes as it may. Retry after the delay. A command"
+        " that names the member and has no voucher code is not limited.",
         retry_delay_ms=math.ceil(wait_s * 1000),
     )

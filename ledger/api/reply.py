@@ -29,6 +29,7 @@ from loyalty.v1.events_pb2 import (
     ProgramPublished,
     ReturnAwaited,
     ReversalAwaited,
+    RewardGranted,
     RewardReserved,
     SaleRecorded,
     SaleReturned,
@@ -52,6 +53,7 @@ from loyalty.v1.pos_service_pb2 import Outcome as OutcomeMessage
 from loyalty.v1.program_service_pb2 import (
     AdjustPointsResponse,
     ExtendExpiryResponse,
+    GrantRewardResponse,
     PublishProgramResponse,
     ReinstatePointsResponse,
     RevokeEntitlementResponse,
@@ -105,8 +107,17 @@ def api_error(error: Exception, path: str = "") -> Exception:
 ResponseT = TypeVar("ResponseT", bound=Message)
 
 
-def reply(response: ResponseT, result: Result, *, with_texts: bool = True) -> ResponseT:
-    """Fills the response of the call that a command came from. Raises ApiError where it failed or was refused."""
+Codes = Mapping[str, str]
+"""The codes of vouchers by their hashes."""
+
+_NO_CODES: Final[Codes] = {}
+
+
+def reply(response: ResponseT, result: Result, *, codes: Codes = _NO_CODES, with_texts: bool = True) -> ResponseT:
+    """Fills the response of the call that a command came from. Raises ApiError where it failed or was refused.
+
+    `codes` has those of the vouchers that it issued.
+    """
     if isinstance(result, Failure):
         raise api_error(result.error, "sale." if result.command.dry_run else "")
     if isinstance(result, Settled):
@@ -120,18 +131,35 @@ def reply(response: ResponseT, result: Result, *, with_texts: bool = True) -> Re
         _write_existing(written, result)
     else:
         _WRITE[type(response)](written, result, result.main)
+    redemptions = _redemptions(written)
+    for redemption in redemptions:
+        for voucher in redemption.vouchers:
+            voucher.code = codes.get(voucher.code_hash, "")
     program = result.program
     if with_texts and program is not None and written.HasField("receipt"):
-        texts = receipt_texts(written.receipt, program, is_quote=result.command.dry_run)
+        used = written.entitlement if isinstance(written, UseEntitlementResponse) else None
+        texts = receipt_texts(written.receipt, program, redemptions, used, is_quote=result.command.dry_run)
         written.receipt.texts.extend(texts)
     return response
 
 
-def write_result(item: CommandResult, result: Result, *, with_texts: bool) -> None:
+def _redemptions(response: Any) -> Sequence[Redemption]:
+    """What a response says was redeemed or given."""
+    match response:
+        case RecordSaleResponse() | QuoteSaleResponse():
+            return response.redemptions
+        case CommitRewardResponse() | GrantRewardResponse():
+            return (response.redemption,)
+        case _:
+            return ()
+
+
+def write_result(item: CommandResult, result: Result, *, codes: Codes, with_texts: bool) -> None:
     """Fills the result of one command of a batch or stream."""
     item.request_id = str(result.command.request_id)
     try:
-        reply(getattr(item, RESULT_FIELD[type(result.command.request)]), result, with_texts=with_texts)
+        response = getattr(item, RESULT_FIELD[type(result.command.request)])
+        reply(response, result, codes=codes, with_texts=with_texts)
     except ApiError as error:
         item.error.CopyFrom(error.item_error())
     except Exception:
@@ -141,13 +169,23 @@ def write_result(item: CommandResult, result: Result, *, with_texts: bool) -> No
         item.error.CopyFrom(ApiError.internal(incident).item_error())
 
 
-def redemptions_of(item: CommandResult) -> Sequence[Redemption]:
-    """What one command of a batch or stream redeemed."""
-    match item.WhichOneof("result"):
-        case "record_sale":
-            return item.record_sale.redemptions
-        case "commit_reward":
-            return (item.commit_reward.redemption,)
+def issued_codes(results: Iterable[object]) -> list[str]:
+    """The hashes of the codes of the vouchers that some results issued."""
+    return [
+        voucher.code_hash
+        for result in results
+        if isinstance(result, Outcome)
+        for redemption in _redeemed(result.main)
+        for voucher in redemption.vouchers
+    ]
+
+
+def _redeemed(main: Message) -> Sequence[Redemption]:
+    match main:
+        case SaleRecorded():
+            return main.redemptions
+        case PointsRedeemed() | RewardGranted():
+            return (main.redemption,)
         case _:
             return ()
 
@@ -220,7 +258,9 @@ def _reserved(response: ReserveRewardResponse, result: Outcome, main: RewardRese
     _receipt(response, result, main)
 
 
-def _committed(response: CommitRewardResponse, result: Outcome, main: PointsRedeemed) -> None:
+def _committed(
+    response: CommitRewardResponse | GrantRewardResponse, result: Outcome, main: PointsRedeemed | RewardGranted
+) -> None:
     response.redemption.CopyFrom(main.redemption)
     _receipt(response, result, main)
 
@@ -296,6 +336,7 @@ _WRITE: Final[Mapping[type[Message], Callable[[Any, Outcome, Any], None]]] = {
     ExtendExpiryResponse: _extended,
     ReinstatePointsResponse: _receipt,
     SetTierFloorResponse: _receipt,
+    GrantRewardResponse: _committed,
     PublishProgramResponse: _published,
     UploadVoucherCodesResponse: _uploaded,
 }

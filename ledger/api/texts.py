@@ -5,12 +5,13 @@ thousands (1,234,567), Hindi by lakh and crore (12,34,567). Money is written wit
 because receipt printers often lack the signs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from loyalty.v1.account_pb2 import Receipt, ReceiptText
+from loyalty.v1.account_pb2 import IssuedVoucher, Receipt, ReceiptText, Redemption
+from loyalty.v1.reward_pb2 import Entitlement
 from loyalty.v1.tier_pb2 import TierBasis
 
 from ledger.domain.currency import MINOR_DIGITS
@@ -24,10 +25,28 @@ LAKH: Final = 100_000
 """Below it, both languages group alike."""
 
 
-def receipt_texts(receipt: Receipt, program: Program, *, is_quote: bool = False) -> list[ReceiptText]:
-    """The lines of a receipt, in English and in Hindi. A quote says what the sale would do."""
+VOUCHERS_PRINTED_MAX: Final = 10
+"""Vouchers of one reward whose codes a receipt has; the reply has all of them."""
+
+
+def receipt_texts(
+    receipt: Receipt,
+    program: Program,
+    redemptions: Iterable[Redemption] = (),
+    used: Entitlement | None = None,
+    *,
+    is_quote: bool = False,
+) -> list[ReceiptText]:
+    """The lines of a receipt, in English and in Hindi. A quote says what the sale would do.
+
+    `redemptions` are what was redeemed or given, and `used` is an entitlement that was used.
+    """
     lines = _Lines()
     _add_effects(lines, receipt, program, is_quote=is_quote)
+    for redemption in redemptions:
+        _add_redemption(lines, redemption, program)
+    if used is not None:
+        _add_use(lines, used)
     _add_balance(lines, receipt, program.zone, is_quote=is_quote)
     _add_tier(lines, receipt, program)
     return [
@@ -121,6 +140,47 @@ def _add_effects(lines: _Lines, receipt: Receipt, program: Program, *, is_quote:
         lines.points("shortfall", points)
 
 
+def _add_redemption(lines: _Lines, redemption: Redemption, program: Program) -> None:
+    """What was used or issued."""
+    name = _reward_names(program).get(redemption.reward_id, (redemption.reward_id, redemption.reward_id))
+    if redemption.voucher:
+        lines.named("used", name)
+    if redemption.left_minor:
+        lines.both("left", name, money(redemption.left_minor, program.currency))
+    if redemption.entitlements:
+        lines.both("entitled", name, _figure(len(redemption.entitlements)))
+    printed = [voucher for voucher in redemption.vouchers if voucher.code][:VOUCHERS_PRINTED_MAX]
+    for voucher in printed:
+        lines.both("voucher", name, (voucher.code, voucher.code))
+        _add_validity(lines, voucher, program.zone)
+    if more := len(redemption.vouchers) - len(printed):
+        lines.both("more vouchers" if printed else "entitled", name, _figure(more))
+
+
+def _add_use(lines: _Lines, used: Entitlement) -> None:
+    reward = used.reward
+    name = (reward.display_name.en or reward.reward_id, reward.display_name.hi or reward.reward_id)
+    lines.named("used", name)
+    left = reward.entitlement.priority_service.times - used.used_times
+    if left > 0:
+        lines.both("left", name, _figure(left))
+
+
+def _add_validity(lines: _Lines, voucher: IssuedVoucher, zone: ZoneInfo) -> None:
+    first = last_day(from_timestamp(voucher.starts_at) + 1, zone) if voucher.HasField("starts_at") else None
+    last = last_day(from_timestamp(voucher.expires_at), zone) if voucher.HasField("expires_at") else None
+    if first and last:
+        lines.both("valid from through", first, last)
+    elif first:
+        lines.named("valid from", first)
+    elif last:
+        lines.named("valid through", last)
+
+
+def _figure(number: int) -> tuple[str, str]:
+    return plain(number), indian(number)
+
+
 def _add_balance(lines: _Lines, receipt: Receipt, zone: ZoneInfo, *, is_quote: bool) -> None:
     balance = receipt.balance
     available = balance.available_points
@@ -188,6 +248,15 @@ def _tier_names(program: Program) -> dict[str, tuple[str, str]]:
     }
 
 
+@lru_cache(maxsize=64)
+def _reward_names(program: Program) -> dict[str, tuple[str, str]]:
+    """The same of its rewards."""
+    return {
+        reward.reward_id: (reward.display_name.en or reward.reward_id, reward.display_name.hi or reward.reward_id)
+        for reward in program.definition.rewards
+    }
+
+
 # -- the languages
 
 
@@ -224,6 +293,14 @@ ENGLISH: Final[Mapping[str, Phrase]] = {
         "%s point had been used already and was not taken back.",
         "%s points had been used already and were not taken back.",
     ),
+    "used": ("Used: %s.", "Used: %s."),
+    "left": ("Left on %s: %s.", "Left on %s: %s."),
+    "voucher": ("Your voucher for %s: %s.", "Your voucher for %s: %s."),
+    "more vouchers": ("More vouchers for %s: %s.", "More vouchers for %s: %s."),
+    "entitled": ("For you: %s, number: %s.", "For you: %s, number: %s."),
+    "valid from": ("Valid from %s.", "Valid from %s."),
+    "valid through": ("Valid through %s.", "Valid through %s."),
+    "valid from through": ("Valid from %s through %s.", "Valid from %s through %s."),
     "available": ("You have %s point to spend.", "You have %s points to spend."),
     "will have": (
         "You will then have %s point to spend.",
@@ -259,6 +336,14 @@ HINDI: Final[Mapping[str, Phrase]] = {
         "%s पॉइंट पहले ही इस्तेमाल हो चुका था, इसलिए वापस नहीं लिया गया।",
         "%s पॉइंट पहले ही इस्तेमाल हो चुके थे, इसलिए वापस नहीं लिए गए।",
     ),
+    "used": ("इस्तेमाल किया गया: %s।", "इस्तेमाल किया गया: %s।"),
+    "left": ("%s में शेष: %s।", "%s में शेष: %s।"),
+    "voucher": ("%s के लिए आपका वाउचर: %s।", "%s के लिए आपका वाउचर: %s।"),
+    "more vouchers": ("%s के लिए और वाउचर: %s।", "%s के लिए और वाउचर: %s।"),
+    "entitled": ("आपके लिए: %s, संख्या: %s।", "आपके लिए: %s, संख्या: %s।"),
+    "valid from": ("%s से मान्य।", "%s से मान्य।"),
+    "valid through": ("%s तक मान्य।", "%s तक मान्य।"),
+    "valid from through": ("%s से %s तक मान्य।", "%s से %s तक मान्य।"),
     "available": (
         "आपके पास इस्तेमाल के लिए %s पॉइंट है।",
         "आपके पास इस्तेमाल के लिए %s पॉइंट हैं।",

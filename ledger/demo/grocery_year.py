@@ -90,7 +90,7 @@ class GroceryYear:
         self._baskets_max = ALL_BASKETS if baskets_max is None else baskets_max
         self._lanes = lanes
         self._duckdb = duckdb.connect()
-        self._duckdb.execute("SET TimeZone = 'UTC'")
+        self._duckdb.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         folder = folder or _package_folder()
         for name in ("transactions", "products"):
             self._duckdb.read_parquet(str(folder / f"{name}.parquet")).create_view(name)

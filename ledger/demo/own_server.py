@@ -103,5 +103,6 @@ class OwnServer:
 
 
 def _drain(stream: IO[str]) -> None:
-    for _ in stream:
-        pass
+    with stream:
+        for _ in stream:
+            pass

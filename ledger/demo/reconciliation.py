@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
-from loyalty.v1.pos_service_pb2 import GetBalanceRequest
+from loyalty.v1.pos_service_pb2 import GetBalanceRequest, GetBalanceResponse
 
 from ledger.demo.client import Client, Unavailable, patiently
 from ledger.demo.grocery_year import Figures
@@ -92,21 +93,22 @@ async def read_events(client: Client, program: str) -> tuple[dict[str, Figures],
     return figures, position
 
 
-async def read_balances(client: Client, members: Iterable[str], position: int) -> dict[str, int]:
-    """The points that each member can spend, once the views have reached a position."""
+async def read_balances(
+    client: Client, members: Iterable[str], position: int, as_of: Timestamp | None = None
+) -> dict[str, GetBalanceResponse]:
+    """Each member's balance, now or as of an instant, once the views have reached a position."""
     room = asyncio.Semaphore(BALANCES_IN_FLIGHT)
 
-    async def read(member: str) -> int:
-        request = GetBalanceRequest(member=member, min_position=position)
+    async def read(member: str) -> GetBalanceResponse:
+        request = GetBalanceRequest(member=member, min_position=position, as_of=as_of)
 
-        async def attempt() -> int:
+        async def attempt() -> GetBalanceResponse:
             try:
-                response = await client.call(client.pos.GetBalance, request)
+                return await client.call(client.pos.GetBalance, request)
             except grpc.aio.AioRpcError as error:
                 if error.code() == grpc.StatusCode.FAILED_PRECONDITION:  # the view is behind
                     raise Unavailable(error.details()) from None
                 raise
-            return response.balance.available_points
 
         async with room:
             return await patiently(attempt, PROJECTIONS_PATIENCE_S)

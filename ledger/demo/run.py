@@ -2,8 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from loyalty.v1.program_pb2 import Program
 
@@ -19,6 +20,8 @@ from ledger.demo.reconciliation import (
     reconcile,
 )
 from ledger.sample_program import demo_program
+
+ResultT = TypeVar("ResultT")
 
 
 class Progress(Protocol):
@@ -59,10 +62,15 @@ def run(endpoint: Endpoint, baskets: int | None, progress: Progress, program: Pr
         grpc.aio.AioRpcError: The server refused a call.
     """
     with GroceryYear(baskets, lanes=LANES) as year:
-        try:
-            return asyncio.run(_run(endpoint, year, progress, program))
-        except BaseExceptionGroup as group:  # of tasks that ran at once; the first says it all
-            raise group.exceptions[0] from None
+        return finished(_run(endpoint, year, progress, program))
+
+
+def finished(work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """What some work comes to; of several failures of tasks that ran at once the first, which says it all."""
+    try:
+        return asyncio.run(work)
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
 
 
 async def _run(endpoint: Endpoint, year: GroceryYear, progress: Progress, other: Program | None) -> Report:
@@ -84,7 +92,8 @@ async def _run(endpoint: Endpoint, year: GroceryYear, progress: Progress, other:
         progress.stage("Reconciling with the files")
         started = time.monotonic()
         events, position = await read_events(client, program.name)
-        balances = await read_balances(client, events, position)
+        views = await read_balances(client, events, position)
+        balances = {member: view.balance.available_points for member, view in views.items()}
         reconciliation = reconcile(
             year.expected(), members, Recorded(events=events, balances=balances), knows_points=other is None
         )

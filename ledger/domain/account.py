@@ -23,6 +23,7 @@ from loyalty.v1.events_pb2 import (
     PointsRedeemed,
     PointsReinstated,
     ReturnAwaited,
+    RewardGranted,
     RewardReleased,
     RewardReserved,
     SaleRecorded,
@@ -40,10 +41,11 @@ from loyalty.v1.events_pb2 import (
 from loyalty.v1.reward_pb2 import EntitlementState, Use, VoucherState
 from loyalty.v1.snapshot_pb2 import AccountSnapshot
 
+from ledger.domain.cancelled import NONE_CANCELLED, Cancelled
 from ledger.domain.entitlement import Entitlement, Entitlements, with_entitlement
 from ledger.domain.instant import from_timestamp, set_timestamp
 from ledger.domain.lot import Lot
-from ledger.domain.purse import TOTALS, Hold, Purse
+from ledger.domain.purse import TOTALS, Hold, Purse, points_of
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.rules.tally import Counters, with_counters, with_uses
 from ledger.domain.standing import NO_STANDING, Standing
@@ -76,6 +78,7 @@ AccountEvent = (
     | ExpiryExtended
     | PointsReinstated
     | TierFloorSet
+    | RewardGranted
 )
 
 
@@ -124,8 +127,7 @@ class Account(Purse):
         self.vouchers: Vouchers = {}
         self.entitlements: Entitlements = {}
         """Never changed in place, as little as vouchers are."""
-        self.cancelled: Mapping[int, int] = {}
-        """Pending points that were cancelled, by lot, so that no return takes them again. Never changed in place."""
+        self.cancelled = NONE_CANCELLED
         self.notified_until = 0
         """The last expiry that notice was given of."""
 
@@ -197,12 +199,8 @@ class Account(Purse):
         self.take_out(event.taken)
         self.give_back(event.activated)
         if not event.activated:
-            cancelled = dict(self.cancelled)
-            for allocation in event.taken:
-                cancelled[allocation.lot] = cancelled.get(allocation.lot, 0) + allocation.points
-            self.cancelled = cancelled
-            points = sum(allocation.points for allocation in event.taken)
-            self.clawed_back += points
+            self.cancelled = self.cancelled.plus(event.taken)
+            self.clawed_back += points_of(event.taken)
         self._qualify(event)
 
     def _expiry_notified(self, event: ExpiryNotified) -> None:
@@ -214,7 +212,7 @@ class Account(Purse):
 
     def _points_reinstated(self, event: PointsReinstated) -> None:
         self.reinstated += event.request.points
-        self._add_by_hand(event)
+        self._add_lot(event)
 
     def _points_redeemed(self, event: PointsRedeemed) -> None:
         hold = event.redemption.hold
@@ -224,8 +222,13 @@ class Account(Purse):
             self.take_out(event.allocations)
             self._use(event.uses)
         self.redeemed += event.redemption.points
+        self._issue_by_reward(event)
         if event.HasField("activity_expires_at"):
             self.follow_activity(from_timestamp(event.activity_expires_at))
+
+    def _reward_granted(self, event: RewardGranted) -> None:
+        self._use(event.uses)
+        self._issue_by_reward(event)
 
     def _reward_reserved(self, event: RewardReserved) -> None:
         self.take_out(event.allocations)
@@ -271,9 +274,15 @@ class Account(Purse):
         self.adjusted += event.request.points
         if event.allocations:
             self.take_out(event.allocations)
-        self._add_by_hand(event)
+        self._add_lot(event)
 
-    def _add_by_hand(self, event: PointsAdjusted | PointsReinstated) -> None:
+    def _issue_by_reward(self, event: PointsRedeemed | RewardGranted) -> None:
+        points = event.redemption.issued_points
+        if points:
+            self.issued += points
+            self._add_lot(event)
+
+    def _add_lot(self, event: PointsAdjusted | PointsReinstated | PointsRedeemed | RewardGranted) -> None:
         if event.repaid_points:
             self.repay(event.repaid_points)
         if event.HasField("lot"):
@@ -339,19 +348,11 @@ class Account(Purse):
                 self.add(lot)
         self.issued += issued
         self._qualify(event)
-        if event.counters:
-            self.counters = with_counters(self.counters, event.counters)
+        self._use(event.uses)
 
     def _undo(self, undo: Undo) -> None:
-        restored = sum(allocation.points for allocation in undo.restored)
-        self.give_back(undo.restored)
-        if undo.repaid_points:
-            self.repay(undo.repaid_points)
-        self.restored += restored + undo.repaid_points
-        taken = sum(allocation.points for allocation in undo.clawed_back)
-        self.take_out(undo.clawed_back)
-        self.owed += undo.owed_points
-        self.clawed_back += taken + undo.owed_points
+        self.undo(undo)
+        self.cancelled = self.cancelled.after(undo)
         self._qualify(undo)
         self._use(undo.uses, -1)
         for use in undo.vouchers:
@@ -378,7 +379,8 @@ class Account(Purse):
             activity_expires_at_us=self.activity_expires_at,
             notified_until_us=self.notified_until,
             totals={name: getattr(self, name) for name in TOTALS},
-            cancelled_points=self.cancelled,
+            cancelled_points=self.cancelled.points,
+            absorbed_points=self.cancelled.absorbed,
         )
         self.standing.write(snapshot.standing)
         for lot in self.lots:
@@ -435,7 +437,7 @@ class Account(Purse):
         account.counters = with_counters({}, snapshot.counters)
         account.vouchers = {message.name: Voucher.of(message) for message in snapshot.vouchers}
         account.entitlements = {message.name: Entitlement.of(message) for message in snapshot.entitlements}
-        account.cancelled = dict(snapshot.cancelled_points)
+        account.cancelled = Cancelled(dict(snapshot.cancelled_points), dict(snapshot.absorbed_points))
         for name in TOTALS:
             setattr(account, name, snapshot.totals[name])
         account.check()
@@ -469,4 +471,5 @@ _APPLY: Final[Mapping[type[Message], Callable[[Account, Any], None]]] = {
     ExpiryExtended: Account._expiry_extended,
     PointsReinstated: Account._points_reinstated,
     TierFloorSet: Account._tier_floor_set,
+    RewardGranted: Account._reward_granted,
 }

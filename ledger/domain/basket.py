@@ -9,6 +9,9 @@ from loyalty.v1.sale_pb2 import Sale, SaleLine
 
 from ledger.domain.rounding import INT64_MAX, Overflow, share_out
 
+LINES_MAX: Final = 500
+"""Lines of a sale, and of a return."""
+
 
 @dataclass(slots=True)
 class Basket:

@@ -13,6 +13,7 @@ from ledger.domain.account import Account, AccountEvent
 from ledger.domain.pool import PoolEvent, Pools
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken
+from ledger.domain.rules.tally import Tally
 from ledger.domain.transaction import Transaction
 from ledger.domain.voucher import NewCode
 
@@ -70,10 +71,14 @@ class Case(Generic[RequestT]):
     pools: Pools = field(default_factory=lambda: Pools("", {}))
     """What all members together draw from."""
     secret: bytes = b""
-    """Random bytes that the codes of new vouchers are made from."""
+    """Random bytes that the codes of new vouchers are made from, with the request id: other commands have the same."""
     events: list[NewEvent] = field(default_factory=list)
     codes: list[NewCode] = field(default_factory=list)
     """The codes of new vouchers, which no event holds."""
+
+    def tally(self) -> Tally:
+        """What is used of limits and stock as the case stands."""
+        return Tally(self.account.counters, self.pools, self.at, self.program.zone)
 
     def record(
         self,

@@ -10,6 +10,7 @@ from loyalty.v1.commands_pb2 import (
     CommitRewardRequest,
     EnrollMemberRequest,
     ExtendExpiryRequest,
+    GrantRewardRequest,
     PublishProgramRequest,
     RecordActivityRequest,
     RecordSaleRequest,
@@ -38,6 +39,7 @@ from ledger.domain.account import Account
 from ledger.domain.adjust import adjust_points
 from ledger.domain.case import Case, NewEvent
 from ledger.domain.entitle import revoke_entitlement, use_entitlement
+from ledger.domain.grant_reward import grant_reward
 from ledger.domain.issue_vouchers import revoke_voucher
 from ledger.domain.later_expiry import extend_expiry, reinstate_points
 from ledger.domain.names import blocked_stream, program_stream, transaction_name
@@ -69,6 +71,7 @@ DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
     ExtendExpiryRequest: extend_expiry,
     ReinstatePointsRequest: reinstate_points,
     SetTierFloorRequest: set_tier_floor,
+    GrantRewardRequest: grant_reward,
 }
 
 REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
@@ -87,6 +90,7 @@ REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
     ExtendExpiryRequest: "extend_expiry",
     ReinstatePointsRequest: "reinstate_points",
     SetTierFloorRequest: "set_tier_floor",
+    GrantRewardRequest: "grant_reward",
 }
 """The field of CommandRefused that keeps each kind of command."""
 

@@ -19,12 +19,13 @@ CODES: Final = "codes/"
 """What the keys of pools of codes begin with."""
 
 
-def draw(case: Case[RequestT], uses: Iterable[Use], hold: str = "", expires_at: int = 0) -> None:
-    """Draws, for a hold until its deadline, or for good.
+def draw(case: Case[RequestT], uses: Iterable[Use], hold: str = "", expires_at: int = 0) -> list[str]:
+    """Draws, for a hold until its deadline, or for good; returns the hashes of the codes that are given out for good.
 
     What timed out before is given back in the log first: from now on somebody relies on it, so that a commit which
     comes late, with an earlier clock, finds that it was too late.
     """
+    codes: list[str] = []
     for use in _of_pools(uses):
         _settle(case, use.key)
         event = PoolDrawn(
@@ -39,7 +40,11 @@ def draw(case: Case[RequestT], uses: Iterable[Use], hold: str = "", expires_at: 
         )
         if hold:
             set_timestamp(event.expires_at, expires_at)
+        elif use.key.startswith(CODES):
+            event.code_hashes.extend(case.pools.pool(use.key).codes[: use.amount])
+            codes += event.code_hashes
         case.record_pool(event, case.request_id)
+    return codes
 
 
 def keep(case: Case[RequestT], uses: Iterable[Use], hold: str) -> list[str]:

@@ -35,7 +35,7 @@ _Dates = tuple[int, int, bool, bytes]
 class Earned(NamedTuple):
     """What was earned."""
 
-    awards: list[tuple[Award, Terms]]
+    awards: list[tuple[Award, Validity]]
     tally: Tally
     facts: Facts
 
@@ -64,7 +64,9 @@ def earn(program: Program, facts: Facts, basket: Basket, rules: Iterable[Rule], 
         for limit in terms.limits:
             if award.points > 0:
                 limit.count(award.points, tally)
-    earned = Earned([(award, terms) for award, terms in awards if award.points or award.reductions], tally, facts)
+    earned = Earned(
+        [(award, terms.validity) for award, terms in awards if award.points or award.reductions], tally, facts
+    )
     for cap in program.caps:
         cap.count(earned.points, tally)
     return earned
@@ -77,7 +79,7 @@ def _chosen(
     chosen: list[tuple[Rule, Asked]] = []
     for rule in rules:
         terms = rule.terms
-        if terms.conditions is not None and not terms.conditions.hold(facts):
+        if terms.conditions is not None and terms.conditions.unmet(facts):
             continue
         asked = rule.ask(facts, basket, tally)
         if asked is None:
@@ -110,9 +112,9 @@ def _promoted(
     promoted: list[tuple[Award, Terms]] = []
     for promotion in program.promotions_for(facts):
         terms = promotion.terms
-        if terms.conditions is not None and not terms.conditions.hold(facts):
+        if terms.conditions is not None and terms.conditions.unmet(facts):
             continue
-        by_line = by_line or _by_line(basket, [award for award, _ in awards])
+        by_line = by_line or by_line_of(basket, [award for award, _ in awards])
         award = promotion.ask(facts, basket, base, by_line)
         if award is None:
             continue
@@ -131,7 +133,7 @@ def _promoted(
     return promoted
 
 
-def _by_line(basket: Basket, awards: Iterable[Award]) -> list[int]:
+def by_line_of(basket: Basket, awards: Iterable[Award]) -> list[int]:
     """The points that each line earned, in order: each award shared out by what it counted of each line."""
     at_of = {line.line_id: at for at, line in enumerate(basket.lines)}
     points = [0] * len(basket.lines)
@@ -147,16 +149,16 @@ def _by_line(basket: Basket, awards: Iterable[Award]) -> list[int]:
 
 
 def issue(event: SaleRecorded | ActivityRecorded, account: Account, earned: Earned) -> None:
-    """Writes what was earned into its event: awards, lots and counters.
+    """Writes what was earned into its event: awards, lots and what it takes of limits.
 
     Points of the same activation and expiry go into one lot, pending ones only where their policy is the same too. What
     the member owes is repaid first, from the lots in order; what a promotion takes away is taken from them too.
     """
     lots: dict[_Dates, int] = {}
     taken = 0
-    for award, terms in earned.awards:
+    for award, validity in earned.awards:
         if award.points > 0:
-            key = _dates(terms.validity, earned.facts.at)
+            key = _dates(validity, earned.facts.at)
             lots[key] = lots.get(key, 0) + award.points
             award.lot = account.next_lot + list(lots).index(key)
         else:
@@ -169,7 +171,7 @@ def issue(event: SaleRecorded | ActivityRecorded, account: Account, earned: Earn
         off -= less
         expiry = ExpiryPolicy.FromString(policy) if policy else None
         Lot(expires_at, number, activates_at, points - less, follows, expiry).write(event.lots.add())
-    event.counters.extend(earned.tally.moved())
+    event.uses.extend(earned.tally.uses())
     event.failures.extend(earned.facts.failures)
 
 

@@ -13,7 +13,7 @@ from ledger.domain.case import Case, RequestT
 from ledger.domain.code import hash_of, new_code
 from ledger.domain.instant import FOREVER, set_timestamp, to_timestamp
 from ledger.domain.names import voucher_name
-from ledger.domain.refusal import Refused, Rejected
+from ledger.domain.refusal import InvariantBroken, Refused, Rejected
 from ledger.domain.validity import valid_between
 from ledger.domain.voucher import ISSUED, NewCode, Voucher
 
@@ -51,8 +51,10 @@ def issue_vouchers(case: Case[RequestT], redemption: Redemption, reward: Reward,
 
 
 def _new_code(case: Case[RequestT]) -> str:
-    """Makes a code; returns its hash."""
-    code = new_code(case.secret, len(case.codes))
+    """Makes a code; returns its hash. Raises InvariantBroken where everybody could make the same."""
+    if not case.secret:
+        raise InvariantBroken("codes are made from random bytes, and there are none")
+    code = new_code(case.secret + case.request_id.bytes, len(case.codes))
     case.codes.append(NewCode(hash_of(code), code))
     return hash_of(code)
 

@@ -91,7 +91,8 @@ class Ladder:
             set_timestamp(progress.keep_until, keep_until)
             if review == FOREVER:  # what will be left by then
                 amount = self._period.holding(self._period.rolled(standing, keep_until), keep_until)
-        if place > self._floor(standing):
+        is_at_stake = review != FOREVER or bool(standing.ahead)
+        if is_at_stake and place > self._floor(standing):
             progress.amount_to_keep = max(self._thresholds[place] - amount, 0)
 
     # -- what events do
@@ -99,8 +100,8 @@ class Ladder:
     def count(self, before: Rung, at: int, amount: int, period: int | None = None) -> tuple[int, Rung, Rung]:
         """Counts something that happened at an instant: the period, and the rung as counted and as it leads to.
 
-        A period that is given is where what comes back was counted; without one it is taken from the newest. Raises
-        Overflow.
+        A period that is given is where what comes back, or is there again, was counted; without one what comes back is
+        taken from the newest. Raises Overflow.
         """
         if self._is_timeless and amount > 0 and not before.standing.ahead and before.standing.basis == self.basis:
             more = Rung(before.tier, before.standing.plus(0, amount))
@@ -112,7 +113,10 @@ class Ladder:
         was_below = self._is_below(tier, standing, now)
         if period is None and amount > 0:
             period = self._period.period_of(standing, at)
-        counted = self._period.rolled(self._with(standing, period, amount), now)
+            counted = standing.plus(period or 0, amount)
+        else:
+            counted = self._with(standing, period, amount)
+        counted = self._period.rolled(counted, now)
         if not self._is_timeless:
             counted = counted._replace(as_of=now)
         reason = pb.TIER_CHANGE_REASON_EARNED if amount > 0 else pb.TIER_CHANGE_REASON_RETURNED
@@ -211,10 +215,7 @@ class Ladder:
         return at if self._grace is None or at == FOREVER else later(at, self._grace, self._zone)
 
     def _with(self, standing: Standing, period: int | None, amount: int) -> Standing:
-        """With an amount counted; what comes back from a period that is not kept any more changes nothing."""
-        if amount < 0:
-            if period is None:
-                return standing.less_newest(-amount)
-            if all(known != period for known, _ in standing.amounts):
-                return standing
-        return standing.plus(period or 0, amount)
+        """With what comes back, or is there again; in a period that is not kept any more it changes nothing."""
+        if period is None:
+            return standing.less_newest(-amount)
+        return standing.plus(period, amount) if any(known == period for known, _ in standing.amounts) else standing

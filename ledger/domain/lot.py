@@ -33,7 +33,7 @@ class Lot(NamedTuple):
             activates_at(message),
             message.points,
             message.follows_activity,
-            message.expiry if isinstance(message, LotMessage) and message.HasField("expiry") else None,
+            message.expiry if message.HasField("expiry") else None,
         )
 
     def write(self, message: LotMessage) -> None:
@@ -47,6 +47,13 @@ class Lot(NamedTuple):
         """A movement of some of the lot's points."""
         allocation = Allocation(lot=self.number)
         self._replace(points=points)._write_dates(allocation)
+        return allocation
+
+    def pending_allocation(self, points: int) -> Allocation:
+        """A movement of some of the lot's points that may be pending again: with the policy that they are under."""
+        allocation = self.allocation(points)
+        if self.expiry is not None:
+            allocation.expiry.CopyFrom(self.expiry)
         return allocation
 
     def _write_dates(self, message: LotMessage | Allocation) -> None:

@@ -5,7 +5,7 @@ draw at the same moment. How much there is to draw is the program's business and
 published later may allow more or less.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -96,6 +96,7 @@ class Pool:
         self._move(event.period, event.amount, event.drawn)
         if event.hold:
             self.open[event.hold] = Draw(event.hold, event.period, event.amount, from_timestamp(event.expires_at))
+        self._give_out(event.code_hashes)
 
     def _pool_returned(self, event: PoolReturned) -> None:
         self._move(event.period, -event.amount, event.drawn)
@@ -104,17 +105,20 @@ class Pool:
 
     def _pool_kept(self, event: PoolKept) -> None:
         self._close(event.hold)
-        given = len(event.code_hashes)
-        if given:
-            if self.codes[:given] != tuple(event.code_hashes):
-                raise InvariantBroken(f"pool {self.stream_id}: codes were given out of turn")
-            self.codes = self.codes[given:]
+        self._give_out(event.code_hashes)
 
     def _codes_uploaded(self, event: VoucherCodesUploaded) -> None:
         self.codes += tuple(event.request.codes)
         self.uploaded += len(event.request.codes)
         if event.uploaded != self.uploaded:
             raise InvariantBroken(f"pool {self.stream_id}: {event.uploaded} codes where there are {self.uploaded}")
+
+    def _give_out(self, code_hashes: Sequence[str]) -> None:
+        given = len(code_hashes)
+        if given:
+            if self.codes[:given] != tuple(code_hashes):
+                raise InvariantBroken(f"pool {self.stream_id}: codes were given out of turn")
+            self.codes = self.codes[given:]
 
     def _close(self, hold: str) -> None:
         if self.open.pop(hold, None) is None:

@@ -1,6 +1,6 @@
 """A program, compiled: everything that deciding a command needs, looked up once per version."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -109,6 +109,21 @@ class Program:
     def promotions_for(self, facts: Facts) -> Iterable[Promotion]:
         """The promotions that can apply to a sale, in order."""
         return self._promotions.candidates(facts)
+
+    @property
+    def sale_rules(self) -> Sequence[Rule]:
+        """All rules for sales, in order."""
+        return self._rules.all
+
+    @property
+    def activities(self) -> Mapping[str, Sequence[Rule]]:
+        """All rules for activities, by activity, in order."""
+        return self._activity_rules
+
+    @property
+    def promotions(self) -> Sequence[Promotion]:
+        """All promotions, those of tiers with them, in order."""
+        return self._promotions.all
 
     def zone_of(self, store: str) -> ZoneInfo:
         """The zone that a store's clock is in."""

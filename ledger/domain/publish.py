@@ -18,6 +18,7 @@ from phonenumbers import SUPPORTED_REGIONS
 from ledger.domain.currency import MINOR_DIGITS
 from ledger.domain.instant import EARLIEST, LATEST, from_timestamp
 from ledger.domain.publish_earning import check_earning
+from ledger.domain.publish_exclusive import check_exclusive
 from ledger.domain.publish_expiry import check_expiry, check_pending
 from ledger.domain.publish_fields import (
     ID_FORM,
@@ -29,6 +30,7 @@ from ledger.domain.publish_fields import (
     zones,
 )
 from ledger.domain.publish_rewards import check_rewards
+from ledger.domain.publish_steps import check_steps
 from ledger.domain.publish_tiers import check_tiers
 
 STORES_MAX: Final = 100_000
@@ -67,12 +69,14 @@ def problems(definition: Program) -> Problems:
     if definition.HasField("starts_at") and not EARLIEST <= from_timestamp(definition.starts_at) < LATEST:
         found.append(("starts_at", "must be a time from the year 2000 on; absent for at once"))
     check_earning(definition, found)
+    check_exclusive(definition, found)
     check_pending(definition.pending, "pending", found)
     check_expiry(definition.expiry, "expiry", found)
     if not 0 <= definition.expiry_notice_days <= NOTICE_DAYS_MAX:
         found.append(("expiry_notice_days", f"must be from 0 to {NOTICE_DAYS_MAX}"))
     check_tiers(definition, found)
     check_rewards(definition, found)
+    check_steps(definition, found)
     if definition.HasField("hold_timeout"):
         timeout = definition.hold_timeout
         seconds = timeout.seconds + timeout.nanos / 1_000_000_000

@@ -18,6 +18,7 @@ from loyalty.v1.reward_pb2 import (
     VoucherReward,
 )
 
+from ledger.domain.grant_reward import GIVEN
 from ledger.domain.publish_earning import check_conditions, check_limits, check_lines
 from ledger.domain.publish_expiry import check_period
 from ledger.domain.publish_fields import (
@@ -43,7 +44,7 @@ TIER_COSTS_MAX: Final = 50
 START_DAYS_MAX: Final = 3_650
 """Days after which a voucher can be used at the latest."""
 
-KINDS: Final = "order_discount, line_discount, free_items, voucher, entitlement or cashback"
+KINDS: Final = "order_discount, line_discount, free_items, voucher, entitlement, points or cashback"
 
 
 def check_rewards(definition: Program, found: Problems) -> None:
@@ -82,14 +83,25 @@ def _kind(reward: Reward, path: str, found: Problems) -> None:
         if reward.cost_points or reward.tier_costs:
             found.append((f"{path}.cost_points", "must be 0 for cashback: its steps are its price"))
         _cashback(reward.cashback, f"{path}.cashback", found)
-    else:
+    elif kind not in GIVEN:
         check_positive(reward.cost_points, f"{path}.cost_points", found)
+    elif reward.cost_points < 0:
+        found.append((f"{path}.cost_points", "must be more than 0, or 0 for what is only given"))
     if kind == "voucher":
         _voucher(reward.voucher, f"{path}.voucher", found)
     elif kind == "entitlement":
         _entitlement(reward.entitlement, f"{path}.entitlement", found)
+    elif kind == "points":
+        _points(reward, path, found)
     elif kind is not None:
         _benefit(getattr(reward, kind), f"{path}.{kind}", found)
+
+
+def _points(reward: Reward, path: str, found: Problems) -> None:
+    check_positive(reward.points, f"{path}.points", found)
+    prices = [reward.cost_points, *(cost.cost_points for cost in reward.tier_costs)]
+    if any(0 < price <= reward.points for price in prices):
+        found.append((f"{path}.points", "must be less than the price: nobody makes points out of points"))
 
 
 def _tier_costs(reward: Reward, definition: Program, path: str, found: Problems) -> None:
@@ -108,9 +120,9 @@ def _tier_costs(reward: Reward, definition: Program, path: str, found: Problems)
 def _voucher(voucher: VoucherReward, path: str, found: Problems) -> None:
     match voucher.WhichOneof("benefit"):
         case None:
-            found.append((path, "does nothing: give order_discount, line_discount, free_items or value_minor"))
-        case "value_minor":
-            check_positive(voucher.value_minor, f"{path}.value_minor", found)
+            found.append((path, "does nothing: give order_discount, line_discount, free_items, value_minor or points"))
+        case "value_minor" | "points" as amount:
+            check_positive(getattr(voucher, amount), f"{path}.{amount}", found)
         case kind:
             _benefit(getattr(voucher, kind), f"{path}.{kind}", found)
     if not 0 <= voucher.start_days <= START_DAYS_MAX:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from loyalty.v1.account_pb2 import Allocation, Balance
+from loyalty.v1.events_pb2 import Undo
 from loyalty.v1.reward_pb2 import Reward, Use
 
 from ledger.domain.instant import FOREVER, set_timestamp
@@ -14,6 +15,11 @@ from ledger.domain.rounding import INT64_MAX, Overflow
 
 TOTALS: Final = ("issued", "redeemed", "restored", "expired", "clawed_back", "adjusted", "reinstated")
 """What a purse sums up of all that ever moved."""
+
+
+def points_of(allocations: Iterable[Allocation]) -> int:
+    """Points of some allocations."""
+    return sum(allocation.points for allocation in allocations)
 
 
 class Hold(NamedTuple):
@@ -164,7 +170,8 @@ class Purse:
         if at is None:
             insort(self.lots, lot)
         else:
-            self.lots[at] = lot._replace(points=self.lots[at].points + lot.points)
+            there = self.lots[at]
+            self.lots[at] = lot._replace(points=there.points + lot.points, expiry=lot.expiry or there.expiry)
         self.lot_points += lot.points
         self.pending_until = max(self.pending_until, lot.activates_at)
 
@@ -190,6 +197,20 @@ class Purse:
             else:
                 del self.lots[at]
             self.lot_points -= wanted.points
+
+    def undo(self, undo: Undo) -> None:
+        """Moves what a return or reversal moves."""
+        self.take_out(undo.moved)
+        self.give_back(undo.moved_back)
+        self.give_back(undo.restored)
+        self.give_back(undo.revived)
+        if undo.repaid_points:
+            self.repay(undo.repaid_points)
+        self.restored += points_of(undo.restored) + points_of(undo.revived) + undo.repaid_points
+        self.take_out(undo.clawed_back)
+        self.owed += undo.owed_points
+        self.reinstated -= undo.expired_points
+        self.clawed_back += points_of(undo.clawed_back) + undo.owed_points - undo.expired_points
 
     def drop_hold(self, hold_id: str) -> None:
         """Closes a hold, given by its id or name. Raises InvariantBroken where it is not open."""

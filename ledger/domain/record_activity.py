@@ -34,6 +34,6 @@ def record_activity(case: Case[RecordActivityRequest]) -> None:
     event.receipt.earned_points = points
     rung = qualify(case, event, amount_of(case, points=points))
     case.record(event, main=True)
-    draw(case, earned.tally.drawn())
+    draw(case, event.uses)
     change_tier(case, rung)
     case.write_receipt(event.receipt)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from loyalty.v1.account_pb2 import Redemption
+from loyalty.v1.account_pb2 import Award, Redemption
 from loyalty.v1.commands_pb2 import RecordSaleRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import SaleRecorded
@@ -42,27 +42,28 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
     )
     facts.ladder = program.ladder
     redemptions: Sequence[Redemption] = ()
+    of_vouchers: Sequence[Award] = ()
     paid = 0
     if request.holds or request.voucher_codes:
-        redemptions, paid = redeem_in_sale(case, facts, basket)
+        redemptions, paid, of_vouchers = redeem_in_sale(case, facts, basket)
     payable = basket.total - paid
     pays = request.HasField("points_payment")
     payment = _pay(case, payable) if pays and not program.own_points_pay else None
     earned = earn(program, facts, basket, program.rules_for(facts), case.pools)
+    earned.awards.extend((award, program.validity) for award in of_vouchers)
     _check_size(earned)
     points = earned.points
     case.account.check_room(points)
     event = _event(case, basket, earned)
     rung = qualify(case, event, amount_of(case, points=points, spent_minor=basket.total, visits=1))
     case.record(event, main=True, sale_reference=case.sale_reference)
-    drawn = earned.tally.drawn()
-    if drawn:
-        draw(case, drawn)
+    if event.uses:
+        draw(case, event.uses)
     if pays and program.own_points_pay:
         payment = _pay(case, payable)
     _write(event, redemptions if payment is None else [*redemptions, payment])
     receipt = event.receipt
-    receipt.earned_points = points
+    receipt.earned_points += points
     receipt.payable_minor = payable - (payment.value_minor if payment is not None else 0)
     change_tier(case, rung)
     if case.account.awaited:
@@ -106,3 +107,4 @@ def _write(event: SaleRecorded, redemptions: Sequence[Redemption]) -> None:
         event.redemptions.append(redemption)
         event.receipt.spent_points += redemption.points
         event.receipt.reward_minor += redemption.value_minor
+        event.receipt.earned_points += redemption.issued_points

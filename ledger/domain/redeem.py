@@ -12,14 +12,12 @@ from loyalty.v1.events_pb2 import PointsRedeemed, ReleaseReason, RewardReleased,
 
 from ledger.domain.case import Case, RequestT
 from ledger.domain.draw import draw, give_back, keep
-from ledger.domain.entitle import entitle
 from ledger.domain.instant import set_timestamp
-from ledger.domain.issue_vouchers import issue_vouchers
+from ledger.domain.issue_reward import issue_points, issue_reward
 from ledger.domain.names import hold_name, last_id
 from ledger.domain.purse import Hold
 from ledger.domain.refusal import Refused, Rejected
 from ledger.domain.rules.facts import Facts
-from ledger.domain.rules.tally import Tally
 
 
 def reserve_reward(case: Case[ReserveRewardRequest]) -> None:
@@ -30,6 +28,8 @@ def reserve_reward(case: Case[ReserveRewardRequest]) -> None:
         reward.check(_facts(case))
     quantity = case.request.quantity or 1
     points = reward.cost(quantity, case.account.tier)
+    if not points:
+        raise Refused(ErrorReason.ERROR_REASON_REWARD_NOT_APPLICABLE, reward_id=case.request.reward_id)
     event = RewardReserved(
         origin=case.origin,
         request=case.request,
@@ -38,7 +38,7 @@ def reserve_reward(case: Case[ReserveRewardRequest]) -> None:
         quantity=quantity,
         points=points,
         allocations=_take(case, points),
-        uses=reward.uses(reward.times(quantity), points, _tally(case)),
+        uses=reward.uses(reward.times(quantity), points, case.tally()),
     )
     expires_at = case.at + program.hold_timeout
     set_timestamp(event.expires_at, expires_at)
@@ -53,13 +53,12 @@ def commit_reward(case: Case[CommitRewardRequest]) -> None:
     event = redeemed(case, redemption_of(case, hold), hold.allocations)
     event.uses.extend(hold.uses)
     event.request.CopyFrom(case.request)
+    issue_points(case, event, hold.reward)
     case.record(event, main=True, transaction_id=last_id(hold.hold_id))
     codes = keep(case, hold.uses, case.request.hold)
-    if hold.reward.HasField("voucher"):
-        issue_vouchers(case, event.redemption, hold.reward, codes)
-    if hold.reward.HasField("entitlement"):
-        entitle(case, event.redemption, hold.reward)
+    issue_reward(case, event.redemption, hold.reward, codes)
     event.receipt.spent_points = hold.points
+    event.receipt.earned_points = event.redemption.issued_points
     case.write_receipt(event.receipt)
 
 
@@ -133,7 +132,7 @@ def pay_with_points(case: Case[RequestT], payment: PointsPayment, payable: int) 
         quantity=min(steps, 2**31 - 1),
     )
     event = redeemed(case, redemption, _take(case, redemption.points))
-    event.uses.extend(reward.uses(1, redemption.points, _tally(case)))
+    event.uses.extend(reward.uses(1, redemption.points, case.tally()))
     case.record(event, transaction_id=case.request_id)
     draw(case, event.uses)
     return event
@@ -177,10 +176,6 @@ def _take(case: Case[RequestT], points: int) -> list[Allocation]:
             needed_points=points,
         )
     return case.account.take(points, case.at)
-
-
-def _tally(case: Case[RequestT]) -> Tally:
-    return Tally(case.account.counters, case.pools, case.at, case.program.zone)
 
 
 def _facts(case: Case[RequestT]) -> Facts:

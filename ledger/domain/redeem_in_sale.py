@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from loyalty.v1.account_pb2 import Redemption
+from loyalty.v1.account_pb2 import Award, Redemption, TakenBack
 from loyalty.v1.commands_pb2 import RecordSaleRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import VoucherUse, VoucherUsed
@@ -12,8 +12,8 @@ from loyalty.v1.reward_pb2 import VoucherState
 from ledger.domain.basket import Basket
 from ledger.domain.case import Case
 from ledger.domain.draw import keep
-from ledger.domain.entitle import entitle
-from ledger.domain.issue_vouchers import issue_vouchers, voucher_by_code
+from ledger.domain.issue_reward import issue_points, issue_reward
+from ledger.domain.issue_vouchers import voucher_by_code
 from ledger.domain.names import hold_name
 from ledger.domain.purse import Hold
 from ledger.domain.redeem import open_hold, redeemed, redemption_of
@@ -30,6 +30,8 @@ class InSale(NamedTuple):
     redemptions: list[Redemption]
     paid_minor: int
     """What cashback and gift cards paid."""
+    awards: list[Award]
+    """The points of vouchers."""
 
 
 def redeem_in_sale(case: Case[RecordSaleRequest], facts: Facts, basket: Basket) -> InSale:
@@ -47,6 +49,7 @@ def redeem_in_sale(case: Case[RecordSaleRequest], facts: Facts, basket: Basket) 
             holds.pop(claim.name, None)
             vouchers.pop(claim.name, None)
     redemptions: list[Redemption] = []
+    awards: list[Award] = []
     paid = 0
     # Discounts first: cashback pays what they leave.
     for name, hold in sorted(holds.items(), key=lambda one: one[1].reward.HasField("cashback")):
@@ -60,9 +63,12 @@ def redeem_in_sale(case: Case[RecordSaleRequest], facts: Facts, basket: Basket) 
         if name not in given:
             value = min(voucher.left_minor, basket.total - paid)
             paid += value
-        if name in given or value:
-            redemptions.append(_use_voucher(case, voucher, value))
-    return InSale(redemptions, paid)
+        if voucher.reward.voucher.HasField("points"):
+            awards.append(_award(voucher))
+        elif name not in given and not value:
+            continue
+        redemptions.append(_use_voucher(case, voucher, value))
+    return InSale(redemptions, paid, awards)
 
 
 def _claims(holds: dict[str, Hold], vouchers: dict[str, Voucher]) -> Sequence[Claim]:
@@ -78,6 +84,15 @@ def _claims(holds: dict[str, Hold], vouchers: dict[str, Voucher]) -> Sequence[Cl
         if (benefit := benefit_of(voucher.reward)) is not None
     ]
     return claims
+
+
+def _award(voucher: Voucher) -> Award:
+    """The points of a voucher: no line of the sale counts for them, so they go when nothing of it is left."""
+    return Award(
+        rule=f"reward/{voucher.reward.reward_id}",
+        points=voucher.reward.voucher.points,
+        taken_back=TakenBack.TAKEN_BACK_BY_UNITS,
+    )
 
 
 def _quantity(voucher: Voucher) -> int:
@@ -99,12 +114,10 @@ def _cashback(case: Case[RecordSaleRequest], hold: Hold, payable: int) -> int:
 def _redeem_hold(case: Case[RecordSaleRequest], facts: Facts, hold: Hold, value: int) -> Redemption:
     event = redeemed(case, redemption_of(case, hold, value), hold.allocations)
     event.uses.extend(hold.uses)
+    issue_points(case, event, hold.reward)
     case.record(event, transaction_id=case.request_id)
     codes = keep(case, hold.uses, event.redemption.hold)
-    if hold.reward.HasField("voucher"):
-        issue_vouchers(case, event.redemption, hold.reward, codes)
-    if hold.reward.HasField("entitlement"):
-        entitle(case, event.redemption, hold.reward, facts)
+    issue_reward(case, event.redemption, hold.reward, codes, facts)
     return event.redemption
 
 
@@ -119,4 +132,6 @@ def _use_voucher(case: Case[RecordSaleRequest], voucher: Voucher, value: int) ->
     )
     event = VoucherUsed(origin=case.origin, program_version=case.program.version, use=use)
     case.record(event, transaction_id=case.request_id)
-    return Redemption(reward_id=voucher.reward.reward_id, voucher=voucher.name, value_minor=value, quantity=1)
+    return Redemption(
+        reward_id=voucher.reward.reward_id, voucher=voucher.name, value_minor=value, quantity=1, left_minor=left
+    )

@@ -6,11 +6,16 @@ from google.protobuf.message import Message
 from loyalty.v1.commands_pb2 import ReverseTransactionRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import (
+    ActivityRecorded,
     CommandRefused,
+    ExpiryExtended,
+    PendingSettled,
     PointsAdjusted,
     PointsRedeemed,
+    PointsReinstated,
     ReleaseReason,
     ReturnAwaited,
+    RewardGranted,
     RewardReleased,
     RewardReserved,
     SaleRecorded,
@@ -25,13 +30,15 @@ from ledger.domain.entitle import take_back
 from ledger.domain.instant import set_timestamp
 from ledger.domain.issue_vouchers import take_back_vouchers
 from ledger.domain.ladder import Rung
+from ledger.domain.moved_back import undo_extension, undo_settlement
 from ledger.domain.names import hold_name
 from ledger.domain.qualify import change_tier
 from ledger.domain.redeem import open_hold
 from ledger.domain.refusal import InvariantBroken, Refused
-from ledger.domain.return_sale import ReturnState, undo_sale
+from ledger.domain.return_sale import undo_earned
+from ledger.domain.sold import NOTHING_DUE, Sold, due_of_activity
 from ledger.domain.transaction import Transaction
-from ledger.domain.undo import restored_vouchers, undo, write_undo
+from ledger.domain.undo import claimed, restored_vouchers, undo, write_undo
 
 
 def reverse_transaction(case: Case[ReverseTransactionRequest]) -> None:
@@ -59,33 +66,64 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction, result: Un
     main: Message = target.main
     match main:
         case SaleRecorded():
-            state = ReturnState(main, target.returns(), case.account.cancelled)
+            state = Sold(main, target.returns(), case.account.cancelled)
             before = state.due()
             state.add(state.rest())
             also = [allocation for event in target.issuing() for allocation in event.allocations]
-            rung = undo_sale(case, result, target, before, state.due(), also)
+            rung = undo_earned(case, result, target, before, state.due(), also, _bought(target.redemptions()))
             result.vouchers.extend(restored_vouchers(case, target.voucher_uses()))
             _cancel(case, result, target.redemptions())
             return rung
+        case ActivityRecorded():
+            return undo_earned(case, result, target, NOTHING_DUE, due_of_activity(main, case.account.cancelled))
+        case PendingSettled():
+            result.SetInParent()
+            return undo_settlement(case, result, main)
         case PointsRedeemed():
-            result.CopyFrom(undo(case, claw_back={}, restore=main.allocations))
+            result.CopyFrom(undo(case, claw_back=_bought([main]), restore=main.allocations))
+            _cancel(case, result, [main])
+        case RewardGranted():
+            result.CopyFrom(undo(case, claw_back=_bought([main]), restore=()))
             _cancel(case, result, [main])
         case RewardReserved():
             _release(case, target)
-        case PointsAdjusted():
-            added = max(main.request.points, 0)
-            result.CopyFrom(undo(case, claw_back={main.lot.number: added}, restore=main.allocations))
         case ReturnAwaited() if not case.account.awaits(target.transaction_id):
             raise _not_reversible(SaleReturned)  # its sale came: it is a return by now
         case ReturnAwaited() | CommandRefused():
             pass  # a return that still waits stops waiting; a refused command did nothing that could be undone
         case _:
-            raise _not_reversible(type(main))
+            _undo_by_hand(case, main, result)
     result.SetInParent()
     return Rung(case.account.tier, case.account.standing)
 
 
-def _cancel(case: Case[ReverseTransactionRequest], undone: Undo, redemptions: Iterable[PointsRedeemed]) -> None:
+def _undo_by_hand(case: Case[ReverseTransactionRequest], main: Message, result: Undo) -> None:
+    """Writes what undoing a manager's command comes to, where it counts nothing towards tiers."""
+    match main:
+        case PointsAdjusted():
+            added = max(main.request.points, 0)
+            result.CopyFrom(undo(case, claw_back={main.lot.number: added}, restore=main.allocations))
+        case PointsReinstated():
+            result.CopyFrom(undo(case, claw_back={main.lot.number: main.request.points}, restore=()))
+            result.expired_points = claimed(result) - result.shortfall_points
+        case ExpiryExtended():
+            undo_extension(case, result, main)
+        case _:
+            raise _not_reversible(type(main))
+
+
+def _bought(redemptions: Iterable[PointsRedeemed | RewardGranted]) -> dict[int, int]:
+    """The points that redemptions issued, by the lot that they went into."""
+    points: dict[int, int] = {}
+    for event in redemptions:
+        if event.redemption.issued_points:
+            points[event.lot.number] = points.get(event.lot.number, 0) + event.redemption.issued_points
+    return points
+
+
+def _cancel(
+    case: Case[ReverseTransactionRequest], undone: Undo, redemptions: Iterable[PointsRedeemed | RewardGranted]
+) -> None:
     """Takes back the vouchers that redemptions issued, and gives back what they took of limits and stock."""
     for event in redemptions:
         take_back_vouchers(case, [event.redemption])

@@ -21,7 +21,7 @@ def settle_pending(case: Case[SettlePendingRequest]) -> None:
         raise Refused(ErrorReason.ERROR_REASON_NOTHING_PENDING)
     event = PendingSettled(origin=case.origin, request=case.request, program_version=case.program.version)
     for lot in lots:
-        event.taken.append(lot.allocation(lot.points))
+        event.taken.append(lot.pending_allocation(lot.points))
         if case.request.fate == PendingFate.PENDING_FATE_ACTIVATE:
             event.activated.append(_active(case, lot).allocation(lot.points))
     cancelled = 0

@@ -238,9 +238,9 @@ class SinceChange:
                 standing = self.changed(standing, change)._replace(ahead=standing.ahead[1:])
 
     def period_of(self, standing: Standing, at: int) -> int | None:
-        """The number of the change or review before it."""
+        """The number of the change or review before it; there is none before the first."""
         (before, _), (present, _) = standing.amounts
-        return present if at >= standing.counting_since else before
+        return present if at >= standing.counting_since or present == 1 else before
 
     def holding(self, standing: Standing, at: int) -> int:
         """The better of what was counted since, and of what the tier was reached or kept with."""

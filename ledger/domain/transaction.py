@@ -19,8 +19,8 @@ from ledger.domain.names import transaction_name
 
 
 def issues(redemption: Redemption) -> bool:
-    """Whether a redemption issued vouchers or entitlements."""
-    return bool(redemption.vouchers or redemption.entitlements)
+    """Whether a redemption issued vouchers, entitlements or points."""
+    return bool(redemption.vouchers or redemption.entitlements or redemption.issued_points)
 
 
 @dataclass(slots=True)

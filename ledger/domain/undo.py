@@ -92,5 +92,6 @@ def claimed(result: Undo) -> int:
 def write_undo(receipt: Receipt, result: Undo) -> None:
     """Adds what an undo did to a receipt."""
     receipt.clawed_back_points += sum(a.points for a in result.clawed_back) + result.owed_points
-    receipt.restored_points += sum(a.points for a in result.restored) + result.repaid_points
+    restored = [*result.restored, *result.revived]
+    receipt.restored_points += sum(a.points for a in restored) + result.repaid_points
     receipt.shortfall_points += result.shortfall_points

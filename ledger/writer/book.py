@@ -189,9 +189,19 @@ class Book:
             known = False
         if command.person is not None:
             known = self._knows_person(command, command.person, missing) and known
+        if command.target is not None and isinstance(command.request, ReturnSaleRequest):
+            known = self._knows_sold(command.target, missing) and known
         if command.bound_program:
             known = self._knows_earlier(command, missing) and known
         return known
+
+    def _knows_sold(self, sale: UUID, missing: Missing) -> bool:
+        """The account of a sale that comes back, which says whether it is of the same program."""
+        file = self.file(sale)
+        if file is None or not isinstance(file.main, AccountEvent) or file.account_id in self.accounts:
+            return True
+        missing.streams.add(file.account_id)
+        return False
 
     def _knows_earlier(self, command: Command, missing: Missing) -> bool:
         """The account of the command's earlier outcome, which says whether that is the credential's business."""

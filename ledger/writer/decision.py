@@ -69,8 +69,8 @@ class DamagedAccount(Exception):
     """An account whose stored events cannot be read."""
 
 
-def decide_command(book: Book, command: Command, new_id: UUID, secret: bytes = b"") -> Decided | Repeated | Exists:
-    """Decides one command. New vouchers get codes made from `secret`.
+def decide_command(book: Book, command: Command, new_id: UUID, secret: bytes) -> Decided | Repeated | Exists:
+    """Decides one command. New vouchers get codes made from its request id and `secret`, which nobody must know.
 
     Raises Rejected when there is nothing to record, and DamagedAccount when the account's events cannot be read. Raises
     PoolUnknown when it needs a pool that the book does not know yet.
@@ -129,14 +129,13 @@ def _on_account(book: Book, command: Command, secret: bytes) -> Decided | Repeat
     account = book.accounts.get(account_id) if account_id is not None else None
     if account_id in book.damaged:
         raise DamagedAccount(f"account {account_id}: {book.damaged[account_id]}")
-    if account_id is None or account is None or not account.program:
+    is_foreign = account is not None and command.bound_program and account.program != command.bound_program
+    if account_id is None or account is None or not account.program or is_foreign:
         raise Rejected(
             ErrorReason.ERROR_REASON_TRANSACTION_NOT_FOUND
             if command.member is None and command.identifier is None
             else ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND
         )
-    if command.bound_program and account.program != command.bound_program:
-        raise Rejected(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND)
     program = _program(book, account.program, command.at)
     _check_store(program, command.origin)
     request = command.request
@@ -162,7 +161,7 @@ def _on_account(book: Book, command: Command, secret: bytes) -> Decided | Repeat
         {transaction: file for transaction in command.transactions if (file := book.file(transaction)) is not None}
         if command.transactions
         else {},
-        book.file(target) if target is not None else None,
+        _target(book, target, program.name) if target is not None else None,
         reference,
         Pools(program.name, book.pools),
         secret,
@@ -208,6 +207,15 @@ def _check_currency(program: Program, request: Message) -> None:
 def _check_store(program: Program, origin: Origin) -> None:
     if program.stores and origin.store not in program.stores:
         raise Rejected(ErrorReason.ERROR_REASON_STORE_NOT_FOUND, store=origin.store)
+
+
+def _target(book: Book, target: UUID, program: str) -> Transaction | None:
+    """What a return or reversal is about. A sale in another program is as unknown here as one that nobody made."""
+    file = book.file(target)
+    if file is None or not isinstance(file.main, AccountEvent):
+        return file
+    account = book.accounts.get(file.account_id)
+    return file if account is not None and account.program == program else None
 
 
 def _publish(book: Book, command: Command, request: PublishProgramRequest) -> Decided:

@@ -21,9 +21,7 @@ import psycopg_pool
 from google.protobuf.empty_pb2 import Empty
 from loyalty.v1.account_pb2 import Receipt
 from loyalty.v1.commands_pb2 import (
-    CommitRewardRequest,
     PublishProgramRequest,
-    RecordSaleRequest,
     UploadVoucherCodesRequest,
 )
 from psycopg import Cursor
@@ -36,7 +34,7 @@ from ledger.domain.pool import Pool, PoolUnknown
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken, Rejected
 from ledger.domain.voucher import NewCode
-from ledger.metrics import BATCH_COMMANDS, COMMIT_SECONDS, CONFLICTS, QUEUE_COMMANDS
+from ledger.metrics import BATCH_COMMANDS, COMMIT_SECONDS, CONDITION_FAILURES, CONFLICTS, QUEUE_COMMANDS
 from ledger.store.profiles import NewPerson, write_people
 from ledger.store.recorder import Appended, LedgerRecorder, Session
 from ledger.store.vouchers import write_codes
@@ -59,10 +57,7 @@ SNAPSHOT_EVERY: Final = 200
 """Events of an account or pool between two snapshots: what a cold load has to replay at most."""
 
 SECRET_BYTES: Final = 32
-"""Random bytes that the codes of one command's vouchers are made from."""
-
-ISSUING: Final = (CommitRewardRequest, RecordSaleRequest)
-"""Commands that may issue vouchers."""
+"""Random bytes that the codes of one batch's vouchers are made from."""
 
 OF_PROGRAMS: Final = (PublishProgramRequest, UploadVoucherCodesRequest)
 """Commands that are about a program and no account."""
@@ -257,6 +252,7 @@ class _Batch:
         """Whether an earlier attempt ended without anybody knowing how."""
         self._session = session
         self._now = now
+        self._secret = token_bytes(SECRET_BYTES)
         self._events: list[NewEvent] = []
         self._people: list[NewPerson] = []
         self._codes: list[NewCode] = []
@@ -340,10 +336,9 @@ class _Batch:
 
     def _decide_looking_up(self, command: Command) -> Decided | Repeated | Exists:
         """Decides a command, looking up the pools that it turns out to need."""
-        secret = token_bytes(SECRET_BYTES) if command.transactions and isinstance(command.request, ISSUING) else b""
         while True:
             try:
-                return decide_command(self._book, command, uuid7(), secret)
+                return decide_command(self._book, command, uuid7(), self._secret)
             except PoolUnknown as unknown:
                 self._book.look_up_pool(self._session, unknown.stream_id)
 
@@ -419,6 +414,9 @@ class _Batch:
                 program = self._program(account.program, command)
             main = main_event(decision.events)
             position = 0 if command.dry_run else positions[command.request_id]
+            failures = getattr(main.payload, "failures", None)
+            if failures and account is not None and not command.dry_run:
+                CONDITION_FAILURES.labels(account.program).inc(len(failures))
             return Outcome(
                 command,
                 command.request_id,

@@ -19,6 +19,7 @@ from loyalty.v1.commands_pb2 import (
     CommitRewardRequest,
     EnrollMemberRequest,
     ExtendExpiryRequest,
+    GrantRewardRequest,
     PendingFate,
     PublishProgramRequest,
     RecordActivityRequest,
@@ -35,7 +36,12 @@ from loyalty.v1.commands_pb2 import (
     UploadVoucherCodesRequest,
     UseEntitlementRequest,
 )
-from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
+from loyalty.v1.crm_service_pb2 import (
+    ListEntitlementsRequest,
+    ListStatementEntriesRequest,
+    ListVouchersRequest,
+    WatchChangesRequest,
+)
 from loyalty.v1.member_pb2 import Identifier, IdentifierType, Profile
 from loyalty.v1.origin_pb2 import Channel, EntryMode, Origin
 from loyalty.v1.pos_service_pb2 import (
@@ -47,7 +53,8 @@ from loyalty.v1.pos_service_pb2 import (
     SubmitBatchRequest,
 )
 from loyalty.v1.program_pb2 import Program
-from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest
+from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListRewardsRequest
+from loyalty.v1.reward_pb2 import VoucherState
 from loyalty.v1.sale_pb2 import LineKind, Sale, SaleLine, TenderKind
 
 from ledger.api.check import (
@@ -60,11 +67,11 @@ from ledger.api.check import (
     check_batch,
 )
 from ledger.api.check_parts import OCCURRED_AT_AHEAD_MAX
-from ledger.api.check_sale import DISCOUNTS_MAX, LABELS_MAX, LINES_MAX, TENDERS_MAX, fill_line_ids
+from ledger.api.check_sale import DISCOUNTS_MAX, LABELS_MAX, TENDERS_MAX, fill_line_ids
 from ledger.api.errors import ApiError
 from ledger.api.fields import TEXT_CHARACTERS_MAX
 from ledger.api.identifiers import VALUE_CHARACTERS_MAX, normalise
-from ledger.domain.basket import Basket
+from ledger.domain.basket import LINES_MAX, Basket
 from ledger.domain.instant import EARLIEST, MINUTE, SECOND, from_timestamp, set_timestamp
 from ledger.domain.publish import problems
 from ledger.domain.rounding import INT64_MAX
@@ -185,6 +192,9 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     UploadVoucherCodesRequest: lambda: UploadVoucherCodesRequest(
         request_id=ID, origin=origin(), program="programs/p", code_pool="spring", codes=["AB12-CD34"]
     ),
+    GrantRewardRequest: lambda: GrantRewardRequest(
+        request_id=ID, origin=origin(), member=MEMBER, reward_id="lounge", quantity=2, reason="Missed birthday"
+    ),
     RevokeVoucherRequest: lambda: RevokeVoucherRequest(
         request_id=ID, origin=origin(), voucher=f"members/{ID}/vouchers/{OTHER}", reason="Printed twice"
     ),
@@ -207,6 +217,9 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     GetProgramRequest: lambda: GetProgramRequest(name="programs/p"),
     ListProgramVersionsRequest: lambda: ListProgramVersionsRequest(program="programs/p"),
     ListStatementEntriesRequest: lambda: ListStatementEntriesRequest(member=MEMBER),
+    ListVouchersRequest: lambda: ListVouchersRequest(member=MEMBER, state=VoucherState.VOUCHER_STATE_ISSUED),
+    ListEntitlementsRequest: lambda: ListEntitlementsRequest(member=MEMBER),
+    ListRewardsRequest: lambda: ListRewardsRequest(program="programs/p"),
     WatchChangesRequest: WatchChangesRequest,
     ReadEventsRequest: read_events,
 }
@@ -803,6 +816,17 @@ def test_a_batch_has_limits(count: int) -> None:
         (ListProgramVersionsRequest, put("page_token", "\n"), ["page_token"]),
         (ListStatementEntriesRequest, put("member", "members/ada"), ["member"]),
         (ListStatementEntriesRequest, put("page_size", -1), ["page_size"]),
+        (ListVouchersRequest, put("member", "members/ada"), ["member"]),
+        (ListVouchersRequest, put("state", 9), ["state"]),
+        (ListVouchersRequest, put("page_size", -1), ["page_size"]),
+        (ListEntitlementsRequest, put("state", -1), ["state"]),
+        (ListEntitlementsRequest, put("page_token", "x" * 1_001), ["page_token"]),
+        (ListRewardsRequest, put("program", "shop"), ["program"]),
+        (ListRewardsRequest, put("min_position", -1), ["min_position"]),
+        (GrantRewardRequest, put("member", "members/ada"), ["member"]),
+        (GrantRewardRequest, put("reward_id", ""), ["reward_id"]),
+        (GrantRewardRequest, put("quantity", QUANTITY_MAX + 1), ["quantity"]),
+        (GrantRewardRequest, put("reason", ""), ["reason"]),
         (ListStatementEntriesRequest, put("page_size", 2**31 - 1), []),
         (ListStatementEntriesRequest, put("page_token", "x" * 1_001), ["page_token"]),
         (ListStatementEntriesRequest, put("min_position", -1), ["min_position"]),

@@ -9,11 +9,13 @@ from loyalty.v1.commands_pb2 import AdjustPointsRequest
 from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, StatementEntry, WatchChangesRequest
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 from loyalty.v1.pos_service_pb2 import GetBalanceRequest
+from loyalty.v1.program_pb2 import ReturnPolicy, UnknownSale
 from loyalty.v1.program_service_pb2 import GetProgramRequest
 
 from ledger.store.credentials import Role
 from tests.conftest import OpenShop
 from tests.programs import discount, program
+from tests.proof import prove
 from tests.running import ServerProcess, token
 from tests.shop import TIMEOUT_S, Details, Shop, line, new_id, refused
 
@@ -184,6 +186,49 @@ def test_a_bound_till_enrols_with_identifiers_of_its_program(
             till.enroll([Identifier(type=IdentifierType.IDENTIFIER_TYPE_CARD, value="1234"), card])
         details = Details(caught.value)
         assert (details.code, details.fields) == (INVALID, ["identifiers[1].program"])
+
+
+@pytest.mark.parametrize("policy", [UnknownSale.UNKNOWN_SALE_WAIT, UnknownSale.UNKNOWN_SALE_REFUSE])
+def test_a_sale_of_another_program_is_unknown(
+    channel: grpc.Channel, server: ServerProcess, open_shop: OpenShop, policy: UnknownSale.ValueType
+) -> None:
+    """A till that returns it gets what it gets for a sale that nobody made; in its own program it is told more."""
+    mine, other = open_shop(program(returns=ReturnPolicy(unknown_sale=policy))), open_shop(program())
+    till = bound_till(channel, server, mine)
+    member = till.member()
+    foreign = other.sale(other.member(), 10_00).outcome.transaction
+    answers = []
+    for transaction in (foreign, f"transactions/{new_id()}"):
+        try:
+            back = till.give_back(transaction, ["1"], member=member, at="2026-03-02T12:00")
+            back.ClearField("outcome")
+            answers.append(str(back))
+        except grpc.RpcError as error:
+            answers.append(f"{Details(error).code} {Details(error).reason}")
+    assert answers[0] == answers[1]
+    with refused("SALE_OF_OTHER_MEMBER"):
+        till.give_back(till.sale(till.member(), 10_00).outcome.transaction, ["1"], member=member)
+    assert other.give_back(foreign, ["1"]).receipt.clawed_back_points == 10
+    prove(mine, member)
+
+
+def test_a_hold_of_another_program_is_unknown(
+    channel: grpc.Channel, server: ServerProcess, open_shop: OpenShop
+) -> None:
+    """To commit or release it says the same as to do so with one that nobody has."""
+    mine, other = open_shop(program()), open_shop(program(rewards=[discount(5)]))
+    till = bound_till(channel, server, mine)
+    stranger = other.member()
+    other.adjust(stranger, 10)
+    hold = other.reserve(stranger, "discount").hold
+    for call in (till.commit, till.release):
+        said = []
+        for name in (hold, hold.rpartition("/")[0] + f"/{new_id()}"):
+            with pytest.raises(grpc.RpcError) as caught:
+                call(name)
+            said.append((Details(caught.value).code, Details(caught.value).reason))
+        assert said[0] == said[1]
+    other.commit(hold)
 
 
 def test_a_bound_till_reverses_nothing_of_another_program(

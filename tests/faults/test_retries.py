@@ -14,7 +14,7 @@ from loyalty.v1.reward_pb2 import Cashback, Reward
 from loyalty.v1.sale_pb2 import SaleDiscount
 
 from tests.model.in_process import without_replayed
-from tests.programs import program
+from tests.programs import program, voucher
 from tests.proof import prove
 from tests.running import Databases, ServerProcess, running, token
 from tests.shop import TIMEOUT_S, Details, Shop, line, new_id
@@ -40,7 +40,7 @@ def shops(servers: list[ServerProcess]) -> Iterator[list[Shop]]:
         first = Shop(
             one,
             secret,
-            program(rewards=[Reward(reward_id="cash", cashback=Cashback(points=1, value_minor=100))]),
+            program(rewards=[Reward(reward_id="cash", cashback=Cashback(points=1, value_minor=100)), voucher(0)]),
         )
         second = Shop(other, secret)
         second.program, second.terminal = first.program, first.terminal
@@ -50,7 +50,7 @@ def shops(servers: list[ServerProcess]) -> Iterator[list[Shop]]:
 def call(shop: Shop, request: Any) -> Any:
     """The answer to a request of any kind."""
     name = type(request).__name__.removesuffix("Request")
-    service = shop.programs if name in ("PublishProgram", "AdjustPoints") else shop.pos
+    service = shop.programs if name in ("PublishProgram", "AdjustPoints", "GrantReward") else shop.pos
     return getattr(service, name)(request, metadata=shop.metadata, timeout=TIMEOUT_S)
 
 
@@ -90,6 +90,9 @@ def requests(shop: Shop) -> dict[str, Any]:
         "reverse": c.ReverseTransactionRequest(request_id=new_id(), transaction=reversed_sale, **common),
         "tombstone": c.ReverseTransactionRequest(request_id=new_id(), original_request_id=new_id(), **common),
         "adjust": c.AdjustPointsRequest(request_id=new_id(), member=member, points=5, reason="birthday", **common),
+        "grant": c.GrantRewardRequest(
+            request_id=new_id(), member=member, reward_id="voucher", quantity=2, reason="birthday", **common
+        ),
         "publish": c.PublishProgramRequest(request_id=new_id(), program=definition, **common),
     }
 
@@ -104,6 +107,7 @@ KINDS = (
     "reverse",
     "tombstone",
     "adjust",
+    "grant",
     "publish",
 )
 
@@ -166,6 +170,7 @@ CHANGES: dict[str, list[tuple[str, Change]]] = {
     "reverse": [("reason", _set("reason", c.ReversalReason.REVERSAL_REASON_MALFUNCTION))],
     "tombstone": [("original_request_id", lambda request: setattr(request, "original_request_id", new_id()))],
     "adjust": [("points", _set("points", 6)), ("reason", _set("reason", "name day"))],
+    "grant": [("quantity", _set("quantity", 3)), ("reward_id", _set("reward_id", "cash"))],
     "publish": [("program.pending", _set("program.pending.days", 3))],
 }
 
@@ -207,7 +212,7 @@ def test_retries_after_a_restart(database_url: str) -> None:
             shop = Shop(
                 channel,
                 secret,
-                program(rewards=[Reward(reward_id="cash", cashback=Cashback(points=1, value_minor=100))]),
+                program(rewards=[Reward(reward_id="cash", cashback=Cashback(points=1, value_minor=100)), voucher(0)]),
             )
             every = requests(shop)
             first = {kind: call(shop, request) for kind, request in every.items()}

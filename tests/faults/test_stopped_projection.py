@@ -1,7 +1,6 @@
 """A projection that stops: the server says so in its metrics, and says when it is well again."""
 
 import re
-import socket
 import threading
 import time
 import urllib.request
@@ -11,16 +10,10 @@ import psycopg
 from projections.catalogue import PROJECTIONS
 from tests.programs import program
 from tests.projections.history import History, append
-from tests.running import running, token
+from tests.running import free_address, running, token
 from tests.shop import Shop
 
 PATIENCE_S = 60.0
-
-
-def free_address() -> str:
-    """An address where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"127.0.0.1:{free.getsockname()[1]}"
 
 
 def stopped_at(metrics_address: str) -> dict[str, int]:

@@ -4,18 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import strategies as st
 from loyalty.v1 import commands_pb2 as c
-from loyalty.v1.account_pb2 import Receipt
 from loyalty.v1.origin_pb2 import Channel, Origin
-from loyalty.v1.program_service_pb2 import SettlePendingResponse
 from loyalty.v1.sale_pb2 import LineKind, ReturnLine, Sale, SaleDiscount, SaleLine, Tender, TenderKind
 
 from tests.model.dates import US
-from tests.model.programs import ACTIVITIES, CASHBACK, CHANNELS, STORES, TAGS, TENDERS
-from tests.model.purse import Figures, No
+from tests.model.ladders import TIER_IDS
+from tests.model.programs import ACTIVITIES, CASHBACK, CHANNELS, STORES, TAGS, TENDERS, stamp
+from tests.model.purse import Figures
 from tests.model.reference import World
 from tests.model.scheme import HERE, Line, Place
 from tests.shop import instant, new_id
@@ -112,6 +109,29 @@ class AdjustStep(Step):
 
 
 @dataclass(frozen=True)
+class PinStep(Step):
+    """A tier pinned by hand, or (0) let go."""
+
+    tier: int
+
+
+@dataclass(frozen=True)
+class ExtendStep(Step):
+    """Points that expire later: of one lot or (0) all, so long from now."""
+
+    lot: int
+    by: int
+
+
+@dataclass(frozen=True)
+class ReinstateStep(Step):
+    """Expired points that come back, until so long from now or as the program says."""
+
+    points: int
+    by: int | None
+
+
+@dataclass(frozen=True)
 class ReverseStep(Step):
     """A reversal of any earlier command, or of one that is yet to come."""
 
@@ -133,6 +153,14 @@ class CrashStep(Step):
     snapshots: bool
 
 
+@dataclass(frozen=True)
+class PublishStep(Step):
+    """The next version of the program, which begins so much later, or (None) at once."""
+
+    version: int
+    starts: int | None
+
+
 AnyStep = (
     SaleStep
     | ActivityStep
@@ -141,9 +169,13 @@ AnyStep = (
     | ReserveStep
     | HoldStep
     | AdjustStep
+    | PinStep
+    | ExtendStep
+    | ReinstateStep
     | ReverseStep
     | RetryStep
     | CrashStep
+    | PublishStep
 )
 
 
@@ -164,14 +196,16 @@ def places() -> st.SearchStrategy[Place]:
         st.sampled_from((STORES[0], *STORES)),
         st.sampled_from((CHANNELS[0], *CHANNELS)),
         st.frozensets(st.sampled_from(TENDERS), max_size=2),
+        st.sampled_from(((), (), (("color", "red"),), (("color", "blue"),))),
     )
 
 
-def steps(*, late: bool = True) -> st.SearchStrategy[list[AnyStep]]:
-    """Commands in any order."""
+def steps(*, late: bool = True, versions: int = 0) -> st.SearchStrategy[list[AnyStep]]:
+    """Commands in any order, among them the publication of some further versions of the program."""
     later = st.sampled_from((*STEPS, *STEPS, *LATE) if late else STEPS)
     common: dict[str, Any] = {"later": later, "who": st.sampled_from((0, 0, 0, 1)), "joins": st.booleans()}
     nth = st.integers(0, 5)
+    by = st.sampled_from((-1, 0, 1, 86_400 * US, 40 * 86_400 * US))
     amount = st.one_of(st.none(), st.sampled_from((1, 50, 999, 5_000)))
     quantity = st.one_of(st.none(), st.integers(1, 2))
     sale = st.builds(
@@ -191,8 +225,11 @@ def steps(*, late: bool = True) -> st.SearchStrategy[list[AnyStep]]:
         named=st.booleans(),
         lines=st.lists(st.tuples(st.integers(1, 3), quantity, amount), max_size=2).map(tuple),
     )
+    starts = st.sampled_from((None, 0, 1, 600 * US, 86_400 * US, 31 * 86_400 * US))
+    publish = st.builds(PublishStep, **common, version=st.integers(1, max(versions, 1)), starts=starts)
     return st.lists(
         st.one_of(
+            *([publish, publish] if versions else []),
             sale,
             sale,
             returned,
@@ -201,6 +238,9 @@ def steps(*, late: bool = True) -> st.SearchStrategy[list[AnyStep]]:
             st.builds(ReserveStep, **common, reward=st.integers(0, 2), quantity=st.integers(1, 3)),
             st.builds(HoldStep, **common, which=nth, release=st.booleans()),
             st.builds(AdjustStep, **common, points=st.sampled_from((200, 60, 1, -1, -150))),
+            st.builds(PinStep, **common, tier=st.sampled_from((0, 0, 1, 2))),
+            st.builds(ExtendStep, **common, lot=st.sampled_from((0, 1, 2)), by=by),
+            st.builds(ReinstateStep, **common, points=st.sampled_from((1, 30, 200)), by=st.one_of(st.none(), by)),
             st.builds(ReverseStep, **common, which=st.integers(0, 8)),
             st.builds(RetryStep, **common, which=st.integers(0, 8)),
             st.builds(CrashStep, **common, server=st.integers(0, 1), snapshots=st.booleans()),
@@ -238,32 +278,10 @@ class Planner:
         at = self.at + step.later
         self.at = max(self.at, at)
         member = self.members[step.who]
-        planned = self._plan(step, member, at)
+        plan = PLANS.get(type(step))
+        planned = plan(self, step, member, at) if plan is not None else None
         if planned is not None:
             self.done.append(planned)
-        return planned
-
-    def _plan(self, step: AnyStep, member: str, at: int) -> Planned | None:
-        planned: Planned | None = None
-        match step:
-            case SaleStep():
-                planned = self._sale(step, member, at)
-            case ActivityStep():
-                planned = self._activity(step, member, at)
-            case SettleStep():
-                planned = self._settle(step, member, at)
-            case ReturnStep():
-                planned = self._return(step, member, at)
-            case ReserveStep():
-                planned = self._reserve(step, member, at)
-            case HoldStep():
-                planned = self._hold(step, at)
-            case AdjustStep():
-                planned = self._adjust(step, member, at)
-            case ReverseStep():
-                planned = self._reverse(step, at)
-            case RetryStep() | CrashStep():
-                pass
         return planned
 
     def _sale(self, step: SaleStep, member: str, at: int) -> Planned:
@@ -275,7 +293,11 @@ class Planner:
             request_id=request_id,
             origin=origin(at, step.place),
             member=member,
-            sale=Sale(lines=[sale_line(line) for line in lines], tenders=_tenders(step.place)),
+            sale=Sale(
+                lines=[sale_line(line) for line in lines],
+                tenders=_tenders(step.place),
+                attributes=dict(step.place.attributes),
+            ),
             holds=[f"{member}/holds/{hold}" for hold in holds],
         )
         discount = min(step.discount, sum(line.price - line.discount for line in lines))
@@ -296,7 +318,11 @@ class Planner:
 
     def _activity(self, step: ActivityStep, member: str, at: int) -> Planned:
         request = c.RecordActivityRequest(
-            request_id=new_id(), origin=origin(at, step.place), member=member, activity=step.name
+            request_id=new_id(),
+            origin=origin(at, step.place),
+            member=member,
+            activity=step.name,
+            attributes=dict(step.place.attributes),
         )
         self.earning.append(request.request_id)
         return Planned(request, at, lambda world: world.activity(request.request_id, member, at, step.name, step.place))
@@ -324,6 +350,35 @@ class Planner:
             request_id=new_id(), origin=origin(at), member=member, points=step.points, reason="test"
         )
         return Planned(request, at, lambda world: world.adjust(request.request_id, member, at, step.points))
+
+    def _pin(self, step: PinStep, member: str, at: int) -> Planned:
+        tier = ("", *TIER_IDS[1:])[step.tier]
+        request = c.SetTierFloorRequest(request_id=new_id(), origin=origin(at), member=member, tier=tier, reason="test")
+        return Planned(request, at, lambda world: world.pin(request.request_id, member, at, tier))
+
+    def _extend(self, step: ExtendStep, member: str, at: int) -> Planned:
+        until = at + step.by
+        request = c.ExtendExpiryRequest(
+            request_id=new_id(),
+            origin=origin(at),
+            member=member,
+            lot=step.lot,
+            expires_at=stamp(until),
+            reason="test",
+        )
+        return Planned(request, at, lambda world: world.extend(request.request_id, member, at, step.lot, until))
+
+    def _reinstate(self, step: ReinstateStep, member: str, at: int) -> Planned:
+        until = at + step.by if step.by is not None else None
+        request = c.ReinstatePointsRequest(
+            request_id=new_id(),
+            origin=origin(at),
+            member=member,
+            points=step.points,
+            expires_at=stamp(until) if until is not None else None,
+            reason="test",
+        )
+        return Planned(request, at, lambda world: world.reinstate(request.request_id, member, at, step.points, until))
 
     def _return(self, step: ReturnStep, member: str, at: int) -> Planned:
         sale = self._known(self.sales, step.which) or self._future()
@@ -353,7 +408,7 @@ class Planner:
             lambda world: world.reserve(request.request_id, member, at, reward, step.quantity),
         )
 
-    def _hold(self, step: HoldStep, at: int) -> Planned | None:
+    def _hold(self, step: HoldStep, _member: str, at: int) -> Planned | None:
         if not self.holds:
             return None
         hold, member = self.holds[-1 - step.which % len(self.holds)]
@@ -362,7 +417,7 @@ class Planner:
         act = World.release if step.release else World.commit
         return Planned(request, at, lambda world: act(world, request.request_id, member, at, hold))
 
-    def _reverse(self, step: ReverseStep, at: int) -> Planned:
+    def _reverse(self, step: ReverseStep, _member: str, at: int) -> Planned:
         target = self._known([one.request.request_id for one in self.done], step.which) or self._future()
         request = c.ReverseTransactionRequest(request_id=new_id(), origin=origin(at), original_request_id=target)
         return Planned(request, at, lambda world: world.reverse(request.request_id, at, target))
@@ -376,16 +431,29 @@ class Planner:
         return self.awaited[-1]
 
 
+PLANS: Final[dict[type[Step], Callable[[Planner, Any, str, int], Planned | None]]] = {
+    SaleStep: Planner._sale,
+    ActivityStep: Planner._activity,
+    SettleStep: Planner._settle,
+    ReturnStep: Planner._return,
+    ReserveStep: Planner._reserve,
+    HoldStep: Planner._hold,
+    AdjustStep: Planner._adjust,
+    PinStep: Planner._pin,
+    ExtendStep: Planner._extend,
+    ReinstateStep: Planner._reinstate,
+    ReverseStep: Planner._reverse,
+}
+
+
 def _tenders(place: Place) -> list[Tender]:
     return [Tender(kind=TenderKind.Value(f"TENDER_KIND_{name}"), amount_minor=1) for name in sorted(place.tenders)]
 
 
 def origin(at: int, place: Place = HERE) -> Origin:
     """Where a command comes from."""
-    stamp = Timestamp()
-    stamp.FromMicroseconds(at)
     return Origin(
-        store=place.store, terminal="t-1", channel=Channel.Value(f"CHANNEL_{place.channel}"), occurred_at=stamp
+        store=place.store, terminal="t-1", channel=Channel.Value(f"CHANNEL_{place.channel}"), occurred_at=stamp(at)
     )
 
 
@@ -406,45 +474,3 @@ def sale_line(line: Line) -> SaleLine:
             case _:
                 message.brand = value
     return message
-
-
-# -- answers
-
-
-def figures(answer: Message) -> Figures | None:
-    """The figures of a response, as the model has them; None for a reversal that waits."""
-    if getattr(answer, "blocked", False):
-        return None
-    receipt: Receipt = answer.receipt  # type: ignore[attr-defined]  # every response to a command on an account has it
-    balance, tier = receipt.balance, receipt.tier
-    return Figures(
-        earned=receipt.earned_points,
-        spent=receipt.spent_points,
-        clawed_back=receipt.clawed_back_points,
-        restored=receipt.restored_points,
-        shortfall=receipt.shortfall_points,
-        reward=receipt.reward_minor,
-        payable=receipt.payable_minor,
-        available=balance.available_points,
-        pending=balance.pending_points,
-        held=balance.held_points,
-        next_points=balance.next_expiry.points,
-        next_at=balance.next_expiry.expires_at.ToMicroseconds(),
-        tier=tier.tier,
-        qualifying=tier.qualifying_amount,
-        to_next=tier.amount_to_next,
-        to_keep=tier.amount_to_keep,
-        awards=tuple(
-            sorted(
-                (award.rule, award.points, sum(less.points for less in award.reductions))
-                for award in getattr(answer, "awards", ())
-                if award.points
-            )
-        ),
-        settled=answer.points if isinstance(answer, SettlePendingResponse) else 0,
-    )
-
-
-def is_no(answer: object, no: No) -> bool:
-    """Whether an answer is the refusal that the model expects."""
-    return getattr(answer, "reason", None) == no.reason

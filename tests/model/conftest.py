@@ -1,4 +1,4 @@
-"""How many examples Hypothesis tries: the same few hundred in CI, more and others with LOYALTY_HYPOTHESIS=deep."""
+"""How Hypothesis tries examples: the same in CI, others each time with LOYALTY_HYPOTHESIS=deep. See effort.py."""
 
 import os
 
@@ -16,6 +16,6 @@ settings.register_profile(
     suppress_health_check=SLOW,
 )
 settings.register_profile(
-    "deep", max_examples=5_000, deadline=None, print_blob=True, report_multiple_bugs=False, suppress_health_check=SLOW
+    "deep", deadline=None, print_blob=True, report_multiple_bugs=False, suppress_health_check=SLOW
 )
 settings.load_profile(os.environ.get("LOYALTY_HYPOTHESIS", "ci"))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 US = 1_000_000
@@ -10,11 +11,13 @@ NEVER = 2**63 - 1
 
 @dataclass(frozen=True)
 class Expiry:
-    """never, days, months, years, month, quarter, year (with months before), date (month, day) or inactivity (days)."""
+    """never, days, months, years, month, quarter, year (with months before), date (month, day) or inactivity."""
 
     kind: str = "never"
     number: int = 0
     day: int = 0
+    unit: str = "days"
+    """Of inactivity: days, months or years."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ def day_of(instant: int, zone: str) -> date:
     return local(instant, zone).date()
 
 
+@cache
 def first_instant(day: date, zone: str) -> int:
     """The first second of a local day, found by looking."""
     low = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) - 40 * 3600
@@ -69,32 +73,36 @@ def months_later(day: date, months: int) -> date:
 
 def gone_at(expiry: Expiry, start: int, zone: str) -> int:
     """The first instant at which points that are active from `start` on are gone."""
-    day = day_of(start, zone)
+    if expiry.kind == "never":
+        return NEVER
+    return first_instant(_last_day(expiry, day_of(start, zone)) + timedelta(days=1), zone)
+
+
+def _last_day(expiry: Expiry, day: date) -> date:
+    """The last day of points that are active from a day on."""
+    last = day
     match expiry.kind:
-        case "never":
-            return NEVER
-        case "days" | "inactivity":
-            last = day + timedelta(days=expiry.number)
+        case "inactivity":
+            return _last_day(Expiry(expiry.unit, expiry.number), day)
+        case "days":
+            return day + timedelta(days=expiry.number)
         case "months":
-            last = months_later(day, expiry.number)
+            return months_later(day, expiry.number)
         case "years":
-            last = months_later(day, 12 * expiry.number)
-        case "month" | "quarter" | "year":
-            last = months_later(day, expiry.number)
-            length = {"month": 1, "quarter": 3, "year": 12}[expiry.kind]
-            while (last + timedelta(days=1)).day != 1 or (last + timedelta(days=1)).month % length != 1 % length:
-                last += timedelta(days=1)
+            return months_later(day, 12 * expiry.number)
         case "date":
-            last = day
             while True:
                 wanted = months_later(date(last.year, expiry.number, 1), 0)
                 clamped = min(expiry.day, (months_later(wanted, 1) - timedelta(days=1)).day)
                 if (last.month, last.day) == (expiry.number, clamped):
-                    break
+                    return last
                 last += timedelta(days=1)
-        case _:
-            raise AssertionError(expiry.kind)
-    return first_instant(last + timedelta(days=1), zone)
+        case unit:
+            last = months_later(day, expiry.number)
+            length = {"month": 1, "quarter": 3, "year": 12}[unit]
+            while (last + timedelta(days=1)).day != 1 or (last + timedelta(days=1)).month % length != 1 % length:
+                last += timedelta(days=1)
+            return last
 
 
 def active_from(pending: Pending, at: int, zone: str) -> int:

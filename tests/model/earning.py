@@ -13,6 +13,7 @@ from tests.model.scheme import (
     Item,
     Limit,
     Line,
+    Lines,
     Place,
     Promotion,
     Rule,
@@ -25,20 +26,44 @@ from tests.model.scheme import (
 
 
 @dataclass
+class Given:
+    """Points that something gave; of a remainder the amount that a sale added to it."""
+
+    kind: str
+    """award, cap (of all awards of a sale or activity together) or carry."""
+    owner: str
+    day: date
+    points: int
+    gone: int = 0
+    """What was taken back of it since."""
+
+
+@dataclass
 class Diary:
     """What a member was ever given: the counters of limits and caps are sums over it."""
 
-    given: list[tuple[str, date, int]] = field(default_factory=list)
-    """Which rule or promotion ("" for all together), on which day of the program, how many points."""
-    carried: dict[str, int] = field(default_factory=dict)
+    given: list[Given] = field(default_factory=list)
 
     def times(self, owner: str, period: str, day: date) -> int:
         """How often something gave points in the period around a day."""
-        return sum(1 for who, when, points in self.given if who == owner and points and same_period(period, when, day))
+        return sum(1 for one in self._of("award", owner, period, day) if one.gone < one.points)
 
     def points(self, owner: str, period: str, day: date) -> int:
         """How many points something gave in the period around a day."""
-        return sum(points for who, when, points in self.given if who == owner and same_period(period, when, day))
+        return sum(one.points - one.gone for one in self._of("award", owner, period, day))
+
+    def capped(self, cap: str, period: str, day: date) -> int:
+        """How many points of the period around a day a cap has counted."""
+        return sum(one.points - one.gone for one in self._of("cap", cap, period, day))
+
+    def carried(self, owner: str) -> int:
+        """What is left of earlier sales."""
+        return sum(one.points - one.gone for one in self.given if (one.kind, one.owner) == ("carry", owner))
+
+    def _of(self, kind: str, owner: str, period: str, day: date) -> list[Given]:
+        return [
+            one for one in self.given if (one.kind, one.owner) == (kind, owner) and same_period(period, one.day, day)
+        ]
 
 
 @dataclass
@@ -54,6 +79,9 @@ class Occasion:
     lines: list[Line] = field(default_factory=list)
     net: list[int] = field(default_factory=list)
     activity: str = ""
+    qualifying: int = 0
+    everybody: Diary = field(default_factory=Diary)
+    """What all members together were ever given."""
 
     @property
     def day(self) -> date:
@@ -81,7 +109,11 @@ class Occasion:
 EXPRESSIONS: dict[str, Callable[[Occasion], bool]] = {
     "": lambda _: True,
     "sale.total_minor >= 2000": lambda occasion: sum(occasion.net) >= 2_000,
+    "sale.total_minor >= 5000": lambda occasion: sum(occasion.net) >= 5_000,
     "clock.hour < 12": lambda occasion: occasion.clock.hour < 12,
+    'attributes["color"] == "red"': lambda occasion: dict(occasion.place.attributes).get("color") == "red",
+    '!("color" in attributes)': lambda occasion: "color" not in dict(occasion.place.attributes),
+    "member.qualifying_amount < 100": lambda occasion: occasion.qualifying < 100,
     "lines.exists(l, l.quantity > 1)": lambda occasion: any(line.quantity > 1 for line in occasion.lines),
 }
 """Conditions in CEL, with what they mean."""
@@ -103,14 +135,17 @@ def earned(occasion: Occasion) -> list[Award]:
         if cap.over == "balance":
             room = max(cap.points - occasion.balance, 0)
         elif cap.over != "sale":
-            room = max(cap.points - occasion.diary.points("", cap.over, occasion.day), 0)
+            room = max(cap.points - occasion.diary.capped(cap.cap_id, cap.over, occasion.day), 0)
         asked = sum(award.points for award in awards)
         if asked > room:
             _cut(awards, asked if cap.rejects else asked - room)
     for award in awards:
         if award.points > 0:
-            occasion.diary.given.append((award.owner, occasion.day, award.points))
-    occasion.diary.given.append(("", occasion.day, sum(award.points for award in awards)))
+            given = Given("award", award.owner, occasion.day, award.points)
+            occasion.diary.given.append(given)
+            occasion.everybody.given.append(given)
+    total = sum(award.points for award in awards)
+    occasion.diary.given += [Given("cap", cap.cap_id, occasion.day, total) for cap in occasion.rules.caps]
     return [award for award in awards if award.points]
 
 
@@ -154,7 +189,7 @@ def _ask(rule: Rule, occasion: Occasion) -> Award | None:
             points = points if total >= minimum else 0
             award = Award(rule.rule_id, points, total, amounts, rule.terms, "whole", minimum)
         case Item(points, per, lines) if not occasion.activity:
-            units = {line.line_id: line.quantity for line in occasion.lines if lines.count(line.tags)}
+            units = {line.line_id: line.quantity for line in occasion.lines if lines.count(line)}
             steps = floor(Fraction(sum(units.values()), per))
             award = Award(rule.rule_id, points * steps, sum(units.values()), units, rule.terms, "units")
         case Activity(points, name) if occasion.activity == name:
@@ -168,11 +203,14 @@ def _spend(rule: Rule, spend: Spend, occasion: Occasion) -> Award:
     amounts = occasion.amounts(spend.basis)
     if sum(amounts.values()) < spend.minimum:
         return Award(rule.rule_id, 0, 0)
-    counted = {line.line_id: amounts[line.line_id] for line in occasion.lines if spend.lines.count(line.tags)}
+    counted = {line.line_id: amounts[line.line_id] for line in occasion.lines if spend.lines.count(line)}
     amount = sum(counted.values())
     if spend.carries:
-        amount += occasion.diary.carried.get(rule.rule_id, 0)
-        occasion.diary.carried[rule.rule_id] = amount - spend.per * floor(Fraction(amount, spend.per))
+        before = occasion.diary.carried(rule.rule_id)
+        amount += before
+        after = amount - spend.per * max(floor(Fraction(amount, spend.per)), 0)
+        occasion.diary.given.append(Given("carry", rule.rule_id, occasion.day, after - before))
+        amount = max(amount, 0)
     return Award(rule.rule_id, rounded(spend, amount), amount, counted, rule.terms)
 
 
@@ -195,7 +233,7 @@ def _limit(award: Award, limits: Sequence[Limit], occasion: Occasion) -> None:
     for limit in limits:
         if award.points <= 0:
             return
-        diary, day = occasion.diary, occasion.day
+        diary, day = occasion.everybody if limit.shared else occasion.diary, occasion.day
         if limit.times:
             room = award.points if diary.times(award.owner, limit.period, day) < limit.times else 0
         else:
@@ -215,7 +253,7 @@ def _by_promotions(occasion: Occasion, base: list[Award]) -> list[Award]:
         for line_id, part in zip(award.by_line, shared(award.points, list(award.by_line.values())), strict=True):
             by_line[line_id] += part
     found: list[Award] = []
-    for promotion in sorted(occasion.rules.promotions, key=_newest_first):
+    for promotion in sorted(occasion.rules.all_promotions, key=_newest_first):
         if holds(promotion.terms.when, occasion):
             bonus = _promote(promotion, occasion, total, by_line)
             if bonus is not None:
@@ -248,8 +286,8 @@ def _newest_first(promotion: Promotion) -> tuple[int, timedelta, str]:
 
 def _promote(promotion: Promotion, occasion: Occasion, total: int, by_line: dict[str, int]) -> Award | None:
     """What a promotion gives by itself."""
-    parts = {line.line_id: by_line[line.line_id] for line in occasion.lines if promotion.lines.count(line.tags)}
-    on_all = promotion.lines.only == promotion.lines.excluding == frozenset()
+    parts = {line.line_id: by_line[line.line_id] for line in occasion.lines if promotion.lines.count(line)}
+    on_all = promotion.lines == Lines()
     worked_on = total if on_all else sum(parts.values())
     if not worked_on:
         return None
@@ -260,7 +298,7 @@ def _promote(promotion: Promotion, occasion: Occasion, total: int, by_line: dict
             points = floor(Fraction(worked_on * promotion.number, 1_000)) - worked_on
         case _:
             points = promotion.number - worked_on
-    return Award(promotion.promotion_id, points, worked_on, parts, promotion.terms) if points else None
+    return Award(promotion.promotion_id, points, worked_on, parts, promotion.terms, "base") if points else None
 
 
 def holds(when: When, occasion: Occasion) -> bool:
@@ -279,13 +317,12 @@ def holds(when: When, occasion: Occasion) -> bool:
 
 
 def is_open(window: Window, clock: datetime) -> bool:
-    """Whether one of a window's occurrences, looked for day by day, lasts then."""
-    start = window.starts
-    while start <= clock:
-        due = start == window.starts or window.every == "day" or start.weekday() in window.days
-        if due and clock < start + timedelta(hours=window.hours):
+    """Whether one of a window's occurrences lasts then, looked for on each day on which that one may have begun."""
+    lasts = timedelta(hours=window.hours)
+    day = max(window.starts.date(), (clock - lasts).date())
+    while day <= clock.date():
+        start = datetime.combine(day, window.starts.time())
+        if window.begins_on(day) and start <= clock < start + lasts:
             return True
-        if window.every == "once":
-            return False
-        start += timedelta(days=1)
+        day += timedelta(days=1)
     return False

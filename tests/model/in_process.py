@@ -12,7 +12,14 @@ from loyalty.v1 import commands_pb2 as c
 from loyalty.v1 import pos_service_pb2 as pos
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.program_pb2 import Program as Definition
-from loyalty.v1.program_service_pb2 import AdjustPointsResponse, PublishProgramResponse, SettlePendingResponse
+from loyalty.v1.program_service_pb2 import (
+    AdjustPointsResponse,
+    ExtendExpiryResponse,
+    PublishProgramResponse,
+    ReinstatePointsResponse,
+    SetTierFloorResponse,
+    SettlePendingResponse,
+)
 
 from ledger.api.convert import convert
 from ledger.api.errors import ApiError
@@ -109,11 +116,14 @@ class InProcess:
     def replayed(self, account_id: UUID) -> Account:
         """An account from its events alone."""
         account = Account(account_id)
-        with self.recorder.session() as session:
-            for row in session.fetch({account_id: 0}):
-                if row.found_by_stream:
-                    account.apply(row.payload)  # type: ignore[arg-type]  # an account's stream holds nothing else
+        for event in self.events(account_id):
+            account.apply(event)
         return account
+
+    def events(self, account_id: UUID) -> list[Any]:
+        """An account's events, in order."""
+        with self.recorder.session() as session:
+            return [row.payload for row in session.fetch({account_id: 0}) if row.found_by_stream]
 
 
 RESPONSES: Final[dict[type[Message], type[Any]]] = {
@@ -128,6 +138,9 @@ RESPONSES: Final[dict[type[Message], type[Any]]] = {
     c.AdjustPointsRequest: AdjustPointsResponse,
     c.RecordActivityRequest: pos.RecordActivityResponse,
     c.SettlePendingRequest: SettlePendingResponse,
+    c.ExtendExpiryRequest: ExtendExpiryResponse,
+    c.ReinstatePointsRequest: ReinstatePointsResponse,
+    c.SetTierFloorRequest: SetTierFloorResponse,
 }
 
 

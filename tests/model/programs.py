@@ -11,11 +11,12 @@ from loyalty.v1 import expiry_pb2 as x
 from loyalty.v1 import program_pb2 as p
 from loyalty.v1.origin_pb2 import Channel
 from loyalty.v1.sale_pb2 import LineKind, TenderKind
-from loyalty.v1.tier_pb2 import Tier
 
 from tests.model.dates import Expiry, Pending
 from tests.model.earning import EXPRESSIONS
+from tests.model.ladders import TIER_IDS, ladders, write_ladder
 from tests.model.scheme import (
+    LINE_EXPRESSIONS,
     Activity,
     Cap,
     Item,
@@ -31,6 +32,7 @@ from tests.model.scheme import (
     When,
     Window,
 )
+from tests.model.tiers import Ladder
 from tests.shop import instant
 
 TAGS: Final = ("skus:A-1", "labels:red", "categories:food", "brands:acme", "kinds:DELIVERY")
@@ -38,7 +40,6 @@ STORES: Final = ("s-1", "s-2")
 CHANNELS: Final = ("STORE", "WEB")
 TENDERS: Final = ("CASH", "CARD")
 ACTIVITIES: Final = ("review", "birthday")
-TIERS: Final = (("bronze", 0), ("silver", 100), ("gold", 400))
 ZONES: Final = ("UTC", "Europe/Berlin", "Asia/Kolkata", "America/Los_Angeles")
 CASHBACK: Final = "cash"
 
@@ -58,39 +59,44 @@ ROUNDINGS: Final = {
 WEEKDAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
 
-def simple_rules() -> st.SearchStrategy[tuple[Rule, ...]]:
+def simple_rules(prefix: str = "") -> st.SearchStrategy[tuple[Rule, ...]]:
     """One or two spend rules without any terms."""
     return st.lists(_spend(), min_size=1, max_size=2).map(
-        lambda kinds: tuple(Rule(f"r{number}", kind) for number, kind in enumerate(kinds))
+        lambda kinds: tuple(Rule(f"{prefix}r{number}", kind) for number, kind in enumerate(kinds))
     )
 
 
 @st.composite
-def rules(draw: st.DrawFn, *, plain: bool = False) -> Rules:
-    """Programs with every kind of rule, expiry, rounding, filter and return policy; plain ones only spend rules."""
-    tiers = draw(st.sampled_from(((), TIERS)))
+def rules(draw: st.DrawFn, *, plain: bool = False, after: Rules | None = None) -> Rules:
+    """Programs with every kind of rule, expiry, rounding, filter and return policy; plain ones only spend rules.
+
+    A version after another one keeps tiers and zones; its rules have other ids.
+    """
+    ladder = draw(st.one_of(st.just(Ladder()), ladders())) if after is None else after.ladder
+    prefix = "" if after is None else "n"
+    tiers = ladder.tiers
     combination = draw(st.sampled_from(("sum", "sum", "best", "first")))
-    earning = draw(simple_rules())
+    earning = draw(simple_rules(prefix))
     promotions: list[Promotion] = []
     caps: list[Cap] = []
     if not plain and draw(st.booleans()):
         earning = tuple(
-            draw(_rule(f"r{number}", carries=combination == "sum", tiers=bool(tiers)))
+            draw(_rule(f"{prefix}r{number}", carries=combination == "sum", tiers=bool(tiers)))
             for number in range(draw(st.integers(1, 4)))
         )
-        promotions = [draw(_promotion(f"p{number}", bool(tiers))) for number in range(draw(st.integers(0, 3)))]
-        caps = [draw(_cap(f"c{number}")) for number in range(draw(st.sampled_from((0, 0, 1, 2))))]
+        promotions = [draw(_promotion(f"{prefix}p{number}", bool(tiers))) for number in range(draw(st.integers(0, 3)))]
+        caps = [draw(_cap(f"{prefix}c{number}")) for number in range(draw(st.sampled_from((0, 0, 1, 2))))]
     return Rules(
-        zone=draw(st.sampled_from(ZONES)),
-        stores=draw(st.sampled_from(((), (("s-1", "Asia/Kolkata"), ("s-2", ""))))),
+        zone=draw(st.sampled_from(ZONES)) if after is None else after.zone,
+        stores=draw(st.sampled_from(((), (("s-1", "Asia/Kolkata"), ("s-2", ""))))) if after is None else after.stores,
         earning=earning,
         combination=combination,
         promotions=tuple(promotions),
         stacking=draw(st.sampled_from(("all", "best", "first"))),
         caps=tuple(caps),
         pending=draw(_pending()),
-        expiry=draw(st.one_of(_expiry(), st.builds(Expiry, st.just("inactivity"), st.sampled_from((1, 30))))),
-        tiers=tiers,
+        expiry=draw(st.one_of(_expiry(), _inactivity())),
+        ladder=ladder,
         prizes=draw(_prizes()),
         hold_seconds=draw(st.sampled_from((60, 1800, 30 * 86_400))),
         may_owe=draw(st.booleans()),
@@ -124,6 +130,13 @@ def _expiry() -> st.SearchStrategy[Expiry]:
     )
 
 
+def _inactivity() -> st.SearchStrategy[Expiry]:
+    return st.one_of(
+        st.builds(Expiry, st.just("inactivity"), st.sampled_from((1, 30))),
+        st.sampled_from(("months", "years")).map(lambda unit: Expiry("inactivity", 1, unit=unit)),
+    )
+
+
 def _pending() -> st.SearchStrategy[Pending]:
     until = [int(instant(day).ToMicroseconds()) for day in ("2003-02-20", "2024-03-10T12:00")]
     return st.one_of(
@@ -136,8 +149,9 @@ def _pending() -> st.SearchStrategy[Pending]:
 def _lines() -> st.SearchStrategy[Lines]:
     some = st.frozensets(st.sampled_from(TAGS), max_size=2)
     none = st.just(frozenset[str]())
-    return st.builds(Lines, st.one_of(none, some), st.one_of(none, some)).filter(
-        lambda lines: not lines.only or not lines.only <= lines.excluding
+    expressions = st.sampled_from(("", "", "", *LINE_EXPRESSIONS))
+    return st.builds(Lines, st.one_of(none, some), st.one_of(none, some), expressions).filter(
+        lambda lines: bool(lines.expression) or not lines.only or not lines.only <= lines.excluding
     )
 
 
@@ -172,13 +186,15 @@ def _terms(draw: st.DrawFn, *, tiers: bool, tenders: bool = True) -> Terms:
         stores=some(STORES),
         channels=some(CHANNELS),
         tenders=some(TENDERS, tenders),
-        tiers=some(tuple(tier for tier, _ in TIERS), tiers),
+        tiers=some(TIER_IDS, tiers),
         windows=tuple(draw(st.lists(_window(), max_size=2))) if draw(st.integers(0, 3)) == 0 else (),
         expression=draw(st.sampled_from(("", "", "", *EXPRESSIONS))),
     )
+    period = st.sampled_from(("day", "week", "month", "year", "ever"))
+    shared = st.sampled_from((False, False, True))
     limit = st.one_of(
-        st.builds(Limit, st.sampled_from(("day", "week", "month", "year", "ever")), times=st.sampled_from((1, 2))),
-        st.builds(Limit, st.sampled_from(("day", "week", "month", "year", "ever")), points=st.sampled_from((10, 150))),
+        st.builds(Limit, period, times=st.sampled_from((1, 2)), shared=shared),
+        st.builds(Limit, period, points=st.sampled_from((10, 150)), shared=shared),
     )
     return Terms(
         when,
@@ -224,10 +240,11 @@ def _cap(cap_id: str) -> st.SearchStrategy[Cap]:
 # -- as it is published
 
 
-def definition(rules: Rules, name: str) -> p.Program:
-    """A program as it is published."""
+def definition(rules: Rules, name: str, start: int = 0) -> p.Program:
+    """A program as it is published, from an instant on."""
     program = p.Program(
         name=name,
+        starts_at=stamp(start) if start else None,
         currency="EUR",
         time_zone=rules.zone,
         default_region="DE",
@@ -236,8 +253,8 @@ def definition(rules: Rules, name: str) -> p.Program:
         combination=e.Combination.Value(f"COMBINATION_{rules.combination.upper()}"),
         promotion_stacking=e.Stacking.Value(f"STACKING_{rules.stacking.upper()}"),
         stores=[p.Store(store_id=store, time_zone=zone) for store, zone in rules.stores],
-        tiers=[Tier(tier_id=tier, threshold=threshold) for tier, threshold in rules.tiers],
     )
+    write_ladder(program, rules.ladder)
     if rules.pending.kind != "none":
         program.pending.CopyFrom(_pending_policy(rules.pending))
     for rule in rules.earning:
@@ -312,7 +329,8 @@ def _write_cap(message: e.Cap, cap: Cap) -> None:
 def _write_terms(message: e.EarningRule | e.Promotion, terms: Terms) -> None:
     message.priority = terms.priority
     for limit in terms.limits:
-        message.limits.add(period=_period(limit.period), times=limit.times, points=limit.points)
+        scope = e.LimitScope.LIMIT_SCOPE_PROGRAM if limit.shared else e.LimitScope.LIMIT_SCOPE_UNSPECIFIED
+        message.limits.add(period=_period(limit.period), scope=scope, times=limit.times, points=limit.points)
     if terms.pending is not None:
         message.pending.CopyFrom(_pending_policy(terms.pending))
     if terms.expiry is not None:
@@ -337,8 +355,9 @@ def _write_terms(message: e.EarningRule | e.Promotion, terms: Terms) -> None:
 
 
 def _write_lines(message: e.SpendRule | e.ItemRule | e.Promotion, lines: Lines) -> None:
-    if lines.only:
+    if lines.only or lines.expression:
         _filter(message.only, lines.only)
+        message.only.expression = lines.expression
     if lines.excluding:
         _filter(message.excluding, lines.excluding)
 
@@ -359,13 +378,18 @@ def _pending_policy(pending: Pending) -> x.PendingPolicy:
         case "days":
             return x.PendingPolicy(days=pending.number)
         case "until":
-            until = Timestamp()
-            until.FromMicroseconds(pending.number)
-            return x.PendingPolicy(until=until)
+            return x.PendingPolicy(until=stamp(pending.number))
         case "event":
             return x.PendingPolicy(until_event=x.PendingUntilEvent())
         case _:
             return x.PendingPolicy()
+
+
+def stamp(instant: int) -> Timestamp:
+    """An instant as messages hold it."""
+    timestamp = Timestamp()
+    timestamp.FromMicroseconds(instant)
+    return timestamp
 
 
 def expiry_policy(expiry: Expiry) -> x.ExpiryPolicy:
@@ -378,7 +402,7 @@ def expiry_policy(expiry: Expiry) -> x.ExpiryPolicy:
             setattr(period, expiry.kind, expiry.number)
             return x.ExpiryPolicy(rolling=x.RollingExpiry(period=period))
         case "inactivity":
-            period.days = expiry.number
+            setattr(period, expiry.unit, expiry.number)
             return x.ExpiryPolicy(inactivity=x.InactivityExpiry(period=period))
         case "date":
             return x.ExpiryPolicy(fixed_date=x.FixedDateExpiry(month=expiry.number, day=expiry.day))

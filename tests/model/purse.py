@@ -1,12 +1,13 @@
 """One account of the model: lots, what is owed, and what moves them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from tests.model.dates import NEVER, Expiry, active_from, day_of, first_instant, gone_at
 from tests.model.earning import Diary
 from tests.model.scheme import Award, Rules
+from tests.model.tiers import Shown, Status
 
 
 class No(Exception):
@@ -34,10 +35,7 @@ class Figures:
     held: int = 0
     next_points: int = 0
     next_at: int = 0
-    tier: str = ""
-    qualifying: int = 0
-    to_next: int = 0
-    to_keep: int = 0
+    tier: Shown = field(default_factory=Shown)
     awards: tuple[tuple[str, int, int], ...] = ()
     """Rule or promotion, points, and points that limits and caps took off; of those that gave any."""
     settled: int = 0
@@ -54,15 +52,17 @@ class Part:
     expiry: Expiry
     """By which its end is counted, should it become active earlier."""
     points: int
+    is_extended: bool = False
+    """Whether somebody gave it a date of its own."""
 
     @property
     def follows(self) -> bool:
         """Whether its end moves with the member's activity."""
-        return self.expiry.kind == "inactivity"
+        return self.expiry.kind == "inactivity" and not self.is_extended
 
     def some(self, points: int) -> "Part":
         """Some of its points."""
-        return Part(self.number, self.active, self.gone, self.expiry, points)
+        return replace(self, points=points)
 
 
 @dataclass
@@ -72,14 +72,22 @@ class Purse:
     rules: Rules
     lots: list[Part] = field(default_factory=list)
     owed: int = 0
-    qualifying: int = 0
     lot_number: int = 1
     activity: int = 0
     diary: Diary = field(default_factory=Diary)
     cancelled: dict[int, int] = field(default_factory=dict)
     """Pending points of each lot that somebody cancelled."""
+    absorbed: dict[int, int] = field(default_factory=dict)
+    """Of them, those that returns would have taken since."""
+    expired: int = 0
+    """Points that expired and were not given back by hand."""
     flow: int = 0
     """Points that came in less points that went out, for good."""
+    status: Status = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Everybody begins in the first tier."""
+        self.status = Status(self.rules.ladder, self.rules.zone)
 
     def sort(self) -> None:
         """Soonest-expiring first, then oldest."""
@@ -101,7 +109,7 @@ class Purse:
             if (lot.number, lot.active, lot.gone) == (part.number, part.active, gone):
                 lot.points += part.points
                 return
-        self.lots.append(Part(part.number, part.active, gone, part.expiry, part.points))
+        self.lots.append(replace(part, gone=gone))
 
     def spend(self, points: int, at: int) -> list[Part]:
         """Points out of the lots that are active."""
@@ -136,7 +144,6 @@ class Purse:
         repaid = min(total, self.owed)
         off = sum(lot.points for lot in lots.values()) - total + repaid
         self.owed -= repaid
-        self.qualifying += total
         self.flow += total
         self.lot_number += len(lots)
         for lot in lots.values():
@@ -145,25 +152,44 @@ class Purse:
             if lot.points > less:
                 self.put(lot.some(lot.points - less))
 
-    def add(self, points: int, at: int) -> int:
+    def extend(self, number: int, until: int, at: int) -> int:
+        """Lets one lot (0 for all) that ends earlier end then; returns how many points that are."""
+        ending = [lot for lot in self.lots if lot.gone < until and number in (0, lot.number)]
+        if not ending or until <= at:
+            raise No("NOTHING_TO_EXTEND")
+        self.lots = [lot for lot in self.lots if lot not in ending]
+        for lot in ending:
+            self.put(replace(lot, gone=until, is_extended=True))
+        self.sort()
+        return sum(lot.points for lot in ending)
+
+    def reinstate(self, points: int, until: int | None, at: int) -> None:
+        """Gives back what expired and was not given back yet."""
+        if points > self.expired:
+            raise No("NOT_EXPIRED")
+        if until is not None and until <= at:
+            raise No("NOTHING_TO_EXTEND")
+        self.expired -= points
+        self.add(points, at, until)
+
+    def add(self, points: int, at: int, until: int | None = None) -> int:
         """Points by hand, active at once, less what they repay; returns the lot's number, 0 where there is none."""
         repaid = min(points, self.owed)
         self.owed -= repaid
         self.flow += points
         if points == repaid:
             return 0
-        gone = gone_at(self.rules.expiry, at, self.rules.zone)
+        gone = gone_at(self.rules.expiry, at, self.rules.zone) if until is None else until
         number = self.lot_number
         self.lot_number += 1
-        self.put(Part(number, 0, gone, self.rules.expiry, points - repaid))
+        self.put(Part(number, 0, gone, self.rules.expiry, points - repaid, until is not None))
         return number
 
-    def settle(self, numbers: set[int], at: int, *, activate: bool) -> int:
-        """Makes pending points active or cancels them; returns how many."""
+    def settle(self, numbers: set[int], at: int, *, activate: bool) -> list[Part]:
+        """Makes pending points active or cancels them; returns what they were."""
         waiting = [lot for lot in self.lots if lot.number in numbers and lot.active > at]
         if not waiting:
             raise No("NOTHING_PENDING")
-        points = sum(lot.points for lot in waiting)
         self.lots = [lot for lot in self.lots if lot not in waiting]
         for lot in waiting:
             if activate:
@@ -171,9 +197,33 @@ class Purse:
             else:
                 self.cancelled[lot.number] = self.cancelled.get(lot.number, 0) + lot.points
                 self.flow -= lot.points
-                self.qualifying = max(0, self.qualifying - lot.points)
         self.sort()
-        return points
+        return waiting
+
+    def unsettle(self, parts: list[Part], at: int, figures: Figures, *, activated: bool) -> int:
+        """Takes that back: what is not spent is pending again, what was cancelled is there again; returns how much."""
+        revived = 0
+        for part in parts[::-1]:
+            if activated:
+                now = [lot for lot in self.lots if (lot.number, lot.active) == (part.number, 0)]
+                points = take(sorted(now, key=lambda lot: -lot.gone), part.points)
+            else:
+                left = self.cancelled[part.number] - self.absorbed.get(part.number, 0)
+                points = min(part.points, max(left, 0))
+                self.cancelled[part.number] -= points
+                self.flow += points
+                revived += points
+                figures.restored += points
+            if points:
+                self.put(replace(part, gone=self.good_until(part.gone, at), points=points))
+        self.sort()
+        return revived
+
+    def good_until(self, gone: int, at: int) -> int:
+        """The end of points that come back: their old one, or after their end that of the program's grace."""
+        if gone > at or not self.rules.grace_days:
+            return gone
+        return first_instant(day_of(at, self.rules.zone) + timedelta(days=self.rules.grace_days + 1), self.rules.zone)
 
     def be_active(self, at: int) -> None:
         """A sale or redemption moves the expiry of lots that follow activity."""
@@ -193,11 +243,7 @@ class Purse:
             figures.restored += part.points
             self.flow += part.points
             if part.points > repaid:
-                gone = part.gone
-                if gone <= at and self.rules.grace_days:
-                    days = timedelta(days=self.rules.grace_days + 1)
-                    gone = first_instant(day_of(at, self.rules.zone) + days, self.rules.zone)
-                self.put(Part(part.number, part.active, gone, part.expiry, part.points - repaid))
+                self.put(replace(part, gone=self.good_until(part.gone, at), points=part.points - repaid))
         self.sort()
         missing = 0
         for number, points in claims.items():

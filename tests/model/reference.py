@@ -8,51 +8,14 @@ sold.py a sale with its returns.
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from fractions import Fraction
-from math import floor
 from typing import Any
 
 from tests.model.dates import NEVER, US
-from tests.model.earning import Occasion, earned, shared
+from tests.model.earning import Diary, Given, Occasion, earned, shared
 from tests.model.purse import Figures, No, Part, Purse, latest_first
-from tests.model.scheme import HERE, Award, Line, Place, Prize, Rules
-from tests.model.sold import Sold, claims
-
-
-@dataclass
-class Reserved:
-    """A hold, open or ended."""
-
-    account: str
-    prize: Prize
-    quantity: int
-    parts: list[Part]
-    ends: int
-    state: str = "OPEN"
-
-    @property
-    def points(self) -> int:
-        """Points set aside."""
-        return sum(part.points for part in self.parts)
-
-
-@dataclass
-class Done:
-    """A recorded activity."""
-
-    account: str
-    awards: list[Award]
-
-
-@dataclass
-class Wait:
-    """A return that waits for its sale."""
-
-    request_id: str
-    account: str
-    sale: str
-    lines: list[tuple[str, int | None, int | None]]
+from tests.model.scheme import HERE, Award, Line, Place, Rules, worth
+from tests.model.sold import Done, Reserved, Settled, Sold, Wait, claims, let_go
+from tests.model.undone import undo_activity, undo_settlement
 
 
 class World:
@@ -60,6 +23,10 @@ class World:
 
     def __init__(self, rules: Rules, accounts: Iterable[str]) -> None:
         self.rules = rules
+        """The version that decides the present command."""
+        self.versions = [(0, rules)]
+        """From when on which version decides, the newest first."""
+        self.everybody = Diary()
         self.purses = {account: Purse(rules) for account in accounts}
         self.done: dict[str, Any] = {}
         """What each request id came to: Sold, Reserved, Done, Wait, what an adjustment
@@ -73,6 +40,9 @@ class World:
         self, request_id: str, at: int, act: Callable[["World"], Figures | None]
     ) -> "tuple[World, Figures | No | None]":
         """The world after a command and what it answers; a refusal leaves nothing but the time that passed."""
+        self.rules = next(rules for start, rules in self.versions if start <= at)
+        for purse in self.purses.values():
+            purse.rules = self.rules
         trial = deepcopy(self)
         try:
             return trial, act(trial)
@@ -81,6 +51,10 @@ class World:
                 self.owner[request_id] = trial.owner[request_id]
                 self.pass_time(self.owner[request_id], at)
             return self, no
+
+    def publish(self, rules: Rules, start: int) -> None:
+        """A version that decides from an instant on; 0 for at once, which ends all others."""
+        self.versions = [(start, rules), *(self.versions if start else [])]
 
     # -- commands: each returns the receipt's figures, or raises No
 
@@ -117,14 +91,17 @@ class World:
         if pay is not None:
             payable -= self._pay(purse, at, pay, payable, spent, figures)
         figures.payable = payable
-        awards = self._earn(account, at, place, figures, lines=lines, net=net)
+        awards, given = self._earn(account, at, place, figures, lines=lines, net=net)
         purse.be_active(at)
+        counted = self._count(purse, at, points=figures.earned, spend=sum(net), visits=1)
         sold = Sold(
             account,
             {line.line_id: (line.quantity, amount) for line, amount in zip(lines, net, strict=True)},
             awards,
             spent,
             figures.spent,
+            counted=counted,
+            given=given,
         )
         sold.back = {line.line_id: (0, 0) for line in lines}
         self.done[request_id] = sold
@@ -137,19 +114,30 @@ class World:
         self.owner[request_id] = account
         self.pass_time(account, at)
         figures = Figures()
-        self.done[request_id] = Done(account, self._earn(account, at, place, figures, activity=name))
+        figures = Figures()
+        awards, given = self._earn(account, at, place, figures, activity=name)
+        counted = self._count(self.purses[account], at, points=figures.earned)
+        self.done[request_id] = Done(account, awards, given, counted)
         return self._shown(account, at, figures)
 
-    def _earn(self, account: str, at: int, place: Place, figures: Figures, **what: Any) -> list[Award]:
-        """What the rules give, now in lots."""
+    def _count(self, purse: Purse, at: int, **amounts: int) -> Any:
+        """Counts towards tiers what the program counts; returns where."""
+        return purse.status.count(at, amounts.get(self.rules.ladder.policy.basis, 0))
+
+    def _earn(
+        self, account: str, at: int, place: Place, figures: Figures, **what: Any
+    ) -> tuple[list[Award], list[Given]]:
+        """What the rules give, now in lots and in the diary."""
         purse = self.purses[account]
         balance = sum(lot.points for lot in purse.lots) + self._held(account) - purse.owed
-        tier = self.rules.tier(purse.qualifying)
+        tier = purse.status.tier
+        what |= {"everybody": self.everybody, "qualifying": purse.status.shown(at).qualifying}
+        known = len(purse.diary.given)
         awards = earned(Occasion(self.rules, purse.diary, at, place, tier, balance, **what))
         purse.issue(awards, at)
         figures.earned = sum(award.points for award in awards)
         figures.awards = tuple(sorted((award.owner, award.points, award.reduced) for award in awards))
-        return awards
+        return awards, purse.diary.given[known:]
 
     def settle(self, request_id: str, account: str, at: int, lot: int, transaction: str, *, activate: bool) -> Figures:
         """What becomes of pending points, of one lot or of all that a sale or activity gave."""
@@ -160,8 +148,14 @@ class World:
         numbers = {lot} if lot else set()
         if not lot and isinstance(done, Sold | Done) and done.account == account:
             numbers = {award.lot for award in done.awards}
-        figures = Figures(settled=self.purses[account].settle(numbers, at, activate=activate))
-        self.done[request_id] = "settled"
+        purse = self.purses[account]
+        parts = purse.settle(numbers, at, activate=activate)
+        figures = Figures(settled=sum(part.points for part in parts))
+        # Of points that are named by their lot nobody knows when they were counted: the newest count no longer.
+        counted = done.counted if not lot and isinstance(done, Sold | Done) else None
+        if not activate and self.rules.ladder.policy.basis == "points":
+            purse.status.count(at, -figures.settled, counted)
+        self.done[request_id] = Settled(parts, activate, counted)
         return self._shown(account, at, figures)
 
     def _use_holds(
@@ -276,14 +270,25 @@ class World:
     def _move(self, sold: Sold, come_back: Callable[[], None], at: int, figures: Figures) -> None:
         """Takes and gives what becomes due when something comes back."""
         purse = self.purses[sold.account]
-        before, spent_before = sold.due(purse.cancelled), sold.due_spent()
+        before, spent_before = sold.due(purse.cancelled, purse.absorbed), sold.due_spent()
+        money_before, was_complete = sold.money_back, sold.complete
         come_back()
-        after = sold.due(purse.cancelled)
+        after = sold.due(purse.cancelled, purse.absorbed)
         points = max(sum(after.values()) - sold.taken, 0)
         sold.taken += points
         parts = latest_first(sold.spent, spent_before, sold.due_spent() - spent_before)
+        shortfall = figures.shortfall
+        purse.absorbed.update(sold.absorbed)
         purse.give_and_take(parts, claims(before, after, points), at, figures)
-        purse.qualifying = max(0, purse.qualifying - points)
+        if sold.counted is not None:
+            amounts = {
+                "points": points,
+                "spend": sold.money_back - money_before,
+                "visits": int(sold.complete and not was_complete),
+            }
+            purse.status.count(at, -amounts[self.rules.ladder.policy.basis], sold.counted)
+        sold.forgiven += figures.shortfall - shortfall
+        let_go(sold.given, {award.owner: sold.part_of(award) for award in sold.awards}, sold.forgiven, sold.part_back)
 
     def reserve(self, request_id: str, account: str, at: int, reward_id: str, quantity: int) -> Figures:
         """A hold."""
@@ -336,6 +341,35 @@ class World:
             self.done[request_id] = ({}, parts)
         return self._shown(account, at, Figures())
 
+    def pin(self, request_id: str, account: str, at: int, tier: str) -> Figures:
+        """A tier by hand."""
+        self._not_blocked(request_id)
+        if tier and tier not in [name for name, *_ in self.rules.ladder.tiers]:
+            raise No("TIER_NOT_FOUND", recorded=False)
+        self.owner[request_id] = account
+        self.pass_time(account, at)
+        self.purses[account].status.pin(at, tier)
+        self.done[request_id] = "pin"
+        return self._shown(account, at, Figures())
+
+    def extend(self, request_id: str, account: str, at: int, lot: int, until: int) -> Figures:
+        """Points that expire later."""
+        self._not_blocked(request_id)
+        self.owner[request_id] = account
+        self.pass_time(account, at)
+        figures = Figures(settled=self.purses[account].extend(lot, until, at))
+        self.done[request_id] = "extension"
+        return self._shown(account, at, figures)
+
+    def reinstate(self, request_id: str, account: str, at: int, points: int, until: int | None) -> Figures:
+        """Expired points that come back."""
+        self._not_blocked(request_id)
+        self.owner[request_id] = account
+        self.pass_time(account, at)
+        self.purses[account].reinstate(points, until, at)
+        self.done[request_id] = "reinstatement"
+        return self._shown(account, at, Figures())
+
     def reverse(self, request_id: str, at: int, target: str) -> Figures | None:
         """Undoes a command; None when it is not known and therefore blocked."""
         self._not_blocked(request_id)
@@ -359,6 +393,8 @@ class World:
         return self._shown(account, at, figures)
 
     def _undo(self, purse: Purse, done: Any, at: int, figures: Figures) -> None:
+        if done is None:
+            return  # it was refused: nothing to undo
         match done:
             case Sold():
 
@@ -367,32 +403,45 @@ class World:
 
                 self._move(done, come_back, at, figures)
                 done.reversed = True
+            case Done():
+                undo_activity(purse, done, at, figures)
+            case Settled():
+                undo_settlement(purse, done, at, figures)
             case list():
                 purse.give_and_take(done, {}, at, figures)
-            case Reserved():
-                if done.state == "COMMITTED":
-                    raise No("HOLD_COMMITTED")
-                if done.state == "OPEN":
-                    self._end(done, "RELEASED")
             case (claimed, parts):
                 purse.give_and_take(parts, claimed, at, figures)
+            case Reserved():
+                self._undo_hold(done)
             case Wait() if done in self.waits:
                 self.waits.remove(done)
-            case None:
-                pass  # it was refused: nothing to undo
             case _:
                 raise No("NOT_REVERSIBLE")
+
+    def _undo_hold(self, hold: Reserved) -> None:
+        if hold.state == "COMMITTED":
+            raise No("HOLD_COMMITTED")
+        if hold.state == "OPEN":
+            self._end(hold, "RELEASED")
 
     # -- time
 
     def pass_time(self, account: str, at: int) -> None:
         """Lets holds and points run out."""
         purse = self.purses[account]
+        purse.status.pass_time(at)
         for hold in self.done.values():
             if isinstance(hold, Reserved) and hold.account == account and hold.state == "OPEN" and hold.ends <= at:
                 self._end(hold, "EXPIRED")
-        purse.flow -= sum(lot.points for lot in purse.lots if lot.gone <= at)
+        expired = sum(lot.points for lot in purse.lots if lot.gone <= at)
+        purse.flow -= expired
+        purse.expired += expired
         purse.lots = [lot for lot in purse.lots if lot.gone > at]
+
+    def look(self, account: str, at: int) -> Figures:
+        """What there is of an account at an instant up to which it has not been touched."""
+        self.pass_time(account, at)
+        return self._shown(account, at, Figures())
 
     # -- helpers
 
@@ -435,21 +484,8 @@ class World:
         if dated:
             figures.next_at = min(lot.gone for lot in dated)
             figures.next_points = sum(lot.points for lot in dated if lot.gone == figures.next_at)
-        figures.qualifying = purse.qualifying
-        for index, (tier, threshold) in enumerate(self.rules.tiers):
-            if threshold <= purse.qualifying:
-                figures.tier = tier
-                following = self.rules.tiers[index + 1 : index + 2]
-                figures.to_next = following[0][1] - purse.qualifying if following else 0
+        figures.tier = purse.status.shown(at)
         total = sum(lot.points for lot in purse.lots) + figures.held - purse.owed
         if total != purse.flow:
             raise AssertionError(f"the model loses points: {purse.flow} came in, {total} are there")
         return figures
-
-
-def worth(prize: Prize, total: int) -> int:
-    """What a discount takes off an order."""
-    value = prize.value or floor(Fraction(total * prize.percent_hundredths, 10_000))
-    if prize.most:
-        value = min(value, prize.most)
-    return min(value, total)

@@ -1,9 +1,14 @@
 """What a program says, in the model's own words."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from fractions import Fraction
+from math import floor
+from typing import Final
 
 from tests.model.dates import AT_ONCE, FOR_EVER, Expiry, Pending
+from tests.model.tiers import NO_LADDER, Ladder
 
 
 @dataclass(frozen=True)
@@ -12,10 +17,15 @@ class Lines:
 
     only: frozenset[str] = frozenset()
     excluding: frozenset[str] = frozenset()
+    expression: str = ""
+    """Lines for which it is true count, like those with one of the tags in `only`."""
 
-    def count(self, tags: frozenset[str]) -> bool:
-        """Whether a line with these tags counts."""
-        return (not self.only or bool(tags & self.only)) and not tags & self.excluding
+    def count(self, line: "Line") -> bool:
+        """Whether a line counts."""
+        counts = not self.only and not self.expression
+        if self.expression:
+            counts = LINE_EXPRESSIONS[self.expression](line)
+        return (counts or bool(line.tags & self.only)) and not line.tags & self.excluding
 
 
 @dataclass(frozen=True)
@@ -59,12 +69,29 @@ class Activity:
 
 @dataclass(frozen=True)
 class Window:
-    """So many hours from a local time on: once, every day, or every week on some days (Monday is 0)."""
+    """So many hours from a local time on: once, every day, on some days of the week, or once a year."""
 
     starts: datetime
     hours: int
     every: str = "once"
     days: frozenset[int] = frozenset()
+    """Monday is 0."""
+    month: int = 0
+    which: int = 0
+    """Of a year: the first, second or later such day of a month."""
+
+    def begins_on(self, day: date) -> bool:
+        """Whether it begins anew on a day."""
+        match self.every:
+            case "once":
+                return day == self.starts.date()
+            case "day":
+                return True
+            case "week":
+                return day.weekday() in self.days
+            case _:
+                nth = (day.day + 6) // 7
+                return (day.month, nth) == (self.month, self.which) and day.weekday() in self.days
 
 
 @dataclass(frozen=True)
@@ -86,6 +113,8 @@ class Limit:
     period: str
     times: int = 0
     points: int = 0
+    shared: bool = False
+    """Counted over all members."""
 
 
 @dataclass(frozen=True)
@@ -156,16 +185,28 @@ class Rules:
     caps: tuple[Cap, ...] = ()
     pending: Pending = AT_ONCE
     expiry: Expiry = FOR_EVER
-    tiers: tuple[tuple[str, int], ...] = ()
+    ladder: Ladder = NO_LADDER
     prizes: tuple[Prize, ...] = ()
     hold_seconds: int = 1800
     may_owe: bool = False
     grace_days: int = 0
     returns_wait: bool = True
 
-    def tier(self, qualifying: int) -> str:
-        """The last tier that is reached."""
-        return next((tier for tier, threshold in reversed(self.tiers) if threshold <= qualifying), "")
+    def __deepcopy__(self, _memo: object) -> "Rules":
+        """Nothing in it ever changes."""
+        return self
+
+    @property
+    def all_promotions(self) -> list[Promotion]:
+        """The promotions, those that the multipliers of tiers are among them."""
+        return [
+            *self.promotions,
+            *(
+                Promotion(tier, "times", number, terms=Terms(When(tiers=frozenset([tier]))))
+                for tier, _, number in self.ladder.tiers
+                if number
+            ),
+        ]
 
     def store_zone(self, store: str) -> str:
         """The zone of a store's clock."""
@@ -184,6 +225,16 @@ class Line:
     tax: int = 0
 
 
+LINE_EXPRESSIONS: Final[dict[str, Callable[[Line], bool]]] = {
+    "line.quantity > 1": lambda line: line.quantity > 1,
+    "line.price_minor - line.discount_minor >= 1000": lambda line: line.price - line.discount >= 1_000,
+    '"red" in line.labels || line.kind == "delivery"': lambda line: bool(
+        line.tags & frozenset(("labels:red", "kinds:DELIVERY"))
+    ),
+}
+"""Conditions on lines in CEL, with what they mean."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where and how something happened."""
@@ -191,6 +242,7 @@ class Place:
     store: str = "s-1"
     channel: str = "STORE"
     tenders: frozenset[str] = frozenset()
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 HERE = Place()
@@ -212,3 +264,11 @@ class Award:
     reduced: int = 0
     """Points that limits and caps took off."""
     lot: int = 0
+
+
+def worth(prize: Prize, total: int) -> int:
+    """What a discount takes off an order."""
+    value = prize.value or floor(Fraction(total * prize.percent_hundredths, 10_000))
+    if prize.most:
+        value = min(value, prize.most)
+    return min(value, total)

@@ -1,109 +1,31 @@
 """The domain without any I/O: what must hold of every decision on every account."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from google.protobuf.message import Message
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from loyalty.v1.commands_pb2 import EnrollMemberRequest
-from loyalty.v1.origin_pb2 import Origin
 
-from ledger.api.convert import convert
 from ledger.domain.account import Account
 from ledger.domain.case import Case
-from ledger.domain.decide import decide, enroll_member, settle_account
+from ledger.domain.decide import settle_account
 from ledger.domain.expiry import expires_at
-from ledger.domain.names import last_id
 from ledger.domain.program import Program
-from ledger.domain.refusal import Rejected
-from ledger.domain.transaction import Transaction
-from tests.model.commands import STARTS, AnyStep, Planned, Planner, steps
+from tests.model.commands import STARTS, AnyStep, steps
 from tests.model.dates import NEVER, US, Expiry, gone_at
-from tests.model.in_process import ADMIN
+from tests.model.desk import decided, own_events
+from tests.model.effort import examples
 from tests.model.programs import definition, rules
 from tests.model.scheme import Rules
-from tests.shop import instant
-
-NOW = instant("2035-01-01").ToMicroseconds()
-MEMBERS = ("members/00000000-0000-7000-8000-000000000001", "members/00000000-0000-7000-8000-000000000002")
 
 
-class Desk:
-    """Accounts and transactions in memory."""
-
-    def __init__(self, rules: Rules, start: int) -> None:
-        self.program = Program(definition(rules, "programs/p"))
-        self.files: dict[UUID, Transaction] = {}
-        self.accounts = {
-            last_id(member): enroll_member(
-                EnrollMemberRequest(), UUID(int=number), Origin(), start, self.program, last_id(member)
-            ).account
-            for number, member in enumerate(MEMBERS, 1)
-        }
-
-    def case(self, planned: Planned) -> Case[Message] | None:
-        """A command with all that it needs; None for one that is not about an account."""
-        request = type(planned.request)()
-        request.CopyFrom(planned.request)
-        command = convert(request, ADMIN, NOW, regions={})
-        target = self.files.get(command.target) if command.target is not None else None
-        account_id = command.member or (target.account_id if target is not None else None)
-        if account_id is None:
-            return None
-        files = {key: self.files[key] for key in command.transactions if key in self.files}
-        return Case(
-            command.request,
-            command.origin,
-            command.request_id,
-            command.at,
-            self.program,
-            self.accounts[account_id],
-            files,
-            target,
-        )
-
-    def keep(self, case: Case[Message]) -> None:
-        """Takes what a command decided for done."""
-        self.accounts[case.account.account_id] = case.account
-        for event in case.events:
-            if event.request_id is not None:
-                self.files[event.request_id] = Transaction(event.request_id, event.stream_id, event.payload)
-        for event in case.events:
-            file = self.files.get(event.transaction_id) if event.transaction_id is not None else None
-            if file is not None:
-                file.follow_ups.append((event.request_id, event.payload))
-
-
-def decided(rules: Rules, start: int, commands: list[AnyStep]) -> Iterator[tuple[Account, Case[Message]]]:
-    """Each decision of some commands, with the account as it was before."""
-    desk, planner = Desk(rules, start), Planner(list(MEMBERS), start)
-    for step in commands:
-        planned = planner.plan(step)
-        case = desk.case(planned) if planned is not None else None
-        if case is None:
-            continue
-        before = case.account
-        kept = before.to_snapshot()
-        try:
-            decide(case)
-        except Rejected:
-            assert before.to_snapshot() == kept
-            continue
-        assert before.to_snapshot() == kept, "a decision changed the account that it was given"
-        yield before, case
-        desk.keep(case)
-
-
-@settings(max_examples=250)
+@examples(250)
 @given(rules=rules(), start=st.sampled_from(STARTS), commands=steps())
 def test_decisions(rules: Rules, start: int, commands: list[AnyStep]) -> None:
     """Points add up after each event; replayed from their bytes, the events give the account that was decided."""
     for before, case in decided(rules, start, commands):
         replayed = before.copy()
-        for number, event in enumerate(case.events, before.version + 1):
+        for number, event in enumerate(own_events(case), before.version + 1):
             assert event.version == number
             stored = type(event.payload).FromString(event.payload.SerializeToString())
             replayed.apply(stored)  # type: ignore[arg-type]  # decide makes account events only
@@ -112,7 +34,7 @@ def test_decisions(rules: Rules, start: int, commands: list[AnyStep]) -> None:
         assert sum(event.request_id is not None for event in case.events) == 1
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(rules=rules(), start=st.sampled_from(STARTS), commands=steps())
 def test_snapshots(rules: Rules, start: int, commands: list[AnyStep]) -> None:
     """An account from its snapshot is the account, and goes on as it would have."""
@@ -123,12 +45,12 @@ def test_snapshots(rules: Rules, start: int, commands: list[AnyStep]) -> None:
         again.check()
         for at in (case.at, case.at + 40 * 86_400 * US):
             assert again.available(at) == before.available(at)
-        for event in case.events:
+        for event in own_events(case):
             again.apply(event.payload)  # type: ignore[arg-type]  # decide makes account events only
         assert again.to_snapshot() == case.account.to_snapshot()
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(rules=rules(), start=st.sampled_from(STARTS), commands=steps(late=False))
 def test_balance_does_not_wait_for_a_job(rules: Rules, start: int, commands: list[AnyStep]) -> None:
     """The balance at any later instant is the same whether or not what is due by then was recorded."""
@@ -187,7 +109,7 @@ def moments() -> st.SearchStrategy[int]:
     return st.tuples(st.one_of(whole, around), st.sampled_from((0, 0, 1, -1, 59 * US))).map(sum)
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(zone=st.sampled_from(ZONES), policy=st.sampled_from(POLICIES), at=st.lists(moments(), min_size=1, max_size=6))
 def test_expiry(zone: str, policy: Expiry, at: list[int]) -> None:
     """What a program remembers is what it would work out, and both are what the calendar says."""

@@ -9,27 +9,32 @@ import psycopg
 import pytest
 from google.protobuf.message import Message
 from google.protobuf.text_format import MessageToString
-from hypothesis import given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
+from loyalty.v1.account_pb2 import TierProgress
 from loyalty.v1.commands_pb2 import EnrollMemberRequest
+from loyalty.v1.events_pb2 import TierChanged
 from loyalty.v1.pos_service_pb2 import EnrollMemberResponse
-from loyalty.v1.program_pb2 import Program
+from loyalty.v1.program_pb2 import Program as Definition
 from loyalty.v1.snapshot_pb2 import AccountSnapshot
+from loyalty.v1.tier_pb2 import TierChangeReason
 
 from ledger.domain.account import Account
+from ledger.domain.program import Program
 from ledger.writer import writer
+from tests.model.answers import figures, is_no, shown
 from tests.model.commands import (
     STARTS,
     AnyStep,
     CrashStep,
     Planned,
     Planner,
+    PublishStep,
     RetryStep,
-    figures,
-    is_no,
     origin,
     steps,
 )
+from tests.model.effort import examples
 from tests.model.in_process import Answered, InProcess, Refusal, in_process, without_replayed
 from tests.model.programs import definition, rules
 from tests.model.purse import No
@@ -62,7 +67,7 @@ class Server(Protocol):
     def restart(self) -> None:
         """Loses all that it has in memory."""
 
-    def publish(self, program: Program) -> None:
+    def publish(self, program: Definition) -> None:
         """Publishes a program."""
 
     def send(self, *requests: Message) -> list[Answered]:
@@ -72,15 +77,16 @@ class Server(Protocol):
 class Run:
     """One example: the same commands for the ledger and for the model."""
 
-    def __init__(self, servers: Sequence[Server], program: Rules, start: int) -> None:
-        self.servers = servers
+    def __init__(self, servers: Sequence[Server], versions: Sequence[Rules], start: int) -> None:
+        self.servers, self.versions = servers, versions
         for server in servers:
             server.restart()
-        name = f"programs/m-{new_id()}"
-        servers[0].publish(definition(program, name))
-        self.members = [self._enroll(name, start), self._enroll(name, start)]
+        self.name = f"programs/m-{new_id()}"
+        servers[0].publish(definition(versions[0], self.name))
+        self.members = [self._enroll(self.name, start), self._enroll(self.name, start)]
         self.planner = Planner(self.members, start)
-        self.world = World(program, self.members)
+        self.world = World(versions[0], self.members)
+        self.program = Program(definition(versions[0], self.name))
         self.answers: dict[str, Answered] = {}
         self.batch: list[Planned] = []
         self.turn = 0
@@ -98,6 +104,9 @@ class Run:
             case CrashStep():
                 self.flush()
                 self.crash(step)
+            case PublishStep():
+                self.flush()
+                self.publish(step)
             case RetryStep():
                 self.flush()
                 self.retry(step)
@@ -139,6 +148,16 @@ class Run:
         assert without_replayed(answer) == without_replayed(first)
         assert isinstance(answer, Refusal) or answer.outcome.replayed  # type: ignore[attr-defined]  # as above
 
+    def publish(self, step: PublishStep) -> None:
+        """Another version decides from now on, or from later on."""
+        rules = self.versions[step.version]
+        start = 0 if step.starts is None else self.planner.at + step.starts
+        note(f"version {step.version} from {start}")
+        self.servers[step.who].publish(definition(rules, self.name, start))
+        for server in self.servers:  # which would know of it within a second
+            server.restart()
+        self.world.publish(rules, start)
+
     def crash(self, step: CrashStep) -> None:
         """A server starts again with nothing in memory."""
         self.servers[step.server].restart()
@@ -165,6 +184,21 @@ def check(run: Run, servers: list[InProcess]) -> None:
             world = deepcopy(run.world)
             world.pass_time(member, at)
             assert replayed.available(at) == world.purses[member].available(at)
+            progress = TierProgress()
+            run.program.ladder.write_progress(progress, replayed.tier, replayed.standing, at)
+            assert shown(progress) == world.purses[member].status.shown(at)
+        assert tier_changes(servers[0], account_id) == [
+            (tier, reason) for _, tier, reason in run.world.purses[member].status.history
+        ]
+
+
+def tier_changes(server: InProcess, account_id: UUID) -> list[tuple[str, str]]:
+    """The tiers that a member came to, and why."""
+    return [
+        (event.to_tier, TierChangeReason.Name(event.reason).removeprefix("TIER_CHANGE_REASON_"))
+        for event in server.events(account_id)
+        if isinstance(event, TierChanged)
+    ]
 
 
 def ways_to(servers: list[InProcess], account_id: UUID) -> Iterator[Account]:
@@ -188,11 +222,30 @@ def one_line(message: Answered) -> str:
     return str(message) if isinstance(message, Refusal) else MessageToString(message, as_one_line=True)
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(program=rules(), start=st.sampled_from(STARTS), commands=steps())
 def test_model(servers: list[InProcess], program: Rules, start: int, commands: list[AnyStep]) -> None:
     """Every answer and the balance at any time are the model's, whatever is repeated, joined or lost."""
-    run = Run(servers, program, start)
+    compared(servers, [program], start, commands)
+
+
+@st.composite
+def in_versions(draw: st.DrawFn) -> list[Rules]:
+    """A program and what becomes of it."""
+    first = draw(rules())
+    return [first, draw(rules(after=first)), first]
+
+
+@examples(60)
+@given(versions=in_versions(), start=st.sampled_from(STARTS), commands=steps(versions=2))
+def test_versions(servers: list[InProcess], versions: list[Rules], start: int, commands: list[AnyStep]) -> None:
+    """The same while other versions of the program are published, for now or for later."""
+    compared(servers, versions, start, commands)
+
+
+def compared(servers: list[InProcess], versions: list[Rules], start: int, commands: list[AnyStep]) -> None:
+    """Does the commands and compares what they come to."""
+    run = Run(servers, versions, start)
     for step in commands:
         run.take(step)
         if isinstance(step, CrashStep) and step.snapshots:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pytest
 from google.protobuf.message import Message
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from loyalty.v1 import commands_pb2 as c
 from loyalty.v1.sale_pb2 import ReturnLine, Sale
@@ -21,6 +21,7 @@ from loyalty.v1.sale_pb2 import ReturnLine, Sale
 from ledger.domain.account import Account
 from tests.model.commands import a_line, origin, places, sale_line
 from tests.model.dates import US, Expiry
+from tests.model.effort import examples
 from tests.model.in_process import InProcess, in_process
 from tests.model.programs import definition, rules
 from tests.model.scheme import Line, Place, Promotion, Rule, Rules, Spend, Terms
@@ -145,7 +146,7 @@ def account(server: InProcess, member: str) -> Account:
     return found
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(program=promising(), sales=facts(), data=st.data())
 def test_any_order_of_arrival(server: InProcess, program: Rules, sales: list[Facts], data: st.DataObject) -> None:
     """Available, pending and qualifying points are the same now and later."""
@@ -162,7 +163,7 @@ def test_any_order_of_arrival(server: InProcess, program: Rules, sales: list[Fac
         assert one.available(at) == other.available(at)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(program=promising(), sales=facts(), spent=st.integers(1, STARTING_POINTS), data=st.data())
 def test_any_order_with_debts(
     server: InProcess, program: Rules, sales: list[Facts], spent: int, data: st.DataObject

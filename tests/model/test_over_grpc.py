@@ -6,14 +6,21 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.message import Message
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from loyalty.v1.commands_pb2 import AdjustPointsRequest, SettlePendingRequest
+from loyalty.v1.commands_pb2 import (
+    AdjustPointsRequest,
+    ExtendExpiryRequest,
+    ReinstatePointsRequest,
+    SetTierFloorRequest,
+    SettlePendingRequest,
+)
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.pos_service_pb2 import SubmitBatchRequest
 from loyalty.v1.program_pb2 import Program
 
 from tests.model.commands import AnyStep, CrashStep, steps
+from tests.model.effort import examples
 from tests.model.in_process import Answered, Refusal
 from tests.model.programs import rules
 from tests.model.scheme import Rules
@@ -24,6 +31,9 @@ from tests.shop import TIMEOUT_S, Details, Shop, command, instant
 
 STARTS = tuple(instant(text).ToMicroseconds() for text in ("2003-01-30T12:00", "2004-02-28T23:59:59"))
 """Long ago, because a real server takes no sale of tomorrow."""
+
+
+MANAGERS = (AdjustPointsRequest, SettlePendingRequest, SetTierFloorRequest, ExtendExpiryRequest, ReinstatePointsRequest)
 
 
 class Remote:
@@ -44,7 +54,7 @@ class Remote:
         answers: list[Answered] = []
         batch: list[Any] = []
         for request in requests:
-            if isinstance(request, AdjustPointsRequest | SettlePendingRequest):
+            if isinstance(request, MANAGERS):
                 answers += self._batch(batch)
                 batch = []
                 answers.append(self._by_hand(request))
@@ -69,9 +79,9 @@ class Remote:
                 answers.append(getattr(result, kind))
         return answers
 
-    def _by_hand(self, request: AdjustPointsRequest | SettlePendingRequest) -> Answered:
+    def _by_hand(self, request: Message) -> Answered:
         programs = self.shop.programs
-        call: Any = programs.AdjustPoints if isinstance(request, AdjustPointsRequest) else programs.SettlePending
+        call: Any = getattr(programs, type(request).__name__.removesuffix("Request"))
         try:
             response: Message = call(request, metadata=self.shop.metadata, timeout=TIMEOUT_S)
         except grpc.RpcError as error:
@@ -89,11 +99,11 @@ def remotes(databases: Databases) -> Iterator[list[Remote]]:
         yield [Remote(Shop(channel, secret)), Remote(Shop(other_channel, secret))]
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(program=rules(), start=st.sampled_from(STARTS), commands=steps())
 def test_model_over_grpc(remotes: list[Remote], program: Rules, start: int, commands: list[AnyStep]) -> None:
     """Every answer of the service is the model's, over two processes."""
-    run = Run(remotes, program, start)
+    run = Run(remotes, [program], start)
     for step in commands:
         if not isinstance(step, CrashStep):
             run.take(step)

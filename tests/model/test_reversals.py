@@ -6,19 +6,22 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from loyalty.v1.commands_pb2 import AdjustPointsRequest, EnrollMemberRequest, ReverseTransactionRequest
 
 from tests.model.commands import (
+    ActivityStep,
     AdjustStep,
     AnyStep,
     HoldStep,
     Planner,
     ReserveStep,
     SaleStep,
+    SettleStep,
     origin,
     steps,
 )
+from tests.model.effort import examples
 from tests.model.in_process import InProcess, Refusal, in_process
 from tests.model.programs import definition, rules
 from tests.model.scheme import Rules
@@ -28,7 +31,7 @@ from tests.shop import instant, new_id
 NOW = instant("2035-01-01").ToMicroseconds()
 START = instant("2024-05-05").ToMicroseconds()
 STARTING_POINTS = 1_000
-REVERSIBLE = (SaleStep, AdjustStep, ReserveStep, HoldStep)
+REVERSIBLE = (SaleStep, ActivityStep, SettleStep, AdjustStep, ReserveStep, HoldStep)
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +49,10 @@ def lots(server: InProcess, member: str) -> list[tuple[int, int]]:
     return sorted((lot.number, lot.points) for lot in account.lots)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(program=rules(), commands=steps(late=False))
 def test_all_undone(server: InProcess, program: Rules, commands: list[AnyStep]) -> None:
-    """While no time passes, sales, adjustments and redemptions leave no trace in lots, tier and debt once reversed."""
+    """While no time passes, whatever can be reversed leaves no trace in lots, tier, debt, limits and remainders."""
     server.restart()
     name = f"programs/m-{new_id()}"
     server.publish(definition(program, name))
@@ -80,3 +83,5 @@ def test_all_undone(server: InProcess, program: Rules, commands: list[AnyStep]) 
     assert account.owed == 0
     assert account.standing.total == 0
     assert account.available(START) == STARTING_POINTS
+    assert {value for values in account.counters.values() for _, value in values} <= {0}
+    assert not any(account.cancelled.points.values())

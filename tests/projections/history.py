@@ -24,11 +24,14 @@ from ledger.domain.account import Account
 from ledger.domain.case import Case, NewEvent
 from ledger.domain.decide import block, decide, enroll_member, publish_program, settle_account
 from ledger.domain.instant import MINUTE, set_timestamp
-from ledger.domain.names import hold_name, member_name, transaction_name
+from ledger.domain.names import hold_name, member_name, pool_stream, transaction_name
+from ledger.domain.pool import Pool, Pools, PoolUnknown
 from ledger.domain.program import Program
 from ledger.domain.refusal import Rejected
+from ledger.domain.rules.reward import codes_key
 from ledger.domain.sale_reference import sale_reference
 from ledger.domain.transaction import Transaction
+from ledger.domain.upload_codes import upload_codes
 from ledger.store.recorder import Session
 
 DAY = 24 * 60 * MINUTE
@@ -90,6 +93,7 @@ class History:
         self.events: list[NewEvent] = []
         self.accounts: dict[UUID, Account] = {}
         self.files: dict[UUID, Transaction] = {}
+        self.pools: dict[UUID, Pool] = {}
         self.definition = definition or program()
         self.sequence = 0
         request = c.PublishProgramRequest(request_id=str(self.new_id()), program=self.definition)
@@ -188,15 +192,31 @@ class History:
         origin = self.origin()
         self.sequence += 1
         origin.till.CopyFrom(TillReference(business_date="2020-01-01", sequence=self.sequence))
-        case = Case(
-            request, origin, request_id, self.at, self.program, self.accounts[member], self.files,
-            self.files.get(target) if target is not None else None,
-        )  # fmt: skip
-        if isinstance(request, c.RecordSaleRequest):
-            case.sale_reference = sale_reference(self.program.name, origin)
-        decide(case)
-        self._keep(case)
-        return request_id
+        reference = sale_reference(self.program.name, origin) if isinstance(request, c.RecordSaleRequest) else None
+        while True:
+            case = Case(
+                request, origin, request_id, self.at, self.program, self.accounts[member], self.files,
+                self.files.get(target) if target is not None else None, reference,
+                Pools(self.program.name, self.pools), b"secret",
+            )  # fmt: skip
+            try:
+                decide(case)
+            except PoolUnknown as unknown:
+                self.pools[unknown.stream_id] = Pool(unknown.stream_id)
+                continue
+            self._keep(case)
+            return request_id
+
+    def upload(self, code_pool: str, *codes: str) -> None:
+        """Uploads codes, by what they are found by."""
+        request_id = self.new_id()
+        request = c.UploadVoucherCodesRequest(
+            request_id=str(request_id), program=self.program.name, code_pool=code_pool, codes=codes
+        )
+        stream_id = pool_stream(self.program.name, codes_key(code_pool))
+        pools = Pools(self.program.name, self.pools | {stream_id: self.pools.get(stream_id, Pool(stream_id))})
+        self.events.append(upload_codes(request, request_id, self.origin(), pools))
+        self.pools.update(pools.changed)
 
     def record(self, member: UUID, event: Any) -> None:
         """Records an event that no command would decide."""
@@ -206,6 +226,7 @@ class History:
 
     def _keep(self, case: Case[Any]) -> None:
         self.accounts[case.account.account_id] = case.account
+        self.pools.update(case.pools.changed)
         self.events += case.events
         for event in case.events:
             if event.request_id is not None:

@@ -12,7 +12,7 @@ from projections.runner import ReadSide
 from projections.tracking import try_lock
 from tests.projections.history import History, append, inactivity_program
 from tests.projections.tables import catch_up, execute, tables
-from tests.projections.test_runner import PATIENCE_S
+from tests.projections.waiting import reached
 
 
 @pytest.fixture(name="history")
@@ -80,7 +80,7 @@ def test_while_the_server_runs(database_url: str, read_side: ReadSide) -> None:
     history = History().live(200)
     append(database_url, history.events[:50])
     read_side.start()
-    assert read_side.wait(["balances", "tiers"], 50, PATIENCE_S)
+    assert reached(read_side, 50, ["balances", "tiers"])
     results = []
     for first in range(50, len(history.events), 60):
         append(database_url, history.events[first : first + 60], 5, at=history.at)

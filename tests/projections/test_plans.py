@@ -22,6 +22,15 @@ QUESTIONS: dict[str, tuple[bytes, Any]] = {
     "member": (views._SQL["member"], {"member_id": MEMBER, "at": 1}),
     "members": (views._SQL["members"], {"after": MEMBER, "at": 1, "limit": 10}),
     "statement": (views._SQL["statement"], {"member_id": MEMBER, "before": 10**15, "limit": 10}),
+    "vouchers": (
+        views._SQL["vouchers"],
+        {"member_id": MEMBER, "before": 10**15, "limit": 10, "state": 1, "at": 1},
+    ),
+    "entitlements": (
+        views._SQL["entitlements"],
+        {"member_id": MEMBER, "before": 10**15, "limit": 10, "state": 0, "at": 1},
+    ),
+    "catalogue": (views._SQL["catalogue"], {"program": "programs/shop", "at": 1}),
     "due": (views._SQL["due"], {"before": 1, "untouched_since": 1, "limit": 10}),
     "range": (reader._SQL["range"], {"after": 1, "until": 10, "limit": 5}),
     "stream": (

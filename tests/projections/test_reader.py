@@ -17,7 +17,7 @@ from projections.hub import Hub
 from projections.reader import PostgresReader
 from tests.projections.history import START, History, append
 from tests.projections.tables import execute
-from tests.projections.test_runner import PATIENCE_S
+from tests.projections.waiting import PATIENCE_S
 
 
 @pytest.fixture(name="hub")

@@ -15,7 +15,7 @@ from projections.tracking import try_lock
 from projections.views import PostgresViews
 from tests.projections.history import History, append
 from tests.projections.tables import catch_up, copy_log, execute, tables, value
-from tests.projections.test_runner import PATIENCE_S
+from tests.projections.waiting import reached
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
@@ -37,7 +37,7 @@ def test_rebuild_while_writing_and_following(
         first, second = rebuild(database_url, name), rebuild(database_url, name)
         writing.result()
     assert (first.generation, second.generation) == (2, 3)
-    assert read_side.wait(PROJECTIONS, len(history.events), PATIENCE_S)
+    assert reached(read_side, len(history.events))
     copy_log(database_url, another_url)
     catch_up(another_url)
     assert tables(database_url) == tables(another_url)
@@ -103,5 +103,5 @@ def test_long_reader_does_not_break_the_switch(database_url: str, monkeypatch: p
 
 def test_unknown_name(database_url: str) -> None:
     """A name that is none is answered with those that are."""
-    with pytest.raises(RebuildError, match="choose from balances, statements, tiers, trial_balance"):
+    with pytest.raises(RebuildError, match="choose from balances, rewards, statements, tiers, trial_balance"):
         rebuild(database_url, "balance")

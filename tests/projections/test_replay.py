@@ -14,6 +14,7 @@ from projections.page import Event
 from projections.projection import Projection, Step
 from projections.rebuild import rebuild
 from tests.projections.history import History, append, inactivity_program, program
+from tests.projections.rewarded import lively
 from tests.projections.tables import catch_up, tables
 
 PROGRAMS = {"rolling": program, "inactivity": inactivity_program}
@@ -69,7 +70,7 @@ class Crashing(Projection):
 @pytest.mark.parametrize("name", PROJECTIONS)
 def test_killed_at_random_is_the_same_as_run_once(database_url: str, another_url: str, name: str) -> None:
     """A crash between any two statements of a page neither loses nor repeats anything."""
-    events = History().live(150).events
+    events = (lively(4) if name == "rewards" else History().live(150)).events
     for url in (database_url, another_url):
         append(url, events)
     crashing = Crashing(PROJECTIONS[name], seed=4)

@@ -19,29 +19,9 @@ from projections.tracking import Fenced, enter_schema, live_generation, search_p
 from projections.views import PostgresViews
 from tests.projections.history import History, append
 from tests.projections.tables import catch_up, copy_log, execute, tables, value
+from tests.projections.waiting import PATIENCE_S, applied, eventually, reached, status
 
-PATIENCE_S = 60.0
 NEVER_S = 3_600.0
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Waits for what another thread brings about and nobody announces."""
-    pause = threading.Event()
-    for _ in range(int(PATIENCE_S / 0.02)):
-        if condition():
-            return
-        pause.wait(0.02)
-    raise AssertionError("it did not happen")
-
-
-def status(side: ReadSide) -> dict[str, Status]:
-    """How each projection is."""
-    return {one.name: one for one in side.status()}
-
-
-def reached(side: ReadSide, position: int) -> bool:
-    """Waits until all projections are at a position."""
-    return side.wait(PROJECTIONS, position, PATIENCE_S)
 
 
 def test_follows_and_stops(database_url: str, another_url: str, read_side: ReadSide) -> None:
@@ -82,10 +62,10 @@ def test_event_between_first_pull_and_listen_is_seen(database_url: str) -> None:
     hub.start()
     runner.start()
     try:
-        assert runner.wait(1, PATIENCE_S)
+        assert applied(runner, 1)
         append(database_url, history.events[1:])
         hub.may_listen.set()
-        assert runner.wait(2, PATIENCE_S)
+        assert applied(runner, 2)
     finally:
         runner.stop()
         hub.stop()
@@ -209,7 +189,7 @@ def test_contradiction_stops_one_projection(database_url: str, read_side: ReadSi
     history.sell(member, 10_000)
     append(database_url, history.events)
     read_side.start()
-    assert read_side.wait(["balances", "statements", "trial_balance"], 4, PATIENCE_S)
+    assert reached(read_side, 4, ["balances", "statements", "trial_balance"])
     eventually(lambda: status(read_side)["tiers"].error is not None)
     tiers = status(read_side)["tiers"]
     assert tiers.position == 2
@@ -217,7 +197,7 @@ def test_contradiction_stops_one_projection(database_url: str, read_side: ReadSi
     assert tiers.error is not None
     assert tiers.error.startswith("event 3: ")
     assert value(database_url, "SELECT position FROM views.positions WHERE name = 'tiers'") == 2
-    assert not read_side.wait(["tiers"], 3, PATIENCE_S), "nobody waits for what has stopped"
+    assert not reached(read_side, 3, ["tiers"])
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,9 @@ def test_priority_service_so_many_times_for_so_long(open_shop: OpenShop) -> None
     """Two visits within 30 days."""
     shop, member = open_with(open_shop, LOUNGE)
     first, second = (buy(shop, member, "lounge", at="2026-03-01T12:00") for _ in range(2))
-    assert shop.use(first, at="2026-03-01T12:00").entitlement.used_times == 1
+    once = shop.use(first, at="2026-03-01T12:00")
+    assert once.entitlement.used_times == 1
+    assert list(once.receipt.texts[0].lines)[:2] == ["Used: lounge.", "Left on lounge: 1."]
     shop.use(first, at="2026-03-31T23:59:59")
     with refused("ENTITLEMENT_NOT_USABLE", state="USED"):
         shop.use(first, at="2026-03-31T23:59:59")

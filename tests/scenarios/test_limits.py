@@ -155,25 +155,6 @@ def test_a_condition_of_an_activity_rule(open_shop: OpenShop) -> None:
     assert prove(shop, member).available_points == 5
 
 
-def test_a_condition_that_fails_refuses_its_rule_only(open_shop: OpenShop) -> None:
-    """It is recorded with the sale."""
-    condition = Conditions(expression="'floor' in attributes && int(attributes['floor']) > 1")
-    shop = open_shop(program(visit(1, conditions=condition), visit(2, "other")))
-    member = shop.member()
-    request = shop.sale_request(member, 1_00)
-    request.sale.attributes["floor"] = "x"
-    assert [award.rule for award in shop.record(request).awards] == ["other"]
-    (recorded,) = shop.events(member, "SaleRecorded")
-    (failure,) = recorded.sale_recorded.failures
-    assert failure.rule == "visit"
-    assert "int" in failure.error or "parse" in failure.error.lower()
-    request = shop.sale_request(member, 1_00)
-    request.sale.attributes["floor"] = "2"
-    assert [award.rule for award in shop.record(request).awards] == ["other", "visit"]
-    assert shop.sale(member, 1_00).receipt.earned_points == 2
-    prove(shop, member)
-
-
 @pytest.mark.parametrize(
     ("conditions", "path"),
     [

@@ -296,6 +296,19 @@ def test_since_the_last_change(open_shop: OpenShop) -> None:
     prove(shop, member)
 
 
+def test_since_the_last_change_without_reviews(open_shop: OpenShop) -> None:
+    """Nothing takes the tier away, so nothing is missing to keep it; before the first change all counts as one."""
+    shop = open_shop(program(tiers=tiers(**METALS), tier_policy=tier_policy(since_change={}), time_zone="UTC"))
+    member = shop.member()
+    shop.sale(member, 6_000_00, at="2020-01-10T12:00")
+    late = shop.sale(member, 4_000_00, at="2020-01-09T12:00").receipt.tier
+    assert (late.tier, late.qualifying_amount) == ("silver", 0), "it came late, and reached the tier"
+    assert (late.amount_to_keep, late.amount_to_next) == (0, 20_000)
+    assert not late.HasField("review_at")
+    assert not late.HasField("keep_until")
+    prove(shop, member)
+
+
 def test_no_grace_for_what_never_counted(open_shop: OpenShop) -> None:
     """A sale older than the window counts for nothing, in whatever order it comes."""
     shop = open_shop(program(tiers=tiers(**METALS), tier_policy=tier_policy(rolling={"days": 30}), time_zone="UTC"))

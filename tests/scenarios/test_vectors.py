@@ -34,12 +34,15 @@ RPCS: Mapping[str, type[Any]] = {
     "adjust_points": c.AdjustPointsRequest,
     "settle_pending": c.SettlePendingRequest,
     "publish_program": c.PublishProgramRequest,
+    "set_tier_floor": c.SetTierFloorRequest,
     "get_balance": pos.GetBalanceRequest,
 }
-MANAGERS = {"adjust_points", "settle_pending", "publish_program"}
+MANAGERS = {"adjust_points", "settle_pending", "publish_program", "set_tier_floor"}
 MEMBER_IS_OPTIONAL = {"return_sale"}
 
-EXPECTED = {f"E{n}" for n in range(1, 20)} | {f"X{n}" for n in range(1, 8)} | {f"T{n}" for n in range(1, 13)}
+LENGTHS = {"E": 19, "X": 12, "R": 12, "S": 4, "T": 12, "G": 8}
+EXPECTED = {f"{letter}{number + 1}" for letter, length in LENGTHS.items() for number in range(length)} - {"X10"}
+"""All but what no answer shows: notices (X10), and what only happens in parallel (R13)."""
 
 
 def documents() -> Iterator[dict[str, Any]]:
@@ -83,6 +86,8 @@ class Runner:
             return
         response = call(request, metadata=self.shop.metadata, timeout=TIMEOUT_S)
         compare(response, command.get("expect", {}), rpc)
+        for name, path in command.get("keep", {}).items():
+            self.ids[name] = part_of(response, path)
 
     def _request(self, rpc: str, command: dict[str, Any]) -> Any:
         request = ParseDict(self._filled(deepcopy(command[rpc])), RPCS[rpc]())
@@ -118,6 +123,13 @@ class Runner:
         return template.substitute(
             {name: self.members.get(name) or self._id(name) for name in template.get_identifiers()}
         )
+
+
+def part_of(message: Any, path: str) -> str:
+    """What a path of fields and numbers leads to."""
+    for step in path.split("."):
+        message = message[int(step)] if step.isdigit() else getattr(message, step)
+    return str(message)
 
 
 def compare(message: Message, expected: dict[str, Any], path: str) -> None:

@@ -127,9 +127,11 @@ def test_trying_out_codes_is_limited(database_url: str) -> None:
         for number in range(6):
             with pytest.raises(grpc.RpcError) as error:
                 (shop.sale if number % 2 else shop.quote)(member, 10_00, voucher_codes=[f"WRONG-{number}"])
-            reasons.append(Details(error.value).reason)
+            details = Details(error.value)
+            reasons.append(details.reason)
         assert reasons[:3] == ["VOUCHER_NOT_FOUND"] * 3
         assert reasons[-1] == "RATE_LIMITED"
+        assert "voucher codes" in details.localized.message
         assert shop.sale(member, 10_00).receipt.earned_points == 10
 
 

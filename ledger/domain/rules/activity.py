@@ -8,6 +8,7 @@ from ledger.domain.rules.facts import Facts
 from ledger.domain.rules.rule import Asked, Rule
 from ledger.domain.rules.tally import Tally
 from ledger.domain.rules.terms import Terms
+from ledger.domain.rules.unmet import Unmet
 
 
 class Activity(Rule):
@@ -20,3 +21,7 @@ class Activity(Rule):
     def ask(self, facts: Facts, basket: Basket, tally: Tally) -> Asked | None:
         """Its points; which activity it is for, the index has seen to."""
         return Asked(Award(rule=self.terms.owner, points=self._points))
+
+    def lacks(self, facts: Facts, basket: Basket) -> Unmet:
+        """The occasion: it asks for nothing else."""
+        return Unmet.OCCASION

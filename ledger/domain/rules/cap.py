@@ -18,7 +18,7 @@ class Cap:
         self._period = message.period
         self._points = message.points
         self._rejects = message.excess == Excess.EXCESS_REJECT
-        self._key = f"cap/{message.cap_id}"
+        self._key = f"{message.cap_id}/cap"
 
     def apply(self, awards: Sequence[Award], balance: int, tally: Tally) -> None:
         """Cuts the awards, the last first, until they fit; notes on each what it lost."""

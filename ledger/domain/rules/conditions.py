@@ -10,6 +10,7 @@ from loyalty.v1.sale_pb2 import LineKind, SaleLine
 
 from ledger.domain.rules.expression import Expression
 from ledger.domain.rules.facts import Facts
+from ledger.domain.rules.unmet import Unmet
 from ledger.domain.rules.window import LONG_AGO, Window
 
 _PRODUCT: Final = LineKind.LINE_KIND_PRODUCT
@@ -44,16 +45,21 @@ class Conditions:
         """Whether some window is open at some moment of the hour that begins then."""
         return not self._windows or any(window.touches_hour(local) for window in self._windows)
 
-    def hold(self, facts: Facts) -> bool:
-        """Whether all of them hold; the cheap ones are looked at first."""
-        return (
-            (not self.stores or facts.origin.store in self.stores)
-            and (not self._channels or facts.channel in self._channels)
-            and (not self.tiers or facts.account.tier in self.tiers)
-            and (not self._tenders or (facts.basket is not None and not self._tenders.isdisjoint(facts.basket.tenders)))
-            and (not self._windows or any(window.contains(facts.local) for window in self._windows))
-            and (self._expression is None or self._expression.holds(self._owner, facts))
-        )
+    def unmet(self, facts: Facts) -> Unmet | None:
+        """The first that does not hold; None where all do. The cheap ones are looked at first."""
+        if self.stores and facts.origin.store not in self.stores:
+            return Unmet.STORE
+        if self._channels and facts.channel not in self._channels:
+            return Unmet.CHANNEL
+        if self.tiers and facts.account.tier not in self.tiers:
+            return Unmet.TIER
+        if self._tenders and (facts.basket is None or self._tenders.isdisjoint(facts.basket.tenders)):
+            return Unmet.TENDER
+        if self._windows and not any(window.contains(facts.local) for window in self._windows):
+            return Unmet.WINDOW
+        if self._expression is not None and not self._expression.holds(self._owner, facts):
+            return Unmet.EXPRESSION
+        return None
 
 
 def line_test(owner: str, lines: LineFilter) -> LineTest:

@@ -1,6 +1,6 @@
 """Facts: what rules and their conditions look at for one sale or activity."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
@@ -41,6 +41,7 @@ class Facts:
         self.activity = activity
         self.channel = origin.channel or Channel.CHANNEL_STORE
         self.failures: list[ConditionFailure] = []
+        self._of_lines: dict[str, tuple[cel.Context, set[str]]] = {}
         self._zone = zone
         self._names = names
         self.attributes: Mapping[str, str] = attributes or {}
@@ -61,11 +62,20 @@ class Facts:
     @cached_property
     def context(self) -> "cel.Context":
         """All that expressions can name. Made once for all of them, since making it costs more than evaluating one."""
-        return self.context_of(self._names)
+        return cel.Context({name: VARIABLES[name](self) for name in self._names if name in VARIABLES})
 
-    def context_of(self, names: Iterable[str]) -> "cel.Context":
-        """Some of what expressions can name."""
-        return cel.Context({name: VARIABLES[name](self) for name in names if name in VARIABLES})
+    def context_of_line(self, line: SaleLine, names: frozenset[str]) -> "cel.Context":
+        """What the expression of a line filter can name. Made once for each line, since making it costs most."""
+        context, known = self._of_lines.get(line.line_id) or self._start_line(line)
+        for name in names - known:
+            context.add_variable(name, VARIABLES[name](self))
+            known.add(name)
+        return context
+
+    def _start_line(self, line: SaleLine) -> "tuple[cel.Context, set[str]]":
+        context = cel.Context({"line": line_variable(line)})
+        started = self._of_lines[line.line_id] = (context, set())
+        return started
 
 
 def line_variable(line: SaleLine) -> dict[str, Any]:

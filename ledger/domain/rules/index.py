@@ -43,6 +43,11 @@ class Index(Generic[EntryT]):
         self._always = _Keys(entries, None)
         self._by_hour: OrderedDict[datetime, _Keys[EntryT]] = OrderedDict()
 
+    @property
+    def all(self) -> Sequence[EntryT]:
+        """All of them, in order."""
+        return [entry for entry, _ in self._entries]
+
     def candidates(self, facts: Facts) -> Iterable[EntryT]:
         """Those that can apply, in order. All that do apply are among them."""
         if not self._has_windows:

@@ -10,6 +10,7 @@ from ledger.domain.rules.facts import Facts
 from ledger.domain.rules.rule import Asked, Rule
 from ledger.domain.rules.tally import Tally
 from ledger.domain.rules.terms import Terms
+from ledger.domain.rules.unmet import Unmet
 
 
 class Item(Rule):
@@ -43,3 +44,7 @@ class Item(Rule):
         for line_id, quantity in counted:
             award.lines.add(line_id=line_id, basis=quantity)
         return Asked(award)
+
+    def lacks(self, facts: Facts, basket: Basket) -> Unmet:
+        """Whether it is the lines or the step."""
+        return Unmet.STEP if any(self._lines.match(facts, line) for line in basket.lines) else Unmet.LINES

@@ -10,6 +10,7 @@ from ledger.domain.rounding import INT64_MAX, Overflow
 from ledger.domain.rules.conditions import Lines
 from ledger.domain.rules.facts import Facts
 from ledger.domain.rules.terms import Terms
+from ledger.domain.rules.unmet import Unmet
 
 THOUSAND = 1_000
 
@@ -41,13 +42,17 @@ class Promotion:
             return None
         if abs(points) > INT64_MAX:
             raise Overflow
-        award = Award(rule=self.terms.owner, points=points, basis=earned)
+        award = Award(rule=self.terms.owner, points=points, basis=earned, taken_back=TakenBack.TAKEN_BACK_WITH_BASE)
         for at, part in counted:
             if part:
                 award.lines.add(line_id=basket.lines[at].line_id, basis=part)
-        if not award.lines:
-            award.taken_back = TakenBack.TAKEN_BACK_BELOW_MINIMUM
         return award
+
+    def lacks(self, facts: Facts, basket: Basket, by_line: Sequence[int]) -> Unmet:
+        """Why it gives nothing for a sale that its conditions hold for and whose lines earned some points."""
+        counted = zip(basket.lines, by_line, strict=True)
+        earned = self._lines.is_all or any(points and self._lines.match(facts, line) for line, points in counted)
+        return Unmet.STEP if earned else Unmet.LINES
 
     def _bonus(self, earned: int) -> int:
         match self._effect:

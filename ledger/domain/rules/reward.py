@@ -61,7 +61,7 @@ class Reward:
 
     def check(self, facts: Facts) -> None:
         """Raises Refused where its conditions do not hold."""
-        if self.conditions is not None and not self.conditions.hold(facts):
+        if self.conditions is not None and self.conditions.unmet(facts):
             raise Refused(ErrorReason.ERROR_REASON_CONDITIONS_NOT_MET, reward_id=self.message.reward_id)
 
     def uses(self, times: int, points: int, tally: Tally) -> list[Use]:

@@ -10,6 +10,7 @@ from ledger.domain.basket import Basket
 from ledger.domain.rules.facts import Facts
 from ledger.domain.rules.tally import Tally
 from ledger.domain.rules.terms import Terms
+from ledger.domain.rules.unmet import Unmet
 
 
 class Asked(NamedTuple):
@@ -31,3 +32,7 @@ class Rule(ABC):
     @abstractmethod
     def ask(self, facts: Facts, basket: Basket, tally: Tally) -> Asked | None:
         """What it gives for a sale; None for nothing. Raises Overflow."""
+
+    @abstractmethod
+    def lacks(self, facts: Facts, basket: Basket) -> Unmet:
+        """Why it gives nothing for a sale that its conditions hold for."""

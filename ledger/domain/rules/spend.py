@@ -10,6 +10,7 @@ from ledger.domain.rules.facts import Facts
 from ledger.domain.rules.rule import Asked, Rule
 from ledger.domain.rules.tally import Tally
 from ledger.domain.rules.terms import Terms
+from ledger.domain.rules.unmet import Unmet
 
 
 class Spend(Rule):
@@ -49,7 +50,9 @@ class Spend(Rule):
         carried = None
         if self._carries:
             total += tally.used(self.carry_key, Period.PERIOD_EVER) or 0
-            carried = total % self._per
+            # Less than nothing is carried where goods came back whose remainder later sales had used.
+            carried = total % self._per if total > 0 else total
+            total = max(total, 0)
         points = self._to_points(total, self._points, self._per)
         if points == 0 and carried is None:
             return None
@@ -59,3 +62,9 @@ class Spend(Rule):
         for line_id, amount in counted or ():
             award.lines.add(line_id=line_id, basis=amount)
         return Asked(award, carried)
+
+    def lacks(self, facts: Facts, basket: Basket) -> Unmet:
+        """Whether it is the minimum, the lines or the step."""
+        if sum(self._amounts(basket)) < self._minimum:
+            return Unmet.MINIMUM
+        return Unmet.STEP if any(self._lines.match(facts, line) for line in basket.lines) else Unmet.LINES

@@ -18,6 +18,9 @@ KEPT: Final = 62
 Counters = Mapping[str, tuple[tuple[int, int], ...]]
 """By key, (period, value) in order of the periods."""
 
+_MEMBER: Final = LimitScope.LIMIT_SCOPE_MEMBER
+_PROGRAM: Final = LimitScope.LIMIT_SCOPE_PROGRAM
+
 _UNIX_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 PERIODS: Final = {
@@ -61,11 +64,11 @@ class Tally:
     def __init__(self, counters: Counters, shared: Shared, at: int, zone: ZoneInfo) -> None:
         """For what happens at an instant; periods are counted in the program's zone."""
         self._shared = shared
-        self._drawn: dict[tuple[str, int], int] = {}
         self._counters = counters
         self._at = at
         self._zone = zone
-        self._moved: dict[tuple[str, int], int] = {}
+        self._added: dict[tuple[str, int], int] = {}
+        self._drawn: dict[tuple[str, int], int] = {}
 
     @cached_property
     def _day(self) -> date:
@@ -74,13 +77,13 @@ class Tally:
     def used(self, key: str, period: Period.ValueType) -> int | None:
         """What is used of a counter in the period of the sale; None where that is not known any more."""
         number = number_of(period, self._day)
-        moved = self._moved.get((key, number))
-        return moved if moved is not None else value_of(self._counters, key, number)
+        used = value_of(self._counters, key, number)
+        return None if used is None else used + self._added.get((key, number), 0)
 
     def add(self, key: str, period: Period.ValueType, more: int) -> None:
         """Counts something, in the period of the sale."""
         number = number_of(period, self._day)
-        self._moved[key, number] = (self.used(key, period) or 0) + more
+        self._added[key, number] = self._added.get((key, number), 0) + more
 
     def used_by_all(self, key: str, period: Period.ValueType) -> int | None:
         """What all members have used in the period of the sale; None where that is not known any more."""
@@ -103,18 +106,14 @@ class Tally:
 
     def set(self, key: str, value: int) -> None:
         """Gives a counter that counts for ever a value."""
-        self._moved[key, 0] = value
+        self._added[key, 0] = value - (value_of(self._counters, key, 0) or 0)
 
-    def moved(self) -> Iterable[Counter]:
-        """The counters that changed, as events hold them."""
-        return (Counter(key=key, period=number, value=value) for (key, number), value in self._moved.items())
-
-    def drawn(self) -> list[Use]:
-        """What all members together have less."""
-        scope = LimitScope.LIMIT_SCOPE_PROGRAM
-        return [
-            Use(key=key, period=number, amount=amount, scope=scope) for (key, number), amount in self._drawn.items()
-        ]
+    def uses(self) -> Iterable[Use]:
+        """What the decision takes of the member's own limits and of those of all members together."""
+        for scope, added in ((_MEMBER, self._added), (_PROGRAM, self._drawn)):
+            for (key, number), amount in added.items():
+                if amount:
+                    yield Use(key=key, period=number, amount=amount, scope=scope)
 
 
 def value_of(counters: Counters, key: str, number: int) -> int | None:
@@ -132,9 +131,7 @@ def with_counters(counters: Counters, moved: Iterable[Counter]) -> Counters:
     """The counters after some of them moved. The ones before are left as they were."""
     after = dict(counters)
     for counter in moved:
-        values = dict(after.get(counter.key, ()))
-        values[counter.period] = counter.value
-        after[counter.key] = tuple(sorted(values.items()))[-KEPT:]
+        _put(after, counter.key, counter.period, counter.value)
     return after
 
 
@@ -143,10 +140,15 @@ def with_uses(counters: Counters, uses: Iterable[Use], sign: int) -> Counters:
 
     What was counted in a period that is forgotten stays as it is: nobody can ask for it any more.
     """
-    own = (use for use in uses if use.scope != LimitScope.LIMIT_SCOPE_PROGRAM)
-    for use in own:
-        used = value_of(counters, use.key, use.period)
+    after = dict(counters)
+    for use in uses:
+        used = None if use.scope == _PROGRAM else value_of(after, use.key, use.period)
         if used is not None:
-            value = max(used + sign * use.amount, 0)
-            counters = with_counters(counters, [Counter(key=use.key, period=use.period, value=value)])
-    return counters
+            _put(after, use.key, use.period, used + sign * use.amount)
+    return after
+
+
+def _put(counters: dict[str, tuple[tuple[int, int], ...]], key: str, period: int, value: int) -> None:
+    values = dict(counters.get(key, ()))
+    values[period] = value
+    counters[key] = tuple(sorted(values.items()))[-KEPT:]

@@ -8,6 +8,7 @@ from ledger.domain.rules.facts import Facts
 from ledger.domain.rules.rule import Asked, Rule
 from ledger.domain.rules.tally import Tally
 from ledger.domain.rules.terms import Terms
+from ledger.domain.rules.unmet import Unmet
 
 
 class Visit(Rule):
@@ -38,3 +39,7 @@ class Visit(Rule):
             for line, amount in zip(basket.lines, amounts, strict=True):
                 award.lines.add(line_id=line.line_id, basis=amount)
         return Asked(award)
+
+    def lacks(self, facts: Facts, basket: Basket) -> Unmet:
+        """The minimum: it asks for nothing else."""
+        return Unmet.MINIMUM

@@ -1,8 +1,9 @@
 """Windows: times that come once or again and again, by RFC 5545, on the store's clock."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice, pairwise
 from typing import Final
 
@@ -15,6 +16,9 @@ LONG_AGO: Final = datetime.min  # noqa: DTZ901 - on a local clock, like all of a
 
 OCCURRENCES_CHECKED: Final = 500
 """Occurrences that are looked at when a window is published."""
+
+OCCURRENCES_COMPARED: Final = 10_000
+"""Occurrences that are compared with those of an exclusive window: 27 years of one that comes every day."""
 
 OCCURRENCES_MAX: Final = 200_000
 """Occurrences that a window can have: every hour for twenty years."""
@@ -46,12 +50,22 @@ class Window:
     def contains(self, local: datetime) -> bool:
         """Whether it is open then."""
         at = self._last(local)
-        return at is not None and local < at + self._duration
+        return at is not None and local - at < self._duration
 
     def touches_hour(self, local: datetime) -> bool:
         """Whether it is open at some moment of the hour that begins then."""
         at = self._last(local + HOUR - timedelta.resolution)
-        return at is not None and local < at + self._duration
+        return at is not None and local - at < self._duration
+
+    def first_overlap(self, other: "Window") -> datetime | None:
+        """The first moment that some occurrences of both share, of the first OCCURRENCES_COMPARED of each."""
+        rarer, other = sorted((self, other), key=lambda window: len(window._compared()))
+        starts = other._compared()
+        for begins in rarer._compared():
+            at = bisect_left(starts, rarer._duration, key=partial(_after, begins))
+            if at and begins - starts[at - 1] < other._duration:
+                return max(begins, starts[at - 1])
+        return None
 
     def check(self) -> None:
         """Raises WindowError where it recurs before it is over, or too often, or never comes."""
@@ -63,6 +77,11 @@ class Window:
                 raise WindowError("recurrence", "must not come again before the window is over, nor within the hour")
         self._starts = starts
 
+    def _compared(self) -> list[datetime]:
+        """Beginnings that are compared with another window's."""
+        self._starts += islice(self._more, max(OCCURRENCES_COMPARED - len(self._starts), 0))
+        return self._starts
+
     def _last(self, local: datetime) -> datetime | None:
         """The last beginning up to a moment."""
         starts = self._starts
@@ -73,6 +92,11 @@ class Window:
             starts.append(found)
         at = bisect_right(starts, local)
         return starts[at - 1] if at else None
+
+
+def _after(begins: datetime, start: datetime) -> timedelta:
+    """How long after one beginning another is."""
+    return start - begins
 
 
 def _local(text: str) -> datetime:

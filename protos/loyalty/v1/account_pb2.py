@@ -26,39 +26,39 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from loyalty.v1 import expiry_pb2 as loyalty_dot_v1_dot_expiry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18loyalty/v1/account.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17loyalty/v1/expiry.proto\"\'\n\rLocalizedText\x12\n\n\x02\x65n\x18\x01 \x01(\t\x12\n\n\x02hi\x18\x02 \x01(\t\"\xda\x01\n\x03Lot\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12\x30\n\x0c\x61\x63tivates_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x66ollows_activity\x18\x05 \x01(\x08\x12\r\n\x05waits\x18\x06 \x01(\x08\x12(\n\x06\x65xpiry\x18\x07 \x01(\x0b\x32\x18.loyalty.v1.ExpiryPolicy\"\xb4\x01\n\nAllocation\x12\x0b\n\x03lot\x18\x01 \x01(\x03\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12\x30\n\x0c\x61\x63tivates_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x66ollows_activity\x18\x05 \x01(\x08\x12\r\n\x05waits\x18\x06 \x01(\x08\"*\n\tReduction\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x03\"\xd4\x01\n\x05\x41ward\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12\r\n\x05\x62\x61sis\x18\x03 \x01(\x03\x12$\n\x05lines\x18\x04 \x03(\x0b\x32\x15.loyalty.v1.AwardLine\x12)\n\nreductions\x18\x05 \x03(\x0b\x32\x15.loyalty.v1.Reduction\x12\x0b\n\x03lot\x18\x06 \x01(\x03\x12)\n\ntaken_back\x18\x07 \x01(\x0e\x32\x15.loyalty.v1.TakenBack\x12\x15\n\rminimum_minor\x18\x08 \x01(\x03\"+\n\tAwardLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x02 \x01(\x03\"L\n\nNextExpiry\x12\x0e\n\x06points\x18\x01 \x01(\x03\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa8\x01\n\x07\x42\x61lance\x12\x18\n\x10\x61vailable_points\x18\x01 \x01(\x03\x12\x16\n\x0epending_points\x18\x02 \x01(\x03\x12\x13\n\x0bheld_points\x18\x03 \x01(\x03\x12+\n\x0bnext_expiry\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.NextExpiry\x12)\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd9\x01\n\x0cTierProgress\x12\x0c\n\x04tier\x18\x01 \x01(\t\x12\x19\n\x11qualifying_amount\x18\x02 \x01(\x03\x12\x11\n\tnext_tier\x18\x03 \x01(\t\x12\x16\n\x0e\x61mount_to_next\x18\x04 \x01(\x03\x12\x16\n\x0e\x61mount_to_keep\x18\x05 \x01(\x03\x12-\n\treview_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nkeep_until\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"3\n\x0bReceiptText\x12\x15\n\rlanguage_code\x18\x01 \x01(\t\x12\r\n\x05lines\x18\x02 \x03(\t\"\xa8\x02\n\x07Receipt\x12\x15\n\rearned_points\x18\x01 \x01(\x03\x12\x14\n\x0cspent_points\x18\x02 \x01(\x03\x12\x1a\n\x12\x63lawed_back_points\x18\x03 \x01(\x03\x12\x17\n\x0frestored_points\x18\x04 \x01(\x03\x12\x18\n\x10shortfall_points\x18\x05 \x01(\x03\x12\x14\n\x0creward_minor\x18\x06 \x01(\x03\x12\x15\n\rpayable_minor\x18\x07 \x01(\x03\x12$\n\x07\x62\x61lance\x18\x08 \x01(\x0b\x32\x13.loyalty.v1.Balance\x12&\n\x04tier\x18\t \x01(\x0b\x32\x18.loyalty.v1.TierProgress\x12&\n\x05texts\x18\n \x03(\x0b\x32\x17.loyalty.v1.ReceiptText\"\xb8\x01\n\nRedemption\x12\x11\n\treward_id\x18\x01 \x01(\t\x12\x0c\n\x04hold\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12\x13\n\x0bvalue_minor\x18\x04 \x01(\x03\x12\x10\n\x08quantity\x18\x05 \x01(\x05\x12\x0f\n\x07voucher\x18\x06 \x01(\t\x12+\n\x08vouchers\x18\x07 \x03(\x0b\x32\x19.loyalty.v1.IssuedVoucher\x12\x14\n\x0c\x65ntitlements\x18\x08 \x03(\t\"\x9d\x01\n\rIssuedVoucher\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12-\n\tstarts_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcode_hash\x18\x05 \x01(\t*^\n\tTakenBack\x12\x1a\n\x16TAKEN_BACK_UNSPECIFIED\x10\x00\x12\x17\n\x13TAKEN_BACK_BY_UNITS\x10\x01\x12\x1c\n\x18TAKEN_BACK_BELOW_MINIMUM\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18loyalty/v1/account.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17loyalty/v1/expiry.proto\"\'\n\rLocalizedText\x12\n\n\x02\x65n\x18\x01 \x01(\t\x12\n\n\x02hi\x18\x02 \x01(\t\"\xda\x01\n\x03Lot\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12\x30\n\x0c\x61\x63tivates_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x66ollows_activity\x18\x05 \x01(\x08\x12\r\n\x05waits\x18\x06 \x01(\x08\x12(\n\x06\x65xpiry\x18\x07 \x01(\x0b\x32\x18.loyalty.v1.ExpiryPolicy\"\xde\x01\n\nAllocation\x12\x0b\n\x03lot\x18\x01 \x01(\x03\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12\x30\n\x0c\x61\x63tivates_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x66ollows_activity\x18\x05 \x01(\x08\x12\r\n\x05waits\x18\x06 \x01(\x08\x12(\n\x06\x65xpiry\x18( \x01(\x0b\x32\x18.loyalty.v1.ExpiryPolicy\"*\n\tReduction\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x03\"\xd4\x01\n\x05\x41ward\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12\r\n\x05\x62\x61sis\x18\x03 \x01(\x03\x12$\n\x05lines\x18\x04 \x03(\x0b\x32\x15.loyalty.v1.AwardLine\x12)\n\nreductions\x18\x05 \x03(\x0b\x32\x15.loyalty.v1.Reduction\x12\x0b\n\x03lot\x18\x06 \x01(\x03\x12)\n\ntaken_back\x18\x07 \x01(\x0e\x32\x15.loyalty.v1.TakenBack\x12\x15\n\rminimum_minor\x18\x08 \x01(\x03\"+\n\tAwardLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x02 \x01(\x03\"L\n\nNextExpiry\x12\x0e\n\x06points\x18\x01 \x01(\x03\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa8\x01\n\x07\x42\x61lance\x12\x18\n\x10\x61vailable_points\x18\x01 \x01(\x03\x12\x16\n\x0epending_points\x18\x02 \x01(\x03\x12\x13\n\x0bheld_points\x18\x03 \x01(\x03\x12+\n\x0bnext_expiry\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.NextExpiry\x12)\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd9\x01\n\x0cTierProgress\x12\x0c\n\x04tier\x18\x01 \x01(\t\x12\x19\n\x11qualifying_amount\x18\x02 \x01(\x03\x12\x11\n\tnext_tier\x18\x03 \x01(\t\x12\x16\n\x0e\x61mount_to_next\x18\x04 \x01(\x03\x12\x16\n\x0e\x61mount_to_keep\x18\x05 \x01(\x03\x12-\n\treview_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nkeep_until\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"3\n\x0bReceiptText\x12\x15\n\rlanguage_code\x18\x01 \x01(\t\x12\r\n\x05lines\x18\x02 \x03(\t\"\xa8\x02\n\x07Receipt\x12\x15\n\rearned_points\x18\x01 \x01(\x03\x12\x14\n\x0cspent_points\x18\x02 \x01(\x03\x12\x1a\n\x12\x63lawed_back_points\x18\x03 \x01(\x03\x12\x17\n\x0frestored_points\x18\x04 \x01(\x03\x12\x18\n\x10shortfall_points\x18\x05 \x01(\x03\x12\x14\n\x0creward_minor\x18\x06 \x01(\x03\x12\x15\n\rpayable_minor\x18\x07 \x01(\x03\x12$\n\x07\x62\x61lance\x18\x08 \x01(\x0b\x32\x13.loyalty.v1.Balance\x12&\n\x04tier\x18\t \x01(\x0b\x32\x18.loyalty.v1.TierProgress\x12&\n\x05texts\x18\n \x03(\x0b\x32\x17.loyalty.v1.ReceiptText\"\xe3\x01\n\nRedemption\x12\x11\n\treward_id\x18\x01 \x01(\t\x12\x0c\n\x04hold\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12\x13\n\x0bvalue_minor\x18\x04 \x01(\x03\x12\x10\n\x08quantity\x18\x05 \x01(\x05\x12\x0f\n\x07voucher\x18\x06 \x01(\t\x12+\n\x08vouchers\x18\x07 \x03(\x0b\x32\x19.loyalty.v1.IssuedVoucher\x12\x14\n\x0c\x65ntitlements\x18\x08 \x03(\t\x12\x15\n\rissued_points\x18\x32 \x01(\x03\x12\x12\n\nleft_minor\x18\x34 \x01(\x03\"\x9d\x01\n\rIssuedVoucher\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12-\n\tstarts_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcode_hash\x18\x05 \x01(\t*x\n\tTakenBack\x12\x1a\n\x16TAKEN_BACK_UNSPECIFIED\x10\x00\x12\x17\n\x13TAKEN_BACK_BY_UNITS\x10\x01\x12\x1c\n\x18TAKEN_BACK_BELOW_MINIMUM\x10\x02\x12\x18\n\x14TAKEN_BACK_WITH_BASE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loyalty.v1.account_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TAKENBACK']._serialized_start=2015
-  _globals['_TAKENBACK']._serialized_end=2109
+  _globals['_TAKENBACK']._serialized_start=2100
+  _globals['_TAKENBACK']._serialized_end=2220
   _globals['_LOCALIZEDTEXT']._serialized_start=98
   _globals['_LOCALIZEDTEXT']._serialized_end=137
   _globals['_LOT']._serialized_start=140
   _globals['_LOT']._serialized_end=358
   _globals['_ALLOCATION']._serialized_start=361
-  _globals['_ALLOCATION']._serialized_end=541
-  _globals['_REDUCTION']._serialized_start=543
-  _globals['_REDUCTION']._serialized_end=585
-  _globals['_AWARD']._serialized_start=588
-  _globals['_AWARD']._serialized_end=800
-  _globals['_AWARDLINE']._serialized_start=802
-  _globals['_AWARDLINE']._serialized_end=845
-  _globals['_NEXTEXPIRY']._serialized_start=847
-  _globals['_NEXTEXPIRY']._serialized_end=923
-  _globals['_BALANCE']._serialized_start=926
-  _globals['_BALANCE']._serialized_end=1094
-  _globals['_TIERPROGRESS']._serialized_start=1097
-  _globals['_TIERPROGRESS']._serialized_end=1314
-  _globals['_RECEIPTTEXT']._serialized_start=1316
-  _globals['_RECEIPTTEXT']._serialized_end=1367
-  _globals['_RECEIPT']._serialized_start=1370
-  _globals['_RECEIPT']._serialized_end=1666
-  _globals['_REDEMPTION']._serialized_start=1669
-  _globals['_REDEMPTION']._serialized_end=1853
-  _globals['_ISSUEDVOUCHER']._serialized_start=1856
-  _globals['_ISSUEDVOUCHER']._serialized_end=2013
+  _globals['_ALLOCATION']._serialized_end=583
+  _globals['_REDUCTION']._serialized_start=585
+  _globals['_REDUCTION']._serialized_end=627
+  _globals['_AWARD']._serialized_start=630
+  _globals['_AWARD']._serialized_end=842
+  _globals['_AWARDLINE']._serialized_start=844
+  _globals['_AWARDLINE']._serialized_end=887
+  _globals['_NEXTEXPIRY']._serialized_start=889
+  _globals['_NEXTEXPIRY']._serialized_end=965
+  _globals['_BALANCE']._serialized_start=968
+  _globals['_BALANCE']._serialized_end=1136
+  _globals['_TIERPROGRESS']._serialized_start=1139
+  _globals['_TIERPROGRESS']._serialized_end=1356
+  _globals['_RECEIPTTEXT']._serialized_start=1358
+  _globals['_RECEIPTTEXT']._serialized_end=1409
+  _globals['_RECEIPT']._serialized_start=1412
+  _globals['_RECEIPT']._serialized_end=1708
+  _globals['_REDEMPTION']._serialized_start=1711
+  _globals['_REDEMPTION']._serialized_end=1938
+  _globals['_ISSUEDVOUCHER']._serialized_start=1941
+  _globals['_ISSUEDVOUCHER']._serialized_end=2098
 # @@protoc_insertion_point(module_scope)

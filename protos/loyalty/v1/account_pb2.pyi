@@ -33,6 +33,8 @@ class _TakenBackEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TakenBack.V
     """In proportion to the units of its lines that come back; money back without goods takes nothing."""
     TAKEN_BACK_BELOW_MINIMUM: _TakenBack.ValueType  # 2
     """As a whole, once what is left of the sale is below the award's minimum, or nothing is left."""
+    TAKEN_BACK_WITH_BASE: _TakenBack.ValueType  # 3
+    """In proportion to what is taken back of the points that it was computed on: a promotion follows what it multiplied."""
 
 class TakenBack(_TakenBack, metaclass=_TakenBackEnumTypeWrapper):
     """How a return takes an award back."""
@@ -43,6 +45,8 @@ TAKEN_BACK_BY_UNITS: TakenBack.ValueType  # 1
 """In proportion to the units of its lines that come back; money back without goods takes nothing."""
 TAKEN_BACK_BELOW_MINIMUM: TakenBack.ValueType  # 2
 """As a whole, once what is left of the sale is below the award's minimum, or nothing is left."""
+TAKEN_BACK_WITH_BASE: TakenBack.ValueType  # 3
+"""In proportion to what is taken back of the points that it was computed on: a promotion follows what it multiplied."""
 Global___TakenBack: _TypeAlias = TakenBack  # noqa: Y015
 
 @_typing.final
@@ -135,6 +139,7 @@ class Allocation(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     FOLLOWS_ACTIVITY_FIELD_NUMBER: _builtins.int
     WAITS_FIELD_NUMBER: _builtins.int
+    EXPIRY_FIELD_NUMBER: _builtins.int
     lot: _builtins.int
     """The lot's number."""
     points: _builtins.int
@@ -151,6 +156,10 @@ class Allocation(_message.Message):
     def expires_at(self) -> _timestamp_pb2.Timestamp:
         """The lot's expiry, so that a spent lot can be opened again."""
 
+    @_builtins.property
+    def expiry(self) -> _expiry_pb2.ExpiryPolicy:
+        """For pending points that are settled by hand: the policy that they were issued under, so that they can be pending again."""
+
     def __init__(
         self,
         *,
@@ -160,10 +169,11 @@ class Allocation(_message.Message):
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         follows_activity: _builtins.bool = ...,
         waits: _builtins.bool = ...,
+        expiry: _expiry_pb2.ExpiryPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at", "expiry", b"expiry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at", "follows_activity", b"follows_activity", "lot", b"lot", "points", b"points", "waits", b"waits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "expires_at", b"expires_at", "expiry", b"expiry", "follows_activity", b"follows_activity", "lot", b"lot", "points", b"points", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -210,7 +220,7 @@ class Award(_message.Message):
     TAKEN_BACK_FIELD_NUMBER: _builtins.int
     MINIMUM_MINOR_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
-    """The rule's or promotion's id in the program."""
+    """The rule's or promotion's id in the program; reward/{reward_id} for the points of a voucher."""
     points: _builtins.int
     """What it gave; negative for a promotion that takes points away."""
     basis: _builtins.int
@@ -489,7 +499,7 @@ Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
 
 @_typing.final
 class Redemption(_message.Message):
-    """Points spent, and what they bought."""
+    """Points spent, and what they bought; or what was given for none."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -501,10 +511,12 @@ class Redemption(_message.Message):
     VOUCHER_FIELD_NUMBER: _builtins.int
     VOUCHERS_FIELD_NUMBER: _builtins.int
     ENTITLEMENTS_FIELD_NUMBER: _builtins.int
+    ISSUED_POINTS_FIELD_NUMBER: _builtins.int
+    LEFT_MINOR_FIELD_NUMBER: _builtins.int
     reward_id: _builtins.str
     """The reward's id."""
     hold: _builtins.str
-    """The hold that was redeemed, as members/{member}/holds/{hold}; empty for a payment with points."""
+    """The hold that was redeemed, as members/{member}/holds/{hold}; empty for a payment with points and for what was given."""
     points: _builtins.int
     """Points spent."""
     value_minor: _builtins.int
@@ -513,6 +525,10 @@ class Redemption(_message.Message):
     """How many of the reward, or steps of cashback."""
     voucher: _builtins.str
     """The voucher that was used, as members/{member}/vouchers/{voucher}; then no points are spent."""
+    issued_points: _builtins.int
+    """The points that it issued. Those of a voucher are among the awards of the sale that it was used in."""
+    left_minor: _builtins.int
+    """What is left of a gift card that was used, in minor units."""
     @_builtins.property
     def vouchers(self) -> _containers.RepeatedCompositeFieldContainer[Global___IssuedVoucher]:
         """The vouchers that it issued."""
@@ -532,10 +548,12 @@ class Redemption(_message.Message):
         voucher: _builtins.str = ...,
         vouchers: _abc.Iterable[Global___IssuedVoucher] | None = ...,
         entitlements: _abc.Iterable[_builtins.str] | None = ...,
+        issued_points: _builtins.int = ...,
+        left_minor: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entitlements", b"entitlements", "hold", b"hold", "points", b"points", "quantity", b"quantity", "reward_id", b"reward_id", "value_minor", b"value_minor", "voucher", b"voucher", "vouchers", b"vouchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entitlements", b"entitlements", "hold", b"hold", "issued_points", b"issued_points", "left_minor", b"left_minor", "points", b"points", "quantity", b"quantity", "reward_id", b"reward_id", "value_minor", b"value_minor", "voucher", b"voucher", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -425,7 +425,19 @@ Global___SaleReference: _TypeAlias = SaleReference  # noqa: Y015
 
 @_typing.final
 class ReverseTransactionRequest(_message.Message):
-    """Request of ReverseTransaction."""
+    """Request of ReverseTransaction. What can be reversed, and what comes of it:
+    - a sale: what is left of it is returned, its vouchers and entitlements included;
+    - an activity: its points are taken back, as those of a sale are;
+    - a redemption: its points are given back; a reservation: its hold is released;
+    - an adjustment: its points are taken off, or given back;
+    - an activation by SettlePending: what is not spent is pending again, with its old dates; a cancellation: the points are there
+      again, with their old dates, but for those of goods that came back meanwhile;
+    - ExtendExpiry: what is left of the lots has its old expiry again, or expires at once;
+    - ReinstatePoints: its points are taken back and count as expired again;
+    - a return that waits for its sale, or a refused command: it has no effect any more.
+    Whatever a sale or activity took of limits and caps is given back with it. All else is NOT_REVERSIBLE: to correct an applied
+    return, record the sale again; other commands have a counterpart of their own.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -824,6 +836,50 @@ class AdjustPointsRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AdjustPointsRequest: _TypeAlias = AdjustPointsRequest  # noqa: Y015
+
+@_typing.final
+class GrantRewardRequest(_message.Message):
+    """Request of GrantReward."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    REWARD_ID_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this command."""
+    member: _builtins.str
+    """members/{member}"""
+    reward_id: _builtins.str
+    """The reward's id: a voucher, an entitlement other than a warranty, or points."""
+    quantity: _builtins.int
+    """How many: at most 1,000; 0 for 1."""
+    reason: _builtins.str
+    """Why, for auditors: 1 to 500 characters and no personal data."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        origin: _origin_pb2.Origin | None = ...,
+        member: _builtins.str = ...,
+        reward_id: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "origin", b"origin", "quantity", b"quantity", "reason", b"reason", "request_id", b"request_id", "reward_id", b"reward_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantRewardRequest: _TypeAlias = GrantRewardRequest  # noqa: Y015
 
 @_typing.final
 class RevokeVoucherRequest(_message.Message):

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from loyalty.v1 import account_pb2 as _account_pb2
 from loyalty.v1 import events_pb2 as _events_pb2
+from loyalty.v1 import reward_pb2 as _reward_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -140,6 +141,146 @@ class ListStatementEntriesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListStatementEntriesResponse: _TypeAlias = ListStatementEntriesResponse  # noqa: Y015
+
+@_typing.final
+class ListVouchersRequest(_message.Message):
+    """Request of ListVouchers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MIN_POSITION_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    """members/{member}"""
+    state: _reward_pb2.VoucherState.ValueType
+    """Only those that are in this state now; UNSPECIFIED for all."""
+    page_size: _builtins.int
+    """Vouchers per page: at most 1,000; 0 for 100."""
+    page_token: _builtins.str
+    """next_page_token of the page before; the other fields must be the same."""
+    min_position: _builtins.int
+    """Wait, within the deadline, until the view has reached this position; 0 for whatever is there."""
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        state: _reward_pb2.VoucherState.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        min_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "min_position", b"min_position", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVouchersRequest: _TypeAlias = ListVouchersRequest  # noqa: Y015
+
+@_typing.final
+class ListVouchersResponse(_message.Message):
+    """Response of ListVouchers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOUCHERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    position: _builtins.int
+    """Position that the answer reflects."""
+    @_builtins.property
+    def vouchers(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Voucher]:
+        """The vouchers, without their codes and what they are found by."""
+
+    def __init__(
+        self,
+        *,
+        vouchers: _abc.Iterable[_reward_pb2.Voucher] | None = ...,
+        next_page_token: _builtins.str = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "position", b"position", "vouchers", b"vouchers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVouchersResponse: _TypeAlias = ListVouchersResponse  # noqa: Y015
+
+@_typing.final
+class ListEntitlementsRequest(_message.Message):
+    """Request of ListEntitlements."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MIN_POSITION_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    """members/{member}"""
+    state: _reward_pb2.EntitlementState.ValueType
+    """Only those that are in this state now; UNSPECIFIED for all."""
+    page_size: _builtins.int
+    """Entitlements per page: at most 1,000; 0 for 100."""
+    page_token: _builtins.str
+    """next_page_token of the page before; the other fields must be the same."""
+    min_position: _builtins.int
+    """Wait, within the deadline, until the view has reached this position; 0 for whatever is there."""
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        state: _reward_pb2.EntitlementState.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        min_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "min_position", b"min_position", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEntitlementsRequest: _TypeAlias = ListEntitlementsRequest  # noqa: Y015
+
+@_typing.final
+class ListEntitlementsResponse(_message.Message):
+    """Response of ListEntitlements."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTITLEMENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    position: _builtins.int
+    """Position that the answer reflects."""
+    @_builtins.property
+    def entitlements(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Entitlement]:
+        """The entitlements."""
+
+    def __init__(
+        self,
+        *,
+        entitlements: _abc.Iterable[_reward_pb2.Entitlement] | None = ...,
+        next_page_token: _builtins.str = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entitlements", b"entitlements", "next_page_token", b"next_page_token", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEntitlementsResponse: _TypeAlias = ListEntitlementsResponse  # noqa: Y015
 
 @_typing.final
 class WatchChangesRequest(_message.Message):

@@ -40,6 +40,16 @@ class CrmServiceStub:
                 request_serializer=loyalty_dot_v1_dot_crm__service__pb2.ListStatementEntriesRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_crm__service__pb2.ListStatementEntriesResponse.FromString,
                 _registered_method=True)
+        self.ListVouchers = channel.unary_unary(
+                '/loyalty.v1.CrmService/ListVouchers',
+                request_serializer=loyalty_dot_v1_dot_crm__service__pb2.ListVouchersRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_crm__service__pb2.ListVouchersResponse.FromString,
+                _registered_method=True)
+        self.ListEntitlements = channel.unary_unary(
+                '/loyalty.v1.CrmService/ListEntitlements',
+                request_serializer=loyalty_dot_v1_dot_crm__service__pb2.ListEntitlementsRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_crm__service__pb2.ListEntitlementsResponse.FromString,
+                _registered_method=True)
         self.WatchChanges = channel.unary_stream(
                 '/loyalty.v1.CrmService/WatchChanges',
                 request_serializer=loyalty_dot_v1_dot_crm__service__pb2.WatchChangesRequest.SerializeToString,
@@ -53,6 +63,21 @@ class CrmServiceServicer:
 
     def ListStatementEntries(self, request, context):
         """The lines of a member's statement, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVouchers(self, request, context):
+        """The vouchers of a member, newest first, as they are now: one whose time has run out is expired whether or not that is
+        recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEntitlements(self, request, context):
+        """The entitlements of a member, newest first, as they are now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -76,6 +101,16 @@ def add_CrmServiceServicer_to_server(servicer, server):
                     servicer.ListStatementEntries,
                     request_deserializer=loyalty_dot_v1_dot_crm__service__pb2.ListStatementEntriesRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_crm__service__pb2.ListStatementEntriesResponse.SerializeToString,
+            ),
+            'ListVouchers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVouchers,
+                    request_deserializer=loyalty_dot_v1_dot_crm__service__pb2.ListVouchersRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_crm__service__pb2.ListVouchersResponse.SerializeToString,
+            ),
+            'ListEntitlements': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEntitlements,
+                    request_deserializer=loyalty_dot_v1_dot_crm__service__pb2.ListEntitlementsRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_crm__service__pb2.ListEntitlementsResponse.SerializeToString,
             ),
             'WatchChanges': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchChanges,
@@ -111,6 +146,60 @@ class CrmService:
             '/loyalty.v1.CrmService/ListStatementEntries',
             loyalty_dot_v1_dot_crm__service__pb2.ListStatementEntriesRequest.SerializeToString,
             loyalty_dot_v1_dot_crm__service__pb2.ListStatementEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVouchers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ListVouchers',
+            loyalty_dot_v1_dot_crm__service__pb2.ListVouchersRequest.SerializeToString,
+            loyalty_dot_v1_dot_crm__service__pb2.ListVouchersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEntitlements(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ListEntitlements',
+            loyalty_dot_v1_dot_crm__service__pb2.ListEntitlementsRequest.SerializeToString,
+            loyalty_dot_v1_dot_crm__service__pb2.ListEntitlementsResponse.FromString,
             options,
             channel_credentials,
             insecure,

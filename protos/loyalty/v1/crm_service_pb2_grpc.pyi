@@ -35,6 +35,12 @@ class CrmServiceStub:
     def __new__(cls, channel: _aio.Channel) -> CrmServiceAsyncStub: ...
     ListStatementEntries: _grpc.UnaryUnaryMultiCallable[_crm_service_pb2.ListStatementEntriesRequest, _crm_service_pb2.ListStatementEntriesResponse]
     """The lines of a member's statement, newest first."""
+    ListVouchers: _grpc.UnaryUnaryMultiCallable[_crm_service_pb2.ListVouchersRequest, _crm_service_pb2.ListVouchersResponse]
+    """The vouchers of a member, newest first, as they are now: one whose time has run out is expired whether or not that is
+    recorded.
+    """
+    ListEntitlements: _grpc.UnaryUnaryMultiCallable[_crm_service_pb2.ListEntitlementsRequest, _crm_service_pb2.ListEntitlementsResponse]
+    """The entitlements of a member, newest first, as they are now."""
     WatchChanges: _grpc.UnaryStreamMultiCallable[_crm_service_pb2.WatchChangesRequest, _crm_service_pb2.WatchChangesResponse]
     """A snapshot of all members, then every change, in order, as it happens. A consumer that stores the position of each
     message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
@@ -50,6 +56,12 @@ class CrmServiceAsyncStub(CrmServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListStatementEntries: _aio.UnaryUnaryMultiCallable[_crm_service_pb2.ListStatementEntriesRequest, _crm_service_pb2.ListStatementEntriesResponse]  # type: ignore[assignment]
     """The lines of a member's statement, newest first."""
+    ListVouchers: _aio.UnaryUnaryMultiCallable[_crm_service_pb2.ListVouchersRequest, _crm_service_pb2.ListVouchersResponse]  # type: ignore[assignment]
+    """The vouchers of a member, newest first, as they are now: one whose time has run out is expired whether or not that is
+    recorded.
+    """
+    ListEntitlements: _aio.UnaryUnaryMultiCallable[_crm_service_pb2.ListEntitlementsRequest, _crm_service_pb2.ListEntitlementsResponse]  # type: ignore[assignment]
+    """The entitlements of a member, newest first, as they are now."""
     WatchChanges: _aio.UnaryStreamMultiCallable[_crm_service_pb2.WatchChangesRequest, _crm_service_pb2.WatchChangesResponse]  # type: ignore[assignment]
     """A snapshot of all members, then every change, in order, as it happens. A consumer that stores the position of each
     message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
@@ -68,6 +80,24 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_crm_service_pb2.ListStatementEntriesResponse, _abc.Awaitable[_crm_service_pb2.ListStatementEntriesResponse]]:
         """The lines of a member's statement, newest first."""
+
+    @_abc_1.abstractmethod
+    def ListVouchers(
+        self,
+        request: _crm_service_pb2.ListVouchersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_crm_service_pb2.ListVouchersResponse, _abc.Awaitable[_crm_service_pb2.ListVouchersResponse]]:
+        """The vouchers of a member, newest first, as they are now: one whose time has run out is expired whether or not that is
+        recorded.
+        """
+
+    @_abc_1.abstractmethod
+    def ListEntitlements(
+        self,
+        request: _crm_service_pb2.ListEntitlementsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_crm_service_pb2.ListEntitlementsResponse, _abc.Awaitable[_crm_service_pb2.ListEntitlementsResponse]]:
+        """The entitlements of a member, newest first, as they are now."""
 
     @_abc_1.abstractmethod
     def WatchChanges(

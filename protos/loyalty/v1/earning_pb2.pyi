@@ -249,7 +249,7 @@ class LineFilter(_message.Message):
     KINDS_FIELD_NUMBER: _builtins.int
     EXPRESSION_FIELD_NUMBER: _builtins.int
     expression: _builtins.str
-    """A CEL expression over the variables of Conditions.expression and `line`, such as `line.price_minor > 100000`."""
+    """A CEL expression over the variables of Conditions.expression but `lines`, and `line`, such as `line.price_minor > 100000`."""
     @_builtins.property
     def skus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Stock keeping units."""
@@ -379,7 +379,12 @@ Global___Conditions: _TypeAlias = Conditions  # noqa: Y015
 
 @_typing.final
 class Limit(_message.Message):
-    """How often something gives points, or how many, at most. Exactly one of times and points is more than 0."""
+    """How often something gives points, or how many, at most. Exactly one of times and points is more than 0.
+
+    What is taken back makes room again, in the period in which it was counted: of a limit in points as many as are taken back,
+    of a limit in times once all of the award is. Points that are forgiven because they were spent stay counted. Of a counter
+    the last 62 periods with anything in them are kept; what comes back later than that changes nothing.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -436,7 +441,10 @@ class SpendRule(_message.Message):
     minimum_minor: _builtins.int
     """The whole basket must come to at least this, in minor units, on the rule's basis; 0 for none."""
     carry_over: _builtins.bool
-    """With WHOLE_STEPS: what a sale leaves below a step counts at the member's next sale."""
+    """With WHOLE_STEPS: what a sale leaves below a step counts at the member's next sale. When goods come back, what their
+    sale added to the remainder goes with them, in proportion to their amount. A remainder that later sales have used by
+    then is missing: the next sale makes up for it first.
+    """
     @_builtins.property
     def only(self) -> Global___LineFilter:
         """Only these lines count; absent means all."""
@@ -579,12 +587,18 @@ class EarningRule(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
     EXPIRY_FIELD_NUMBER: _builtins.int
+    EXCLUSIVE_GROUP_FIELD_NUMBER: _builtins.int
     rule_id: _builtins.str
     """Unique among rules and promotions of the program: lower-case letters, digits and dashes."""
     priority: _builtins.int
     """Rules are looked at by descending priority, then by id: never by their place in the program."""
     stop: _builtins.bool
     """True to leave out all rules behind it in order, where this one gave points."""
+    exclusive_group: _builtins.str
+    """Rules and promotions of one group are meant never to be in force together, such as those of consecutive campaigns or of
+    the hours of a day: a program in which two of them can be is not published. Lower-case letters, digits and dashes; empty
+    for none. It changes nothing of what a sale earns.
+    """
     @_builtins.property
     def display_name(self) -> _account_pb2.LocalizedText:
         """What people call it."""
@@ -636,10 +650,11 @@ class EarningRule(_message.Message):
         limits: _abc.Iterable[Global___Limit] | None = ...,
         pending: _expiry_pb2.PendingPolicy | None = ...,
         expiry: _expiry_pb2.ExpiryPolicy | None = ...,
+        exclusive_group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "conditions", b"conditions", "display_name", b"display_name", "expiry", b"expiry", "item", b"item", "pending", b"pending", "rule", b"rule", "spend", b"spend", "visit", b"visit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "conditions", b"conditions", "display_name", b"display_name", "expiry", b"expiry", "item", b"item", "limits", b"limits", "pending", b"pending", "priority", b"priority", "rule", b"rule", "rule_id", b"rule_id", "spend", b"spend", "stop", b"stop", "visit", b"visit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "conditions", b"conditions", "display_name", b"display_name", "exclusive_group", b"exclusive_group", "expiry", b"expiry", "item", b"item", "limits", b"limits", "pending", b"pending", "priority", b"priority", "rule", b"rule", "rule_id", b"rule_id", "spend", b"spend", "stop", b"stop", "visit", b"visit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_rule: _TypeAlias = _typing.Literal["spend", "visit", "item", "activity"]  # noqa: Y015
     _WhichOneofArgType_rule: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
@@ -650,7 +665,8 @@ Global___EarningRule: _TypeAlias = EarningRule  # noqa: Y015
 @_typing.final
 class Promotion(_message.Message):
     """Points on top of what the rules gave. A sale that earns nothing by the rules gets nothing on top. Each promotion works on
-    what the rules gave and not on what others add, so their order never changes an amount.
+    what the rules gave and not on what others add, so their order never changes an amount. A return takes of it in proportion
+    to what it takes of the points that it worked on: with a visit's points all of it, of an item rule's points by the unit.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -667,6 +683,7 @@ class Promotion(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
     EXPIRY_FIELD_NUMBER: _builtins.int
+    EXCLUSIVE_GROUP_FIELD_NUMBER: _builtins.int
     promotion_id: _builtins.str
     """Unique among rules and promotions of the program: lower-case letters, digits and dashes."""
     addition_points: _builtins.int
@@ -679,6 +696,8 @@ class Promotion(_message.Message):
     """The matching lines earn so many points instead, at least 0."""
     priority: _builtins.int
     """Promotions are looked at by descending priority, then the one that began last first, then by id."""
+    exclusive_group: _builtins.str
+    """As of an EarningRule; a group may hold both."""
     @_builtins.property
     def display_name(self) -> _account_pb2.LocalizedText:
         """What people call it."""
@@ -722,10 +741,11 @@ class Promotion(_message.Message):
         limits: _abc.Iterable[Global___Limit] | None = ...,
         pending: _expiry_pb2.PendingPolicy | None = ...,
         expiry: _expiry_pb2.ExpiryPolicy | None = ...,
+        exclusive_group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["addition_points", b"addition_points", "conditions", b"conditions", "display_name", b"display_name", "effect", b"effect", "excluding", b"excluding", "expiry", b"expiry", "fixed_points", b"fixed_points", "multiplier_thousandths", b"multiplier_thousandths", "only", b"only", "pending", b"pending"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addition_points", b"addition_points", "conditions", b"conditions", "display_name", b"display_name", "effect", b"effect", "excluding", b"excluding", "expiry", b"expiry", "fixed_points", b"fixed_points", "limits", b"limits", "multiplier_thousandths", b"multiplier_thousandths", "only", b"only", "pending", b"pending", "priority", b"priority", "promotion_id", b"promotion_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addition_points", b"addition_points", "conditions", b"conditions", "display_name", b"display_name", "effect", b"effect", "excluding", b"excluding", "exclusive_group", b"exclusive_group", "expiry", b"expiry", "fixed_points", b"fixed_points", "limits", b"limits", "multiplier_thousandths", b"multiplier_thousandths", "only", b"only", "pending", b"pending", "priority", b"priority", "promotion_id", b"promotion_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["addition_points", "multiplier_thousandths", "fixed_points"]  # noqa: Y015
     _WhichOneofArgType_effect: _TypeAlias = _typing.Literal["effect", b"effect"]  # noqa: Y015
@@ -735,7 +755,9 @@ Global___Promotion: _TypeAlias = Promotion  # noqa: Y015
 
 @_typing.final
 class Cap(_message.Message):
-    """What a member earns at most, by all rules and promotions together."""
+    """What a member earns at most, by all rules and promotions together. Points that are taken back make room again, in the period
+    in which they were counted; points that are forgiven because they were spent do not.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

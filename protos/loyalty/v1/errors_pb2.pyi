@@ -91,8 +91,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     RetryInfo, with the same request id.
     """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 25
-    """RESOURCE_EXHAUSTED. The credential has looked up as many identifiers as it may. Commands with an identifier count when
-    nobody has it. Retry after RetryInfo, or name the member, which is never limited.
+    """RESOURCE_EXHAUSTED. The credential has looked up as many identifiers as it may. Commands with an identifier or a voucher
+    code count when nobody has it. Retry after RetryInfo; a command that names the member and has no voucher code is never
+    limited.
     """
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 26
     """UNAVAILABLE. The database cannot be reached, or the outcome is not known. Retry with the same request id."""
@@ -113,8 +114,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 33
     """INTERNAL. A defect of the service; metadata `incident` identifies it in the log. Report it."""
     ERROR_REASON_REWARD_NOT_APPLICABLE: _ErrorReason.ValueType  # 34
-    """FAILED_PRECONDITION, recorded. A reward does not fit the sale: its amount is more than what is left to pay, or it cannot
-    pay, or the points are no whole number of its steps. Release the hold, or correct the points.
+    """FAILED_PRECONDITION, recorded. A reward cannot be had like this: its amount is more than what is left to pay, or it cannot
+    pay, or the points are no whole number of its steps, or it is only given, or only part of a sale. Release the hold, or
+    correct the command.
     """
     ERROR_REASON_POSITION_IN_FUTURE: _ErrorReason.ValueType  # 35
     """OUT_OF_RANGE. The position lies behind the end of the log. Start from a position that was handed out."""
@@ -235,8 +237,9 @@ ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 24
 RetryInfo, with the same request id.
 """
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 25
-"""RESOURCE_EXHAUSTED. The credential has looked up as many identifiers as it may. Commands with an identifier count when
-nobody has it. Retry after RetryInfo, or name the member, which is never limited.
+"""RESOURCE_EXHAUSTED. The credential has looked up as many identifiers as it may. Commands with an identifier or a voucher
+code count when nobody has it. Retry after RetryInfo; a command that names the member and has no voucher code is never
+limited.
 """
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 26
 """UNAVAILABLE. The database cannot be reached, or the outcome is not known. Retry with the same request id."""
@@ -257,8 +260,9 @@ ERROR_REASON_DATA_CORRUPT: ErrorReason.ValueType  # 32
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 33
 """INTERNAL. A defect of the service; metadata `incident` identifies it in the log. Report it."""
 ERROR_REASON_REWARD_NOT_APPLICABLE: ErrorReason.ValueType  # 34
-"""FAILED_PRECONDITION, recorded. A reward does not fit the sale: its amount is more than what is left to pay, or it cannot
-pay, or the points are no whole number of its steps. Release the hold, or correct the points.
+"""FAILED_PRECONDITION, recorded. A reward cannot be had like this: its amount is more than what is left to pay, or it cannot
+pay, or the points are no whole number of its steps, or it is only given, or only part of a sale. Release the hold, or
+correct the command.
 """
 ERROR_REASON_POSITION_IN_FUTURE: ErrorReason.ValueType  # 35
 """OUT_OF_RANGE. The position lies behind the end of the log. Start from a position that was handed out."""

@@ -39,7 +39,7 @@ class _ReleaseReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Release
     RELEASE_REASON_TIMED_OUT: _ReleaseReason.ValueType  # 2
     """Its time ran out."""
     RELEASE_REASON_REVERSED: _ReleaseReason.ValueType  # 3
-    """The reservation was reversed."""
+    """What it was for was reversed, or came back."""
 
 class ReleaseReason(_ReleaseReason, metaclass=_ReleaseReasonEnumTypeWrapper):
     """Why a hold's points were given back."""
@@ -51,7 +51,7 @@ RELEASE_REASON_RELEASED: ReleaseReason.ValueType  # 1
 RELEASE_REASON_TIMED_OUT: ReleaseReason.ValueType  # 2
 """Its time ran out."""
 RELEASE_REASON_REVERSED: ReleaseReason.ValueType  # 3
-"""The reservation was reversed."""
+"""What it was for was reversed, or came back."""
 Global___ReleaseReason: _TypeAlias = ReleaseReason  # noqa: Y015
 
 @_typing.final
@@ -102,6 +102,7 @@ class Event(_message.Message):
     EXPIRY_NOTIFIED_FIELD_NUMBER: _builtins.int
     EXPIRY_EXTENDED_FIELD_NUMBER: _builtins.int
     POINTS_REINSTATED_FIELD_NUMBER: _builtins.int
+    REWARD_GRANTED_FIELD_NUMBER: _builtins.int
     TIER_FLOOR_SET_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Position in the log: 1, 2, 3 and so on, without gaps."""
@@ -244,6 +245,10 @@ class Event(_message.Message):
         """Points that had expired were given back."""
 
     @_builtins.property
+    def reward_granted(self) -> Global___RewardGranted:
+        """A reward was given for no points."""
+
+    @_builtins.property
     def tier_floor_set(self) -> Global___TierFloorSet:
         """A member's tier was pinned, or let go."""
 
@@ -287,13 +292,14 @@ class Event(_message.Message):
         expiry_notified: Global___ExpiryNotified | None = ...,
         expiry_extended: Global___ExpiryExtended | None = ...,
         points_reinstated: Global___PointsReinstated | None = ...,
+        reward_granted: Global___RewardGranted | None = ...,
         tier_floor_set: Global___TierFloorSet | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_granted", b"reward_granted", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_granted", b"reward_granted", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired", "entitlement_issued", "entitlement_used", "entitlement_revoked", "entitlement_expired", "voucher_codes_uploaded", "expiry_notified", "expiry_extended", "points_reinstated", "tier_floor_set"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired", "entitlement_issued", "entitlement_used", "entitlement_revoked", "entitlement_expired", "voucher_codes_uploaded", "expiry_notified", "expiry_extended", "points_reinstated", "reward_granted", "tier_floor_set"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -363,9 +369,9 @@ class SaleRecorded(_message.Message):
     REDEMPTIONS_FIELD_NUMBER: _builtins.int
     ACTIVITY_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
-    COUNTERS_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
     QUALIFICATION_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     repaid_points: _builtins.int
@@ -403,16 +409,16 @@ class SaleRecorded(_message.Message):
         """What the receipt prints."""
 
     @_builtins.property
-    def counters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Counter]:
-        """The counters of limits, caps and carried remainders that moved."""
-
-    @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConditionFailure]:
         """Conditions that could not be evaluated; they counted as false."""
 
     @_builtins.property
     def qualification(self) -> _tier_pb2.Qualification:
         """What it counted towards tiers; absent when it counted nothing."""
+
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
+        """What it takes of limits and caps, and what it adds to carried remainders."""
 
     def __init__(
         self,
@@ -427,13 +433,13 @@ class SaleRecorded(_message.Message):
         redemptions: _abc.Iterable[_account_pb2.Redemption] | None = ...,
         activity_expires_at: _timestamp_pb2.Timestamp | None = ...,
         receipt: _account_pb2.Receipt | None = ...,
-        counters: _abc.Iterable[Global___Counter] | None = ...,
         failures: _abc.Iterable[Global___ConditionFailure] | None = ...,
         qualification: _tier_pb2.Qualification | None = ...,
+        uses: _abc.Iterable[_reward_pb2.Use] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "origin", b"origin", "qualification", b"qualification", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "awards", b"awards", "counters", b"counters", "failures", b"failures", "line_net_minor", b"line_net_minor", "lots", b"lots", "origin", b"origin", "program_version", b"program_version", "qualification", b"qualification", "receipt", b"receipt", "redemptions", b"redemptions", "repaid_points", b"repaid_points", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "awards", b"awards", "failures", b"failures", "line_net_minor", b"line_net_minor", "lots", b"lots", "origin", b"origin", "program_version", b"program_version", "qualification", b"qualification", "receipt", b"receipt", "redemptions", b"redemptions", "repaid_points", b"repaid_points", "request", b"request", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -441,7 +447,7 @@ Global___SaleRecorded: _TypeAlias = SaleRecorded  # noqa: Y015
 
 @_typing.final
 class Counter(_message.Message):
-    """A count that a limit, a cap or a remainder is kept by, after an event."""
+    """A count that a limit, a cap or a remainder is kept by."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -449,7 +455,7 @@ class Counter(_message.Message):
     PERIOD_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     key: _builtins.str
-    """What is counted: {rule or promotion id}/{period}/{times or points}, cap/{cap id}, or {rule id}/carry."""
+    """What is counted, as in Use.key."""
     period: _builtins.int
     """The number of the day, ISO week, month or year; 0 for what counts for ever."""
     value: _builtins.int
@@ -507,10 +513,10 @@ class ActivityRecorded(_message.Message):
     AWARDS_FIELD_NUMBER: _builtins.int
     LOTS_FIELD_NUMBER: _builtins.int
     REPAID_POINTS_FIELD_NUMBER: _builtins.int
-    COUNTERS_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     QUALIFICATION_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     repaid_points: _builtins.int
@@ -532,10 +538,6 @@ class ActivityRecorded(_message.Message):
         """The lots that were issued; none when nothing was earned."""
 
     @_builtins.property
-    def counters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Counter]:
-        """The counters of limits and caps that moved."""
-
-    @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConditionFailure]:
         """Conditions that could not be evaluated; they counted as false."""
 
@@ -547,6 +549,10 @@ class ActivityRecorded(_message.Message):
     def qualification(self) -> _tier_pb2.Qualification:
         """What it counted towards tiers; absent when it counted nothing."""
 
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
+        """What it takes of limits and caps."""
+
     def __init__(
         self,
         *,
@@ -556,14 +562,14 @@ class ActivityRecorded(_message.Message):
         awards: _abc.Iterable[_account_pb2.Award] | None = ...,
         lots: _abc.Iterable[_account_pb2.Lot] | None = ...,
         repaid_points: _builtins.int = ...,
-        counters: _abc.Iterable[Global___Counter] | None = ...,
         failures: _abc.Iterable[Global___ConditionFailure] | None = ...,
         receipt: _account_pb2.Receipt | None = ...,
         qualification: _tier_pb2.Qualification | None = ...,
+        uses: _abc.Iterable[_reward_pb2.Use] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "qualification", b"qualification", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["awards", b"awards", "counters", b"counters", "failures", b"failures", "lots", b"lots", "origin", b"origin", "program_version", b"program_version", "qualification", b"qualification", "receipt", b"receipt", "repaid_points", b"repaid_points", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awards", b"awards", "failures", b"failures", "lots", b"lots", "origin", b"origin", "program_version", b"program_version", "qualification", b"qualification", "receipt", b"receipt", "repaid_points", b"repaid_points", "request", b"request", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -641,8 +647,12 @@ class PointsRedeemed(_message.Message):
     ACTIVITY_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     USES_FIELD_NUMBER: _builtins.int
+    LOT_FIELD_NUMBER: _builtins.int
+    REPAID_POINTS_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
+    repaid_points: _builtins.int
+    """How many of the points that it bought repaid what was owed."""
     @_builtins.property
     def origin(self) -> _origin_pb2.Origin:
         """Where it came from."""
@@ -671,6 +681,10 @@ class PointsRedeemed(_message.Message):
     def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
         """What it takes of limits and stock. With a hold, the hold took it before."""
 
+    @_builtins.property
+    def lot(self) -> _account_pb2.Lot:
+        """The lot of the points that it bought; absent when it bought none, or all of them repaid what was owed."""
+
     def __init__(
         self,
         *,
@@ -682,14 +696,84 @@ class PointsRedeemed(_message.Message):
         activity_expires_at: _timestamp_pb2.Timestamp | None = ...,
         receipt: _account_pb2.Receipt | None = ...,
         uses: _abc.Iterable[_reward_pb2.Use] | None = ...,
+        lot: _account_pb2.Lot | None = ...,
+        repaid_points: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "origin", b"origin", "receipt", b"receipt", "redemption", b"redemption", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "lot", b"lot", "origin", b"origin", "receipt", b"receipt", "redemption", b"redemption", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "allocations", b"allocations", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "redemption", b"redemption", "request", b"request", "uses", b"uses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at", b"activity_expires_at", "allocations", b"allocations", "lot", b"lot", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "redemption", b"redemption", "repaid_points", b"repaid_points", "request", b"request", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PointsRedeemed: _TypeAlias = PointsRedeemed  # noqa: Y015
+
+@_typing.final
+class RewardGranted(_message.Message):
+    """A reward was given to a member for no points. Its terms are frozen here."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    REWARD_FIELD_NUMBER: _builtins.int
+    REDEMPTION_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
+    LOT_FIELD_NUMBER: _builtins.int
+    REPAID_POINTS_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    repaid_points: _builtins.int
+    """How many of them repaid what was owed."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from; its operator is who did it."""
+
+    @_builtins.property
+    def request(self) -> _commands_pb2.GrantRewardRequest:
+        """The command, with its reason."""
+
+    @_builtins.property
+    def reward(self) -> _reward_pb2.Reward:
+        """The reward as it was in that version."""
+
+    @_builtins.property
+    def redemption(self) -> _account_pb2.Redemption:
+        """What was issued."""
+
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
+        """What it takes of limits and stock."""
+
+    @_builtins.property
+    def lot(self) -> _account_pb2.Lot:
+        """The lot of the points that were given; absent when none were, or all of them repaid what was owed."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """What the receipt prints."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _commands_pb2.GrantRewardRequest | None = ...,
+        program_version: _builtins.int = ...,
+        reward: _reward_pb2.Reward | None = ...,
+        redemption: _account_pb2.Redemption | None = ...,
+        uses: _abc.Iterable[_reward_pb2.Use] | None = ...,
+        lot: _account_pb2.Lot | None = ...,
+        repaid_points: _builtins.int = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lot", b"lot", "origin", b"origin", "receipt", b"receipt", "redemption", b"redemption", "request", b"request", "reward", b"reward"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lot", b"lot", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "redemption", b"redemption", "repaid_points", b"repaid_points", "request", b"request", "reward", b"reward", "uses", b"uses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RewardGranted: _TypeAlias = RewardGranted  # noqa: Y015
 
 @_typing.final
 class RewardReserved(_message.Message):
@@ -843,12 +927,19 @@ class Undo(_message.Message):
     QUALIFICATION_FIELD_NUMBER: _builtins.int
     USES_FIELD_NUMBER: _builtins.int
     VOUCHERS_FIELD_NUMBER: _builtins.int
+    MOVED_FIELD_NUMBER: _builtins.int
+    MOVED_BACK_FIELD_NUMBER: _builtins.int
+    REVIVED_FIELD_NUMBER: _builtins.int
+    ABSORBED_FIELD_NUMBER: _builtins.int
+    EXPIRED_POINTS_FIELD_NUMBER: _builtins.int
     owed_points: _builtins.int
     """Points that repaid what was owed and are owed again, or that could not be taken back and are owed now."""
     shortfall_points: _builtins.int
     """Points that could not be taken back and are forgiven."""
     repaid_points: _builtins.int
     """Of the restored points, those that reduce what is owed instead of going to a lot."""
+    expired_points: _builtins.int
+    """Of the points taken back, those that had been reinstated: they count as expired again."""
     @_builtins.property
     def clawed_back(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
         """Points taken back, from these lots: first the one that they were issued in, also while it is pending, then the active
@@ -865,11 +956,27 @@ class Undo(_message.Message):
 
     @_builtins.property
     def uses(self) -> _containers.RepeatedCompositeFieldContainer[_reward_pb2.Use]:
-        """What is given back to limits and stock."""
+        """What is given back to limits, caps and stock, and taken off carried remainders."""
 
     @_builtins.property
     def vouchers(self) -> _containers.RepeatedCompositeFieldContainer[Global___VoucherUse]:
         """Uses of vouchers that are undone."""
+
+    @_builtins.property
+    def moved(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
+        """Where points get back the dates that they had before a SettlePending or ExtendExpiry: out of these lots."""
+
+    @_builtins.property
+    def moved_back(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
+        """The same points with their old dates."""
+
+    @_builtins.property
+    def revived(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
+        """Pending points that were cancelled and are there again."""
+
+    @_builtins.property
+    def absorbed(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Allocation]:
+        """Cancelled points, of these lots, that this and earlier returns of the sale would have taken: they are not revived any more."""
 
     def __init__(
         self,
@@ -882,10 +989,15 @@ class Undo(_message.Message):
         qualification: _tier_pb2.Qualification | None = ...,
         uses: _abc.Iterable[_reward_pb2.Use] | None = ...,
         vouchers: _abc.Iterable[Global___VoucherUse] | None = ...,
+        moved: _abc.Iterable[_account_pb2.Allocation] | None = ...,
+        moved_back: _abc.Iterable[_account_pb2.Allocation] | None = ...,
+        revived: _abc.Iterable[_account_pb2.Allocation] | None = ...,
+        absorbed: _abc.Iterable[_account_pb2.Allocation] | None = ...,
+        expired_points: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["qualification", b"qualification"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clawed_back", b"clawed_back", "owed_points", b"owed_points", "qualification", b"qualification", "repaid_points", b"repaid_points", "restored", b"restored", "shortfall_points", b"shortfall_points", "uses", b"uses", "vouchers", b"vouchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed", b"absorbed", "clawed_back", b"clawed_back", "expired_points", b"expired_points", "moved", b"moved", "moved_back", b"moved_back", "owed_points", b"owed_points", "qualification", b"qualification", "repaid_points", b"repaid_points", "restored", b"restored", "revived", b"revived", "shortfall_points", b"shortfall_points", "uses", b"uses", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1501,6 +1613,7 @@ class CommandRefused(_message.Message):
     REVOKE_ENTITLEMENT_FIELD_NUMBER: _builtins.int
     EXTEND_EXPIRY_FIELD_NUMBER: _builtins.int
     REINSTATE_POINTS_FIELD_NUMBER: _builtins.int
+    GRANT_REWARD_FIELD_NUMBER: _builtins.int
     SET_TIER_FLOOR_FIELD_NUMBER: _builtins.int
     PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
@@ -1574,6 +1687,10 @@ class CommandRefused(_message.Message):
         """ReinstatePoints."""
 
     @_builtins.property
+    def grant_reward(self) -> _commands_pb2.GrantRewardRequest:
+        """GrantReward."""
+
+    @_builtins.property
     def set_tier_floor(self) -> _commands_pb2.SetTierFloorRequest:
         """SetTierFloor."""
 
@@ -1600,16 +1717,17 @@ class CommandRefused(_message.Message):
         revoke_entitlement: _commands_pb2.RevokeEntitlementRequest | None = ...,
         extend_expiry: _commands_pb2.ExtendExpiryRequest | None = ...,
         reinstate_points: _commands_pb2.ReinstatePointsRequest | None = ...,
+        grant_reward: _commands_pb2.GrantRewardRequest | None = ...,
         set_tier_floor: _commands_pb2.SetTierFloorRequest | None = ...,
         program_version: _builtins.int = ...,
         reason: _errors_pb2.ErrorReason.ValueType = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "origin", b"origin", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "grant_reward", b"grant_reward", "origin", b"origin", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "grant_reward", b"grant_reward", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending", "revoke_voucher", "use_entitlement", "revoke_entitlement", "extend_expiry", "reinstate_points", "set_tier_floor"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending", "revoke_voucher", "use_entitlement", "revoke_entitlement", "extend_expiry", "reinstate_points", "grant_reward", "set_tier_floor"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
@@ -1660,6 +1778,7 @@ class PoolDrawn(_message.Message):
     MEMBER_FIELD_NUMBER: _builtins.int
     HOLD_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    CODE_HASHES_FIELD_NUMBER: _builtins.int
     program: _builtins.str
     """programs/{program}"""
     pool: _builtins.str
@@ -1682,6 +1801,10 @@ class PoolDrawn(_message.Message):
     def expires_at(self) -> _timestamp_pb2.Timestamp:
         """When a hold's draw counts as given back, whether or not that is recorded."""
 
+    @_builtins.property
+    def code_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a pool of codes, where it is drawn for good: the hashes of those that were given out."""
+
     def __init__(
         self,
         *,
@@ -1694,10 +1817,11 @@ class PoolDrawn(_message.Message):
         member: _builtins.str = ...,
         hold: _builtins.str = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
+        code_hashes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "drawn", b"drawn", "expires_at", b"expires_at", "hold", b"hold", "member", b"member", "origin", b"origin", "period", b"period", "pool", b"pool", "program", b"program"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "code_hashes", b"code_hashes", "drawn", b"drawn", "expires_at", b"expires_at", "hold", b"hold", "member", b"member", "origin", b"origin", "period", b"period", "pool", b"pool", "program", b"program"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

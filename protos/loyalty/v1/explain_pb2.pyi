@@ -60,6 +60,82 @@ BASIS_UNIT_OCCASION: BasisUnit.ValueType  # 4
 """The sale or activity as such."""
 Global___BasisUnit: _TypeAlias = BasisUnit  # noqa: Y015
 
+class _UnmatchedReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UnmatchedReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UnmatchedReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UNMATCHED_REASON_UNSPECIFIED: _UnmatchedReason.ValueType  # 0
+    """Never sent."""
+    UNMATCHED_REASON_STORE: _UnmatchedReason.ValueType  # 1
+    """It is for other stores."""
+    UNMATCHED_REASON_CHANNEL: _UnmatchedReason.ValueType  # 2
+    """It is for other channels."""
+    UNMATCHED_REASON_TIER: _UnmatchedReason.ValueType  # 3
+    """It is for members in other tiers."""
+    UNMATCHED_REASON_TENDER: _UnmatchedReason.ValueType  # 4
+    """It is for other means of payment."""
+    UNMATCHED_REASON_WINDOW: _UnmatchedReason.ValueType  # 5
+    """None of its windows was open."""
+    UNMATCHED_REASON_EXPRESSION: _UnmatchedReason.ValueType  # 6
+    """Its expression was false."""
+    UNMATCHED_REASON_MINIMUM: _UnmatchedReason.ValueType  # 7
+    """The basket came to less than its minimum."""
+    UNMATCHED_REASON_LINES: _UnmatchedReason.ValueType  # 8
+    """None of the lines that it is for counted."""
+    UNMATCHED_REASON_STEP: _UnmatchedReason.ValueType  # 9
+    """What counted was too little for a point, or it would have changed nothing."""
+    UNMATCHED_REASON_NO_BASE: _UnmatchedReason.ValueType  # 10
+    """A promotion: no rule gave points that it could work on."""
+    UNMATCHED_REASON_STOPPED: _UnmatchedReason.ValueType  # 11
+    """Another that is looked at before it gave points and leaves it out."""
+    UNMATCHED_REASON_WORSE: _UnmatchedReason.ValueType  # 12
+    """Another gave as much or more, and only the best counts."""
+    UNMATCHED_REASON_LIMIT: _UnmatchedReason.ValueType  # 13
+    """Its limits were used up."""
+    UNMATCHED_REASON_OCCASION: _UnmatchedReason.ValueType  # 14
+    """It is for activities and this was a sale, or the other way round, or for another activity."""
+    UNMATCHED_REASON_UNKNOWN: _UnmatchedReason.ValueType  # 15
+    """The member's points and limits at that moment decided, which are not worked out again."""
+
+class UnmatchedReason(_UnmatchedReason, metaclass=_UnmatchedReasonEnumTypeWrapper):
+    """Why a rule or promotion gave nothing."""
+
+UNMATCHED_REASON_UNSPECIFIED: UnmatchedReason.ValueType  # 0
+"""Never sent."""
+UNMATCHED_REASON_STORE: UnmatchedReason.ValueType  # 1
+"""It is for other stores."""
+UNMATCHED_REASON_CHANNEL: UnmatchedReason.ValueType  # 2
+"""It is for other channels."""
+UNMATCHED_REASON_TIER: UnmatchedReason.ValueType  # 3
+"""It is for members in other tiers."""
+UNMATCHED_REASON_TENDER: UnmatchedReason.ValueType  # 4
+"""It is for other means of payment."""
+UNMATCHED_REASON_WINDOW: UnmatchedReason.ValueType  # 5
+"""None of its windows was open."""
+UNMATCHED_REASON_EXPRESSION: UnmatchedReason.ValueType  # 6
+"""Its expression was false."""
+UNMATCHED_REASON_MINIMUM: UnmatchedReason.ValueType  # 7
+"""The basket came to less than its minimum."""
+UNMATCHED_REASON_LINES: UnmatchedReason.ValueType  # 8
+"""None of the lines that it is for counted."""
+UNMATCHED_REASON_STEP: UnmatchedReason.ValueType  # 9
+"""What counted was too little for a point, or it would have changed nothing."""
+UNMATCHED_REASON_NO_BASE: UnmatchedReason.ValueType  # 10
+"""A promotion: no rule gave points that it could work on."""
+UNMATCHED_REASON_STOPPED: UnmatchedReason.ValueType  # 11
+"""Another that is looked at before it gave points and leaves it out."""
+UNMATCHED_REASON_WORSE: UnmatchedReason.ValueType  # 12
+"""Another gave as much or more, and only the best counts."""
+UNMATCHED_REASON_LIMIT: UnmatchedReason.ValueType  # 13
+"""Its limits were used up."""
+UNMATCHED_REASON_OCCASION: UnmatchedReason.ValueType  # 14
+"""It is for activities and this was a sale, or the other way round, or for another activity."""
+UNMATCHED_REASON_UNKNOWN: UnmatchedReason.ValueType  # 15
+"""The member's points and limits at that moment decided, which are not worked out again."""
+Global___UnmatchedReason: _TypeAlias = UnmatchedReason  # noqa: Y015
+
 @_typing.final
 class ReductionExplanation(_message.Message):
     """Why an award is less than what was asked for, by name."""
@@ -217,6 +293,60 @@ class FailureExplanation(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FailureExplanation: _TypeAlias = FailureExplanation  # noqa: Y015
+
+@_typing.final
+class UnmatchedExplanation(_message.Message):
+    """A rule or promotion that gave nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    PROMOTION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ASKS_FIELD_NUMBER: _builtins.int
+    BETTER_RULE_FIELD_NUMBER: _builtins.int
+    BETTER_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """The rule's or promotion's id."""
+    promotion: _builtins.bool
+    """True for a promotion."""
+    reason: Global___UnmatchedReason.ValueType
+    """Why."""
+    better_rule: _builtins.str
+    """The rule or promotion that was given instead; empty where that is not the reason."""
+    @_builtins.property
+    def display_name(self) -> _account_pb2.LocalizedText:
+        """Its name then; its id where it had none."""
+
+    @_builtins.property
+    def asks(self) -> _account_pb2.LocalizedText:
+        """What it asks for: the names of its first stores, channels, tiers or means of payment, its minimum, its expression, its
+        limits or its activity; absent where the reason says it all.
+        """
+
+    @_builtins.property
+    def better_display_name(self) -> _account_pb2.LocalizedText:
+        """Its name then; its id where it had none."""
+
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        display_name: _account_pb2.LocalizedText | None = ...,
+        promotion: _builtins.bool = ...,
+        reason: Global___UnmatchedReason.ValueType = ...,
+        asks: _account_pb2.LocalizedText | None = ...,
+        better_rule: _builtins.str = ...,
+        better_display_name: _account_pb2.LocalizedText | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asks", b"asks", "better_display_name", b"better_display_name", "display_name", b"display_name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asks", b"asks", "better_display_name", b"better_display_name", "better_rule", b"better_rule", "display_name", b"display_name", "promotion", b"promotion", "reason", b"reason", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnmatchedExplanation: _TypeAlias = UnmatchedExplanation  # noqa: Y015
 
 @_typing.final
 class RedemptionExplanation(_message.Message):
@@ -416,6 +546,8 @@ class Explanation(_message.Message):
     UNDONE_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
     TEXTS_FIELD_NUMBER: _builtins.int
+    UNMATCHED_FIELD_NUMBER: _builtins.int
+    UNMATCHED_LEFT_OUT_FIELD_NUMBER: _builtins.int
     transaction: _builtins.str
     """transactions/{request_id}"""
     type: _builtins.str
@@ -428,6 +560,8 @@ class Explanation(_message.Message):
     """The version that decided; 0 where no version did."""
     repaid_points: _builtins.int
     """How many of the points repaid what was owed."""
+    unmatched_left_out: _builtins.int
+    """How many more gave nothing."""
     @_builtins.property
     def program_display_name(self) -> _account_pb2.LocalizedText:
         """The program's name then."""
@@ -476,6 +610,12 @@ class Explanation(_message.Message):
     def texts(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.ReceiptText]:
         """All of it for people, in English and in Hindi."""
 
+    @_builtins.property
+    def unmatched(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnmatchedExplanation]:
+        """The rules and promotions that gave nothing for a sale or activity: the first 50. Unlike all else, that was not recorded:
+        it is worked out again from the recorded sale and the version that decided.
+        """
+
     def __init__(
         self,
         *,
@@ -497,10 +637,12 @@ class Explanation(_message.Message):
         undone: _abc.Iterable[Global___UndoExplanation] | None = ...,
         refusal: Global___RefusalExplanation | None = ...,
         texts: _abc.Iterable[_account_pb2.ReceiptText] | None = ...,
+        unmatched: _abc.Iterable[Global___UnmatchedExplanation] | None = ...,
+        unmatched_left_out: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "program_display_name", b"program_display_name", "receipt", b"receipt", "recorded_at", b"recorded_at", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["awards", b"awards", "failures", b"failures", "lots", b"lots", "member", b"member", "origin", b"origin", "program", b"program", "program_display_name", b"program_display_name", "program_version", b"program_version", "receipt", b"receipt", "recorded_at", b"recorded_at", "redemptions", b"redemptions", "refusal", b"refusal", "repaid_points", b"repaid_points", "texts", b"texts", "tier_changes", b"tier_changes", "transaction", b"transaction", "type", b"type", "undone", b"undone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awards", b"awards", "failures", b"failures", "lots", b"lots", "member", b"member", "origin", b"origin", "program", b"program", "program_display_name", b"program_display_name", "program_version", b"program_version", "receipt", b"receipt", "recorded_at", b"recorded_at", "redemptions", b"redemptions", "refusal", b"refusal", "repaid_points", b"repaid_points", "texts", b"texts", "tier_changes", b"tier_changes", "transaction", b"transaction", "type", b"type", "undone", b"undone", "unmatched", b"unmatched", "unmatched_left_out", b"unmatched_left_out"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,43 +28,52 @@ from loyalty.v1 import commands_pb2 as loyalty_dot_v1_dot_commands__pb2
 from loyalty.v1 import origin_pb2 as loyalty_dot_v1_dot_origin__pb2
 from loyalty.v1 import pos_service_pb2 as loyalty_dot_v1_dot_pos__service__pb2
 from loyalty.v1 import program_pb2 as loyalty_dot_v1_dot_program__pb2
+from loyalty.v1 import reward_pb2 as loyalty_dot_v1_dot_reward__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n loyalty/v1/program_service.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x19loyalty/v1/commands.proto\x1a\x17loyalty/v1/origin.proto\x1a\x1cloyalty/v1/pos_service.proto\x1a\x18loyalty/v1/program.proto\"d\n\x16PublishProgramResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07program\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Program\"2\n\x11GetProgramRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\":\n\x12GetProgramResponse\x12$\n\x07program\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Program\"T\n\x1aListProgramVersionsRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"d\n\x1bListProgramVersionsResponse\x12,\n\x08versions\x18\x01 \x03(\x0b\x32\x1a.loyalty.v1.ProgramVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc8\x01\n\x0eProgramVersion\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0brecorded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tstarts_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x06origin\x18\x05 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x13\n\x0btransaction\x18\x06 \x01(\t\"b\n\x14\x41\x64justPointsResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"s\n\x15SettlePendingResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12$\n\x07receipt\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"c\n\x15RevokeVoucherResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"r\n\x14\x45xtendExpiryResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12$\n\x07receipt\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"e\n\x17ReinstatePointsResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"g\n\x19RevokeEntitlementResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"T\n\x1aUploadVoucherCodesResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x10\n\x08uploaded\x18\x02 \x01(\x03\"b\n\x14SetTierFloorResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt2\xe6\x07\n\x0eProgramService\x12W\n\x0ePublishProgram\x12!.loyalty.v1.PublishProgramRequest\x1a\".loyalty.v1.PublishProgramResponse\x12K\n\nGetProgram\x12\x1d.loyalty.v1.GetProgramRequest\x1a\x1e.loyalty.v1.GetProgramResponse\x12\x66\n\x13ListProgramVersions\x12&.loyalty.v1.ListProgramVersionsRequest\x1a\'.loyalty.v1.ListProgramVersionsResponse\x12Q\n\x0c\x41\x64justPoints\x12\x1f.loyalty.v1.AdjustPointsRequest\x1a .loyalty.v1.AdjustPointsResponse\x12T\n\rSettlePending\x12 .loyalty.v1.SettlePendingRequest\x1a!.loyalty.v1.SettlePendingResponse\x12T\n\rRevokeVoucher\x12 .loyalty.v1.RevokeVoucherRequest\x1a!.loyalty.v1.RevokeVoucherResponse\x12\x63\n\x12UploadVoucherCodes\x12%.loyalty.v1.UploadVoucherCodesRequest\x1a&.loyalty.v1.UploadVoucherCodesResponse\x12`\n\x11RevokeEntitlement\x12$.loyalty.v1.RevokeEntitlementRequest\x1a%.loyalty.v1.RevokeEntitlementResponse\x12Q\n\x0c\x45xtendExpiry\x12\x1f.loyalty.v1.ExtendExpiryRequest\x1a .loyalty.v1.ExtendExpiryResponse\x12Z\n\x0fReinstatePoints\x12\".loyalty.v1.ReinstatePointsRequest\x1a#.loyalty.v1.ReinstatePointsResponse\x12Q\n\x0cSetTierFloor\x12\x1f.loyalty.v1.SetTierFloorRequest\x1a .loyalty.v1.SetTierFloorResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n loyalty/v1/program_service.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x19loyalty/v1/commands.proto\x1a\x17loyalty/v1/origin.proto\x1a\x1cloyalty/v1/pos_service.proto\x1a\x18loyalty/v1/program.proto\x1a\x17loyalty/v1/reward.proto\"d\n\x16PublishProgramResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07program\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Program\"2\n\x11GetProgramRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\":\n\x12GetProgramResponse\x12$\n\x07program\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Program\"T\n\x1aListProgramVersionsRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"d\n\x1bListProgramVersionsResponse\x12,\n\x08versions\x18\x01 \x03(\x0b\x32\x1a.loyalty.v1.ProgramVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"b\n\x12ListRewardsRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0cmin_position\x18\x04 \x01(\x03\"P\n\x0e\x43\x61talogueEntry\x12\"\n\x06reward\x18\x01 \x01(\x0b\x32\x12.loyalty.v1.Reward\x12\x11\n\x04left\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x07\n\x05_left\"\x86\x01\n\x13ListRewardsResponse\x12+\n\x07rewards\x18\x01 \x03(\x0b\x32\x1a.loyalty.v1.CatalogueEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\x0fprogram_version\x18\x03 \x01(\x03\x12\x10\n\x08position\x18\x04 \x01(\x03\"\xc8\x01\n\x0eProgramVersion\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0brecorded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tstarts_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x06origin\x18\x05 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x13\n\x0btransaction\x18\x06 \x01(\t\"b\n\x14\x41\x64justPointsResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"s\n\x15SettlePendingResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12$\n\x07receipt\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"\x8d\x01\n\x13GrantRewardResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12*\n\nredemption\x18\x02 \x01(\x0b\x32\x16.loyalty.v1.Redemption\x12$\n\x07receipt\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"c\n\x15RevokeVoucherResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"r\n\x14\x45xtendExpiryResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12$\n\x07receipt\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"e\n\x17ReinstatePointsResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"g\n\x19RevokeEntitlementResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"T\n\x1aUploadVoucherCodesResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x10\n\x08uploaded\x18\x02 \x01(\x03\"b\n\x14SetTierFloorResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt2\x86\t\n\x0eProgramService\x12W\n\x0ePublishProgram\x12!.loyalty.v1.PublishProgramRequest\x1a\".loyalty.v1.PublishProgramResponse\x12K\n\nGetProgram\x12\x1d.loyalty.v1.GetProgramRequest\x1a\x1e.loyalty.v1.GetProgramResponse\x12\x66\n\x13ListProgramVersions\x12&.loyalty.v1.ListProgramVersionsRequest\x1a\'.loyalty.v1.ListProgramVersionsResponse\x12N\n\x0bListRewards\x12\x1e.loyalty.v1.ListRewardsRequest\x1a\x1f.loyalty.v1.ListRewardsResponse\x12Q\n\x0c\x41\x64justPoints\x12\x1f.loyalty.v1.AdjustPointsRequest\x1a .loyalty.v1.AdjustPointsResponse\x12T\n\rSettlePending\x12 .loyalty.v1.SettlePendingRequest\x1a!.loyalty.v1.SettlePendingResponse\x12N\n\x0bGrantReward\x12\x1e.loyalty.v1.GrantRewardRequest\x1a\x1f.loyalty.v1.GrantRewardResponse\x12T\n\rRevokeVoucher\x12 .loyalty.v1.RevokeVoucherRequest\x1a!.loyalty.v1.RevokeVoucherResponse\x12\x63\n\x12UploadVoucherCodes\x12%.loyalty.v1.UploadVoucherCodesRequest\x1a&.loyalty.v1.UploadVoucherCodesResponse\x12`\n\x11RevokeEntitlement\x12$.loyalty.v1.RevokeEntitlementRequest\x1a%.loyalty.v1.RevokeEntitlementResponse\x12Q\n\x0c\x45xtendExpiry\x12\x1f.loyalty.v1.ExtendExpiryRequest\x1a .loyalty.v1.ExtendExpiryResponse\x12Z\n\x0fReinstatePoints\x12\".loyalty.v1.ReinstatePointsRequest\x1a#.loyalty.v1.ReinstatePointsResponse\x12Q\n\x0cSetTierFloor\x12\x1f.loyalty.v1.SetTierFloorRequest\x1a .loyalty.v1.SetTierFloorResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loyalty.v1.program_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PUBLISHPROGRAMRESPONSE']._serialized_start=215
-  _globals['_PUBLISHPROGRAMRESPONSE']._serialized_end=315
-  _globals['_GETPROGRAMREQUEST']._serialized_start=317
-  _globals['_GETPROGRAMREQUEST']._serialized_end=367
-  _globals['_GETPROGRAMRESPONSE']._serialized_start=369
-  _globals['_GETPROGRAMRESPONSE']._serialized_end=427
-  _globals['_LISTPROGRAMVERSIONSREQUEST']._serialized_start=429
-  _globals['_LISTPROGRAMVERSIONSREQUEST']._serialized_end=513
-  _globals['_LISTPROGRAMVERSIONSRESPONSE']._serialized_start=515
-  _globals['_LISTPROGRAMVERSIONSRESPONSE']._serialized_end=615
-  _globals['_PROGRAMVERSION']._serialized_start=618
-  _globals['_PROGRAMVERSION']._serialized_end=818
-  _globals['_ADJUSTPOINTSRESPONSE']._serialized_start=820
-  _globals['_ADJUSTPOINTSRESPONSE']._serialized_end=918
-  _globals['_SETTLEPENDINGRESPONSE']._serialized_start=920
-  _globals['_SETTLEPENDINGRESPONSE']._serialized_end=1035
-  _globals['_REVOKEVOUCHERRESPONSE']._serialized_start=1037
-  _globals['_REVOKEVOUCHERRESPONSE']._serialized_end=1136
-  _globals['_EXTENDEXPIRYRESPONSE']._serialized_start=1138
-  _globals['_EXTENDEXPIRYRESPONSE']._serialized_end=1252
-  _globals['_REINSTATEPOINTSRESPONSE']._serialized_start=1254
-  _globals['_REINSTATEPOINTSRESPONSE']._serialized_end=1355
-  _globals['_REVOKEENTITLEMENTRESPONSE']._serialized_start=1357
-  _globals['_REVOKEENTITLEMENTRESPONSE']._serialized_end=1460
-  _globals['_UPLOADVOUCHERCODESRESPONSE']._serialized_start=1462
-  _globals['_UPLOADVOUCHERCODESRESPONSE']._serialized_end=1546
-  _globals['_SETTIERFLOORRESPONSE']._serialized_start=1548
-  _globals['_SETTIERFLOORRESPONSE']._serialized_end=1646
-  _globals['_PROGRAMSERVICE']._serialized_start=1649
-  _globals['_PROGRAMSERVICE']._serialized_end=2647
+  _globals['_PUBLISHPROGRAMRESPONSE']._serialized_start=240
+  _globals['_PUBLISHPROGRAMRESPONSE']._serialized_end=340
+  _globals['_GETPROGRAMREQUEST']._serialized_start=342
+  _globals['_GETPROGRAMREQUEST']._serialized_end=392
+  _globals['_GETPROGRAMRESPONSE']._serialized_start=394
+  _globals['_GETPROGRAMRESPONSE']._serialized_end=452
+  _globals['_LISTPROGRAMVERSIONSREQUEST']._serialized_start=454
+  _globals['_LISTPROGRAMVERSIONSREQUEST']._serialized_end=538
+  _globals['_LISTPROGRAMVERSIONSRESPONSE']._serialized_start=540
+  _globals['_LISTPROGRAMVERSIONSRESPONSE']._serialized_end=640
+  _globals['_LISTREWARDSREQUEST']._serialized_start=642
+  _globals['_LISTREWARDSREQUEST']._serialized_end=740
+  _globals['_CATALOGUEENTRY']._serialized_start=742
+  _globals['_CATALOGUEENTRY']._serialized_end=822
+  _globals['_LISTREWARDSRESPONSE']._serialized_start=825
+  _globals['_LISTREWARDSRESPONSE']._serialized_end=959
+  _globals['_PROGRAMVERSION']._serialized_start=962
+  _globals['_PROGRAMVERSION']._serialized_end=1162
+  _globals['_ADJUSTPOINTSRESPONSE']._serialized_start=1164
+  _globals['_ADJUSTPOINTSRESPONSE']._serialized_end=1262
+  _globals['_SETTLEPENDINGRESPONSE']._serialized_start=1264
+  _globals['_SETTLEPENDINGRESPONSE']._serialized_end=1379
+  _globals['_GRANTREWARDRESPONSE']._serialized_start=1382
+  _globals['_GRANTREWARDRESPONSE']._serialized_end=1523
+  _globals['_REVOKEVOUCHERRESPONSE']._serialized_start=1525
+  _globals['_REVOKEVOUCHERRESPONSE']._serialized_end=1624
+  _globals['_EXTENDEXPIRYRESPONSE']._serialized_start=1626
+  _globals['_EXTENDEXPIRYRESPONSE']._serialized_end=1740
+  _globals['_REINSTATEPOINTSRESPONSE']._serialized_start=1742
+  _globals['_REINSTATEPOINTSRESPONSE']._serialized_end=1843
+  _globals['_REVOKEENTITLEMENTRESPONSE']._serialized_start=1845
+  _globals['_REVOKEENTITLEMENTRESPONSE']._serialized_end=1948
+  _globals['_UPLOADVOUCHERCODESRESPONSE']._serialized_start=1950
+  _globals['_UPLOADVOUCHERCODESRESPONSE']._serialized_end=2034
+  _globals['_SETTIERFLOORRESPONSE']._serialized_start=2036
+  _globals['_SETTIERFLOORRESPONSE']._serialized_end=2134
+  _globals['_PROGRAMSERVICE']._serialized_start=2137
+  _globals['_PROGRAMSERVICE']._serialized_end=3295
 # @@protoc_insertion_point(module_scope)

@@ -12,6 +12,7 @@ from loyalty.v1 import account_pb2 as _account_pb2
 from loyalty.v1 import origin_pb2 as _origin_pb2
 from loyalty.v1 import pos_service_pb2 as _pos_service_pb2
 from loyalty.v1 import program_pb2 as _program_pb2
+from loyalty.v1 import reward_pb2 as _reward_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -162,6 +163,108 @@ class ListProgramVersionsResponse(_message.Message):
 Global___ListProgramVersionsResponse: _TypeAlias = ListProgramVersionsResponse  # noqa: Y015
 
 @_typing.final
+class ListRewardsRequest(_message.Message):
+    """Request of ListRewards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAM_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MIN_POSITION_FIELD_NUMBER: _builtins.int
+    program: _builtins.str
+    """programs/{program}"""
+    page_size: _builtins.int
+    """Rewards in a page; 0 for 100, and never more than 1,000."""
+    page_token: _builtins.str
+    """next_page_token of the page before. A version that begins between two pages may bring some twice or leave some out: each
+    page says which version it is of.
+    """
+    min_position: _builtins.int
+    """Wait, within the deadline, until the view has reached this position; 0 for whatever is there."""
+    def __init__(
+        self,
+        *,
+        program: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        min_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["min_position", b"min_position", "page_size", b"page_size", "page_token", b"page_token", "program", b"program"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRewardsRequest: _TypeAlias = ListRewardsRequest  # noqa: Y015
+
+@_typing.final
+class CatalogueEntry(_message.Message):
+    """A reward of the catalogue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REWARD_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    left: _builtins.int
+    """How many are left of its stock, and of its pool of codes; absent for any number."""
+    @_builtins.property
+    def reward(self) -> _reward_pb2.Reward:
+        """The reward."""
+
+    def __init__(
+        self,
+        *,
+        reward: _reward_pb2.Reward | None = ...,
+        left: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_left", b"_left", "left", b"left", "reward", b"reward"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_left", b"_left", "left", b"left", "reward", b"reward"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__left: _TypeAlias = _typing.Literal["left"]  # noqa: Y015
+    _WhichOneofArgType__left: _TypeAlias = _typing.Literal["_left", b"_left"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__left) -> _WhichOneofReturnType__left | None: ...
+
+Global___CatalogueEntry: _TypeAlias = CatalogueEntry  # noqa: Y015
+
+@_typing.final
+class ListRewardsResponse(_message.Message):
+    """Response of ListRewards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REWARDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where to go on; empty at the end."""
+    program_version: _builtins.int
+    """The version that they are of."""
+    position: _builtins.int
+    """Position that the answer reflects."""
+    @_builtins.property
+    def rewards(self) -> _containers.RepeatedCompositeFieldContainer[Global___CatalogueEntry]:
+        """The rewards, in the program's order."""
+
+    def __init__(
+        self,
+        *,
+        rewards: _abc.Iterable[Global___CatalogueEntry] | None = ...,
+        next_page_token: _builtins.str = ...,
+        program_version: _builtins.int = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "position", b"position", "program_version", b"program_version", "rewards", b"rewards"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRewardsResponse: _TypeAlias = ListRewardsResponse  # noqa: Y015
+
+@_typing.final
 class ProgramVersion(_message.Message):
     """One version of a program, without its rules."""
 
@@ -272,6 +375,42 @@ class SettlePendingResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SettlePendingResponse: _TypeAlias = SettlePendingResponse  # noqa: Y015
+
+@_typing.final
+class GrantRewardResponse(_message.Message):
+    """Response of GrantReward."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REDEMPTION_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcome(self) -> _pos_service_pb2.Outcome:
+        """What happened."""
+
+    @_builtins.property
+    def redemption(self) -> _account_pb2.Redemption:
+        """What was issued, with the codes of vouchers."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """Balance and tier."""
+
+    def __init__(
+        self,
+        *,
+        outcome: _pos_service_pb2.Outcome | None = ...,
+        redemption: _account_pb2.Redemption | None = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "receipt", b"receipt", "redemption", b"redemption"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "receipt", b"receipt", "redemption", b"redemption"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantRewardResponse: _TypeAlias = GrantRewardResponse  # noqa: Y015
 
 @_typing.final
 class RevokeVoucherResponse(_message.Message):

@@ -51,6 +51,11 @@ class ProgramServiceStub:
                 request_serializer=loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsResponse.FromString,
                 _registered_method=True)
+        self.ListRewards = channel.unary_unary(
+                '/loyalty.v1.ProgramService/ListRewards',
+                request_serializer=loyalty_dot_v1_dot_program__service__pb2.ListRewardsRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_program__service__pb2.ListRewardsResponse.FromString,
+                _registered_method=True)
         self.AdjustPoints = channel.unary_unary(
                 '/loyalty.v1.ProgramService/AdjustPoints',
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.AdjustPointsRequest.SerializeToString,
@@ -60,6 +65,11 @@ class ProgramServiceStub:
                 '/loyalty.v1.ProgramService/SettlePending',
                 request_serializer=loyalty_dot_v1_dot_commands__pb2.SettlePendingRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_program__service__pb2.SettlePendingResponse.FromString,
+                _registered_method=True)
+        self.GrantReward = channel.unary_unary(
+                '/loyalty.v1.ProgramService/GrantReward',
+                request_serializer=loyalty_dot_v1_dot_commands__pb2.GrantRewardRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_program__service__pb2.GrantRewardResponse.FromString,
                 _registered_method=True)
         self.RevokeVoucher = channel.unary_unary(
                 '/loyalty.v1.ProgramService/RevokeVoucher',
@@ -119,6 +129,14 @@ class ProgramServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRewards(self, request, context):
+        """The rewards of the version that is in force, with how many of each are left, reservations that time has ended included.
+        What a reservation then finds is what counts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AdjustPoints(self, request, context):
         """Adds points to an account or takes points off it, by hand, with a reason.
         """
@@ -128,6 +146,14 @@ class ProgramServiceServicer:
 
     def SettlePending(self, request, context):
         """Activates or cancels pending points.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GrantReward(self, request, context):
+        """Gives a member a voucher, an entitlement or points of the catalogue for no points, with a reason. Stock and limits hold,
+        the reward's conditions do not. ReverseTransaction takes back what was not used.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,6 +219,11 @@ def add_ProgramServiceServicer_to_server(servicer, server):
                     request_deserializer=loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_program__service__pb2.ListProgramVersionsResponse.SerializeToString,
             ),
+            'ListRewards': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRewards,
+                    request_deserializer=loyalty_dot_v1_dot_program__service__pb2.ListRewardsRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_program__service__pb2.ListRewardsResponse.SerializeToString,
+            ),
             'AdjustPoints': grpc.unary_unary_rpc_method_handler(
                     servicer.AdjustPoints,
                     request_deserializer=loyalty_dot_v1_dot_commands__pb2.AdjustPointsRequest.FromString,
@@ -202,6 +233,11 @@ def add_ProgramServiceServicer_to_server(servicer, server):
                     servicer.SettlePending,
                     request_deserializer=loyalty_dot_v1_dot_commands__pb2.SettlePendingRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_program__service__pb2.SettlePendingResponse.SerializeToString,
+            ),
+            'GrantReward': grpc.unary_unary_rpc_method_handler(
+                    servicer.GrantReward,
+                    request_deserializer=loyalty_dot_v1_dot_commands__pb2.GrantRewardRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_program__service__pb2.GrantRewardResponse.SerializeToString,
             ),
             'RevokeVoucher': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeVoucher,
@@ -327,6 +363,33 @@ class ProgramService:
             _registered_method=True)
 
     @staticmethod
+    def ListRewards(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.ProgramService/ListRewards',
+            loyalty_dot_v1_dot_program__service__pb2.ListRewardsRequest.SerializeToString,
+            loyalty_dot_v1_dot_program__service__pb2.ListRewardsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def AdjustPoints(request,
             target,
             options=(),
@@ -370,6 +433,33 @@ class ProgramService:
             '/loyalty.v1.ProgramService/SettlePending',
             loyalty_dot_v1_dot_commands__pb2.SettlePendingRequest.SerializeToString,
             loyalty_dot_v1_dot_program__service__pb2.SettlePendingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GrantReward(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.ProgramService/GrantReward',
+            loyalty_dot_v1_dot_commands__pb2.GrantRewardRequest.SerializeToString,
+            loyalty_dot_v1_dot_program__service__pb2.GrantRewardResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,10 +42,18 @@ class ProgramServiceStub:
     """A version of a program."""
     ListProgramVersions: _grpc.UnaryUnaryMultiCallable[_program_service_pb2.ListProgramVersionsRequest, _program_service_pb2.ListProgramVersionsResponse]
     """The versions of a program, newest first: when each was published and by whom."""
+    ListRewards: _grpc.UnaryUnaryMultiCallable[_program_service_pb2.ListRewardsRequest, _program_service_pb2.ListRewardsResponse]
+    """The rewards of the version that is in force, with how many of each are left, reservations that time has ended included.
+    What a reservation then finds is what counts.
+    """
     AdjustPoints: _grpc.UnaryUnaryMultiCallable[_commands_pb2.AdjustPointsRequest, _program_service_pb2.AdjustPointsResponse]
     """Adds points to an account or takes points off it, by hand, with a reason."""
     SettlePending: _grpc.UnaryUnaryMultiCallable[_commands_pb2.SettlePendingRequest, _program_service_pb2.SettlePendingResponse]
     """Activates or cancels pending points."""
+    GrantReward: _grpc.UnaryUnaryMultiCallable[_commands_pb2.GrantRewardRequest, _program_service_pb2.GrantRewardResponse]
+    """Gives a member a voucher, an entitlement or points of the catalogue for no points, with a reason. Stock and limits hold,
+    the reward's conditions do not. ReverseTransaction takes back what was not used.
+    """
     RevokeVoucher: _grpc.UnaryUnaryMultiCallable[_commands_pb2.RevokeVoucherRequest, _program_service_pb2.RevokeVoucherResponse]
     """Takes a voucher back, so that it can never be used."""
     UploadVoucherCodes: _grpc.UnaryUnaryMultiCallable[_commands_pb2.UploadVoucherCodesRequest, _program_service_pb2.UploadVoucherCodesResponse]
@@ -72,10 +80,18 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
     """A version of a program."""
     ListProgramVersions: _aio.UnaryUnaryMultiCallable[_program_service_pb2.ListProgramVersionsRequest, _program_service_pb2.ListProgramVersionsResponse]  # type: ignore[assignment]
     """The versions of a program, newest first: when each was published and by whom."""
+    ListRewards: _aio.UnaryUnaryMultiCallable[_program_service_pb2.ListRewardsRequest, _program_service_pb2.ListRewardsResponse]  # type: ignore[assignment]
+    """The rewards of the version that is in force, with how many of each are left, reservations that time has ended included.
+    What a reservation then finds is what counts.
+    """
     AdjustPoints: _aio.UnaryUnaryMultiCallable[_commands_pb2.AdjustPointsRequest, _program_service_pb2.AdjustPointsResponse]  # type: ignore[assignment]
     """Adds points to an account or takes points off it, by hand, with a reason."""
     SettlePending: _aio.UnaryUnaryMultiCallable[_commands_pb2.SettlePendingRequest, _program_service_pb2.SettlePendingResponse]  # type: ignore[assignment]
     """Activates or cancels pending points."""
+    GrantReward: _aio.UnaryUnaryMultiCallable[_commands_pb2.GrantRewardRequest, _program_service_pb2.GrantRewardResponse]  # type: ignore[assignment]
+    """Gives a member a voucher, an entitlement or points of the catalogue for no points, with a reason. Stock and limits hold,
+    the reward's conditions do not. ReverseTransaction takes back what was not used.
+    """
     RevokeVoucher: _aio.UnaryUnaryMultiCallable[_commands_pb2.RevokeVoucherRequest, _program_service_pb2.RevokeVoucherResponse]  # type: ignore[assignment]
     """Takes a voucher back, so that it can never be used."""
     UploadVoucherCodes: _aio.UnaryUnaryMultiCallable[_commands_pb2.UploadVoucherCodesRequest, _program_service_pb2.UploadVoucherCodesResponse]  # type: ignore[assignment]
@@ -119,6 +135,16 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         """The versions of a program, newest first: when each was published and by whom."""
 
     @_abc_1.abstractmethod
+    def ListRewards(
+        self,
+        request: _program_service_pb2.ListRewardsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_service_pb2.ListRewardsResponse, _abc.Awaitable[_program_service_pb2.ListRewardsResponse]]:
+        """The rewards of the version that is in force, with how many of each are left, reservations that time has ended included.
+        What a reservation then finds is what counts.
+        """
+
+    @_abc_1.abstractmethod
     def AdjustPoints(
         self,
         request: _commands_pb2.AdjustPointsRequest,
@@ -133,6 +159,16 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_program_service_pb2.SettlePendingResponse, _abc.Awaitable[_program_service_pb2.SettlePendingResponse]]:
         """Activates or cancels pending points."""
+
+    @_abc_1.abstractmethod
+    def GrantReward(
+        self,
+        request: _commands_pb2.GrantRewardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_service_pb2.GrantRewardResponse, _abc.Awaitable[_program_service_pb2.GrantRewardResponse]]:
+        """Gives a member a voucher, an entitlement or points of the catalogue for no points, with a reason. Stock and limits hold,
+        the reward's conditions do not. ReverseTransaction takes back what was not used.
+        """
 
     @_abc_1.abstractmethod
     def RevokeVoucher(

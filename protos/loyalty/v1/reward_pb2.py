@@ -28,25 +28,25 @@ from loyalty.v1 import earning_pb2 as loyalty_dot_v1_dot_earning__pb2
 from loyalty.v1 import expiry_pb2 as loyalty_dot_v1_dot_expiry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17loyalty/v1/reward.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x18loyalty/v1/earning.proto\x1a\x17loyalty/v1/expiry.proto\"X\n\rOrderDiscount\x12\x1a\n\x12percent_hundredths\x18\x01 \x01(\x05\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\x12\x15\n\rmaximum_minor\x18\x03 \x01(\x03\"\xa8\x01\n\x0cLineDiscount\x12\x1a\n\x12percent_hundredths\x18\x01 \x01(\x05\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\x12\x15\n\rmaximum_minor\x18\x03 \x01(\x03\x12$\n\x04only\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.LineFilter\x12)\n\texcluding\x18\x05 \x01(\x0b\x32\x16.loyalty.v1.LineFilter\"@\n\tFreeItems\x12\r\n\x05units\x18\x01 \x01(\x05\x12$\n\x04only\x18\x02 \x01(\x0b\x32\x16.loyalty.v1.LineFilter\"/\n\x08\x43\x61shback\x12\x0e\n\x06points\x18\x01 \x01(\x03\x12\x13\n\x0bvalue_minor\x18\x02 \x01(\x03\"\x9b\x02\n\rVoucherReward\x12\x33\n\x0eorder_discount\x18\x01 \x01(\x0b\x32\x19.loyalty.v1.OrderDiscountH\x00\x12\x31\n\rline_discount\x18\x02 \x01(\x0b\x32\x18.loyalty.v1.LineDiscountH\x00\x12+\n\nfree_items\x18\x03 \x01(\x0b\x32\x15.loyalty.v1.FreeItemsH\x00\x12\x15\n\x0bvalue_minor\x18\x04 \x01(\x03H\x00\x12\x12\n\nstart_days\x18\x05 \x01(\x05\x12,\n\x08validity\x18\x06 \x01(\x0b\x32\x1a.loyalty.v1.CalendarPeriod\x12\x11\n\tcode_pool\x18\x07 \x01(\tB\t\n\x07\x62\x65nefit\"G\n\tEventSeat\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12+\n\x07\x65nds_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\x10\x45xtendedWarranty\x12$\n\x04only\x18\x01 \x01(\x0b\x32\x16.loyalty.v1.LineFilter\x12*\n\x06period\x18\x02 \x01(\x0b\x32\x1a.loyalty.v1.CalendarPeriod\"1\n\x0fPriorityService\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\r\n\x05times\x18\x02 \x01(\x05\"\x81\x02\n\x11\x45ntitlementReward\x12+\n\nevent_seat\x18\x01 \x01(\x0b\x32\x15.loyalty.v1.EventSeatH\x00\x12\x39\n\x11\x65xtended_warranty\x18\x02 \x01(\x0b\x32\x1c.loyalty.v1.ExtendedWarrantyH\x00\x12\x37\n\x10priority_service\x18\x03 \x01(\x0b\x32\x1b.loyalty.v1.PriorityServiceH\x00\x12\x12\n\nstart_days\x18\x04 \x01(\x05\x12,\n\x08validity\x18\x05 \x01(\x0b\x32\x1a.loyalty.v1.CalendarPeriodB\t\n\x07service\"-\n\x08TierCost\x12\x0c\n\x04tier\x18\x01 \x01(\t\x12\x13\n\x0b\x63ost_points\x18\x02 \x01(\x03\"\x94\x01\n\x0e\x44iscountPolicy\x12&\n\x04\x62\x61se\x18\x01 \x01(\x0e\x32\x18.loyalty.v1.DiscountBase\x12*\n\x06\x63hoice\x18\x02 \x01(\x0e\x32\x1a.loyalty.v1.DiscountChoice\x12.\n\x08\x63onflict\x18\x03 \x01(\x0e\x32\x1c.loyalty.v1.DiscountConflict\"\xdb\x04\n\x06Reward\x12\x11\n\treward_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x13\n\x0b\x63ost_points\x18\x03 \x01(\x03\x12\x33\n\x0eorder_discount\x18\x04 \x01(\x0b\x32\x19.loyalty.v1.OrderDiscountH\x00\x12(\n\x08\x63\x61shback\x18\x05 \x01(\x0b\x32\x14.loyalty.v1.CashbackH\x00\x12\x31\n\rline_discount\x18\x06 \x01(\x0b\x32\x18.loyalty.v1.LineDiscountH\x00\x12+\n\nfree_items\x18\x07 \x01(\x0b\x32\x15.loyalty.v1.FreeItemsH\x00\x12,\n\x07voucher\x18\x08 \x01(\x0b\x32\x19.loyalty.v1.VoucherRewardH\x00\x12\x34\n\x0b\x65ntitlement\x18\t \x01(\x0b\x32\x1d.loyalty.v1.EntitlementRewardH\x00\x12(\n\ntier_costs\x18\x0c \x03(\x0b\x32\x14.loyalty.v1.TierCost\x12\r\n\x05stock\x18\r \x01(\x03\x12!\n\x06limits\x18\x0e \x03(\x0b\x32\x11.loyalty.v1.Limit\x12*\n\nconditions\x18\x0f \x01(\x0b\x32\x16.loyalty.v1.Conditions\x12.\n\x0cstackability\x18\x10 \x01(\x0e\x32\x18.loyalty.v1.Stackability\x12\x15\n\rminimum_units\x18\x11 \x01(\x03\x42\x06\n\x04kind\"Y\n\x03Use\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06period\x18\x02 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12%\n\x05scope\x18\x04 \x01(\x0e\x32\x16.loyalty.v1.LimitScope\"\xea\x01\n\x07Voucher\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tcode_hash\x18\x02 \x01(\t\x12\"\n\x06reward\x18\x03 \x01(\x0b\x32\x12.loyalty.v1.Reward\x12-\n\tstarts_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nleft_minor\x18\x06 \x01(\x03\x12\'\n\x05state\x18\x07 \x01(\x0e\x32\x18.loyalty.v1.VoucherState\"\x8b\x02\n\x0b\x45ntitlement\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x06reward\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Reward\x12-\n\tstarts_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nused_times\x18\x05 \x01(\x05\x12+\n\x05state\x18\x06 \x01(\x0e\x32\x1c.loyalty.v1.EntitlementState\x12\x0c\n\x04sale\x18\x07 \x01(\t\x12\x0f\n\x07line_id\x18\x08 \x01(\t\x12\x0b\n\x03sku\x18\t \x01(\t*v\n\x0cStackability\x12\x1c\n\x18STACKABILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12STACKABILITY_NEVER\x10\x01\x12\x17\n\x13STACKABILITY_COMMON\x10\x02\x12\x17\n\x13STACKABILITY_ALWAYS\x10\x03*e\n\x0c\x44iscountBase\x12\x1d\n\x19\x44ISCOUNT_BASE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44ISCOUNT_BASE_REMAINDER\x10\x01\x12\x19\n\x15\x44ISCOUNT_BASE_INITIAL\x10\x02*d\n\x0e\x44iscountChoice\x12\x1f\n\x1b\x44ISCOUNT_CHOICE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44ISCOUNT_CHOICE_ALL\x10\x01\x12\x18\n\x14\x44ISCOUNT_CHOICE_BEST\x10\x02*r\n\x10\x44iscountConflict\x12!\n\x1d\x44ISCOUNT_CONFLICT_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44ISCOUNT_CONFLICT_REFUSE\x10\x01\x12\x1d\n\x19\x44ISCOUNT_CONFLICT_PARTIAL\x10\x02*\x95\x01\n\x0cVoucherState\x12\x1d\n\x19VOUCHER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14VOUCHER_STATE_ISSUED\x10\x01\x12\x16\n\x12VOUCHER_STATE_USED\x10\x02\x12\x19\n\x15VOUCHER_STATE_REVOKED\x10\x03\x12\x19\n\x15VOUCHER_STATE_EXPIRED\x10\x04*\xad\x01\n\x10\x45ntitlementState\x12!\n\x1d\x45NTITLEMENT_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45NTITLEMENT_STATE_ISSUED\x10\x01\x12\x1a\n\x16\x45NTITLEMENT_STATE_USED\x10\x02\x12\x1d\n\x19\x45NTITLEMENT_STATE_REVOKED\x10\x03\x12\x1d\n\x19\x45NTITLEMENT_STATE_EXPIRED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17loyalty/v1/reward.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x18loyalty/v1/earning.proto\x1a\x17loyalty/v1/expiry.proto\"X\n\rOrderDiscount\x12\x1a\n\x12percent_hundredths\x18\x01 \x01(\x05\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\x12\x15\n\rmaximum_minor\x18\x03 \x01(\x03\"\xa8\x01\n\x0cLineDiscount\x12\x1a\n\x12percent_hundredths\x18\x01 \x01(\x05\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\x12\x15\n\rmaximum_minor\x18\x03 \x01(\x03\x12$\n\x04only\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.LineFilter\x12)\n\texcluding\x18\x05 \x01(\x0b\x32\x16.loyalty.v1.LineFilter\"@\n\tFreeItems\x12\r\n\x05units\x18\x01 \x01(\x05\x12$\n\x04only\x18\x02 \x01(\x0b\x32\x16.loyalty.v1.LineFilter\"/\n\x08\x43\x61shback\x12\x0e\n\x06points\x18\x01 \x01(\x03\x12\x13\n\x0bvalue_minor\x18\x02 \x01(\x03\"\xad\x02\n\rVoucherReward\x12\x33\n\x0eorder_discount\x18\x01 \x01(\x0b\x32\x19.loyalty.v1.OrderDiscountH\x00\x12\x31\n\rline_discount\x18\x02 \x01(\x0b\x32\x18.loyalty.v1.LineDiscountH\x00\x12+\n\nfree_items\x18\x03 \x01(\x0b\x32\x15.loyalty.v1.FreeItemsH\x00\x12\x15\n\x0bvalue_minor\x18\x04 \x01(\x03H\x00\x12\x10\n\x06points\x18\x32 \x01(\x03H\x00\x12\x12\n\nstart_days\x18\x05 \x01(\x05\x12,\n\x08validity\x18\x06 \x01(\x0b\x32\x1a.loyalty.v1.CalendarPeriod\x12\x11\n\tcode_pool\x18\x07 \x01(\tB\t\n\x07\x62\x65nefit\"G\n\tEventSeat\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12+\n\x07\x65nds_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\x10\x45xtendedWarranty\x12$\n\x04only\x18\x01 \x01(\x0b\x32\x16.loyalty.v1.LineFilter\x12*\n\x06period\x18\x02 \x01(\x0b\x32\x1a.loyalty.v1.CalendarPeriod\"1\n\x0fPriorityService\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\r\n\x05times\x18\x02 \x01(\x05\"\x81\x02\n\x11\x45ntitlementReward\x12+\n\nevent_seat\x18\x01 \x01(\x0b\x32\x15.loyalty.v1.EventSeatH\x00\x12\x39\n\x11\x65xtended_warranty\x18\x02 \x01(\x0b\x32\x1c.loyalty.v1.ExtendedWarrantyH\x00\x12\x37\n\x10priority_service\x18\x03 \x01(\x0b\x32\x1b.loyalty.v1.PriorityServiceH\x00\x12\x12\n\nstart_days\x18\x04 \x01(\x05\x12,\n\x08validity\x18\x05 \x01(\x0b\x32\x1a.loyalty.v1.CalendarPeriodB\t\n\x07service\"-\n\x08TierCost\x12\x0c\n\x04tier\x18\x01 \x01(\t\x12\x13\n\x0b\x63ost_points\x18\x02 \x01(\x03\"\x94\x01\n\x0e\x44iscountPolicy\x12&\n\x04\x62\x61se\x18\x01 \x01(\x0e\x32\x18.loyalty.v1.DiscountBase\x12*\n\x06\x63hoice\x18\x02 \x01(\x0e\x32\x1a.loyalty.v1.DiscountChoice\x12.\n\x08\x63onflict\x18\x03 \x01(\x0e\x32\x1c.loyalty.v1.DiscountConflict\"\xed\x04\n\x06Reward\x12\x11\n\treward_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x13\n\x0b\x63ost_points\x18\x03 \x01(\x03\x12\x33\n\x0eorder_discount\x18\x04 \x01(\x0b\x32\x19.loyalty.v1.OrderDiscountH\x00\x12(\n\x08\x63\x61shback\x18\x05 \x01(\x0b\x32\x14.loyalty.v1.CashbackH\x00\x12\x31\n\rline_discount\x18\x06 \x01(\x0b\x32\x18.loyalty.v1.LineDiscountH\x00\x12+\n\nfree_items\x18\x07 \x01(\x0b\x32\x15.loyalty.v1.FreeItemsH\x00\x12,\n\x07voucher\x18\x08 \x01(\x0b\x32\x19.loyalty.v1.VoucherRewardH\x00\x12\x34\n\x0b\x65ntitlement\x18\t \x01(\x0b\x32\x1d.loyalty.v1.EntitlementRewardH\x00\x12\x10\n\x06points\x18\x32 \x01(\x03H\x00\x12(\n\ntier_costs\x18\x0c \x03(\x0b\x32\x14.loyalty.v1.TierCost\x12\r\n\x05stock\x18\r \x01(\x03\x12!\n\x06limits\x18\x0e \x03(\x0b\x32\x11.loyalty.v1.Limit\x12*\n\nconditions\x18\x0f \x01(\x0b\x32\x16.loyalty.v1.Conditions\x12.\n\x0cstackability\x18\x10 \x01(\x0e\x32\x18.loyalty.v1.Stackability\x12\x15\n\rminimum_units\x18\x11 \x01(\x03\x42\x06\n\x04kind\"Y\n\x03Use\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06period\x18\x02 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12%\n\x05scope\x18\x04 \x01(\x0e\x32\x16.loyalty.v1.LimitScope\"\xea\x01\n\x07Voucher\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tcode_hash\x18\x02 \x01(\t\x12\"\n\x06reward\x18\x03 \x01(\x0b\x32\x12.loyalty.v1.Reward\x12-\n\tstarts_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nleft_minor\x18\x06 \x01(\x03\x12\'\n\x05state\x18\x07 \x01(\x0e\x32\x18.loyalty.v1.VoucherState\"\x8b\x02\n\x0b\x45ntitlement\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x06reward\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Reward\x12-\n\tstarts_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nused_times\x18\x05 \x01(\x05\x12+\n\x05state\x18\x06 \x01(\x0e\x32\x1c.loyalty.v1.EntitlementState\x12\x0c\n\x04sale\x18\x07 \x01(\t\x12\x0f\n\x07line_id\x18\x08 \x01(\t\x12\x0b\n\x03sku\x18\t \x01(\t*v\n\x0cStackability\x12\x1c\n\x18STACKABILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12STACKABILITY_NEVER\x10\x01\x12\x17\n\x13STACKABILITY_COMMON\x10\x02\x12\x17\n\x13STACKABILITY_ALWAYS\x10\x03*e\n\x0c\x44iscountBase\x12\x1d\n\x19\x44ISCOUNT_BASE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44ISCOUNT_BASE_REMAINDER\x10\x01\x12\x19\n\x15\x44ISCOUNT_BASE_INITIAL\x10\x02*d\n\x0e\x44iscountChoice\x12\x1f\n\x1b\x44ISCOUNT_CHOICE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44ISCOUNT_CHOICE_ALL\x10\x01\x12\x18\n\x14\x44ISCOUNT_CHOICE_BEST\x10\x02*r\n\x10\x44iscountConflict\x12!\n\x1d\x44ISCOUNT_CONFLICT_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44ISCOUNT_CONFLICT_REFUSE\x10\x01\x12\x1d\n\x19\x44ISCOUNT_CONFLICT_PARTIAL\x10\x02*\x95\x01\n\x0cVoucherState\x12\x1d\n\x19VOUCHER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14VOUCHER_STATE_ISSUED\x10\x01\x12\x16\n\x12VOUCHER_STATE_USED\x10\x02\x12\x19\n\x15VOUCHER_STATE_REVOKED\x10\x03\x12\x19\n\x15VOUCHER_STATE_EXPIRED\x10\x04*\xad\x01\n\x10\x45ntitlementState\x12!\n\x1d\x45NTITLEMENT_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45NTITLEMENT_STATE_ISSUED\x10\x01\x12\x1a\n\x16\x45NTITLEMENT_STATE_USED\x10\x02\x12\x1d\n\x19\x45NTITLEMENT_STATE_REVOKED\x10\x03\x12\x1d\n\x19\x45NTITLEMENT_STATE_EXPIRED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loyalty.v1.reward_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STACKABILITY']._serialized_start=2699
-  _globals['_STACKABILITY']._serialized_end=2817
-  _globals['_DISCOUNTBASE']._serialized_start=2819
-  _globals['_DISCOUNTBASE']._serialized_end=2920
-  _globals['_DISCOUNTCHOICE']._serialized_start=2922
-  _globals['_DISCOUNTCHOICE']._serialized_end=3022
-  _globals['_DISCOUNTCONFLICT']._serialized_start=3024
-  _globals['_DISCOUNTCONFLICT']._serialized_end=3138
-  _globals['_VOUCHERSTATE']._serialized_start=3141
-  _globals['_VOUCHERSTATE']._serialized_end=3290
-  _globals['_ENTITLEMENTSTATE']._serialized_start=3293
-  _globals['_ENTITLEMENTSTATE']._serialized_end=3466
+  _globals['_STACKABILITY']._serialized_start=2735
+  _globals['_STACKABILITY']._serialized_end=2853
+  _globals['_DISCOUNTBASE']._serialized_start=2855
+  _globals['_DISCOUNTBASE']._serialized_end=2956
+  _globals['_DISCOUNTCHOICE']._serialized_start=2958
+  _globals['_DISCOUNTCHOICE']._serialized_end=3058
+  _globals['_DISCOUNTCONFLICT']._serialized_start=3060
+  _globals['_DISCOUNTCONFLICT']._serialized_end=3174
+  _globals['_VOUCHERSTATE']._serialized_start=3177
+  _globals['_VOUCHERSTATE']._serialized_end=3326
+  _globals['_ENTITLEMENTSTATE']._serialized_start=3329
+  _globals['_ENTITLEMENTSTATE']._serialized_end=3502
   _globals['_ORDERDISCOUNT']._serialized_start=149
   _globals['_ORDERDISCOUNT']._serialized_end=237
   _globals['_LINEDISCOUNT']._serialized_start=240
@@ -56,25 +56,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CASHBACK']._serialized_start=476
   _globals['_CASHBACK']._serialized_end=523
   _globals['_VOUCHERREWARD']._serialized_start=526
-  _globals['_VOUCHERREWARD']._serialized_end=809
-  _globals['_EVENTSEAT']._serialized_start=811
-  _globals['_EVENTSEAT']._serialized_end=882
-  _globals['_EXTENDEDWARRANTY']._serialized_start=884
-  _globals['_EXTENDEDWARRANTY']._serialized_end=984
-  _globals['_PRIORITYSERVICE']._serialized_start=986
-  _globals['_PRIORITYSERVICE']._serialized_end=1035
-  _globals['_ENTITLEMENTREWARD']._serialized_start=1038
-  _globals['_ENTITLEMENTREWARD']._serialized_end=1295
-  _globals['_TIERCOST']._serialized_start=1297
-  _globals['_TIERCOST']._serialized_end=1342
-  _globals['_DISCOUNTPOLICY']._serialized_start=1345
-  _globals['_DISCOUNTPOLICY']._serialized_end=1493
-  _globals['_REWARD']._serialized_start=1496
-  _globals['_REWARD']._serialized_end=2099
-  _globals['_USE']._serialized_start=2101
-  _globals['_USE']._serialized_end=2190
-  _globals['_VOUCHER']._serialized_start=2193
-  _globals['_VOUCHER']._serialized_end=2427
-  _globals['_ENTITLEMENT']._serialized_start=2430
-  _globals['_ENTITLEMENT']._serialized_end=2697
+  _globals['_VOUCHERREWARD']._serialized_end=827
+  _globals['_EVENTSEAT']._serialized_start=829
+  _globals['_EVENTSEAT']._serialized_end=900
+  _globals['_EXTENDEDWARRANTY']._serialized_start=902
+  _globals['_EXTENDEDWARRANTY']._serialized_end=1002
+  _globals['_PRIORITYSERVICE']._serialized_start=1004
+  _globals['_PRIORITYSERVICE']._serialized_end=1053
+  _globals['_ENTITLEMENTREWARD']._serialized_start=1056
+  _globals['_ENTITLEMENTREWARD']._serialized_end=1313
+  _globals['_TIERCOST']._serialized_start=1315
+  _globals['_TIERCOST']._serialized_end=1360
+  _globals['_DISCOUNTPOLICY']._serialized_start=1363
+  _globals['_DISCOUNTPOLICY']._serialized_end=1511
+  _globals['_REWARD']._serialized_start=1514
+  _globals['_REWARD']._serialized_end=2135
+  _globals['_USE']._serialized_start=2137
+  _globals['_USE']._serialized_end=2226
+  _globals['_VOUCHER']._serialized_start=2229
+  _globals['_VOUCHER']._serialized_end=2463
+  _globals['_ENTITLEMENT']._serialized_start=2466
+  _globals['_ENTITLEMENT']._serialized_end=2733
 # @@protoc_insertion_point(module_scope)

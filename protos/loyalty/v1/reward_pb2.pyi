@@ -325,11 +325,16 @@ class VoucherReward(_message.Message):
     LINE_DISCOUNT_FIELD_NUMBER: _builtins.int
     FREE_ITEMS_FIELD_NUMBER: _builtins.int
     VALUE_MINOR_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
     START_DAYS_FIELD_NUMBER: _builtins.int
     VALIDITY_FIELD_NUMBER: _builtins.int
     CODE_POOL_FIELD_NUMBER: _builtins.int
     value_minor: _builtins.int
     """A gift card: pays so much, in minor units, in as many sales as it lasts. A means of payment."""
+    points: _builtins.int
+    """So many points, more than 0, once: in the sale that it is used in. They are earned with that sale, whatever else it
+    earns, and go when all of it comes back.
+    """
     start_days: _builtins.int
     """It can be used from the start of the day so many days after it was issued: 0 for at once, at most 3,650."""
     code_pool: _builtins.str
@@ -357,15 +362,16 @@ class VoucherReward(_message.Message):
         line_discount: Global___LineDiscount | None = ...,
         free_items: Global___FreeItems | None = ...,
         value_minor: _builtins.int = ...,
+        points: _builtins.int = ...,
         start_days: _builtins.int = ...,
         validity: _expiry_pb2.CalendarPeriod | None = ...,
         code_pool: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["benefit", b"benefit", "free_items", b"free_items", "line_discount", b"line_discount", "order_discount", b"order_discount", "validity", b"validity", "value_minor", b"value_minor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["benefit", b"benefit", "free_items", b"free_items", "line_discount", b"line_discount", "order_discount", b"order_discount", "points", b"points", "validity", b"validity", "value_minor", b"value_minor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["benefit", b"benefit", "code_pool", b"code_pool", "free_items", b"free_items", "line_discount", b"line_discount", "order_discount", b"order_discount", "start_days", b"start_days", "validity", b"validity", "value_minor", b"value_minor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["benefit", b"benefit", "code_pool", b"code_pool", "free_items", b"free_items", "line_discount", b"line_discount", "order_discount", b"order_discount", "points", b"points", "start_days", b"start_days", "validity", b"validity", "value_minor", b"value_minor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_benefit: _TypeAlias = _typing.Literal["order_discount", "line_discount", "free_items", "value_minor"]  # noqa: Y015
+    _WhichOneofReturnType_benefit: _TypeAlias = _typing.Literal["order_discount", "line_discount", "free_items", "value_minor", "points"]  # noqa: Y015
     _WhichOneofArgType_benefit: _TypeAlias = _typing.Literal["benefit", b"benefit"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_benefit) -> _WhichOneofReturnType_benefit | None: ...
 
@@ -561,7 +567,7 @@ Global___DiscountPolicy: _TypeAlias = DiscountPolicy  # noqa: Y015
 
 @_typing.final
 class Reward(_message.Message):
-    """Something that points buy."""
+    """Something that points buy, or that is given."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -574,6 +580,7 @@ class Reward(_message.Message):
     FREE_ITEMS_FIELD_NUMBER: _builtins.int
     VOUCHER_FIELD_NUMBER: _builtins.int
     ENTITLEMENT_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
     TIER_COSTS_FIELD_NUMBER: _builtins.int
     STOCK_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
@@ -583,7 +590,11 @@ class Reward(_message.Message):
     reward_id: _builtins.str
     """Unique in the program: lower-case letters, digits and dashes."""
     cost_points: _builtins.int
-    """Price in points; 0 for cashback, whose price is the steps taken."""
+    """Price in points; 0 for cashback, whose price is the steps taken, and for a voucher, an entitlement or points that are only
+    given: by GrantReward.
+    """
+    points: _builtins.int
+    """So many points, more than 0 and less than any price of it, active at once. They do not count towards tiers."""
     stock: _builtins.int
     """How many there are; 0 for any number. A reservation takes from it, and gives back when it ends without redemption."""
     stackability: Global___Stackability.ValueType
@@ -642,6 +653,7 @@ class Reward(_message.Message):
         free_items: Global___FreeItems | None = ...,
         voucher: Global___VoucherReward | None = ...,
         entitlement: Global___EntitlementReward | None = ...,
+        points: _builtins.int = ...,
         tier_costs: _abc.Iterable[Global___TierCost] | None = ...,
         stock: _builtins.int = ...,
         limits: _abc.Iterable[_earning_pb2.Limit] | None = ...,
@@ -649,11 +661,11 @@ class Reward(_message.Message):
         stackability: Global___Stackability.ValueType = ...,
         minimum_units: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cashback", b"cashback", "conditions", b"conditions", "display_name", b"display_name", "entitlement", b"entitlement", "free_items", b"free_items", "kind", b"kind", "line_discount", b"line_discount", "order_discount", b"order_discount", "voucher", b"voucher"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cashback", b"cashback", "conditions", b"conditions", "display_name", b"display_name", "entitlement", b"entitlement", "free_items", b"free_items", "kind", b"kind", "line_discount", b"line_discount", "order_discount", b"order_discount", "points", b"points", "voucher", b"voucher"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cashback", b"cashback", "conditions", b"conditions", "cost_points", b"cost_points", "display_name", b"display_name", "entitlement", b"entitlement", "free_items", b"free_items", "kind", b"kind", "limits", b"limits", "line_discount", b"line_discount", "minimum_units", b"minimum_units", "order_discount", b"order_discount", "reward_id", b"reward_id", "stackability", b"stackability", "stock", b"stock", "tier_costs", b"tier_costs", "voucher", b"voucher"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cashback", b"cashback", "conditions", b"conditions", "cost_points", b"cost_points", "display_name", b"display_name", "entitlement", b"entitlement", "free_items", b"free_items", "kind", b"kind", "limits", b"limits", "line_discount", b"line_discount", "minimum_units", b"minimum_units", "order_discount", b"order_discount", "points", b"points", "reward_id", b"reward_id", "stackability", b"stackability", "stock", b"stock", "tier_costs", b"tier_costs", "voucher", b"voucher"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["order_discount", "cashback", "line_discount", "free_items", "voucher", "entitlement"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["order_discount", "cashback", "line_discount", "free_items", "voucher", "entitlement", "points"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -670,11 +682,11 @@ class Use(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     key: _builtins.str
-    """{owner}/{period}/{times or points}, or {owner}/stock."""
+    """{owner}/{period}/{times or points}, {owner}/stock, {cap id}/cap, or {rule id}/carry for a remainder that is carried over."""
     period: _builtins.int
     """The number of the day, ISO week, month or year; 0 for what counts for ever."""
     amount: _builtins.int
-    """How much, more than 0."""
+    """How much, more than 0; of a remainder less than 0 where more was used up than is left."""
     scope: _earning_pb2.LimitScope.ValueType
     """Whose count it is; PROGRAM for a pool."""
     def __init__(
@@ -695,7 +707,9 @@ Global___Use: _TypeAlias = Use  # noqa: Y015
 
 @_typing.final
 class Voucher(_message.Message):
-    """A voucher of a member."""
+    """A voucher of a member. Of those that are used up, taken back or expired, decisions know a member's last 50: the code of an
+    older one is answered like a code that nobody has. ListVouchers shows all of them.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -709,7 +723,7 @@ class Voucher(_message.Message):
     name: _builtins.str
     """members/{member}/vouchers/{voucher}"""
     code_hash: _builtins.str
-    """SHA-256 of the code, in hexadecimal digits; the code itself is in no event."""
+    """SHA-256 of the code, in hexadecimal digits; the code itself is in no event. Left out of lists."""
     left_minor: _builtins.int
     """What is left of a gift card, in minor units."""
     state: Global___VoucherState.ValueType
@@ -747,7 +761,9 @@ Global___Voucher: _TypeAlias = Voucher  # noqa: Y015
 
 @_typing.final
 class Entitlement(_message.Message):
-    """An entitlement of a member."""
+    """An entitlement of a member. Of those that cannot be used any more, decisions know a member's last 50; ListEntitlements shows
+    all of them.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -70,6 +70,26 @@ class AccountSnapshot(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class AbsorbedPointsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PROGRAM_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
@@ -86,6 +106,7 @@ class AccountSnapshot(_message.Message):
     ENTITLEMENTS_FIELD_NUMBER: _builtins.int
     NOTIFIED_UNTIL_US_FIELD_NUMBER: _builtins.int
     CANCELLED_POINTS_FIELD_NUMBER: _builtins.int
+    ABSORBED_POINTS_FIELD_NUMBER: _builtins.int
     program: _builtins.str
     """programs/{program}"""
     version: _builtins.int
@@ -136,6 +157,10 @@ class AccountSnapshot(_message.Message):
     def cancelled_points(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
         """Pending points that were cancelled, by lot."""
 
+    @_builtins.property
+    def absorbed_points(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
+        """Those of them that returns would have taken since, by lot."""
+
     def __init__(
         self,
         *,
@@ -155,10 +180,11 @@ class AccountSnapshot(_message.Message):
         entitlements: _abc.Iterable[_reward_pb2.Entitlement] | None = ...,
         notified_until_us: _builtins.int = ...,
         cancelled_points: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
+        absorbed_points: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "cancelled_points", b"cancelled_points", "counters", b"counters", "entitlements", b"entitlements", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "notified_until_us", b"notified_until_us", "owed_points", b"owed_points", "program", b"program", "standing", b"standing", "tier", b"tier", "totals", b"totals", "version", b"version", "vouchers", b"vouchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed_points", b"absorbed_points", "activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "cancelled_points", b"cancelled_points", "counters", b"counters", "entitlements", b"entitlements", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "notified_until_us", b"notified_until_us", "owed_points", b"owed_points", "program", b"program", "standing", b"standing", "tier", b"tier", "totals", b"totals", "version", b"version", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

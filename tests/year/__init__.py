@@ -1,0 +1,1 @@
+"""The real year by the rules of a program, in the ledger and in the independent model."""
