@@ -1,0 +1,1 @@
+"""The proofs alone: without server and database."""
