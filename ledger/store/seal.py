@@ -33,7 +33,11 @@ _MOVE: Final = "UPDATE log_seal SET size = %b"
 
 
 class SealBroken(Exception):
-    """The log and its seal contradict each other. The message names the position."""
+    """The log contradicts its seal, or what was signed of it. The message names the position."""
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(reason)
+        self.position = position
 
 
 def sealed_size(cursor: Cursor[Any]) -> int:
@@ -52,7 +56,7 @@ def seal(cursor: Cursor[Any], limit: int) -> Tree:
     hashes = []
     for position, row in enumerate(rows, size + 1):
         if row[0] != position:
-            raise SealBroken(f"event {position} is missing in the log")
+            raise SealBroken(position, f"event {position} is missing in the log")
         hashes.append(leaf_hash(leaf_of(StoredEvent(*row[1:]))))
     if hashes:
         tiles = tree.append(hashes) | tree.edge()
@@ -72,7 +76,7 @@ def load_tree(cursor: Cursor[Any], size: int) -> Tree:
     try:
         return Tree(size, edge)
     except ValueError as error:
-        raise SealBroken(f"the log's tree at {size}: {error}") from None
+        raise SealBroken(size, f"the log's tree at {size}: {error}") from None
 
 
 def read_tiles(cursor: Cursor[Any], keys: Collection[TileKey]) -> dict[TileKey, bytes]:
@@ -85,5 +89,5 @@ def read_tiles(cursor: Cursor[Any], keys: Collection[TileKey]) -> dict[TileKey, 
 def _one(cursor: Cursor[Any], query: str) -> Any:
     row = cursor.execute(query).fetchone()
     if row is None:
-        raise SealBroken("the log has no seal: bring the database up to date with `loyalty migrate`")
+        raise SealBroken(1, "the log has no seal: bring the database up to date with `loyalty migrate`")
     return row[0]
