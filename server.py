@@ -61,6 +61,7 @@ from ledger.store.datastore import POINT_LOOKUPS, LedgerDatastore, check_reachab
 from ledger.store.migrate import MigrationError, migrate
 from ledger.store.profiles import Profiles
 from ledger.store.programs import Programs
+from ledger.store.proofs import Proofs
 from ledger.store.recorder import LedgerRecorder
 from ledger.store.vouchers import VoucherCodes
 from ledger.writer.command import Command, Failure
@@ -170,7 +171,7 @@ class Ledger:
         add_ProgramServiceServicer_to_server(program, server)
         crm = CrmService(self.views, self.reader, system_clock)
         add_CrmServiceServicer_to_server(crm, server)
-        add_AuditServiceServicer_to_server(AuditService(self.reader, system_clock), server)
+        add_AuditServiceServicer_to_server(AuditService(self.reader, Proofs(self.reads), system_clock), server)
         files = (pos_service_pb2, program_service_pb2, crm_service_pb2, audit_service_pb2)
         return [name.full_name for file in files for name in file.DESCRIPTOR.services_by_name.values()]
 

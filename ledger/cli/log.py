@@ -8,6 +8,7 @@ import typer
 
 from ledger.cli.connection import LOCAL_DATABASE, DataDirOption, fail
 from ledger.cli.database import JsonOption
+from ledger.cli.witness import witness
 from ledger.proof.keys import Keys, KeysInvalid, create_keys, read_keys, replace_keys
 from ledger.proof.note import NoteInvalid, Signer
 
@@ -27,6 +28,7 @@ KeyFileOption = Annotated[
 ]
 
 app = typer.Typer(help="The log's keys and its witness.", no_args_is_help=True)
+app.command()(witness)
 
 
 def local_key_file(folder: Path) -> Path:

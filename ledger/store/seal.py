@@ -1,6 +1,6 @@
 """The seal: the log's Merkle tree in the database, which follows the log without skipping anything."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from psycopg import Cursor
@@ -69,8 +69,12 @@ def seal(cursor: Cursor[Any], limit: int) -> Tree:
 
 def load_tree(cursor: Cursor[Any], size: int) -> Tree:
     """The tree of that size, which is the sealed size or one before it. Raises SealBroken where tiles are damaged."""
+    return tree_of(size, read_tiles(cursor, edge_keys(size)))
+
+
+def tree_of(size: int, tiles: Mapping[TileKey, bytes]) -> Tree:
+    """The tree of a size out of tiles. Raises SealBroken where one is missing or damaged."""
     keys = edge_keys(size)
-    tiles = read_tiles(cursor, keys)
     # Tiles may have grown since the log had that size.
     edge = {(level, index): tiles.get((level, index), b"")[: 32 * ((size >> 8 * level) % 256)] for level, index in keys}
     try:
