@@ -396,7 +396,7 @@ ENTRIES: Final = {
     ),
     ErrorReason.ERROR_REASON_NOT_SIGNED: Entry(
         StatusCode.FAILED_PRECONDITION,
-        "Nothing of the log has been signed: it has no key, or no events yet. "
+        "Nothing of the log has been signed: it has no key, or its first event was recorded just now. "
         "Set LOYALTY_LOG_KEY_FILE and LOYALTY_CHECKPOINT_FILE on the server.",
         "The records are not signed. Call support.",
         "रिकॉर्ड पर हस्ताक्षर नहीं हैं। सहायता केंद्र को बताएँ।",

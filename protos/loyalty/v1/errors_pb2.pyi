@@ -163,8 +163,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_NOT_EXPIRED: _ErrorReason.ValueType  # 38
     """FAILED_PRECONDITION, recorded. Fewer points have expired and not been given back; metadata has `expired_points`. Ask for fewer."""
     ERROR_REASON_NOT_SIGNED: _ErrorReason.ValueType  # 80
-    """FAILED_PRECONDITION. Nothing of the log has been signed: it has no key, or no events yet. Set LOYALTY_LOG_KEY_FILE and
-    LOYALTY_CHECKPOINT_FILE on the server. Proofs can be had all the same: name the tree's size.
+    """FAILED_PRECONDITION. Nothing of the log has been signed: it has no key, or its first event was recorded just now. Set
+    LOYALTY_LOG_KEY_FILE and LOYALTY_CHECKPOINT_FILE on the server. Proofs can be had all the same: name the tree's size.
     """
     ERROR_REASON_NOT_SEALED: _ErrorReason.ValueType  # 81
     """FAILED_PRECONDITION. The log is not sealed, or not signed, up to there yet; metadata `position` has how far it is. Retry: it
@@ -317,8 +317,8 @@ ERROR_REASON_NOTHING_TO_EXTEND: ErrorReason.ValueType  # 37
 ERROR_REASON_NOT_EXPIRED: ErrorReason.ValueType  # 38
 """FAILED_PRECONDITION, recorded. Fewer points have expired and not been given back; metadata has `expired_points`. Ask for fewer."""
 ERROR_REASON_NOT_SIGNED: ErrorReason.ValueType  # 80
-"""FAILED_PRECONDITION. Nothing of the log has been signed: it has no key, or no events yet. Set LOYALTY_LOG_KEY_FILE and
-LOYALTY_CHECKPOINT_FILE on the server. Proofs can be had all the same: name the tree's size.
+"""FAILED_PRECONDITION. Nothing of the log has been signed: it has no key, or its first event was recorded just now. Set
+LOYALTY_LOG_KEY_FILE and LOYALTY_CHECKPOINT_FILE on the server. Proofs can be had all the same: name the tree's size.
 """
 ERROR_REASON_NOT_SEALED: ErrorReason.ValueType  # 81
 """FAILED_PRECONDITION. The log is not sealed, or not signed, up to there yet; metadata `position` has how far it is. Retry: it
