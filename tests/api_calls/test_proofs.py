@@ -280,9 +280,12 @@ def test_a_damaged_tree_proves_nothing(
     """Whoever changes tiles or checkpoints as a superuser gets no proof out of them, and what is wrong is named."""
     url = databases.url(databases.create(sealed_database))
     change(url, damage)
-    with running(url, LOYALTY_LOG_SEAL="no") as server, server.channel() as channel:
-        with pytest.raises(grpc.RpcError) as caught:
-            ask(Shop(channel, token(url)))
+    with (
+        running(url, LOYALTY_LOG_SEAL="no") as server,
+        server.channel() as channel,
+        pytest.raises(grpc.RpcError) as caught,
+    ):
+        ask(Shop(channel, token(url)))
     details = Details(caught.value)
     assert (details.reason, details.code) == ("DATA_CORRUPT", grpc.StatusCode.DATA_LOSS)
     assert says in details.info.metadata["where"]
