@@ -290,9 +290,9 @@ def serve_local(url: str, config: Config, file: Path, *, as_json: bool) -> None:
         typer.echo(announcement(listening, as_json=as_json))
         if not as_json:
             typer.echo("stop with Ctrl-C")
+            typer.echo("try: .venv/bin/loyalty till sale --card 4006381333931 --enroll --amount 1250.00")
             if config.log_key_file is not None:
                 typer.echo(f"the log's public key: {read_keys(config.log_key_file).verifiers[0]}")
-            typer.echo("try: .venv/bin/loyalty till sale --card 4006381333931 --enroll --amount 1250.00")
 
     config = with_local_keys(config, file.parent)
     prepare(url)

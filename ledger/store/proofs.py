@@ -97,7 +97,7 @@ class Proofs:
             size = _tree_size(cursor, tree_size, position)
             index = position - 1
             path = inclusion_path(index, size)
-            tiles, root = _tiles(cursor, size, [*path, (index, position)])
+            tiles, root = _tiles(cursor, size, path, [(0, index // TILE_NODES)])
             with _named(position, size):
                 leaf = span_root((index, position), tiles)
                 hashes = inclusion_proof(index, size, tiles)
@@ -108,8 +108,9 @@ class Proofs:
         """The proof that the tree of a size, or the newest checkpoint's for 0, continues an older one."""
         with self._cursor() as cursor:
             size = _tree_size(cursor, tree_size, old_size)
-            tiles, root = _tiles(cursor, size, consistency_path(old_size, size))
-            _, old_root = _tiles(cursor, old_size, [])
+            path = consistency_path(old_size, size)
+            tiles, root = _tiles(cursor, size, path, edge_keys(old_size))
+            old_root = tree_of(old_size, tiles).root()
             with _named(old_size, size):
                 hashes = consistency_proof(old_size, size, tiles)
                 check_consistency(old_root, old_size, root, size, hashes)
@@ -148,9 +149,11 @@ def _not_there(cursor: Cursor[Any], asked: int, reached: int) -> NotSealed | Bey
     return BeyondLog(head) if asked > head else NotSealed(reached)
 
 
-def _tiles(cursor: Cursor[Any], size: int, path: list[Span]) -> tuple[Mapping[TileKey, bytes], bytes]:
-    """The tiles for a path in the tree of a size, and the tree's root."""
-    tiles = read_tiles(cursor, tiles_for(path) | set(edge_keys(size)))
+def _tiles(
+    cursor: Cursor[Any], size: int, path: list[Span], others: list[TileKey]
+) -> tuple[Mapping[TileKey, bytes], bytes]:
+    """The tiles for a path in the tree of a size, with some others, and the tree's root."""
+    tiles = read_tiles(cursor, {*tiles_for(path), *others, *edge_keys(size)})
     return tiles, tree_of(size, tiles).root()
 
 

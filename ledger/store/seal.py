@@ -5,8 +5,6 @@ from typing import Any, Final
 
 from psycopg import Cursor
 
-from ledger.proof.leaf import StoredEvent, leaf_of
-from ledger.proof.merkle import leaf_hash
 from ledger.proof.tree import TileKey, Tree, edge_keys
 from ledger.store.arrays import BigintArray, ByteaArray
 
@@ -16,6 +14,11 @@ SELECT notification_id, originator_id, originator_version, recorded_at, topic, s
 FROM events WHERE notification_id > %b AND notification_id <= %b ORDER BY notification_id LIMIT %b
 """
 """Events as they are stored; what follows the position is a StoredEvent."""
+
+_LEAVES: Final = """
+SELECT e.notification_id, leaf_hash(e)
+FROM events e WHERE e.notification_id > %b ORDER BY e.notification_id LIMIT %b
+"""
 
 _TILES: Final = """
 SELECT t.level, t.index, t.hashes
@@ -52,14 +55,12 @@ def seal(cursor: Cursor[Any], limit: int) -> Tree:
     """
     size = int(_one(cursor, _LOCK))
     tree = load_tree(cursor, size)
-    rows = cursor.execute(EVENTS, (size, 2**63 - 1, limit), prepare=True).fetchall()
-    hashes = []
-    for position, row in enumerate(rows, size + 1):
-        if row[0] != position:
-            raise SealBroken(position, f"event {position} is missing in the log")
-        hashes.append(leaf_hash(leaf_of(StoredEvent(*row[1:]))))
-    if hashes:
-        tiles = tree.append(hashes) | tree.edge()
+    leaves = cursor.execute(_LEAVES, (size, limit), prepare=True).fetchall()
+    for expected, (position, _) in enumerate(leaves, size + 1):
+        if position != expected:
+            raise SealBroken(expected, f"event {expected} is missing in the log")
+    if leaves:
+        tiles = tree.append(leaf for _, leaf in leaves) | tree.edge()
         levels, indexes = zip(*tiles, strict=True)
         columns = (BigintArray(levels), BigintArray(indexes), ByteaArray(tiles.values()))
         cursor.execute(_WRITE_TILES, columns, prepare=True)
