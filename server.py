@@ -43,21 +43,25 @@ from ledger.api.lifecycle import serve as lifecycle_serve
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
-from ledger.cli import member, program, terminals, till
+from ledger.cli import log, member, program, terminals, till
 from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
 from ledger.cli.database import JsonOption
 from ledger.cli.demo import demo
 from ledger.cli.health import health
+from ledger.cli.log import LOCAL_CHECKPOINTS, LOCAL_ORIGIN, local_key_file
 from ledger.config import Config, ConfigError
 from ledger.domain.instant import set_timestamp
 from ledger.local_postgres import LocalPostgres, LocalPostgresError
 from ledger.logs import configure_logs
+from ledger.proof.keys import Keys, KeysInvalid, create_keys, read_keys
+from ledger.proof.note import Signer
 from ledger.sample_program import demo_program, sample_program
 from ledger.store.credentials import Credentials
 from ledger.store.datastore import POINT_LOOKUPS, LedgerDatastore, check_reachable
 from ledger.store.migrate import MigrationError, migrate
 from ledger.store.profiles import Profiles
 from ledger.store.programs import Programs
+from ledger.store.proofs import Proofs
 from ledger.store.recorder import LedgerRecorder
 from ledger.store.vouchers import VoucherCodes
 from ledger.writer.command import Command, Failure
@@ -65,6 +69,7 @@ from ledger.writer.sweeper import Sweeper
 from ledger.writer.writer import Result, Writer
 from projections.cli import check, rebuild
 from projections.hub import Hub
+from projections.notary import Notary
 from projections.process import ReadSideProcess, report_until_end_of_input
 from projections.reader import PostgresReader
 from projections.runner import ReadSide
@@ -86,6 +91,7 @@ app.add_typer(till.app, name="till")
 app.add_typer(member.app, name="member")
 app.add_typer(program.app, name="program")
 app.add_typer(terminals.app, name="terminals")
+app.add_typer(log.app, name="log")
 for command in (check, rebuild, health, demo):
     app.command()(command)
 
@@ -106,7 +112,9 @@ class Ledger:
         self.hub = Hub(database_url)
         self.views = PostgresViews(self.reads)
         self.reader = PostgresReader(self.reads, self.hub)
-        self.read_side = ReadSideProcess(READ_SIDE_COMMAND, database_url, self.reads, self.hub)
+        self.read_side = ReadSideProcess(
+            READ_SIDE_COMMAND, read_side_environment(database_url, config), self.reads, self.hub
+        )
         self.sweeper = Sweeper(self.writer, self.views.due, self.views.due_notices, system_clock)
         self.authenticator = Authenticator(Credentials(self.reads.pool))
         self.gate = Gate(
@@ -163,9 +171,29 @@ class Ledger:
         add_ProgramServiceServicer_to_server(program, server)
         crm = CrmService(self.views, self.reader, system_clock)
         add_CrmServiceServicer_to_server(crm, server)
-        add_AuditServiceServicer_to_server(AuditService(self.reader, system_clock), server)
+        add_AuditServiceServicer_to_server(AuditService(self.reader, Proofs(self.reads), system_clock), server)
         files = (pos_service_pb2, program_service_pb2, crm_service_pb2, audit_service_pb2)
         return [name.full_name for file in files for name in file.DESCRIPTOR.services_by_name.values()]
+
+
+def read_side_environment(database_url: str, config: Config) -> dict[str, str]:
+    """The settings of the read side's process that may be other than this one's environment says."""
+    environment = {"LOYALTY_DATABASE_URL": database_url}
+    if config.log_key_file is not None and config.checkpoint_file is not None:
+        environment["LOYALTY_LOG_KEY_FILE"] = str(config.log_key_file)
+        environment["LOYALTY_CHECKPOINT_FILE"] = str(config.checkpoint_file)
+    return environment
+
+
+def notary(config: Config) -> Notary | None:
+    """Who signs the log; None where no key is set. Ends the command with one line where the key cannot be used."""
+    if config.log_key_file is None or config.checkpoint_file is None:
+        return None
+    try:
+        read_keys(config.log_key_file, config.log_origin)
+    except KeysInvalid as error:
+        fail(str(error))
+    return Notary(config.log_key_file, config.checkpoint_file, config.log_origin, system_clock)
 
 
 def publish_once(ledger: Ledger, program: Program) -> None:
@@ -263,10 +291,24 @@ def serve_local(url: str, config: Config, file: Path, *, as_json: bool) -> None:
         if not as_json:
             typer.echo("stop with Ctrl-C")
             typer.echo("try: .venv/bin/loyalty till sale --card 4006381333931 --enroll --amount 1250.00")
+            if config.log_key_file is not None:
+                typer.echo(f"the log's public key: {read_keys(config.log_key_file).verifiers[0]}")
 
+    config = with_local_keys(config, file.parent)
     prepare(url)
     tokens = local_tokens(url, file)
     run(url, config, announce, samples=(sample_program(), demo_program()))
+
+
+def with_local_keys(config: Config, folder: Path) -> Config:
+    """With a key and a file of checkpoints in the local server's folder, where the environment names none."""
+    if config.log_key_file is not None:
+        return config
+    key_file = local_key_file(folder)
+    if not key_file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        create_keys(key_file, Keys((Signer.generate(config.log_origin or LOCAL_ORIGIN),)))
+    return replace(config, log_key_file=key_file, checkpoint_file=folder / LOCAL_CHECKPOINTS)
 
 
 def announcement(listening: Listening, *, as_json: bool) -> str:
@@ -295,6 +337,7 @@ def run(
     samples: Sequence[Program] = (),
 ) -> None:
     """Migrates, starts every part and serves until a signal."""
+    notary(config)
     prepare(database_url)
     configure_logs(config.log_level, config.log_format)
     ledger = Ledger(database_url, config)
@@ -338,7 +381,7 @@ def project(
         fail("LOYALTY_DATABASE_URL is not set: give the URL of a PostgreSQL")
     configure_logs(config.log_level, config.log_format)
     os.nice(READ_SIDE_NICENESS)
-    read_side = ReadSide(config.database_url)
+    read_side = ReadSide(config.database_url, notary=notary(config), seals=config.log_seal)
     read_side.start()
     if until_parent_ends:
         # The parent decides when, also when a terminal sends Ctrl-C to both.

@@ -89,6 +89,19 @@ def _file(text: str) -> Path:
     return path
 
 
+def _appended_file(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.parent.is_dir():
+        raise ValueError(f"names a file in {path.parent}, which is no folder; make it, or correct the path")
+    return path
+
+
+def _origin(text: str) -> str:
+    if "+" in text or any(character.isspace() for character in text):
+        raise ValueError("must have no spaces and no plus sign, such as shop.example/loyalty")
+    return text
+
+
 def _folder(text: str) -> Path:
     return Path(text).expanduser()
 
@@ -230,6 +243,46 @@ class Config:
         ),
     ]
 
+    log_key_file: Annotated[
+        Path | None,
+        Setting(
+            "LOYALTY_LOG_KEY_FILE",
+            _file,
+            "",
+            "File with the private key that signs the log's checkpoints, for its owner only, as `loyalty log new-key`"
+            " makes it. Read again each time. Without it the log is sealed, but nothing is signed.",
+        ),
+    ]
+    checkpoint_file: Annotated[
+        Path | None,
+        Setting(
+            "LOYALTY_CHECKPOINT_FILE",
+            _appended_file,
+            "",
+            "File outside of the database that checkpoints are appended to, one a line. What it says was signed is"
+            " never signed over.",
+        ),
+    ]
+    log_origin: Annotated[
+        str | None,
+        Setting(
+            "LOYALTY_LOG_ORIGIN",
+            _origin,
+            "",
+            "The log's name in its checkpoints, for ever, such as shop.example/loyalty. A new key gets it, and every"
+            " key must have it.",
+        ),
+    ]
+    log_seal: Annotated[
+        bool,
+        Setting(
+            "LOYALTY_LOG_SEAL",
+            _yes_or_no,
+            "yes",
+            "`no` leaves the sealing and signing of the log to other servers on the same database.",
+        ),
+    ]
+
     @classmethod
     def settings(cls) -> dict[str, Setting]:
         """All settings by field, in the order in which the README lists them."""
@@ -271,6 +324,8 @@ def _contradictions(given: set[str]) -> list[str]:
         ("LOYALTY_TLS_CERTIFICATE", "LOYALTY_TLS_KEY"),
         ("LOYALTY_TLS_KEY", "LOYALTY_TLS_CERTIFICATE"),
         ("LOYALTY_TLS_CLIENT_CA", "LOYALTY_TLS_CERTIFICATE"),
+        ("LOYALTY_LOG_KEY_FILE", "LOYALTY_CHECKPOINT_FILE"),
+        ("LOYALTY_CHECKPOINT_FILE", "LOYALTY_LOG_KEY_FILE"),
     ):
         if one in given and other not in given:
             problems.append(f"{one} is set and {other} is not: set both, or neither")

@@ -30,3 +30,12 @@ PROJECTION_STOPPED_AT: Final = Gauge(
 PROJECTION_POSITION: Final = Gauge(
     "loyalty_projection_position", "Position that a projection has reached", ("projection",)
 )
+LOG_SEAL_POSITION: Final = Gauge("loyalty_log_seal_position", "Position up to which the log is sealed")
+LOG_SEAL_LAG_EVENTS: Final = Gauge("loyalty_log_seal_lag_events", "Events that are not sealed yet")
+LOG_SEAL_SIGNED_POSITION: Final = Gauge(
+    "loyalty_log_seal_signed_position", "Position that the newest checkpoint covers"
+)
+LOG_SEAL_STOPPED_AT: Final = Gauge(
+    "loyalty_log_seal_stopped_at",
+    "Position where the log contradicts its seal or a checkpoint, so that it is sealed no more; 0 while it is well",
+)

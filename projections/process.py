@@ -8,17 +8,28 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
 import psycopg
 from psycopg.rows import tuple_row
 
-from ledger.metrics import PROJECTION_LAG_EVENTS, PROJECTION_POSITION, PROJECTION_STOPPED_AT
+from ledger.metrics import (
+    LOG_SEAL_LAG_EVENTS,
+    LOG_SEAL_POSITION,
+    LOG_SEAL_SIGNED_POSITION,
+    LOG_SEAL_STOPPED_AT,
+    PROJECTION_LAG_EVENTS,
+    PROJECTION_POSITION,
+    PROJECTION_STOPPED_AT,
+)
+from ledger.store.checkpoints import newest_checkpoint
 from ledger.store.datastore import LedgerDatastore
+from ledger.store.seal import sealed_size
 from projections.hub import Hub
 from projections.runner import ReadSide
+from projections.sealer import NAME as SEALER
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +50,18 @@ class ReadSideProcess:
     standard output is where projections have stopped: this process exports its metrics, the command has none.
     """
 
-    def __init__(self, command: Sequence[str], database_url: str, datastore: LedgerDatastore, hub: Hub) -> None:
-        """The command gets the URL in its environment, since it may hold a password."""
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], datastore: LedgerDatastore, hub: Hub
+    ) -> None:
+        """The command gets its settings in its environment, since a URL may hold a password."""
         self._command = list(command)
-        self._environment = {**os.environ, "LOYALTY_DATABASE_URL": database_url}
+        self._environment = {**os.environ, **environment}
         self._datastore = datastore
         self._hub = hub
         self._stop = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped_at: dict[str, int] = {}
-        """Where the command's projections have stopped, by name."""
+        """Where the command's projections have stopped, and its sealer, by name."""
         self._threads = [
             threading.Thread(target=self._supervise, name="read side", daemon=True),
             threading.Thread(target=self._look, name="read side metrics", daemon=True),
@@ -103,8 +116,14 @@ class ReadSideProcess:
                 with self._datastore.pool.connection() as connection:
                     cursor = connection.cursor(row_factory=tuple_row)
                     positions = cursor.execute("SELECT name, position FROM views.positions").fetchall()
+                    sealed = sealed_size(cursor)
+                    signed = newest_checkpoint(cursor)
             except psycopg.Error:
                 continue  # health says so already
+            LOG_SEAL_POSITION.set(sealed)
+            LOG_SEAL_LAG_EVENTS.set(max(self._hub.head - sealed, 0))
+            LOG_SEAL_SIGNED_POSITION.set(signed.size if signed is not None else 0)
+            LOG_SEAL_STOPPED_AT.set(self._stopped_at.get(SEALER, 0))
             for name, position in positions:
                 PROJECTION_POSITION.labels(name).set(position)
                 PROJECTION_LAG_EVENTS.labels(name).set(max(self._hub.head - position, 0))
@@ -123,13 +142,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def report_until_end_of_input(read_side: ReadSide) -> None:
-    """Tells the parent where projections have stopped, whenever that changes, as a line of JSON by name.
+    """Tells the parent where projections have stopped, or the sealer, whenever that changes, as a line of JSON by name.
 
     Returns when the parent has closed the command's standard input, or is gone.
     """
     told: dict[str, int] = {}
     while not _has_ended(sys.stdin.fileno(), LOOK_EVERY_S):
-        stopped = {one.name: one.position + 1 for one in read_side.status() if one.error is not None}
+        stopped = read_side.stopped()
         if stopped != told:
             with suppress(BrokenPipeError):
                 os.write(sys.stdout.fileno(), json.dumps(stopped).encode() + b"\n")

@@ -23,8 +23,11 @@ from psycopg.rows import tuple_row
 from ledger.metrics import PROJECTION_LAG_EVENTS, PROJECTION_POSITION
 from projections.catalogue import PROJECTIONS
 from projections.hub import BACKOFF_MAX_S, BACKOFF_MIN_S, REPULL_S, Hub, connect
+from projections.notary import Notary
 from projections.page import PAGE_EVENTS, Event, Poisoned, read_page
 from projections.projection import Contradiction, Projection
+from projections.sealer import NAME as SEALER
+from projections.sealer import Sealer
 from projections.tracking import (
     Fenced,
     Generation,
@@ -247,7 +250,7 @@ class Runner:
 
 
 class ReadSide:
-    """The runners of a process with their hub."""
+    """The runners of a process with their hub, and what else follows the log: the sealer."""
 
     def __init__(
         self,
@@ -255,27 +258,42 @@ class ReadSide:
         projections: Iterable[Projection] = tuple(PROJECTIONS.values()),
         page_events: int = PAGE_EVENTS,
         repull_s: float = REPULL_S,
+        notary: Notary | None = None,
+        *,
+        seals: bool = True,
     ) -> None:
+        """Without a notary the log is sealed and not signed; `seals` says whether it is sealed at all."""
         self.hub = Hub(database_url, repull_s)
         turns = Turns(page_events)
         self.runners = {
             projection.name: Runner(projection, database_url, self.hub, turns) for projection in projections
         }
+        self.sealer = Sealer(database_url, self.hub, notary) if seals else None
 
     def start(self) -> None:
         """Starts to follow the log."""
         self.hub.start()
         for runner in self.runners.values():
             runner.start()
+        if self.sealer is not None:
+            self.sealer.start()
 
     def stop(self) -> None:
         """Ends every thread after the page that it is at."""
-        for runner in self.runners.values():
-            runner.ask_to_stop()
-        for runner in self.runners.values():
-            runner.stop()
+        threads: list[Runner | Sealer] = [*self.runners.values(), *([self.sealer] if self.sealer is not None else [])]
+        for thread in threads:
+            thread.ask_to_stop()
+        for thread in threads:
+            thread.stop()
         self.hub.stop()
 
     def status(self) -> list[Status]:
         """How each projection is."""
         return [runner.status() for runner in self.runners.values()]
+
+    def stopped(self) -> dict[str, int]:
+        """Where projections have stopped, and the sealer, by name."""
+        stopped = {one.name: one.position + 1 for one in self.status() if one.error is not None}
+        if self.sealer is not None and self.sealer.stopped_at:
+            stopped[SEALER] = self.sealer.stopped_at
+        return stopped

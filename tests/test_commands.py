@@ -97,6 +97,8 @@ def test_the_first_steps_of_a_newcomer(folder: Path) -> None:
             assert said(server) == "stop with Ctrl-C"
             command = said(server).removeprefix("try: ")
             assert command in README, "and the README says the same"
+            key = run(*LOYALTY, "log", "key", **ours)
+            assert said(server) == f"the log's public key: {key.strip()}"
             lines = run(*shlex.split(command), **ours).splitlines()
         assert lines[0].startswith(f"{known}: members/")
         assert lines[1:3] == ["You earned 125 points.", f"You have {points} points to spend."]

@@ -6,13 +6,16 @@ from typing import Any, Final
 
 import grpc
 from loyalty.v1 import audit_service_pb2 as pb
+from loyalty.v1 import proof_pb2
 from loyalty.v1.audit_service_pb2_grpc import AuditServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.check import CHECKS
 from ledger.api.errors import ApiError
-from ledger.api.paging import messages
+from ledger.api.paging import messages, number_before, page_size, page_token
+from ledger.api.proofs import CHECKPOINTS, checkpoint_message, consistency_message, inclusion_message, proved
 from ledger.domain.instant import from_timestamp
+from ledger.store.proofs import Proofs
 from ledger.views import EventReader
 from ledger.writer.writer import Clock
 
@@ -27,8 +30,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class AuditService(AuditServiceServicer):
     """Each call: check, read, convert."""
 
-    def __init__(self, reader: EventReader, clock: Clock) -> None:
+    def __init__(self, reader: EventReader, proofs: Proofs, clock: Clock) -> None:
         self._reader = reader
+        self._proofs = proofs
         self._clock = clock
 
     async def ReadEvents(self, request: pb.ReadEventsRequest, context: Context) -> AsyncIterator[pb.ReadEventsResponse]:
@@ -58,3 +62,40 @@ class AuditService(AuditServiceServicer):
             for events, position in messages(page):
                 if events or position >= until:
                     yield pb.ReadEventsResponse(events=events, position=position, head_position=page.head)
+
+    async def GetCheckpoint(
+        self, request: proof_pb2.GetCheckpointRequest, context: Context
+    ) -> proof_pb2.GetCheckpointResponse:
+        """The newest checkpoint, or the first of at least a size."""
+        CHECKS[proof_pb2.GetCheckpointRequest](request, self._clock())
+        kept = await proved(self._proofs.checkpoint, request.min_size)
+        return proof_pb2.GetCheckpointResponse(checkpoint=checkpoint_message(kept))
+
+    async def ListCheckpoints(
+        self, request: proof_pb2.ListCheckpointsRequest, context: Context
+    ) -> proof_pb2.ListCheckpointsResponse:
+        """The checkpoints, newest first."""
+        CHECKS[proof_pb2.ListCheckpointsRequest](request, self._clock())
+        before, size = number_before(request.page_token, CHECKPOINTS, "log"), page_size(request.page_size)
+        found = await proved(self._proofs.checkpoints, before, size + 1)
+        page = found[:size]
+        return proof_pb2.ListCheckpointsResponse(
+            checkpoints=map(checkpoint_message, page),
+            next_page_token=page_token(page[-1].size, CHECKPOINTS) if len(found) > size else "",
+        )
+
+    async def ProveInclusion(
+        self, request: proof_pb2.ProveInclusionRequest, context: Context
+    ) -> proof_pb2.ProveInclusionResponse:
+        """The proof that an event is in the log."""
+        CHECKS[proof_pb2.ProveInclusionRequest](request, self._clock())
+        proof = await proved(self._proofs.inclusion, request.position, request.tree_size)
+        return inclusion_message(request.position, proof)
+
+    async def ProveConsistency(
+        self, request: proof_pb2.ProveConsistencyRequest, context: Context
+    ) -> proof_pb2.ProveConsistencyResponse:
+        """The proof that the log only had events appended to it."""
+        CHECKS[proof_pb2.ProveConsistencyRequest](request, self._clock())
+        proof = await proved(self._proofs.consistency, request.old_size, request.tree_size)
+        return consistency_message(request.old_size, proof)

@@ -44,8 +44,20 @@ from loyalty.v1.pos_service_pb2 import (
     SubmitBatchRequest,
 )
 from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListRewardsRequest
+from loyalty.v1.proof_pb2 import (
+    GetCheckpointRequest,
+    ListCheckpointsRequest,
+    ProveConsistencyRequest,
+    ProveInclusionRequest,
+)
 
 from ledger.api.check_parts import check_head, check_identifier, check_origin, check_request_id, check_till, check_who
+from ledger.api.check_proofs import (
+    check_get_checkpoint,
+    check_list_checkpoints,
+    check_prove_consistency,
+    check_prove_inclusion,
+)
 from ledger.api.check_reads import (
     check_get_balance,
     check_get_program,
@@ -396,6 +408,10 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     ListRewardsRequest: _check(check_list_rewards),
     WatchChangesRequest: _check(check_watch_changes),
     ReadEventsRequest: _check(check_read_events),
+    GetCheckpointRequest: _check(check_get_checkpoint),
+    ListCheckpointsRequest: _check(check_list_checkpoints),
+    ProveInclusionRequest: _check(check_prove_inclusion),
+    ProveConsistencyRequest: _check(check_prove_consistency),
 }
 """The check of each request, called with the request and the server's clock in microseconds.
 

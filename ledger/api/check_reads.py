@@ -17,6 +17,7 @@ from loyalty.v1.pos_service_pb2 import (
     LookupMemberRequest,
 )
 from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListRewardsRequest
+from loyalty.v1.proof_pb2 import ListCheckpointsRequest
 from loyalty.v1.reward_pb2 import EntitlementState, VoucherState
 
 from ledger.api.check_parts import check_identifier, check_who
@@ -46,6 +47,7 @@ _Paged = (
     | ListVouchersRequest
     | ListEntitlementsRequest
     | ListRewardsRequest
+    | ListCheckpointsRequest
 )
 
 _VOUCHER_STATES: Final = frozenset(VoucherState.values())
@@ -87,13 +89,13 @@ def check_get_program(request: GetProgramRequest, _now: int, problems: Problems)
 def check_list_versions(request: ListProgramVersionsRequest, _now: int, problems: Problems) -> None:
     """What ListProgramVersions is asked with."""
     check_program_name(request.program, "program", problems)
-    _page(request, problems)
+    check_page(request, problems)
 
 
 def check_list_statement(request: ListStatementEntriesRequest, _now: int, problems: Problems) -> None:
     """What ListStatementEntries is asked with."""
     check_member_name(request.member, "member", problems)
-    _page(request, problems)
+    check_page(request, problems)
     check_not_negative(request.min_position, "min_position", problems)
 
 
@@ -101,7 +103,7 @@ def check_list_vouchers(request: ListVouchersRequest, _now: int, problems: Probl
     """What ListVouchers is asked with."""
     check_member_name(request.member, "member", problems)
     check_enum(request.state, _VOUCHER_STATES, "state", problems)
-    _page(request, problems)
+    check_page(request, problems)
     check_not_negative(request.min_position, "min_position", problems)
 
 
@@ -109,18 +111,19 @@ def check_list_entitlements(request: ListEntitlementsRequest, _now: int, problem
     """What ListEntitlements is asked with."""
     check_member_name(request.member, "member", problems)
     check_enum(request.state, _ENTITLEMENT_STATES, "state", problems)
-    _page(request, problems)
+    check_page(request, problems)
     check_not_negative(request.min_position, "min_position", problems)
 
 
 def check_list_rewards(request: ListRewardsRequest, _now: int, problems: Problems) -> None:
     """What ListRewards is asked with."""
     check_program_name(request.program, "program", problems)
-    _page(request, problems)
+    check_page(request, problems)
     check_not_negative(request.min_position, "min_position", problems)
 
 
-def _page(request: _Paged, problems: Problems) -> None:
+def check_page(request: _Paged, problems: Problems) -> None:
+    """Which page of a list is asked for."""
     check_not_negative(request.page_size, "page_size", problems)
     check_text(request.page_token, "page_token", problems, most=TOKEN_CHARACTERS_MAX)
 

@@ -253,6 +253,21 @@ ENTRIES: Final = {
         "The figures asked for do not exist yet. Call support.",
         "माँगे गए आँकड़े अभी मौजूद नहीं हैं। सहायता केंद्र को बताएँ।",
     ),
+    ErrorReason.ERROR_REASON_NOT_SIGNED: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "Nothing of the log has been signed: it has no key, or its first event was recorded just now. "
+        "Set LOYALTY_LOG_KEY_FILE and LOYALTY_CHECKPOINT_FILE on the server.",
+        "The records are not signed. Call support.",
+        "रिकॉर्ड पर हस्ताक्षर नहीं हैं। सहायता केंद्र को बताएँ।",
+    ),
+    ErrorReason.ERROR_REASON_NOT_SEALED: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The log is sealed and signed up to position {position} only. Retry in a second; where it stays so, "
+        "call the operator.",
+        "The records are not signed that far yet. Please try again in a moment.",
+        "रिकॉर्ड पर अभी वहाँ तक हस्ताक्षर नहीं हुए हैं। कृपया थोड़ी देर में फिर कोशिश करें।",
+        retry_delay_ms=1_000,
+    ),
     ErrorReason.ERROR_REASON_TIER_NOT_FOUND: Entry(
         StatusCode.NOT_FOUND,
         "The program has no tier {tier}. Fetch the program for the present tiers.",

@@ -49,6 +49,10 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/loyalty.v1.CrmService/ListEntitlements": _EVERYBODY,
     "/loyalty.v1.CrmService/WatchChanges": _CRM,
     "/loyalty.v1.AuditService/ReadEvents": _AUDITOR,
+    "/loyalty.v1.AuditService/GetCheckpoint": _AUDITOR,
+    "/loyalty.v1.AuditService/ListCheckpoints": _AUDITOR,
+    "/loyalty.v1.AuditService/ProveInclusion": _AUDITOR,
+    "/loyalty.v1.AuditService/ProveConsistency": _AUDITOR,
 }
 """Who may call what. What is not listed nobody may call."""
 
@@ -61,7 +65,16 @@ LOOKUPS: Final[Mapping[str, Callable[[Any], bool]]] = {
 so that nobody can try out all phone numbers. Commands whose member is not found count as well, in Dispatch.
 """
 
-WHOLE_LOG: Final = frozenset({"/loyalty.v1.CrmService/WatchChanges", "/loyalty.v1.AuditService/ReadEvents"})
+WHOLE_LOG: Final = frozenset(
+    {
+        "/loyalty.v1.CrmService/WatchChanges",
+        "/loyalty.v1.AuditService/ReadEvents",
+        "/loyalty.v1.AuditService/GetCheckpoint",
+        "/loyalty.v1.AuditService/ListCheckpoints",
+        "/loyalty.v1.AuditService/ProveInclusion",
+        "/loyalty.v1.AuditService/ProveConsistency",
+    }
+)
 """Calls that show every program: nobody whose credential is bound to one may make them."""
 
 ENDLESS: Final = frozenset({"/loyalty.v1.CrmService/WatchChanges"})

@@ -1,12 +1,10 @@
 """The seal: the log's Merkle tree in the database, which follows the log without skipping anything."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from psycopg import Cursor
 
-from ledger.proof.leaf import StoredEvent, leaf_of
-from ledger.proof.merkle import leaf_hash
 from ledger.proof.tree import TileKey, Tree, edge_keys
 from ledger.store.arrays import BigintArray, ByteaArray
 
@@ -16,6 +14,11 @@ SELECT notification_id, originator_id, originator_version, recorded_at, topic, s
 FROM events WHERE notification_id > %b AND notification_id <= %b ORDER BY notification_id LIMIT %b
 """
 """Events as they are stored; what follows the position is a StoredEvent."""
+
+_LEAVES: Final = """
+SELECT e.notification_id, leaf_hash(e)
+FROM events e WHERE e.notification_id > %b ORDER BY e.notification_id LIMIT %b
+"""
 
 _TILES: Final = """
 SELECT t.level, t.index, t.hashes
@@ -33,7 +36,11 @@ _MOVE: Final = "UPDATE log_seal SET size = %b"
 
 
 class SealBroken(Exception):
-    """The log and its seal contradict each other. The message names the position."""
+    """The log contradicts its seal, or what was signed of it. The message names the position."""
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(reason)
+        self.position = position
 
 
 def sealed_size(cursor: Cursor[Any]) -> int:
@@ -48,14 +55,12 @@ def seal(cursor: Cursor[Any], limit: int) -> Tree:
     """
     size = int(_one(cursor, _LOCK))
     tree = load_tree(cursor, size)
-    rows = cursor.execute(EVENTS, (size, 2**63 - 1, limit), prepare=True).fetchall()
-    hashes = []
-    for position, row in enumerate(rows, size + 1):
-        if row[0] != position:
-            raise SealBroken(f"event {position} is missing in the log")
-        hashes.append(leaf_hash(leaf_of(StoredEvent(*row[1:]))))
-    if hashes:
-        tiles = tree.append(hashes) | tree.edge()
+    leaves = cursor.execute(_LEAVES, (size, limit), prepare=True).fetchall()
+    for expected, (position, _) in enumerate(leaves, size + 1):
+        if position != expected:
+            raise SealBroken(expected, f"event {expected} is missing in the log")
+    if leaves:
+        tiles = tree.append(leaf for _, leaf in leaves) | tree.edge()
         levels, indexes = zip(*tiles, strict=True)
         columns = (BigintArray(levels), BigintArray(indexes), ByteaArray(tiles.values()))
         cursor.execute(_WRITE_TILES, columns, prepare=True)
@@ -65,14 +70,18 @@ def seal(cursor: Cursor[Any], limit: int) -> Tree:
 
 def load_tree(cursor: Cursor[Any], size: int) -> Tree:
     """The tree of that size, which is the sealed size or one before it. Raises SealBroken where tiles are damaged."""
+    return tree_of(size, read_tiles(cursor, edge_keys(size)))
+
+
+def tree_of(size: int, tiles: Mapping[TileKey, bytes]) -> Tree:
+    """The tree of a size out of tiles. Raises SealBroken where one is missing or damaged."""
     keys = edge_keys(size)
-    tiles = read_tiles(cursor, keys)
     # Tiles may have grown since the log had that size.
     edge = {(level, index): tiles.get((level, index), b"")[: 32 * ((size >> 8 * level) % 256)] for level, index in keys}
     try:
         return Tree(size, edge)
     except ValueError as error:
-        raise SealBroken(f"the log's tree at {size}: {error}") from None
+        raise SealBroken(size, f"the log's tree at {size}: {error}") from None
 
 
 def read_tiles(cursor: Cursor[Any], keys: Collection[TileKey]) -> dict[TileKey, bytes]:
@@ -85,5 +94,5 @@ def read_tiles(cursor: Cursor[Any], keys: Collection[TileKey]) -> dict[TileKey, 
 def _one(cursor: Cursor[Any], query: str) -> Any:
     row = cursor.execute(query).fetchone()
     if row is None:
-        raise SealBroken("the log has no seal: bring the database up to date with `loyalty migrate`")
+        raise SealBroken(1, "the log has no seal: bring the database up to date with `loyalty migrate`")
     return row[0]

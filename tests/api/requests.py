@@ -45,6 +45,12 @@ from loyalty.v1.pos_service_pb2 import (
 )
 from loyalty.v1.program_pb2 import Program
 from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListRewardsRequest
+from loyalty.v1.proof_pb2 import (
+    GetCheckpointRequest,
+    ListCheckpointsRequest,
+    ProveConsistencyRequest,
+    ProveInclusionRequest,
+)
 from loyalty.v1.reward_pb2 import VoucherState
 from loyalty.v1.sale_pb2 import LineKind, Sale, TenderKind
 
@@ -199,6 +205,10 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     ListRewardsRequest: lambda: ListRewardsRequest(program="programs/p"),
     WatchChangesRequest: WatchChangesRequest,
     ReadEventsRequest: read_events,
+    GetCheckpointRequest: GetCheckpointRequest,
+    ListCheckpointsRequest: ListCheckpointsRequest,
+    ProveInclusionRequest: lambda: ProveInclusionRequest(position=5),
+    ProveConsistencyRequest: lambda: ProveConsistencyRequest(old_size=5, tree_size=9),
 }
 COMMANDS: Final = [kind for kind in RIGHT if "request_id" in kind.DESCRIPTOR.fields_by_name]
 REQUESTS: Final = list(RIGHT)

@@ -36,6 +36,12 @@ from loyalty.v1.pos_service_pb2 import (
     SubmitBatchRequest,
 )
 from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListRewardsRequest
+from loyalty.v1.proof_pb2 import (
+    GetCheckpointRequest,
+    ListCheckpointsRequest,
+    ProveConsistencyRequest,
+    ProveInclusionRequest,
+)
 
 from ledger.api.check import (
     BATCH_COMMANDS_MAX,
@@ -96,8 +102,9 @@ def test_a_right_request_passes(kind: type[Message]) -> None:
 
 @pytest.mark.parametrize("kind", REQUESTS, ids=name)
 def test_an_empty_request_is_judged(kind: type[Message]) -> None:
-    """Nothing but a feed from the start is right when empty."""
-    assert bool(fields(kind())) == (kind not in (WatchChangesRequest, ReadEventsRequest))
+    """Nothing but a feed from the start, and what there is of checkpoints, is right when empty."""
+    right = (WatchChangesRequest, ReadEventsRequest, GetCheckpointRequest, ListCheckpointsRequest)
+    assert bool(fields(kind())) == (kind not in right)
 
 
 @pytest.mark.parametrize("kind", COMMANDS, ids=name)
@@ -425,6 +432,19 @@ def test_a_batch_has_limits(count: int) -> None:
         (ReadEventsRequest, put("recorded_until.seconds", 946_684_800), ["recorded_until"]),
         (ReadEventsRequest, put("recorded_from.nanos", -1), ["recorded_from"]),
         (ReadEventsRequest, put("batch_size", -1), ["batch_size"]),
+        (GetCheckpointRequest, put("min_size", -1), ["min_size"]),
+        (ListCheckpointsRequest, put("page_size", -1), ["page_size"]),
+        (ListCheckpointsRequest, put("page_token", "x" * 1_001), ["page_token"]),
+        (ProveInclusionRequest, put("position", 0), ["position"]),
+        (ProveInclusionRequest, put("position", -1), ["position"]),
+        (ProveInclusionRequest, put("tree_size", -1), ["tree_size"]),
+        (ProveInclusionRequest, put("tree_size", 4), ["tree_size"]),
+        (ProveInclusionRequest, put("tree_size", 5), []),
+        (ProveConsistencyRequest, put("old_size", 0), ["old_size"]),
+        (ProveConsistencyRequest, put("old_size", 10), ["tree_size"]),
+        (ProveConsistencyRequest, put("old_size", 9), []),
+        (ProveConsistencyRequest, put("tree_size", -1), ["tree_size"]),
+        (ProveConsistencyRequest, put("tree_size", 0), []),
     ],
 )
 def test_reads_are_checked(kind: type[Message], change: Change, expected: list[str]) -> None:

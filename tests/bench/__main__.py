@@ -15,7 +15,7 @@ from typing import Final, get_args
 import psycopg
 from rich.console import Console
 
-from tests.bench import cases, measures, rule_cases
+from tests.bench import cases, measures, rule_cases, seal_cases
 from tests.bench.cases import Bench, Figures
 from tests.bench.line import Line, Measure, print_table, write_json
 from tests.bench.load import Clients
@@ -38,6 +38,8 @@ CASES: Final[Mapping[str, tuple[Case, Mapping[str, Measure]]]] = {
     "read_side": (cases.read_side, measures.READ_SIDE),
     "fifty_rules": (rule_cases.fifty, measures.FIFTY_RULES),
     "thousand_rules": (rule_cases.thousand, measures.THOUSAND_RULES),
+    "seal": (seal_cases.seal, measures.SEAL),
+    "proofs": (seal_cases.proofs, measures.PROOFS),
 }
 """The cases with their lines, in the order in which they run: the log grows from one to the next."""
 

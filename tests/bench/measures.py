@@ -72,6 +72,15 @@ THOUSAND_RULES: Final[Mapping[str, Measure]] = {
     "rules1000_cost_ratio": Measure("ratio", Goal("<=", 2)),
 }
 
+SEAL: Final[Mapping[str, Measure]] = {
+    "seal_unary_cost": Measure("share", Goal("<=", 0.05)),
+    "seal_batch_cost": Measure("share", Goal("<=", 0.15)),
+}
+
+PROOFS: Final[Mapping[str, Measure]] = {
+    "proof_ms_10m": Measure("ms", Goal("<", 5)),
+}
+
 ALL: Final[Mapping[str, Measure]] = {
     **UNARY,
     **BATCH,
@@ -82,4 +91,6 @@ ALL: Final[Mapping[str, Measure]] = {
     **READ_SIDE,
     **FIFTY_RULES,
     **THOUSAND_RULES,
+    **SEAL,
+    **PROOFS,
 }

@@ -15,6 +15,7 @@ from loyalty.v1.commands_pb2 import EnrollMemberRequest
 from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 from loyalty.v1.program_service_pb2 import GetProgramRequest
+from loyalty.v1.proof_pb2 import ListCheckpointsRequest
 
 from tests.faults.load import UNKNOWN, Journal, load_program, open_channel, prove_all, retry_unknown, tills, verify
 from tests.running import Databases, ServerProcess, running, token
@@ -150,6 +151,7 @@ def test_every_call_while_the_database_is_away(own_databases: Databases) -> None
             ),
             (shop.crm.ListStatementEntries, ListStatementEntriesRequest(member=member)),
             (shop.audit.ReadEvents, ReadEventsRequest(subject=member)),
+            (shop.audit.ListCheckpoints, ListCheckpointsRequest()),
         ]
         own_databases.postgres.stop("immediate")
         with ThreadPoolExecutor(len(calls)) as threads:

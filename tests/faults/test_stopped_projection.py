@@ -16,6 +16,13 @@ from tests.shop import Shop
 PATIENCE_S = 60.0
 
 
+def metric(metrics_address: str, name: str) -> int:
+    """A gauge of a server, which has no labels; -1 where it is not there."""
+    with urllib.request.urlopen(f"http://{metrics_address}/metrics", timeout=PATIENCE_S) as reply:
+        found = re.search(rf"^{name} (\S+)$", reply.read().decode(), re.MULTILINE)
+    return int(float(found[1])) if found else -1
+
+
 def stopped_at(metrics_address: str) -> dict[str, int]:
     """Where a server says that projections have stopped, by name."""
     with urllib.request.urlopen(f"http://{metrics_address}/metrics", timeout=PATIENCE_S) as reply:

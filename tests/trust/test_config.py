@@ -40,6 +40,10 @@ def test_defaults() -> None:
         data_dir=Path("var"),
         drain_seconds=20,
         lookups_per_minute=120,
+        log_key_file=None,
+        checkpoint_file=None,
+        log_origin=None,
+        log_seal=True,
     )
 
 
@@ -58,6 +62,10 @@ def test_everything_set(file: str) -> None:
         "LOYALTY_DATA_DIR": "/srv/data",
         "LOYALTY_DRAIN_SECONDS": "7",
         "LOYALTY_RATE_LOOKUPS_PER_MINUTE": "30",
+        "LOYALTY_LOG_KEY_FILE": file,
+        "LOYALTY_CHECKPOINT_FILE": f"{file}.jsonl",
+        "LOYALTY_LOG_ORIGIN": "shop.example/loyalty",
+        "LOYALTY_LOG_SEAL": "no",
     }
     assert {setting.variable for setting in Config.settings().values()} == set(environ)
     assert Config.from_env(environ) == Config(
@@ -73,6 +81,10 @@ def test_everything_set(file: str) -> None:
         data_dir=Path("/srv/data"),
         drain_seconds=7,
         lookups_per_minute=30,
+        log_key_file=Path(file),
+        checkpoint_file=Path(f"{file}.jsonl"),
+        log_origin="shop.example/loyalty",
+        log_seal=False,
     )
 
 

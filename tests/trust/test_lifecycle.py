@@ -226,7 +226,15 @@ def test_metrics(database_url: str, credentials: Credentials, tmp_path: Path) ->
         "loyalty_conflicts_total",
     ):
         assert f"\n{series}" in text
-    for family in ("loyalty_projection_lag_events", "loyalty_projection_position", "loyalty_projection_stopped_at"):
+    for family in (
+        "loyalty_projection_lag_events",
+        "loyalty_projection_position",
+        "loyalty_projection_stopped_at",
+        "loyalty_log_seal_position",
+        "loyalty_log_seal_signed_position",
+        "loyalty_log_seal_lag_events",
+        "loyalty_log_seal_stopped_at",
+    ):
         assert f"# TYPE {family}" in text
     assert (
         'loyalty_calls_total{code="UNAUTHENTICATED",method="loyalty.v1.PosService/GetBalance",'

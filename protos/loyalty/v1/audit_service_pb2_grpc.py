@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from loyalty.v1 import audit_service_pb2 as loyalty_dot_v1_dot_audit__service__pb2
+from loyalty.v1 import proof_pb2 as loyalty_dot_v1_dot_proof__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -40,6 +41,26 @@ class AuditServiceStub:
                 request_serializer=loyalty_dot_v1_dot_audit__service__pb2.ReadEventsRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_audit__service__pb2.ReadEventsResponse.FromString,
                 _registered_method=True)
+        self.GetCheckpoint = channel.unary_unary(
+                '/loyalty.v1.AuditService/GetCheckpoint',
+                request_serializer=loyalty_dot_v1_dot_proof__pb2.GetCheckpointRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_proof__pb2.GetCheckpointResponse.FromString,
+                _registered_method=True)
+        self.ListCheckpoints = channel.unary_unary(
+                '/loyalty.v1.AuditService/ListCheckpoints',
+                request_serializer=loyalty_dot_v1_dot_proof__pb2.ListCheckpointsRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_proof__pb2.ListCheckpointsResponse.FromString,
+                _registered_method=True)
+        self.ProveInclusion = channel.unary_unary(
+                '/loyalty.v1.AuditService/ProveInclusion',
+                request_serializer=loyalty_dot_v1_dot_proof__pb2.ProveInclusionRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_proof__pb2.ProveInclusionResponse.FromString,
+                _registered_method=True)
+        self.ProveConsistency = channel.unary_unary(
+                '/loyalty.v1.AuditService/ProveConsistency',
+                request_serializer=loyalty_dot_v1_dot_proof__pb2.ProveConsistencyRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_proof__pb2.ProveConsistencyResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -54,6 +75,36 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCheckpoint(self, request, context):
+        """A signed checkpoint of the log. Events are covered about a second after they were recorded. Fails with NOT_SIGNED
+        where the log has no key, and with NOT_SEALED where a checkpoint of that size is still to come.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCheckpoints(self, request, context):
+        """All checkpoints, newest first. There is at most one a second, and none while nothing happens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProveInclusion(self, request, context):
+        """Proves that an event is in the log, where it was when the tree was signed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProveConsistency(self, request, context):
+        """Proves that the log only had events appended to it between two sizes. Together with a checkpoint that was kept, it
+        shows that no event of that time has been changed, removed, inserted or moved since.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +112,26 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.ReadEvents,
                     request_deserializer=loyalty_dot_v1_dot_audit__service__pb2.ReadEventsRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_audit__service__pb2.ReadEventsResponse.SerializeToString,
+            ),
+            'GetCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCheckpoint,
+                    request_deserializer=loyalty_dot_v1_dot_proof__pb2.GetCheckpointRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_proof__pb2.GetCheckpointResponse.SerializeToString,
+            ),
+            'ListCheckpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCheckpoints,
+                    request_deserializer=loyalty_dot_v1_dot_proof__pb2.ListCheckpointsRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_proof__pb2.ListCheckpointsResponse.SerializeToString,
+            ),
+            'ProveInclusion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProveInclusion,
+                    request_deserializer=loyalty_dot_v1_dot_proof__pb2.ProveInclusionRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_proof__pb2.ProveInclusionResponse.SerializeToString,
+            ),
+            'ProveConsistency': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProveConsistency,
+                    request_deserializer=loyalty_dot_v1_dot_proof__pb2.ProveConsistencyRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_proof__pb2.ProveConsistencyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +162,114 @@ class AuditService:
             '/loyalty.v1.AuditService/ReadEvents',
             loyalty_dot_v1_dot_audit__service__pb2.ReadEventsRequest.SerializeToString,
             loyalty_dot_v1_dot_audit__service__pb2.ReadEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.AuditService/GetCheckpoint',
+            loyalty_dot_v1_dot_proof__pb2.GetCheckpointRequest.SerializeToString,
+            loyalty_dot_v1_dot_proof__pb2.GetCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.AuditService/ListCheckpoints',
+            loyalty_dot_v1_dot_proof__pb2.ListCheckpointsRequest.SerializeToString,
+            loyalty_dot_v1_dot_proof__pb2.ListCheckpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProveInclusion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.AuditService/ProveInclusion',
+            loyalty_dot_v1_dot_proof__pb2.ProveInclusionRequest.SerializeToString,
+            loyalty_dot_v1_dot_proof__pb2.ProveInclusionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProveConsistency(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.AuditService/ProveConsistency',
+            loyalty_dot_v1_dot_proof__pb2.ProveConsistencyRequest.SerializeToString,
+            loyalty_dot_v1_dot_proof__pb2.ProveConsistencyResponse.FromString,
             options,
             channel_credentials,
             insecure,

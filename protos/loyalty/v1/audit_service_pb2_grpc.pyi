@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from loyalty.v1 import audit_service_pb2 as _audit_service_pb2
+from loyalty.v1 import proof_pb2 as _proof_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -37,6 +38,18 @@ class AuditServiceStub:
     """Events in the order of the log, in batches. A stream that ends with OK contains every matching event in the range
     exactly once. The log is that of all programs, so a credential that is bound to one gets PERMISSION_DENIED.
     """
+    GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_proof_pb2.GetCheckpointRequest, _proof_pb2.GetCheckpointResponse]
+    """A signed checkpoint of the log. Events are covered about a second after they were recorded. Fails with NOT_SIGNED
+    where the log has no key, and with NOT_SEALED where a checkpoint of that size is still to come.
+    """
+    ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_proof_pb2.ListCheckpointsRequest, _proof_pb2.ListCheckpointsResponse]
+    """All checkpoints, newest first. There is at most one a second, and none while nothing happens."""
+    ProveInclusion: _grpc.UnaryUnaryMultiCallable[_proof_pb2.ProveInclusionRequest, _proof_pb2.ProveInclusionResponse]
+    """Proves that an event is in the log, where it was when the tree was signed."""
+    ProveConsistency: _grpc.UnaryUnaryMultiCallable[_proof_pb2.ProveConsistencyRequest, _proof_pb2.ProveConsistencyResponse]
+    """Proves that the log only had events appended to it between two sizes. Together with a checkpoint that was kept, it
+    shows that no event of that time has been changed, removed, inserted or moved since.
+    """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -46,6 +59,18 @@ class AuditServiceAsyncStub(AuditServiceStub):
     ReadEvents: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ReadEventsRequest, _audit_service_pb2.ReadEventsResponse]  # type: ignore[assignment]
     """Events in the order of the log, in batches. A stream that ends with OK contains every matching event in the range
     exactly once. The log is that of all programs, so a credential that is bound to one gets PERMISSION_DENIED.
+    """
+    GetCheckpoint: _aio.UnaryUnaryMultiCallable[_proof_pb2.GetCheckpointRequest, _proof_pb2.GetCheckpointResponse]  # type: ignore[assignment]
+    """A signed checkpoint of the log. Events are covered about a second after they were recorded. Fails with NOT_SIGNED
+    where the log has no key, and with NOT_SEALED where a checkpoint of that size is still to come.
+    """
+    ListCheckpoints: _aio.UnaryUnaryMultiCallable[_proof_pb2.ListCheckpointsRequest, _proof_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
+    """All checkpoints, newest first. There is at most one a second, and none while nothing happens."""
+    ProveInclusion: _aio.UnaryUnaryMultiCallable[_proof_pb2.ProveInclusionRequest, _proof_pb2.ProveInclusionResponse]  # type: ignore[assignment]
+    """Proves that an event is in the log, where it was when the tree was signed."""
+    ProveConsistency: _aio.UnaryUnaryMultiCallable[_proof_pb2.ProveConsistencyRequest, _proof_pb2.ProveConsistencyResponse]  # type: ignore[assignment]
+    """Proves that the log only had events appended to it between two sizes. Together with a checkpoint that was kept, it
+    shows that no event of that time has been changed, removed, inserted or moved since.
     """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -59,6 +84,42 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_audit_service_pb2.ReadEventsResponse], _abc.AsyncIterator[_audit_service_pb2.ReadEventsResponse]]:
         """Events in the order of the log, in batches. A stream that ends with OK contains every matching event in the range
         exactly once. The log is that of all programs, so a credential that is bound to one gets PERMISSION_DENIED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCheckpoint(
+        self,
+        request: _proof_pb2.GetCheckpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_proof_pb2.GetCheckpointResponse, _abc.Awaitable[_proof_pb2.GetCheckpointResponse]]:
+        """A signed checkpoint of the log. Events are covered about a second after they were recorded. Fails with NOT_SIGNED
+        where the log has no key, and with NOT_SEALED where a checkpoint of that size is still to come.
+        """
+
+    @_abc_1.abstractmethod
+    def ListCheckpoints(
+        self,
+        request: _proof_pb2.ListCheckpointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_proof_pb2.ListCheckpointsResponse, _abc.Awaitable[_proof_pb2.ListCheckpointsResponse]]:
+        """All checkpoints, newest first. There is at most one a second, and none while nothing happens."""
+
+    @_abc_1.abstractmethod
+    def ProveInclusion(
+        self,
+        request: _proof_pb2.ProveInclusionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_proof_pb2.ProveInclusionResponse, _abc.Awaitable[_proof_pb2.ProveInclusionResponse]]:
+        """Proves that an event is in the log, where it was when the tree was signed."""
+
+    @_abc_1.abstractmethod
+    def ProveConsistency(
+        self,
+        request: _proof_pb2.ProveConsistencyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_proof_pb2.ProveConsistencyResponse, _abc.Awaitable[_proof_pb2.ProveConsistencyResponse]]:
+        """Proves that the log only had events appended to it between two sizes. Together with a checkpoint that was kept, it
+        shows that no event of that time has been changed, removed, inserted or moved since.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -167,6 +167,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION, recorded. The member has no points whose expiry could be moved to that instant. Read the member's balance."""
     ERROR_REASON_NOT_EXPIRED: _ErrorReason.ValueType  # 38
     """FAILED_PRECONDITION, recorded. Fewer points have expired and not been given back; metadata has `expired_points`. Ask for fewer."""
+    ERROR_REASON_NOT_SIGNED: _ErrorReason.ValueType  # 80
+    """FAILED_PRECONDITION. Nothing of the log has been signed: it has no key, or its first event was recorded just now. Set
+    LOYALTY_LOG_KEY_FILE and LOYALTY_CHECKPOINT_FILE on the server. Proofs can be had all the same: name the tree's size.
+    """
+    ERROR_REASON_NOT_SEALED: _ErrorReason.ValueType  # 81
+    """FAILED_PRECONDITION. The log is not sealed, or not signed, up to there yet; metadata `position` has how far it is. Retry: it
+    takes about a second. Where it stays so, sealing has stopped: call the operator.
+    """
     ERROR_REASON_TIER_NOT_FOUND: _ErrorReason.ValueType  # 50
     """NOT_FOUND. The program has no such tier. Fetch the program for the present tiers."""
 
@@ -318,6 +326,14 @@ ERROR_REASON_NOTHING_TO_EXTEND: ErrorReason.ValueType  # 37
 """FAILED_PRECONDITION, recorded. The member has no points whose expiry could be moved to that instant. Read the member's balance."""
 ERROR_REASON_NOT_EXPIRED: ErrorReason.ValueType  # 38
 """FAILED_PRECONDITION, recorded. Fewer points have expired and not been given back; metadata has `expired_points`. Ask for fewer."""
+ERROR_REASON_NOT_SIGNED: ErrorReason.ValueType  # 80
+"""FAILED_PRECONDITION. Nothing of the log has been signed: it has no key, or its first event was recorded just now. Set
+LOYALTY_LOG_KEY_FILE and LOYALTY_CHECKPOINT_FILE on the server. Proofs can be had all the same: name the tree's size.
+"""
+ERROR_REASON_NOT_SEALED: ErrorReason.ValueType  # 81
+"""FAILED_PRECONDITION. The log is not sealed, or not signed, up to there yet; metadata `position` has how far it is. Retry: it
+takes about a second. Where it stays so, sealing has stopped: call the operator.
+"""
 ERROR_REASON_TIER_NOT_FOUND: ErrorReason.ValueType  # 50
 """NOT_FOUND. The program has no such tier. Fetch the program for the present tiers."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,1 @@
+"""The sealer, the notary and the keys."""
