@@ -47,6 +47,7 @@ from ledger.cli import member, program, terminals, till
 from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
 from ledger.cli.database import JsonOption
 from ledger.cli.demo import demo
+from ledger.cli.export import export, verify
 from ledger.cli.health import health
 from ledger.config import Config, ConfigError
 from ledger.domain.instant import set_timestamp
@@ -86,7 +87,7 @@ app.add_typer(till.app, name="till")
 app.add_typer(member.app, name="member")
 app.add_typer(program.app, name="program")
 app.add_typer(terminals.app, name="terminals")
-for command in (check, rebuild, health, demo):
+for command in (check, rebuild, export, verify, health, demo):
     app.command()(command)
 
 

@@ -1,0 +1,164 @@
+"""Rows from PostgreSQL to a file. Text is made by the server itself, line by line; Parquet of its binary values."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+from psycopg import Cursor, pq, sql
+from psycopg.adapt import Buffer, Loader
+
+from ledger.export.folder import ExportFolder, NewFile
+from ledger.proof.event_rows import parquet_libraries
+from ledger.proof.manifest import ExportedFile, Format
+
+BLOCK_ROWS: Final = 256
+
+GROUP_ROWS: Final = 16_384
+"""Rows that are in memory at once, which are a row group in Parquet."""
+
+# No character of JSON is one of these, so that COPY leaves every line as it is.
+_JSON_LINES: Final = sql.SQL(r"TO STDOUT (FORMAT csv, DELIMITER E'\x01', QUOTE E'\x02')")
+_CSV: Final = sql.SQL("TO STDOUT (FORMAT csv)")
+
+
+class Column(NamedTuple):
+    """A column of an export."""
+
+    name: str
+    type: str
+    """PostgreSQL's name of its type."""
+
+
+class Selection(NamedTuple):
+    """What to export: a statement without its columns, and the columns."""
+
+    columns: Sequence[Column]
+    expressions: Sequence[sql.Composable]
+    source: sql.Composable
+    """FROM and what follows."""
+
+    def text_query(self, kind: Format) -> sql.Composed:
+        """A statement whose rows are lines of text, with bytes in base64."""
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} AS {}").format(
+                _BASE64.format(expression) if column.type == "bytea" else expression, sql.Identifier(column.name)
+            )
+            for column, expression in zip(self.columns, self.expressions, strict=True)
+        )
+        rows = sql.SQL("SELECT {} {}").format(columns, self.source)
+        if kind == "csv":
+            return sql.SQL("COPY ({}) {}").format(rows, _CSV)
+        return sql.SQL("COPY (SELECT row_to_json(line) FROM ({}) AS line) {}").format(rows, _JSON_LINES)
+
+    def binary_query(self) -> sql.Composed:
+        """A statement with the values themselves."""
+        known = _types()
+        columns = sql.SQL(", ").join(
+            expression if column.type in known else sql.SQL("{}::text").format(expression)
+            for column, expression in zip(self.columns, self.expressions, strict=True)
+        )
+        return sql.SQL("SELECT {} {}").format(columns, self.source)
+
+
+_BASE64: Final = sql.SQL("translate(encode({}, 'base64'), E'\\n', '')")
+
+
+class RowStream:
+    """The rows of a selection, written to one file after another."""
+
+    def __init__(self, cursor: Cursor[Any], selection: Selection, kind: Format) -> None:
+        self._cursor = cursor
+        self._selection = selection
+        self._kind = kind
+
+    def write(self, folder: ExportFolder, names: Iterator[str], rows_max: int) -> Iterator[ExportedFile]:
+        """Writes all rows, so many to a file. Without any rows there is one file without rows."""
+        if self._kind == "parquet":
+            yield from self._write_parquet(folder, names, rows_max)
+            return
+        with self._cursor.copy(self._selection.text_query(self._kind)) as copy:
+            lines = iter(copy)
+            is_first = True
+            while (line := next(lines, None)) is not None or is_first:
+                is_first = False
+                name = next(names)
+                with folder.open(name) as file:
+                    rows = self._write_lines(file, line, islice(lines, rows_max - 1))
+                yield ExportedFile(name=name, sha256=file.sha256, size_bytes=file.size_bytes, rows=rows)
+
+    def _write_lines(self, file: NewFile, first: Any, lines: Iterator[Any]) -> int:
+        if self._kind == "csv":
+            file.write(",".join(column.name for column in self._selection.columns).encode() + b"\n")
+        if first is None:
+            return 0
+        file.write(bytes(first))
+        rows = 1
+        while block := list(islice(lines, BLOCK_ROWS)):
+            file.write(b"".join(block))
+            rows += len(block)
+        return rows
+
+    def _write_parquet(self, folder: ExportFolder, names: Iterator[str], rows_max: int) -> Iterator[ExportedFile]:
+        pa, parquet = parquet_libraries()
+        schema = _schema(self._selection.columns)
+        groups = self._groups()
+        group = next(groups, [])
+        while True:
+            name = next(names)
+            rows = 0
+            with folder.open(name) as file:
+                with parquet.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
+                    while rows < rows_max:
+                        columns = list(zip(*group, strict=True)) or [()] * len(schema)
+                        arrays = [_array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+                        writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+                        rows += len(group)
+                        group = next(groups, [])
+                        if not group:
+                            break
+            yield ExportedFile(name=name, sha256=file.sha256, size_bytes=file.size_bytes, rows=rows)
+            if not group:
+                return
+
+    def _groups(self) -> Iterator[list[Any]]:
+        connection = self._cursor.connection
+        with connection.transaction(), connection.cursor("export", binary=True) as cursor:
+            cursor.adapters.register_loader("uuid", _RawUuid)
+            cursor.execute(self._selection.binary_query())
+            while rows := cursor.fetchmany(GROUP_ROWS):
+                yield rows
+
+
+def _schema(columns: Sequence[Column]) -> Any:
+    pa, _ = parquet_libraries()
+    types = _types()
+    return pa.schema([pa.field(column.name, types.get(column.type, pa.string())) for column in columns])
+
+
+def _types() -> dict[str, Any]:
+    pa, _ = parquet_libraries()
+    return {
+        "bigint": pa.int64(),
+        "integer": pa.int32(),
+        "smallint": pa.int16(),
+        "numeric": pa.decimal128(38, 0),
+        "boolean": pa.bool_(),
+        "uuid": pa.uuid(),
+        "bytea": pa.binary(),
+    }
+
+
+def _array(values: Sequence[Any], kind: Any) -> Any:
+    pa, _ = parquet_libraries()
+    if kind == pa.uuid():
+        return pa.ExtensionArray.from_storage(kind, pa.array(values, kind.storage_type))
+    return pa.array(values, kind)
+
+
+class _RawUuid(Loader):
+    """A uuid as its bytes: an object for each would take as long as all the rest."""
+
+    format = pq.Format.BINARY
+
+    def load(self, data: Buffer) -> bytes:
+        return bytes(data)
