@@ -11,6 +11,7 @@ import typer
 from ledger.cli.connection import DataDirOption, fail
 from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
 from ledger.cli.progress import progress_bar
+from ledger.export.export import Order
 from ledger.export.export import export as export_to
 from ledger.export.folder import ExportError
 from ledger.local_postgres import LocalPostgresError
@@ -23,7 +24,7 @@ UNREADABLE: Final = 2
 """The status of a verification that could not begin."""
 
 
-def export(
+def export(  # noqa: PLR0913, PLR0917 - one for each option
     what: Annotated[str, typer.Argument(help="`events`, or the name of a view, such as `balances`.")],
     folder: Annotated[Path, typer.Argument(help="Where to: a folder that is new or empty.")],
     kind: Annotated[Format, typer.Option("--format", help="Parquet needs the extra `export`.")] = "jsonl",
@@ -34,7 +35,9 @@ def export(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an export that was cut off.")] = False,
     key_file: Annotated[
         Path | None,
-        typer.Option(envvar="LOYALTY_LOG_KEY_FILE", help="Private keys of the log, one a line; they sign the manifest."),
+        typer.Option(
+            envvar="LOYALTY_LOG_KEY_FILE", help="Private keys of the log, one a line; they sign the manifest."
+        ),
     ] = None,
     database_url: DatabaseOption = "",
     local: LocalOption = False,
@@ -46,18 +49,8 @@ def export(
     started = time.monotonic()
     try:
         with database(database_url, data_dir, local=local) as url, progress_bar("exporting") as bar:
-            plan = export_to(
-                url,
-                folder,
-                what,
-                kind,
-                now=time.time_ns() // 1_000,
-                first=first,
-                last=last,
-                resume=resume,
-                signers=signers,
-                progress=bar,
-            )
+            order = Order(what, kind, first, last, resume)
+            plan = export_to(url, folder, order, now=time.time_ns() // 1_000, signers=signers, progress=bar)
     except psycopg.errors.UndefinedTable:
         fail("the database has no ledger yet; run `loyalty migrate` first")
     except (ExportError, ExtraMissing, LocalPostgresError) as error:
@@ -79,7 +72,8 @@ def export(
 def verify(
     folder: Annotated[Path, typer.Argument(help="The export.")],
     checkpoints: Annotated[
-        list[Path] | None, typer.Option("--checkpoint", help="An earlier checkpoint that you have kept; may be repeated.")
+        list[Path] | None,
+        typer.Option("--checkpoint", help="An earlier checkpoint that you have kept; may be repeated."),
     ] = None,
     keys: Annotated[
         list[str] | None,

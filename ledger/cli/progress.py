@@ -15,6 +15,7 @@ class Bar:
         self._task = progress.add_task(title, total=None)
 
     def __call__(self, done: int, of: int) -> None:
+        """Shows it."""
         self._progress.update(self._task, completed=done, total=of)
 
 

@@ -37,9 +37,7 @@ _SOURCE: Final = sql.SQL("FROM events WHERE notification_id BETWEEN {} AND {} OR
 
 _NEWEST: Final = "SELECT size, note FROM log_checkpoints ORDER BY size DESC LIMIT 1"
 _OF_SIZE: Final = "SELECT note FROM log_checkpoints WHERE size = %s"
-_CHECKPOINTS: Final = (
-    "SELECT size, signed_at, note FROM log_checkpoints WHERE size >= %s AND size <= %s ORDER BY size"
-)
+_CHECKPOINTS: Final = "SELECT size, signed_at, note FROM log_checkpoints WHERE size >= %s AND size <= %s ORDER BY size"
 
 TILES_AT_ONCE: Final = 512
 

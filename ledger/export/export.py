@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg
 
@@ -16,42 +16,45 @@ from ledger.proof.note import Signer
 _SCHEMA: Final = "SELECT max(number) FROM migrations"
 
 
+class Order(NamedTuple):
+    """What to export."""
+
+    exported: str
+    """`events`, or the name of a view."""
+    format: Format
+    first: int | None = None
+    last: int | None = None
+    """The last position; that of the newest checkpoint where it is None."""
+    resume: bool = False
+    """Whether to go on with what is in the folder."""
+
+
 def export(
     database_url: str,
     path: Path,
-    exported: str,
-    kind: Format,
+    order: Order,
     *,
     now: int,
-    first: int | None = None,
-    last: int | None = None,
-    resume: bool = False,
     signers: Sequence[Signer] = (),
     progress: Progress = lambda _done, _of: None,
 ) -> Plan | None:
-    """Exports events, or the view of that name, into a folder; None where an earlier run did so already.
+    """Exports into a folder; None where an earlier run did so already. `now` is in microseconds.
 
     Raises ExportError and ExtraMissing.
     """
     folder = ExportFolder(path)
     with psycopg.connect(database_url, autocommit=True, application_name="loyalty export") as connection:
         checkpoints, origin = None, ""
-        if exported == EVENTS:
-            plan = folder.resume() if resume else None
-            if resume and plan is None:
+        if order.exported == EVENTS:
+            begun = _begin(connection, folder, order)
+            if begun is None:
                 return None
-            if plan is None:
-                with connection.cursor() as cursor:
-                    plan = plan_events(cursor, kind, first or 1, last)
-                plan = folder.begin(plan)
-            elif (plan.exported, plan.format) != (exported, kind):
-                raise ExportError(f"{path} has an export of {plan.exported} as {plan.format} in it: go on with that")
-            plan = export_events(connection, folder, plan, progress)
+            plan = export_events(connection, folder, begun, progress)
             origin, checkpoints = export_proof(connection, folder, plan)
-        elif resume:
+        elif order.resume:
             raise ExportError("a view changes from one run to the next: export it anew, without --resume")
         else:
-            plan = export_view(connection, folder, exported, kind, first, last, progress)
+            plan = export_view(connection, folder, order.exported, order.format, order.first, order.last, progress)
         row: Any = connection.execute(_SCHEMA).fetchone()
     manifest = Manifest(
         origin=origin,
@@ -67,6 +70,17 @@ def export(
         checkpoints=checkpoints,
     )
     folder.finish(manifest, signers)
+    return plan
+
+
+def _begin(connection: psycopg.Connection[Any], folder: ExportFolder, order: Order) -> Plan | None:
+    """The plan of a new export, or of the one in the folder; None where that one has come to its end."""
+    if not order.resume:
+        with connection.cursor() as cursor:
+            return folder.begin(plan_events(cursor, order.format, order.first or 1, order.last))
+    plan = folder.resume()
+    if plan is not None and (plan.exported, plan.format) != (order.exported, order.format):
+        raise ExportError(f"{folder.path} has an export of {plan.exported} as {plan.format} in it: go on with that")
     return plan
 
 

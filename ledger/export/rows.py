@@ -1,7 +1,8 @@
 """Rows from PostgreSQL to a file. Text is made by the server itself, line by line; Parquet of its binary values."""
 
+from array import array
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any, Final, NamedTuple
 
 from psycopg import Cursor, pq, sql
@@ -13,8 +14,15 @@ from ledger.proof.manifest import ExportedFile, Format
 
 BLOCK_ROWS: Final = 256
 
-GROUP_ROWS: Final = 16_384
-"""Rows that are in memory at once, which are a row group in Parquet."""
+PAGE_ROWS: Final = 2_048
+
+PAGES_OF_GROUP: Final = 8
+"""Pages of rows in a row group of Parquet, all of which is in memory at once."""
+
+_REPEATED: Final = ["topic", "program", "tier", "type", "store", "reward"]
+"""Columns with few values."""
+
+_NO_UUID: Final = bytes(16)
 
 # No character of JSON is one of these, so that COPY leaves every line as it is.
 _JSON_LINES: Final = sql.SQL(r"TO STDOUT (FORMAT csv, DELIMITER E'\x01', QUOTE E'\x02')")
@@ -99,38 +107,47 @@ class RowStream:
         return rows
 
     def _write_parquet(self, folder: ExportFolder, names: Iterator[str], rows_max: int) -> Iterator[ExportedFile]:
-        pa, parquet = parquet_libraries()
+        _, parquet = parquet_libraries()
         schema = _schema(self._selection.columns)
-        groups = self._groups()
-        group = next(groups, [])
-        while True:
+        options = {"compression": "zstd", "write_page_checksum": True, "use_dictionary": _REPEATED}
+        groups = self._groups(schema)
+        group = next(groups)
+        while group is not None:
             name = next(names)
             rows = 0
-            with folder.open(name) as file:
-                with parquet.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
-                    while rows < rows_max:
-                        columns = list(zip(*group, strict=True)) or [()] * len(schema)
-                        arrays = [_array(values, field.type) for values, field in zip(columns, schema, strict=True)]
-                        writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-                        rows += len(group)
-                        group = next(groups, [])
-                        if not group:
-                            break
+            with folder.open(name) as file, parquet.ParquetWriter(file, schema, **options) as writer:
+                while group is not None and rows < rows_max:
+                    rows += group.num_rows
+                    writer.write_table(group)
+                    group = next(groups, None)
             yield ExportedFile(name=name, sha256=file.sha256, size_bytes=file.size_bytes, rows=rows)
-            if not group:
-                return
 
-    def _groups(self) -> Iterator[list[Any]]:
+    def _groups(self, schema: Any) -> Iterator[Any]:
+        """Row groups; one without rows where there are none at all."""
+        pa, _ = parquet_libraries()
         connection = self._cursor.connection
         with connection.transaction(), connection.cursor("export", binary=True) as cursor:
             cursor.adapters.register_loader("uuid", _RawUuid)
             cursor.execute(self._selection.binary_query())
-            while rows := cursor.fetchmany(GROUP_ROWS):
-                yield rows
+            batches = []
+            is_first = True
+            while rows := cursor.fetchmany(PAGE_ROWS):
+                is_first = False
+                arrays = [
+                    _array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)
+                ]
+                batches.append(pa.record_batch(arrays, schema=schema))
+                if len(batches) == PAGES_OF_GROUP:
+                    yield pa.Table.from_batches(batches)
+                    batches = []
+            if batches or is_first:
+                yield pa.Table.from_batches(batches, schema)
 
 
 def _schema(columns: Sequence[Column]) -> Any:
     pa, _ = parquet_libraries()
+    # Arrow's own allocator keeps what it has freed.
+    pa.set_memory_pool(pa.system_memory_pool())
     types = _types()
     return pa.schema([pa.field(column.name, types.get(column.type, pa.string())) for column in columns])
 
@@ -149,10 +166,30 @@ def _types() -> dict[str, Any]:
 
 
 def _array(values: Sequence[Any], kind: Any) -> Any:
+    """An array of a column's values. Of the frequent types without `pyarrow.array`, which loads pandas: 50 MB."""
     pa, _ = parquet_libraries()
     if kind == pa.uuid():
-        return pa.ExtensionArray.from_storage(kind, pa.array(values, kind.storage_type))
+        content = b"".join([_NO_UUID if one is None else one for one in values])
+        storage = pa.Array.from_buffers(kind.storage_type, len(values), [_validity(values), pa.py_buffer(content)])
+        return pa.ExtensionArray.from_storage(kind, storage)
+    if kind == pa.int64():
+        numbers = array("q", [one or 0 for one in values])
+        return pa.Array.from_buffers(kind, len(values), [_validity(values), pa.py_buffer(numbers)])
+    if kind in (pa.string(), pa.binary()):
+        parts = [one.encode() if isinstance(one, str) else one or b"" for one in values]
+        offsets = array("i", accumulate(map(len, parts), initial=0))
+        buffers = [_validity(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(parts))]
+        return pa.Array.from_buffers(kind, len(values), buffers)
     return pa.array(values, kind)
+
+
+def _validity(values: Sequence[Any]) -> Any:
+    """Arrow's bits of the values that are not NULL; None where all are there."""
+    pa, _ = parquet_libraries()
+    if None not in values:
+        return None
+    bits = int("".join(["0" if one is None else "1" for one in reversed(values)]), 2)
+    return pa.py_buffer(bits.to_bytes(-(-len(values) // 8), "little"))
 
 
 class _RawUuid(Loader):

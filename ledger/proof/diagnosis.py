@@ -27,7 +27,9 @@ class Diagnosis:
         """What is wrong at a position, which must be the first of its file at which anything is."""
         found, true = self._row(position), self._leaf(position)
         if found is None:
-            return Finding("missing", f"the events from here to position {self._file(position).last_position}", position)
+            return Finding(
+                "missing", f"the events from here to position {self._file(position).last_position}", position
+            )
         if true is None:
             return Finding("inserted", "an event stands behind the last of its file", position)
         belongs = self._position_of(found) if found != NO_HASH else None

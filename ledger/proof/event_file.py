@@ -1,16 +1,16 @@
 """One file of events: what the events in it make of the tree, and where that is not what the tiles say."""
 
+import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import file_digest
 from pathlib import Path
-from struct import error as StructError
 from typing import Final, NamedTuple
 
 from ledger.proof.event_rows import FormatUnreadable, Row, read_rows
 from ledger.proof.leaf import hash_of_parts
 from ledger.proof.manifest import ExportedFile, Format
-from ledger.proof.merkle import EMPTY_ROOT, HASH_BYTES, fold, levels_of, nodes_of
+from ledger.proof.merkle import EMPTY_ROOT, fold, levels_of, nodes_of
 from ledger.proof.tile_files import TileFiles, tile_width
 from ledger.proof.tree import TILE_HEIGHT, TILE_NODES, hashes_of
 
@@ -145,14 +145,14 @@ def _first_backwards(rows: Iterable[tuple[int, Row | None]], before: int) -> Bac
 def _hashes(rows: Sequence[Row | None]) -> list[bytes]:
     try:
         return [hash_of_parts(*row[1:]) if row is not None else NO_HASH for row in rows]
-    except StructError:
+    except struct.error:
         return [_hash_or_none(row) for row in rows]
 
 
 def _hash_or_none(row: Row | None) -> bytes:
     try:
         return hash_of_parts(*row[1:]) if row is not None else NO_HASH
-    except StructError:  # a number that no event can have
+    except struct.error:  # a number that no event can have
         return NO_HASH
 
 
@@ -169,8 +169,6 @@ class _Tiles:
         self._begin, self._end = task.file.first_position - 1, task.file.last_position
         for index in range(self._begin // TILE_NODES, -(-self._end // TILE_NODES)):
             self._add(index, hashes)
-        if self.first_bad is None and len(hashes) > self._end - self._begin:
-            self.first_bad = self._end + 1
 
     def _add(self, index: int, hashes: Sequence[bytes]) -> None:
         first = index * TILE_NODES
@@ -185,7 +183,8 @@ class _Tiles:
             theirs = hashes_of(tile)
         expected = theirs[begin_own - first : end_own - first]
         if tile is not None and self.first_bad is None and own != expected:
-            same = next((at for at, pair in enumerate(zip(own, expected, strict=False)) if pair[0] != pair[1]), len(own))
+            pairs = enumerate(zip(own, expected, strict=False))
+            same = next((at for at, (one, its) in pairs if one != its), len(own))
             self.first_bad = begin_own + same + 1
         mixed = [*theirs[: begin_own - first], *own, *theirs[end_own - first :]]
         # What is no hash, or not there, must not give a root that is right by chance.

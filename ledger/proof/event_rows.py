@@ -7,8 +7,9 @@ verified, a line must be the very one that the export writes.
 import json
 import mmap
 import re
-from binascii import a2b_base64, unhexlify
+from binascii import a2b_base64, b2a_base64, unhexlify
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ _JSON_LINE: Final = re.compile(
 )  # fmt: skip
 
 _CSV_LINE: Final = re.compile(
-    b"(" + b",".join((_INT, _UUID, _INT, _INT, _OF_CSV, _UUID + b"?", _UUID + b"?", _OF_CSV + b"?", b"([^,\n]*)"))
+    b"(" + b",".join((_INT, _UUID, _INT, _INT, _OF_CSV, _UUID + b"?", _UUID + b"?", _OF_CSV + b"?", b"([^\n]*)"))
     + b"\n)"
 )  # fmt: skip
 
@@ -72,8 +73,9 @@ def _text_rows(data: mmap.mmap, kind: Format) -> Iterator[list[Row | None]]:
             raise FormatUnreadable("the first line does not name the columns of events")
     while begin < len(data):
         end = data.rfind(b"\n", begin, begin + CHUNK_BYTES) + 1 or data.find(b"\n", begin) + 1 or len(data)
-        found = line.findall(data, begin, end)
-        if sum(len(groups[0]) for groups in found) != end - begin:
+        lines: list[tuple[bytes, ...]] = line.findall(data, begin, end)
+        found: Sequence[tuple[bytes, ...] | None] = lines
+        if sum(len(groups[0]) for groups in lines) != end - begin:
             found, end = _up_to_first_bad(line, data, begin, end)
         yield [_row(groups, unescape) if groups is not None else None for groups in found]
         begin = end
@@ -97,6 +99,10 @@ def _up_to_first_bad(
 def _row(groups: tuple[bytes, ...], unescape: Callable[[bytes], bytes]) -> Row | None:
     _, position, stream_id, version, recorded_at, topic, request_id, transaction_id, reference, state = groups
     try:
+        content = a2b_base64(state, strict_mode=True)
+        # The bits behind the last byte could be any.
+        if (rest := len(content) % 3) and b2a_base64(content[-rest:], newline=False) != state[-4:]:
+            return None
         return (
             int(position),
             unhexlify(stream_id.replace(b"-", b"")),
@@ -106,7 +112,7 @@ def _row(groups: tuple[bytes, ...], unescape: Callable[[bytes], bytes]) -> Row |
             unhexlify(request_id.replace(b"-", b"")) if request_id else b"",
             unhexlify(transaction_id.replace(b"-", b"")) if transaction_id else b"",
             unescape(reference) if reference else b"",
-            a2b_base64(state, strict_mode=True),
+            content,
         )
     except ValueError:
         return None
@@ -164,13 +170,11 @@ def _binary_row(values: Sequence[Any]) -> Row | None:
 
 
 def parquet_libraries() -> tuple[Any, Any]:
-    """pyarrow and pyarrow.parquet. Raises ExtraMissing."""
+    """Pyarrow and pyarrow.parquet. Raises ExtraMissing."""
     try:
-        import pyarrow as pa  # noqa: PLC0415 - an extra
-        import pyarrow.parquet as pq  # noqa: PLC0415
+        return import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError:
         raise ExtraMissing("Parquet needs pyarrow: pip install 'loyalty-ledger[export]'") from None
-    return pa, pq
 
 
 def parquet_schema() -> Any:

@@ -62,7 +62,8 @@ class KnownCheckpoints:
             self.findings.append(Finding("signature", message))
             return
         self.newest = known.checkpoint
-        self.own.append(known)
+        if self.newest not in [one.checkpoint for one in self.own[-1:]]:
+            self.own.append(known)
 
     def _read_own(self, folder: Path, name: str) -> None:
         try:

@@ -56,18 +56,20 @@ def hash_of_parts(
 ) -> bytes:
     """The hash of an event's leaf, of parts that are bytes already; what is not there is empty."""
     return sha256(
-        b"".join((
-            b"\x00",
-            _HEAD(stream_id, version, recorded_at),
-            _LENGTH(len(topic)),
-            topic,
-            _LENGTH(len(request_id)),
-            request_id,
-            _LENGTH(len(transaction_id)),
-            transaction_id,
-            _LENGTH(len(sale_reference)),
-            sale_reference,
-            _LENGTH(len(state)),
-            state,
-        ))
+        b"".join(
+            (
+                b"\x00",
+                _HEAD(stream_id, version, recorded_at),
+                _LENGTH(len(topic)),
+                topic,
+                _LENGTH(len(request_id)),
+                request_id,
+                _LENGTH(len(transaction_id)),
+                transaction_id,
+                _LENGTH(len(sale_reference)),
+                sale_reference,
+                _LENGTH(len(state)),
+                state,
+            )
+        )
     ).digest()

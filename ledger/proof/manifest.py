@@ -1,12 +1,12 @@
 """An export's folder: what is where in it, and the manifest that says what belongs to it.
 
-    manifest.json       what was exported, and each file with its SHA-256
-    manifest.note       a signed note with the SHA-256 of manifest.json
-    events/             the events, in files named by their first position
-    rows/               the rows of a view
-    checkpoint          the newest checkpoint, a signed note that covers the events
-    checkpoints.jsonl   this and the earlier checkpoints of the range
-    tile/               the log's tree, as C2SP's tlog-tiles lays it out
+manifest.json       what was exported, and each file with its SHA-256
+manifest.note       a signed note with the SHA-256 of manifest.json
+events/             the events, in files named by their first position
+rows/               the rows of a view
+checkpoint          the newest checkpoint, a signed note that covers the events
+checkpoints.jsonl   this and the earlier checkpoints of the range
+tile/               the log's tree, as C2SP's tlog-tiles lays it out
 """
 
 import json
@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any, Final, Literal, NoReturn, get_args
+
+from ledger.proof.tree import TILE_NODES
 
 Format = Literal["jsonl", "csv", "parquet"]
 
@@ -37,7 +39,7 @@ EVENT_COLUMNS: Final = (
 )
 """The columns of exported events: what a leaf consists of, behind its position."""
 
-FILE_EVENTS: Final = 1 << 18
+FILE_EVENTS: Final = 1 << 17
 """Events of a file: files begin at multiples of it, so that each whole one is a subtree of the log's tree."""
 
 TREE_SIZE_MAX: Final = 1 << 40
@@ -116,6 +118,9 @@ class Manifest:
             raise ManifestInvalid(f"{MANIFEST} has a tree that no log has")
         if any(file.last_position - file.first_position >= FILE_EVENTS for file in self.files):
             raise ManifestInvalid(f"{MANIFEST} has a file that is too large")
+        # A tile of events that are in two files would be verified twice, each time with half of them.
+        if self.exported == EVENTS and any((file.first_position - 1) % TILE_NODES for file in self.files[1:]):
+            raise ManifestInvalid(f"{MANIFEST} has files that do not meet between two tiles")
 
 
 def manifest_text(origin: str, manifest: bytes) -> str:

@@ -36,6 +36,9 @@ MANIFEST_BYTES_MAX: Final = 64 << 20
 
 PROCESSES_MAX: Final = 64
 
+EVENTS_PER_PROCESS_MIN: Final = 200_000
+"""With fewer events than this for each, starting processes takes longer than it saves."""
+
 Progress = Callable[[int, int], None]
 """(events done, events in all), now and then."""
 
@@ -69,7 +72,7 @@ def verify_export(
     verification = _Verification(folder, manifest, old_checkpoints, verifiers)
     verification.check_manifest(content)
     if manifest.exported == EVENTS:
-        verification.check_events(processes or os.cpu_count() or 1, progress)
+        verification.check_events(processes or _processes(manifest), progress)
     else:
         verification.check_rows()
     return verification.report(time.monotonic() - started)
@@ -193,7 +196,7 @@ class _Verification:
             if file.first_position != expected or file.last_position < file.first_position:
                 break
             expected = file.last_position + 1
-        if expected != manifest.last_position + 1 or manifest.first_position < 1:
+        if expected != manifest.last_position + 1 or not 1 <= manifest.first_position < expected:
             message = f"the manifest lists no file with the positions {expected} to {manifest.last_position}"
             self._find(Finding("truncated", message, expected))
         elif manifest.last_position > manifest.tree_size:
@@ -210,7 +213,10 @@ class _Verification:
                     self._find(Finding("file_changed", f"{here} cannot be read: {result.problem}", file.first_position))
             elif not result.is_listed:
                 self._find(Finding("file_changed", f"{here} is not what the manifest lists"))
-            if result.misplaced is not None:
+            if result.first_bad is None and result.rows > file.last_position - file.first_position + 1:
+                message = f"more events are in {file.name} than it has positions"
+                self._find(Finding("inserted", message, file.last_position + 1))
+            if result.misplaced is not None and not result.first_bad:
                 message = f"the event says that it is at position {result.misplaced.written}"
                 self._find(Finding("changed", message, result.misplaced.position))
             if result.backwards is not None:
@@ -229,7 +235,11 @@ class _Verification:
         proved = WholeTree(self._files, roots, edges)
         size = self._manifest.tree_size
         if self._known.newest is None and self._manifest.checkpoints is None:
-            self._notes.append("the export has no checkpoint: it only agrees with itself")
+            message = "the export has no checkpoint: nobody has signed for its tree"
+            if self._verifiers:
+                self._find(Finding("signature", message))
+            else:
+                self._notes.append(message)
         signed = self._known.newest.root if self._known.newest is not None else shown.root(size)
         if proved.root(size) == signed and signed is not None:
             self._check_tiles(results, shown, proved)
@@ -293,6 +303,8 @@ class _Verification:
             good = one.checkpoint.size
 
     def _check_consistency(self, known: Sequence[Known], proved: WholeTree) -> None:
+        """Which checkpoints the log continues. Where its events are found to be wrong, that says where already."""
+        is_located = any(finding.position is not None for finding in self._findings)
         good = 0
         for one in known:
             checkpoint = one.checkpoint
@@ -304,12 +316,12 @@ class _Verification:
             elif root == checkpoint.root:
                 good = checkpoint.size
                 self._agreeing += 1
-            else:
+            elif one in self._known.kept or not is_located:
                 message = (
                     f"the log does not continue {one.source} (of {checkpoint.size}): an event between position"
                     f" {good + 1} and {checkpoint.size} is not the one that was there"
                 )
-                self._find(Finding("inconsistent", message, good + 1))
+                self._find(Finding("inconsistent", message, None if is_located else good + 1))
 
     def _check_future(self) -> None:
         for known in self._known.kept:
@@ -333,6 +345,11 @@ def _sizes_in(file: ExportedFile, sizes: Sequence[int]) -> list[int]:
     first = (file.first_position - 1) // TILE_NODES * TILE_NODES
     last = -(-file.last_position // TILE_NODES) * TILE_NODES
     return [size for size in sizes if first < size < last]
+
+
+def _processes(manifest: Manifest) -> int:
+    events = sum(file.rows for file in manifest.files)
+    return min(os.cpu_count() or 1, 1 + events // EVENTS_PER_PROCESS_MIN)
 
 
 def _look_at_all(tasks: Sequence[FileTask], processes: int) -> Iterator[FileResult]:
