@@ -37,7 +37,9 @@ _SOURCE: Final = sql.SQL("FROM events WHERE notification_id BETWEEN {} AND {} OR
 
 _NEWEST: Final = "SELECT size, note FROM log_checkpoints ORDER BY size DESC LIMIT 1"
 _OF_SIZE: Final = "SELECT note FROM log_checkpoints WHERE size = %s"
-_CHECKPOINTS: Final = "SELECT size, signed_at, note FROM log_checkpoints WHERE size >= %s AND size <= %s ORDER BY size"
+_CHECKPOINTS: Final = """
+SELECT size, signed_at, note FROM log_checkpoints WHERE size BETWEEN %s AND %s OR size = %s ORDER BY size
+"""
 
 TILES_AT_ONCE: Final = 512
 
@@ -92,7 +94,7 @@ def export_proof(connection: Connection[Any], folder: ExportFolder, plan: Plan) 
     folder.write(CHECKPOINT, row[0].encode())
     rows = 0
     with folder.open(CHECKPOINTS) as file, connection.transaction(), connection.cursor("checkpoints") as cursor:
-        cursor.execute(_CHECKPOINTS, (plan.first_position, plan.tree_size))
+        cursor.execute(_CHECKPOINTS, (plan.first_position, plan.last_position, plan.tree_size))
         for size, signed_at, note in cursor:
             file.write(json.dumps({"size": size, "signed_at": signed_at, "note": note}).encode() + b"\n")
             rows += 1

@@ -55,7 +55,7 @@ class Diagnosis:
             if self._row(belongs) == found:
                 return Finding("changed", f"a copy of event {belongs} stands in its place", position)
             return Finding("missing", _several(belongs - position, "an event has been removed"), position)
-        if self._row(stands + 1) == found:
+        if (after := self._leaf(position + 1)) is not None and self._row(stands + 1) == after:
             return Finding("inserted", f"a copy of event {belongs}", position)
         return Finding("swapped", f"event {belongs} stands here, and event {position} at position {stands}", position)
 

@@ -271,13 +271,17 @@ class _Verification:
         """Where events are not what the tiles say, whose root is the one that was signed."""
         diagnosis = Diagnosis(self._folder, self._manifest)
         differing = shown.differing_tiles(proved)
+        is_moved = False
         for result in results:
             first_tile = (result.file.first_position - 1) // TILE_NODES
             last_tile = (result.file.last_position - 1) // TILE_NODES
             wrong = [index for index in differing if first_tile <= index <= last_tile]
             bad = result.first_bad
             if bad is not None and not (wrong and wrong[0] < (bad - 1) // TILE_NODES):
-                self._find(diagnosis.at(bad))
+                # Behind an event too many or too few all others stand in the wrong place.
+                if not (is_moved and bad == result.file.first_position):
+                    self._find(diagnosis.at(bad))
+                    is_moved = self._findings[-1].kind in {"inserted", "missing"}
             elif wrong:
                 self._find(_within_tile(wrong[0], result, is_there=wrong[0] not in result.damaged_tiles))
 

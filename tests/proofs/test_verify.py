@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import get_args
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -82,7 +83,9 @@ def test_an_honest_export_is_verified(tmp_path: Path, kind: Format, count: int, 
 @settings(max_examples=30, deadline=None)
 def test_a_changed_event_is_named(kind: Format, position: int, field: str) -> None:
     """L2: whatever is changed of an event."""
-    other = event(9_999)._replace(recorded_at=LOG[position - 1].recorded_at + 1)
+    other = event(9_999)._replace(
+        stream_id=UUID(int=99), topic="other/1", recorded_at=LOG[position - 1].recorded_at + 1
+    )
     rows = numbered(LOG)
     rows[position - 1] = (position, LOG[position - 1]._replace(**{field: getattr(other, field)}))
     found = after(kind, rows)
