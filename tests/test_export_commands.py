@@ -14,7 +14,10 @@ import pytest
 from loyalty.v1.program_pb2 import Program
 from psycopg.rows import tuple_row
 
+from ledger.export.export import Order, export
+from ledger.proof.manifest import Format
 from ledger.proof.note import Checkpoint, Signer, sign
+from ledger.proof.verify import verify_export
 from ledger.store.arrays import register_arrays
 from ledger.store.seal import seal
 from tests.programs import spend
@@ -24,12 +27,17 @@ from tests.shop import Shop
 
 SIGNER = Signer.generate("log.example")
 READ = {"jsonl": "read_json('{}/*.jsonl')", "csv": "read_csv('{}/*.csv')", "parquet": "read_parquet('{}/*.parquet')"}
+_COLUMNS = """
+SELECT column_name FROM information_schema.columns WHERE table_schema = 'views' AND table_name = '{}'
+ORDER BY ordinal_position
+"""
 VIEWS = ("balances", "lots", "statements", "tiers", "programs", "trial_balance")
 
 
-def loyalty(*arguments: object, status: int = 0, **environment: str) -> str:
+def loyalty(*arguments: object, status: int = 0, url: str = "", key_file: Path | str = "") -> str:
     """What a command prints that ends with a status."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("LOYALTY_")} | environment
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("LOYALTY_")}
+    ours |= {"LOYALTY_DATABASE_URL": url, "LOYALTY_LOG_KEY_FILE": str(key_file)}
     command = [sys.executable, "server.py", *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, env=ours, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == status, done.stdout + done.stderr
@@ -91,8 +99,9 @@ def stored(url: str, query: str) -> list[tuple[Any, ...]]:
 def test_events_arrive_as_they_are_stored(audited: Audited, tmp_path: Path, kind: str) -> None:
     """In each format, column by column and byte by byte; and the export is verified with no database in reach."""
     folder = tmp_path / "export"
-    key = {"LOYALTY_LOG_KEY_FILE": str(audited.key_file), "LOYALTY_DATABASE_URL": audited.url}
-    said = json.loads(loyalty("export", "events", folder, "--format", kind, "--json", **key))
+    said = json.loads(
+        loyalty("export", "events", folder, "--format", kind, "--json", url=audited.url, key_file=audited.key_file)
+    )
     columns = (
         "position, stream_id::text, version, recorded_at, topic, request_id::text, transaction_id::text,"
         " sale_reference, state"
@@ -112,11 +121,10 @@ def test_events_arrive_as_they_are_stored(audited: Audited, tmp_path: Path, kind
 
 @pytest.mark.parametrize("kind", READ)
 @pytest.mark.parametrize("view", VIEWS)
-def test_views_arrive_as_they_are(audited: Audited, tmp_path: Path, kind: str, view: str) -> None:
+def test_views_arrive_as_they_are(audited: Audited, tmp_path: Path, kind: Format, view: str) -> None:
     """Row by row, signed with the manifest."""
     folder = tmp_path / "export"
-    key = {"LOYALTY_LOG_KEY_FILE": str(audited.key_file), "LOYALTY_DATABASE_URL": audited.url}
-    loyalty("export", view, folder, "--format", kind, **key)
+    export(audited.url, folder, Order(view, kind), now=1, signers=[SIGNER])
     names = [name for (name,) in stored(audited.url, _COLUMNS.format(view))]
     text = ", ".join(f"{name}::text" for name in names)
     in_base64 = [name for name in names if name in {"standing", "definition"}]
@@ -126,19 +134,16 @@ def test_views_arrive_as_they_are(audited: Audited, tmp_path: Path, kind: str, v
         text = ", ".join(f"{name}::text" for name in names[: names.index(in_base64[0])])
     assert rows_of(kind, folder / "rows", text) != []
     assert sorted(map(str, rows_of(kind, folder / "rows", text))) == sorted(map(str, expected))
-    assert "verified" in loyalty("verify", folder, "--key", audited.public_key)
+    assert verify_export(folder, verifiers=[SIGNER.verifier]).ok
     file = next((folder / "rows").iterdir())
     file.write_bytes(file.read_bytes() + b"\n")
-    assert "file_changed" in loyalty("verify", folder, "--key", audited.public_key, status=1)
-
-
-_COLUMNS = "SELECT column_name FROM information_schema.columns WHERE table_schema = 'views' AND table_name = '{}' ORDER BY ordinal_position"
+    assert [one.kind for one in verify_export(folder, verifiers=[SIGNER.verifier]).findings] == ["file_changed"]
 
 
 def test_statuses_and_words(audited: Audited, tmp_path: Path) -> None:
     """0: verified; 1: something is wrong, and where; 2: it cannot be read. Commands that cannot be say why."""
-    folder, database = tmp_path / "export", {"LOYALTY_DATABASE_URL": audited.url}
-    said = loyalty("export", "events", folder, "--from", 2, "--until", 8, **database)
+    folder, url = tmp_path / "export", audited.url
+    said = loyalty("export", "events", folder, "--from", 2, "--until", 8, url=url)
     assert "7 rows in 1 files" in said
     assert "not signed" in said
     said = loyalty("verify", folder)
@@ -150,10 +155,10 @@ def test_statuses_and_words(audited: Audited, tmp_path: Path) -> None:
     assert "is no export" in loyalty("verify", tmp_path, status=2)
     assert "is no export" in json.loads(loyalty("verify", tmp_path, "--json", status=2))["error"]
     assert "a public key has the form" in loyalty("verify", folder, "--key", "a+b", status=2)
-    assert "is not empty" in loyalty("export", "events", folder, status=1, **database)
-    assert "there is no view 'nothing'" in loyalty("export", "nothing", tmp_path / "none", status=1, **database)
-    assert "has no positions" in loyalty("export", "tiers", tmp_path / "none", "--from", 2, status=1, **database)
-    assert "export it anew" in loyalty("export", "tiers", tmp_path / "none", "--resume", status=1, **database)
-    assert "no export to go on with" in loyalty("export", "events", tmp_path / "none", "--resume", status=1, **database)
-    assert "sealed up to position" in loyalty("export", "events", tmp_path / "n", "--until", 999, status=1, **database)
+    assert "is not empty" in loyalty("export", "events", folder, status=1, url=url)
+    assert "there is no view 'nothing'" in loyalty("export", "nothing", tmp_path / "none", status=1, url=url)
+    assert "has no positions" in loyalty("export", "tiers", tmp_path / "none", "--from", 2, status=1, url=url)
+    assert "export it anew" in loyalty("export", "tiers", tmp_path / "none", "--resume", status=1, url=url)
+    assert "no export to go on with" in loyalty("export", "events", tmp_path / "none", "--resume", status=1, url=url)
+    assert "sealed up to position" in loyalty("export", "events", tmp_path / "n", "--until", 999, status=1, url=url)
     assert not (tmp_path / "none").exists()

@@ -48,9 +48,7 @@ class Selection(NamedTuple):
     def text_query(self, kind: Format) -> sql.Composed:
         """A statement whose rows are lines of text, with bytes in base64."""
         columns = sql.SQL(", ").join(
-            sql.SQL("{} AS {}").format(
-                _BASE64.format(expression) if column.type == "bytea" else expression, sql.Identifier(column.name)
-            )
+            sql.SQL("{} AS {}").format(_as_text(column, expression, kind), sql.Identifier(column.name))
             for column, expression in zip(self.columns, self.expressions, strict=True)
         )
         rows = sql.SQL("SELECT {} {}").format(columns, self.source)
@@ -66,6 +64,14 @@ class Selection(NamedTuple):
             for column, expression in zip(self.columns, self.expressions, strict=True)
         )
         return sql.SQL("SELECT {} {}").format(columns, self.source)
+
+
+def _as_text(column: Column, expression: sql.Composable, kind: Format) -> sql.Composable:
+    if column.type == "bytea":
+        return _BASE64.format(expression)
+    if column.type == "boolean" and kind == "csv":
+        return sql.SQL("{}::text").format(expression)  # true and false, which all readers know
+    return expression
 
 
 _BASE64: Final = sql.SQL("translate(encode({}, 'base64'), E'\\n', '')")
