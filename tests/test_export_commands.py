@@ -132,8 +132,11 @@ def test_views_arrive_as_they_are(audited: Audited, tmp_path: Path, kind: Format
     if in_base64:
         expected = [row[: names.index(in_base64[0])] for row in expected]
         text = ", ".join(f"{name}::text" for name in names[: names.index(in_base64[0])])
-    assert rows_of(kind, folder / "rows", text) != []
-    assert sorted(map(str, rows_of(kind, folder / "rows", text))) == sorted(map(str, expected))
+    exported = rows_of(kind, folder / "rows", text)
+    if kind == "csv":  # which has one way to write an empty text and NULL, for most readers
+        exported, expected = ([tuple(one or "" for one in row) for row in rows] for rows in (exported, expected))
+    assert exported != []
+    assert sorted(map(str, exported)) == sorted(map(str, expected))
     assert verify_export(folder, verifiers=[SIGNER.verifier]).ok
     file = next((folder / "rows").iterdir())
     file.write_bytes(file.read_bytes() + b"\n")
