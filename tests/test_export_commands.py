@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import grpc
 import psycopg
 import pytest
 from loyalty.v1.program_pb2 import Program
@@ -63,6 +64,18 @@ def seal_all(url: str) -> str:
     return note
 
 
+def wait_for_views(shop: Shop, member: str) -> None:
+    """A new server's first views may take longer than a call waits for them."""
+    for _ in range(10):
+        try:
+            shop.balance(member, min_position=shop.head())
+        except grpc.RpcError as error:
+            assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+        else:
+            return
+    raise AssertionError("the views do not catch up")
+
+
 @pytest.fixture(scope="module")
 def audited(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Audited:
     """A ledger that has sold something, before the auditor came and after."""
@@ -78,6 +91,8 @@ def audited(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> A
         found.old.write_text(seal_all(found.url))
         for member in members:
             shop.sale(member, 5_00)
+        wait_for_views(shop, members[0])
+        for member in members:
             prove(shop, member)
     seal_all(found.url)
     return found
