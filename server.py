@@ -47,6 +47,7 @@ from ledger.cli import log, member, program, terminals, till
 from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
 from ledger.cli.database import JsonOption
 from ledger.cli.demo import demo
+from ledger.cli.export import export, verify
 from ledger.cli.health import health
 from ledger.cli.log import LOCAL_CHECKPOINTS, LOCAL_ORIGIN, local_key_file
 from ledger.config import Config, ConfigError
@@ -92,7 +93,7 @@ app.add_typer(member.app, name="member")
 app.add_typer(program.app, name="program")
 app.add_typer(terminals.app, name="terminals")
 app.add_typer(log.app, name="log")
-for command in (check, rebuild, health, demo):
+for command in (check, rebuild, export, verify, health, demo):
     app.command()(command)
 
 

@@ -8,11 +8,10 @@ from typing import Annotated
 
 import psycopg
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ledger.cli.connection import DataDirOption, fail
 from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
+from ledger.cli.progress import progress_bar
 from ledger.local_postgres import LocalPostgresError
 from projections.catalogue import PROJECTIONS
 from projections.check import PROCESSES_MAX, CheckError
@@ -30,7 +29,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Replay every event and compare every view, byte for byte; status 1 when anything differs."""
-    with _database(database_url, data_dir, local=local) as url, _progress("replaying") as bar:
+    with _database(database_url, data_dir, local=local) as url, progress_bar("replaying") as bar:
         result = check_database(url, processes or None, bar)
     if as_json:
         typer.echo(json.dumps(result.as_json()))
@@ -49,7 +48,7 @@ def rebuild(
     as_json: JsonOption = False,
 ) -> None:
     """Make a projection anew beside the live one, and switch to it."""
-    with _database(database_url, data_dir, local=local) as url, _progress("rebuilding") as bar:
+    with _database(database_url, data_dir, local=local) as url, progress_bar("rebuilding") as bar:
         done = rebuild_projection(url, name, bar)
     if as_json:
         typer.echo(json.dumps(done._asdict()))
@@ -69,29 +68,3 @@ def _database(database_url: str, data_dir: Path, *, local: bool) -> Iterator[str
         fail(str(error))
     except (OSError, psycopg.Error) as error:
         fail(" ".join(str(error).split()))
-
-
-class _Bar:
-    """A progress bar, to be called with how much of how much is done."""
-
-    def __init__(self, progress: Progress, title: str) -> None:
-        self._progress = progress
-        self._task = progress.add_task(title, total=None)
-
-    def __call__(self, done: int, of: int) -> None:
-        self._progress.update(self._task, completed=done, total=of)
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[_Bar]:
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        yield _Bar(progress, title)

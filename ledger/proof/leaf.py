@@ -1,5 +1,6 @@
 """Leaves: what of an event is hashed. All that the log stores of it; its position is that of the leaf."""
 
+from hashlib import sha256
 from struct import Struct
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -41,3 +42,34 @@ def leaf_of(event: StoredEvent) -> bytes:
     ):
         parts += (_LENGTH(len(part)), part)
     return b"".join(parts)
+
+
+def hash_of_parts(
+    stream_id: bytes,
+    version: int,
+    recorded_at: int,
+    topic: bytes,
+    request_id: bytes,
+    transaction_id: bytes,
+    sale_reference: bytes,
+    state: bytes,
+) -> bytes:
+    """The hash of an event's leaf, of parts that are bytes already; what is not there is empty."""
+    return sha256(
+        b"".join(
+            (
+                b"\x00",
+                _HEAD(stream_id, version, recorded_at),
+                _LENGTH(len(topic)),
+                topic,
+                _LENGTH(len(request_id)),
+                request_id,
+                _LENGTH(len(transaction_id)),
+                transaction_id,
+                _LENGTH(len(sale_reference)),
+                sale_reference,
+                _LENGTH(len(state)),
+                state,
+            )
+        )
+    ).digest()

@@ -113,6 +113,16 @@ def perfect_root(hashes: Sequence[bytes]) -> bytes:
     return level[0]
 
 
+def levels_of(hashes: Sequence[bytes]) -> list[list[bytes]]:
+    """The nodes over some hashes, level by level from the hashes on; those that are not whole are left out."""
+    levels = [list(hashes)]
+    while len(below := levels[-1]) > 1:
+        levels.append(
+            [sha256(b"\x01" + pair[0] + pair[1]).digest() for pair in zip(below[::2], below[1::2], strict=False)]
+        )
+    return levels
+
+
 def _largest_power_below(count: int) -> int:
     return 1 << ((count - 1).bit_length() - 1)
 

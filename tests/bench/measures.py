@@ -62,6 +62,15 @@ READ_SIDE: Final[Mapping[str, Measure]] = {
     **{f"projection_{name}_events_per_s": Measure("events/s") for name in PROJECTIONS},
 }
 
+AUDIT: Final[Mapping[str, Measure]] = {
+    "export_events_per_s": Measure("events/s", Goal(">=", 100_000)),
+    "export_csv_events_per_s": Measure("events/s", Goal(">=", 100_000)),
+    "export_parquet_events_per_s": Measure("events/s"),
+    "export_rss_mb": Measure("MiB", Goal("<", 200)),
+    "verify_events_per_s": Measure("events/s", Goal(">=", 100_000)),
+    "verify_two_cores_events_per_s": Measure("events/s", Goal(">=", 100_000)),
+}
+
 FIFTY_RULES: Final[Mapping[str, Measure]] = {
     "rules50_unary_vs_echo": Measure("ratio", Goal(">=", 0.6)),
     "rules50_batch_vs_simple": Measure("ratio", Goal(">=", 0.7)),
@@ -89,6 +98,7 @@ ALL: Final[Mapping[str, Measure]] = {
     **LAG,
     **GROWTH,
     **READ_SIDE,
+    **AUDIT,
     **FIFTY_RULES,
     **THOUSAND_RULES,
     **SEAL,

@@ -1,0 +1,120 @@
+"""`loyalty export` and `loyalty verify`: the log in the hands of those who need not trust us."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Final
+
+import psycopg
+import typer
+
+from ledger.cli.connection import DataDirOption, fail
+from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
+from ledger.cli.progress import progress_bar
+from ledger.export.export import Order
+from ledger.export.export import export as export_to
+from ledger.export.folder import ExportError
+from ledger.local_postgres import LocalPostgresError
+from ledger.proof.event_rows import ExtraMissing
+from ledger.proof.manifest import Format
+from ledger.proof.note import NoteInvalid, Signer, Verifier
+from ledger.proof.verify import PROCESSES_MAX, ExportUnreadable, verify_export
+
+UNREADABLE: Final = 2
+"""The status of a verification that could not begin."""
+
+
+def export(  # noqa: PLR0913, PLR0917 - one for each option
+    what: Annotated[str, typer.Argument(help="`events`, or the name of a view, such as `balances`.")],
+    folder: Annotated[Path, typer.Argument(help="Where to: a folder that is new or empty.")],
+    kind: Annotated[Format, typer.Option("--format", help="Parquet needs the extra `export`.")] = "jsonl",
+    first: Annotated[int | None, typer.Option("--from", min=1, help="The first position.")] = None,
+    last: Annotated[
+        int | None, typer.Option("--until", min=1, help="The last position; that of the newest checkpoint without.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an export that was cut off.")] = False,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="LOYALTY_LOG_KEY_FILE", help="Private keys of the log, one a line; they sign the manifest."
+        ),
+    ] = None,
+    database_url: DatabaseOption = "",
+    local: LocalOption = False,
+    data_dir: DataDirOption = Path("var"),
+    as_json: JsonOption = False,
+) -> None:
+    """Write events or a view to files that anybody can verify and read."""
+    signers = _signers(key_file) if key_file is not None else []
+    started = time.monotonic()
+    try:
+        with database(database_url, data_dir, local=local) as url, progress_bar("exporting") as bar:
+            order = Order(what, kind, first, last, resume)
+            plan = export_to(url, folder, order, now=time.time_ns() // 1_000, signers=signers, progress=bar)
+    except psycopg.errors.UndefinedTable:
+        fail("the database has no ledger yet; run `loyalty migrate` first")
+    except (ExportError, ExtraMissing, LocalPostgresError) as error:
+        fail(str(error))
+    except (OSError, psycopg.Error) as error:
+        fail(" ".join(str(error).split()))
+    rows = sum(file.rows for file in plan.files) if plan is not None else 0
+    seconds = time.monotonic() - started
+    if as_json:
+        typer.echo(json.dumps({"folder": str(folder), "rows": rows, "seconds": round(seconds, 3)}))
+    elif plan is None:
+        typer.echo(f"{folder} has the whole export already")
+    else:
+        typer.echo(f"{rows} rows in {len(plan.files)} files are in {folder} after {seconds:.1f} s")
+        if not signers:
+            typer.echo("the manifest is not signed: set LOYALTY_LOG_KEY_FILE or give --key-file")
+
+
+def verify(
+    folder: Annotated[Path, typer.Argument(help="The export.")],
+    checkpoints: Annotated[
+        list[Path] | None,
+        typer.Option("--checkpoint", help="An earlier checkpoint that you have kept; may be repeated."),
+    ] = None,
+    keys: Annotated[
+        list[str] | None,
+        typer.Option("--key", help="The log's public key, as text or the name of a file; may be repeated."),
+    ] = None,
+    processes: Annotated[int, typer.Option(min=0, max=PROCESSES_MAX, help="0: one for each CPU.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify an export, offline. Status 0: verified; 1: something is wrong; 2: it cannot be read."""
+    try:
+        verifiers = [verifier for key in keys or () for verifier in _verifiers(key)]
+        kept = [(path.name, path.read_text(encoding="utf-8")) for path in checkpoints or ()]
+        with progress_bar("verifying") as bar:
+            report = verify_export(folder, kept, verifiers, processes or None, bar)
+    except (ExportUnreadable, NoteInvalid, OSError, UnicodeDecodeError) as error:
+        if as_json:
+            typer.echo(json.dumps({"ok": False, "error": str(error)}))
+        else:
+            typer.echo(f"loyalty: {error}", err=True)
+        raise typer.Exit(UNREADABLE) from None
+    if as_json:
+        typer.echo(json.dumps(report.as_json()))
+    else:
+        for line in report.lines():
+            typer.echo(line)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _signers(key_file: Path) -> list[Signer]:
+    try:
+        return [Signer.parse(line) for line in key_file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError):
+        fail(f"{key_file} cannot be read: correct the path")
+    except NoteInvalid as error:
+        fail(f"{key_file}: {error}")
+
+
+def _verifiers(key: str) -> list[Verifier]:
+    """The public keys of a text, or of a file with one a line."""
+    if "+" in key and not Path(key).is_file():
+        return [Verifier.parse(key)]
+    lines = Path(key).read_text(encoding="utf-8").splitlines()
+    return [Verifier.parse(line) for line in lines if line.strip()]
