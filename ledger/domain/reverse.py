@@ -55,6 +55,8 @@ def reverse_transaction(case: Case[ReverseTransactionRequest]) -> None:
         reversed=target.name,
     )
     rung = _undo(case, target, event.undo)
+    if isinstance(target.main, SaleRecorded):
+        event.returned_minor = sum(line.amount_minor for line in _sold(case, target.main, target).rest())
     case.record(event, main=True, transaction_id=target.transaction_id)
     change_tier(case, rung)
     write_undo(event.receipt, event.undo)
@@ -66,7 +68,7 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction, result: Un
     main: Message = target.main
     match main:
         case SaleRecorded():
-            state = Sold(main, target.returns(), case.account.cancelled)
+            state = _sold(case, main, target)
             before = state.due()
             state.add(state.rest())
             also = [allocation for event in target.issuing() for allocation in event.allocations]
@@ -95,6 +97,10 @@ def _undo(case: Case[ReverseTransactionRequest], target: Transaction, result: Un
             _undo_by_hand(case, main, result)
     result.SetInParent()
     return Rung(case.account.tier, case.account.standing)
+
+
+def _sold(case: Case[ReverseTransactionRequest], sale: SaleRecorded, target: Transaction) -> Sold:
+    return Sold(sale, target.returns(), case.account.cancelled)
 
 
 def _undo_by_hand(case: Case[ReverseTransactionRequest], main: Message, result: Undo) -> None:
