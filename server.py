@@ -63,6 +63,7 @@ from ledger.store.vouchers import VoucherCodes
 from ledger.writer.command import Command, Failure
 from ledger.writer.sweeper import Sweeper
 from ledger.writer.writer import Result, Writer
+from projections.books import PostgresBooks
 from projections.cli import check, rebuild
 from projections.hub import Hub
 from projections.process import ReadSideProcess, report_until_end_of_input
@@ -163,7 +164,7 @@ class Ledger:
         add_ProgramServiceServicer_to_server(program, server)
         crm = CrmService(self.views, self.reader, system_clock)
         add_CrmServiceServicer_to_server(crm, server)
-        add_AuditServiceServicer_to_server(AuditService(self.reader, system_clock), server)
+        add_AuditServiceServicer_to_server(AuditService(self.reader, PostgresBooks(self.reads), system_clock), server)
         files = (pos_service_pb2, program_service_pb2, crm_service_pb2, audit_service_pb2)
         return [name.full_name for file in files for name in file.DESCRIPTOR.services_by_name.values()]
 

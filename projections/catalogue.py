@@ -12,5 +12,6 @@ from projections.tiers import Tiers
 from projections.trial_balance import TrialBalance
 
 PROJECTIONS: Final[Mapping[str, Projection]] = {
-    projection.name: projection for projection in (Balances(), Liability(), Rewards(), Statements(), Tiers(), TrialBalance())
+    projection.name: projection
+    for projection in (Balances(), Liability(), Rewards(), Statements(), Tiers(), TrialBalance())
 }

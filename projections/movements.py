@@ -1,7 +1,7 @@
-"""Movements: what each event books to which lot. The postings of an event by lot, and so by the month of their issue.
+"""Movements: what each event books to which lot. The postings of an event by lot, and so by the month of issue.
 
-Points that a member owes are in no lot. They are booked to lot 0, `OWED`: what is taken back and is not there lowers it,
-what repays it raises it again, so that lots and debts together are always what the member holds.
+Points that a member owes are in no lot. They are booked to lot 0, `OWED`: what is taken back and is not there lowers
+it, what repays it raises it again, so that lots and debts together are always what the member holds.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -93,7 +93,8 @@ def _points_adjusted(event: PointsAdjusted) -> Iterator[Movement]:
 
 def _undone(event: SaleReturned | TransactionReversed) -> Iterator[Movement]:
     undo = event.undo
-    yield from _moved("restored", [*undo.restored, *undo.revived], 1)
+    yield from _moved("restored", undo.restored, 1)
+    yield from _moved("clawed_back", undo.revived, 1)  # cancelled before, and so no spent points
     if undo.repaid_points:
         yield Movement("restored", OWED, undo.repaid_points)
     taken = [(allocation.lot, allocation.points) for allocation in undo.clawed_back]

@@ -6,12 +6,13 @@ from typing import Any, Final
 
 import grpc
 from loyalty.v1 import audit_service_pb2 as pb
-from loyalty.v1.audit_service_pb2_grpc import AuditServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 
+from ledger.api.books_service import BooksService
 from ledger.api.check import CHECKS
 from ledger.api.errors import ApiError
 from ledger.api.paging import messages
+from ledger.books.line import Books
 from ledger.domain.instant import from_timestamp
 from ledger.views import EventReader
 from ledger.writer.writer import Clock
@@ -24,10 +25,11 @@ BATCH_EVENTS_MAX: Final = 2_000
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class AuditService(AuditServiceServicer):
-    """Each call: check, read, convert."""
+class AuditService(BooksService):
+    """Each call: check, read, convert. What is about books is in BooksService."""
 
-    def __init__(self, reader: EventReader, clock: Clock) -> None:
+    def __init__(self, reader: EventReader, books: Books, clock: Clock) -> None:
+        super().__init__(books, reader, clock)
         self._reader = reader
         self._clock = clock
 
