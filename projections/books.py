@@ -1,10 +1,14 @@
 """The books as they are read from the view of liability: see ledger.books."""
 
 import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import date
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from loyalty.v1.program_pb2 import Program as Definition
+from psycopg import Cursor
 from psycopg.rows import tuple_row
 
 from ledger.books.line import Basis, Grain, Line, Reading
@@ -33,34 +37,58 @@ class PostgresBooks:
         """The books up to a position; None for a program that was not known then. Raises ViewBehind.
 
         `read_at` is the instant that the position stands for, in microseconds: it says which day and which version of
-        the program it was.
+        the program it was. `timeout_s` bounds the wait for the position.
         """
         definition = self._definition(program, position, read_at)
         if definition is None:
             return None
-        parameters = {
-            "program": program,
-            "position": position,
-            "day": to_datetime(self.recorded_at(position)).date(),
-            "effective": basis == "effective",
-            "grain": grain,
-        }
+        with self._snapshot(timeout_s, lambda _balances, liability: liability >= position) as (cursor, _):
+            lines = _lines(cursor, program, position, basis, grain)
+        return _reading(definition, position, read_at, lines)
+
+    def read_now(
+        self, program: str, min_position: int, now: int, basis: Basis, grain: Grain, timeout_s: float
+    ) -> Reading | None:
+        """The books now, at a position or later. What has expired by now counts as expired, recorded or not.
+
+        None for a program that is not known. Raises ViewBehind.
+        """
+        definition = self._definition(program, min_position, now)
+        if definition is None:
+            return None
+        with self._snapshot(timeout_s, lambda balances, liability: liability >= balances >= min_position) as (
+            cursor,
+            position,
+        ):
+            lines = _lines(cursor, program, position, basis, grain)
+            due = cursor.execute(_SQL["due"], {"program": program, "at": now}).fetchall()
+        reading = _reading(definition, position, now, lines)
+        for vintage, expired_on, points in due:
+            day = expired_on if basis == "effective" else reading.on
+            period = day.replace(day=1) if grain == "month" else day
+            lines.append(Line(vintage, period, expired=-int(points)))
+        return reading._replace(lines=_merged(lines))
+
+    @contextmanager
+    def _snapshot(
+        self, timeout_s: float, suits: Callable[[int, int], bool]
+    ) -> Iterator[tuple[Cursor[tuple[Any, ...]], int]]:
+        """One moment of the database in which the positions of balances and liability suit, and that of balances.
+
+        Raises ViewBehind when they do not in time.
+        """
         deadline = time.monotonic() + timeout_s
         while True:
-            rows = self._query("lines", parameters)
-            if rows[0][0] >= position:
-                break
+            with self._datastore.get_connection() as connection, connection.transaction():
+                cursor = connection.cursor(binary=True, row_factory=tuple_row)
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                ((balances, liability),) = cursor.execute(_SQL["positions"]).fetchall()
+                if suits(balances, liability):
+                    yield cursor, balances
+                    return
             if time.monotonic() >= deadline:
-                raise ViewBehind(rows[0][0])
+                raise ViewBehind(min(balances, liability))
             time.sleep(POLL_S)
-        return Reading(
-            position,
-            read_at,
-            local_date(read_at, ZoneInfo(definition.time_zone)),
-            definition.currency,
-            definition.minor_per_thousand_points,
-            [Line(vintage, period, *map(int, sums)) for _, vintage, period, *sums in rows if vintage is not None],
-        )
 
     def recorded_at(self, position: int) -> int:
         """When a position was recorded, in microseconds; 0 for position 0."""
@@ -95,6 +123,33 @@ class PostgresBooks:
         with self._datastore.get_connection() as connection:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
             return cursor.execute(_SQL[question], parameters, prepare=True).fetchall()
+
+
+def _lines(cursor: Cursor[tuple[Any, ...]], program: str, position: int, basis: Basis, grain: Grain) -> list[Line]:
+    (recorded_at,) = cursor.execute(_SQL["recorded_at"], {"position": position}).fetchone() or (0,)
+    parameters = {
+        "program": program,
+        "position": position,
+        "day": to_datetime(recorded_at).date(),
+        "effective": basis == "effective",
+        "grain": grain,
+    }
+    rows = cursor.execute(_SQL["lines"], parameters).fetchall()
+    return [Line(vintage, period, *map(int, sums)) for vintage, period, *sums in rows]
+
+
+def _merged(lines: Iterable[Line]) -> list[Line]:
+    """The lines in order of period and vintage, each once."""
+    merged: dict[tuple[date, str], Line] = {}
+    for line in lines:
+        key = (line.period, line.vintage)
+        merged[key] = merged[key].plus(line) if key in merged else line
+    return [line for _, line in sorted(merged.items())]
+
+
+def _reading(definition: Definition, position: int, read_at: int, lines: list[Line]) -> Reading:
+    on = local_date(read_at, ZoneInfo(definition.time_zone))
+    return Reading(position, read_at, on, definition.currency, definition.minor_per_thousand_points, lines)
 
 
 def _receipt(request_id: Any, topic: str, state: bytes) -> Receipt:

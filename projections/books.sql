@@ -24,17 +24,27 @@ days AS (
     WHERE m.booked_on BETWEEN %(day)b::date - 1 AND %(day)b::date + 1 AND m.program = %(program)b
       AND m.position <= %(position)b AND (SELECT position FROM view) > %(position)b
 )
-SELECT view.position, l.vintage, l.period, l.issued, l.restored, l.reinstated, l.adjusted, l.redeemed, l.expired,
-       l.clawed_back, l.sold_minor
-FROM view LEFT JOIN (
-    SELECT vintage, date_trunc(%(grain)b, day)::date AS period, coalesce(sum(issued), 0) AS issued,
-           coalesce(sum(restored), 0) AS restored, coalesce(sum(reinstated), 0) AS reinstated,
-           coalesce(sum(adjusted), 0) AS adjusted, coalesce(sum(redeemed), 0) AS redeemed,
-           coalesce(sum(expired), 0) AS expired, coalesce(sum(clawed_back), 0) AS clawed_back,
-           sum(sold_minor) AS sold_minor
-    FROM days GROUP BY 1, 2
-) AS l ON true
-ORDER BY l.period, l.vintage COLLATE "C"
+SELECT vintage, date_trunc(%(grain)b, day)::date, coalesce(sum(issued), 0), coalesce(sum(restored), 0),
+       coalesce(sum(reinstated), 0), coalesce(sum(adjusted), 0), coalesce(sum(redeemed), 0), coalesce(sum(expired), 0),
+       coalesce(sum(clawed_back), 0), sum(sold_minor)
+FROM days GROUP BY 1, 2 ORDER BY 2, vintage COLLATE "C"
+
+-- name: due
+-- Points that have expired at an instant without that being recorded, by vintage and the day on which they did.
+SELECT v.vintage, (to_timestamp(l.expires_at / 1000000) AT TIME ZONE b.time_zone)::date, sum(l.points)
+FROM (
+    SELECT member_id, number, points, expires_at FROM views.lots
+    WHERE own_expires_at > 0 AND own_expires_at < 9223372036854775807 AND own_expires_at <= %(at)b AND expires_at <= %(at)b
+    UNION ALL
+    SELECT a.member_id, l.number, l.points, l.expires_at FROM views.balances a JOIN views.lots l USING (member_id)
+    WHERE a.following_points > 0 AND a.activity_expires_at <= %(at)b AND l.follows_activity AND l.own_expires_at = 0
+    UNION ALL
+    SELECT member_id, number, points, expires_at FROM views.held_lots
+    WHERE hold_expires_at <= %(at)b AND expires_at <= %(at)b
+) AS l
+JOIN views.booked_members b ON b.member_id = l.member_id AND b.program = %(program)b
+JOIN views.vintages v ON v.member_id = l.member_id AND v.lot = l.number
+GROUP BY 1, 2
 
 -- name: publications
 SELECT topic, state FROM events

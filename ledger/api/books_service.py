@@ -161,10 +161,9 @@ class BooksService(AuditServiceServicer):
         if not PRINCIPAL.get().sees(request.program):
             raise _unknown(request.program)
         position, read_at = await self._instant(request.as_of)
+        read = self._books.read if request.as_of.WhichOneof("instant") else self._books.read_now
         try:
-            reading = await asyncio.to_thread(
-                self._books.read, request.program, position, read_at, basis, grain, wait_s(context)
-            )
+            reading = await asyncio.to_thread(read, request.program, position, read_at, basis, grain, wait_s(context))
         except ViewBehind as behind:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
         if reading is None:

@@ -80,6 +80,14 @@ class Books(Protocol):
         the program it was. `timeout_s` bounds the wait for the position.
         """
 
+    def read_now(
+        self, program: str, min_position: int, now: int, basis: Basis, grain: Grain, timeout_s: float
+    ) -> Reading | None:
+        """The books now, at a position or later. What has expired by now counts as expired, recorded or not.
+
+        None for a program that is not known. Raises ViewBehind.
+        """
+
     def position_at(self, instant: int) -> int:
         """The last position recorded up to an instant, itself included; 0 where there is none."""
 

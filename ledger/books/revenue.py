@@ -177,7 +177,7 @@ class _Vintage:
                 redeemed,
                 round(max(min(expected, Fraction(redeemed + total.points)), Fraction(redeemed))),
             )
-            if any(deferred[2:6]):
+            if any((deferred.deferred, deferred.recognised, deferred.catch_up)):
                 yield deferred
 
     def allocation(self) -> Allocated:

@@ -98,8 +98,8 @@ Global___TillFinding: _TypeAlias = TillFinding  # noqa: Y015
 
 @_typing.final
 class AsOf(_message.Message):
-    """The instant that books are read as of: only what was recorded by then is in them, and so they are the same whenever they
-    are read again.
+    """The instant that books are read as of: what was recorded by then is in them and nothing else, and so they are the same
+    whenever they are read again.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
