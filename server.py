@@ -64,6 +64,7 @@ from ledger.writer.command import Command, Failure
 from ledger.writer.sweeper import Sweeper
 from ledger.writer.writer import Result, Writer
 from projections.books import PostgresBooks
+from projections.books_check import BooksChecker
 from projections.cli import check, rebuild
 from projections.hub import Hub
 from projections.process import ReadSideProcess, report_until_end_of_input
@@ -108,6 +109,7 @@ class Ledger:
         self.views = PostgresViews(self.reads)
         self.reader = PostgresReader(self.reads, self.hub)
         self.read_side = ReadSideProcess(READ_SIDE_COMMAND, database_url, self.reads, self.hub)
+        self.books_checker = BooksChecker(database_url, system_clock)
         self.sweeper = Sweeper(self.writer, self.views.due, self.views.due_notices, system_clock)
         self.authenticator = Authenticator(Credentials(self.reads.pool))
         self.gate = Gate(
@@ -124,6 +126,7 @@ class Ledger:
         self.hub.start()
         self.read_side.start()
         self.sweeper.start()
+        self.books_checker.start()
 
     def parts(self) -> Parts:
         """What the server runs. The writer ends first: what it has accepted is finished."""
@@ -132,6 +135,7 @@ class Ledger:
             add_services=self.add_services,
             trouble=self.trouble,
             close=(
+                self.books_checker.stop,
                 self.sweeper.stop,
                 self.writer.stop,
                 self.read_side.stop,

@@ -91,30 +91,32 @@ SELECT min(position) FILTER (WHERE name = 'balances'), min(position) FILTER (WHE
 FROM views.positions
 
 -- name: broken_vintages
--- Vintages whose movements do not come to what members hold of them. Both views are at the same position, or `since` is
--- behind the one of balances: what was booked later is left out.
+-- Vintages whose sums by day, up to the position where balances are, do not come to what members hold of them.
 WITH closing AS (
     SELECT program, vintage, sum(points) AS points FROM (
         SELECT program, vintage, issued + restored + reinstated + adjusted + redeemed + expired + clawed_back AS points
         FROM views.liability_days
         UNION ALL
-        SELECT program, vintage, -points FROM views.movements
-        WHERE position > %(position)b AND booked_on >= %(since)b::date
+        SELECT m.program, m.vintage, -m.points FROM views.movements m
+        WHERE m.position > %(position)b
+          AND m.booked_on >= (
+              SELECT to_timestamp(recorded_at / 1000000)::date - 2 FROM events WHERE notification_id = %(position)b)
     ) AS booked GROUP BY program, vintage
 ), held AS (
-    SELECT b.program, v.vintage, sum(l.points) AS points
-    FROM (
-        SELECT member_id, number, points FROM views.lots
+    SELECT program, vintage, sum(points) AS points FROM (
+        SELECT b.program, v.vintage, l.points
+        FROM (
+            SELECT member_id, number, points FROM views.lots
+            UNION ALL
+            SELECT member_id, number, points FROM views.held_lots
+        ) AS l
+        JOIN views.booked_members b ON b.member_id = l.member_id
+        LEFT JOIN views.vintages v ON v.member_id = l.member_id AND v.lot = l.number
         UNION ALL
-        SELECT member_id, number, points FROM views.held_lots
-    ) AS l
-    JOIN views.vintages v ON v.member_id = l.member_id AND v.lot = l.number
-    JOIN views.booked_members b ON b.member_id = l.member_id
-    GROUP BY b.program, v.vintage
-    UNION ALL
-    SELECT program, '', -sum(owed_points) FROM views.balances GROUP BY program
+        SELECT program, '', -owed_points FROM views.balances
+    ) AS lots GROUP BY program, vintage
 )
-SELECT coalesce(c.program, h.program), coalesce(c.vintage, h.vintage), NULL::date,
+SELECT coalesce(c.program, h.program), coalesce(c.vintage, h.vintage, '?'), NULL::date,
        coalesce(c.points, 0)::text, coalesce(h.points, 0)::text
 FROM closing c FULL JOIN held h USING (program, vintage)
 WHERE coalesce(c.points, 0) <> coalesce(h.points, 0)
