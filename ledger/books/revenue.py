@@ -5,9 +5,10 @@ Points are a separate promise to the member, so a part of what the sales of a mo
     standalone = points issued x share that was expected to be redeemed x what a point sells for by itself
     allocated  = sold x standalone / (sold + standalone)
 
-The share is that of the end of the month of issue, and is not looked at again for the allocation (paragraph 88); what
-comes back later, goods and points, lowers what was sold and issued. What is allocated is deferred, and recognised as
-points are redeemed, in proportion to all that are expected to be:
+The share is that of the end of the month of issue (or of the first month in which any of it is booked), and is not
+looked at again for the allocation (paragraph 88); what comes back later, goods and points, lowers what was sold and
+issued. What is allocated is deferred, and recognised as points are redeemed, in proportion to all that are expected to
+be:
 
     recognised until t = allocated x redeemed until t / expected at t
 
@@ -101,7 +102,7 @@ def by_ladder(lines: Sequence[Line], vintages_min: int) -> Expected:
             until = [line for line in lines if month_of(line.period) <= month]
             after = month_named(month_number(month) + 1)
             kept[month] = {one.vintage: one.ultimate for one in breakage(until, after, vintages_min).estimates}
-        return Fraction(kept[month][vintage])
+        return Fraction(kept[month].get(vintage, 0))
 
     return expected
 
@@ -160,8 +161,8 @@ class _Vintage:
                 self._total = self._total.plus(lines[number])
             total = self._total
             expected = self._expected(self._vintage, month, total)
-            if self._share is None:
-                self._share = expected / total.issued_net if total.issued_net > 0 else Fraction(1)
+            if self._share is None and total.issued_net > 0:
+                self._share = expected / total.issued_net
             before, allocated_before = done, allocated
             up_to_date = recognised(allocated, redeemed, expected, total.points + total.redeemed_net - redeemed)
             allocated = self._allocated()
