@@ -43,7 +43,7 @@ from ledger.api.lifecycle import serve as lifecycle_serve
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
-from ledger.cli import member, program, terminals, till
+from ledger.cli import member, program, reconcile, report, terminals, till
 from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
 from ledger.cli.database import JsonOption
 from ledger.cli.demo import demo
@@ -88,6 +88,8 @@ app.add_typer(till.app, name="till")
 app.add_typer(member.app, name="member")
 app.add_typer(program.app, name="program")
 app.add_typer(terminals.app, name="terminals")
+app.add_typer(report.app, name="report")
+app.add_typer(reconcile.app, name="reconcile")
 for command in (check, rebuild, health, demo):
     app.command()(command)
 

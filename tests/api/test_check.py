@@ -13,6 +13,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import example, given
 from hypothesis import strategies as st
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
+from loyalty.v1.books_pb2 import (
+    AsOf,
+    Expectation,
+    GetBreakageRequest,
+    GetDeferredRevenueRequest,
+    GetLiabilityRequest,
+    PriceAllocation,
+    ReadJournalRequest,
+    ReadRollForwardRequest,
+    ReconcileTillsRequest,
+)
 from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
     Command,
@@ -222,6 +233,16 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     ListRewardsRequest: lambda: ListRewardsRequest(program="programs/p"),
     WatchChangesRequest: WatchChangesRequest,
     ReadEventsRequest: read_events,
+    GetLiabilityRequest: lambda: GetLiabilityRequest(program="programs/p", as_of=AsOf(position=1)),
+    ReadRollForwardRequest: lambda: ReadRollForwardRequest(program="programs/p", from_date="2026-01-31", until_date="2026-02-01"),
+    GetBreakageRequest: lambda: GetBreakageRequest(program="programs/p", vintages_min=2),
+    GetDeferredRevenueRequest: lambda: GetDeferredRevenueRequest(
+        program="programs/p",
+        expectations=[Expectation(redeemed_millionths=970_000)],
+        allocations=[PriceAllocation(vintage="2026-01", allocated_minor=5)],
+    ),
+    ReadJournalRequest: lambda: ReadJournalRequest(program="programs/p", minor_per_thousand_points=100),
+    ReconcileTillsRequest: lambda: ReconcileTillsRequest(program="programs/p", csv=b"x"),
 }
 COMMANDS: Final = [kind for kind in RIGHT if "request_id" in kind.DESCRIPTOR.fields_by_name]
 REQUESTS: Final = list(RIGHT)
@@ -885,6 +906,8 @@ def values(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
         return st.dictionaries(TEXTS, TEXTS, max_size=3)
     if field.message_type is not None:
         one = messages(GetMessageClass(field.message_type), depth - 1)
+    elif field.type == FieldDescriptor.TYPE_BYTES:
+        one = st.binary(max_size=12)
     elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         one = TEXTS
     elif field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
