@@ -40,8 +40,8 @@ def tills(
     answer = ask(address, token, data_dir, lambda audit, options: audit.ReconcileTills(request, **options))
     header = b.BooksHeader(program=program, position=answer.position, currency="minor units")
     if form != Format.csv:
-        show(form, header, answer.days)
+        show(form, header, b.TillDay, answer.days)
     if answer.differences or form == Format.csv:
-        show(form, header, answer.differences)
+        show(form, header, b.TillDifference, answer.differences)
     if answer.total_differences:
         raise typer.Exit(1)

@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -73,11 +73,11 @@ def liability(
     total = answer.total
     total.vintage = "total"
     hidden = ("period", "opening_points")
-    show(form, answer.header, [*answer.vintages, total], hidden)
+    show(form, answer.header, b.RollForward, [*answer.vintages, total], hidden)
 
 
 @app.command("roll-forward")
-def roll_forward(
+def roll_forward(  # noqa: PLR0913, PLR0917 - the options of the command
     program: ProgramOption = DEFAULT_PROGRAM,
     as_of: AsOfOption = "",
     price: PriceOption = 0,
@@ -101,7 +101,7 @@ def roll_forward(
         minor_per_thousand_points=price,
     )
     parts = ask(address, token, data_dir, lambda audit, options: list(audit.ReadRollForward(request, **options)))
-    show(form, parts[0].header, [line for part in parts for line in part.lines])
+    show(form, parts[0].header, b.RollForward, [line for part in parts for line in part.lines])
 
 
 @app.command()
@@ -116,27 +116,33 @@ def breakage(
     data_dir: DataDirOption = Path("var"),
 ) -> None:
     """What will never be redeemed, by the chain ladder, with the evidence for it."""
-    request = b.GetBreakageRequest(
-        program=program, as_of=as_of_of(as_of), date=_DAYS[day], vintages_min=vintages
-    )
+    request = b.GetBreakageRequest(program=program, as_of=as_of_of(as_of), date=_DAYS[day], vintages_min=vintages)
     answer = ask(address, token, data_dir, lambda audit, options: audit.GetBreakage(request, **options))
     if form == Format.json:
         typer.echo(json.dumps(_dict(answer)))
         return
     if form == Format.table:
-        show(form, answer.header, answer.factors)
-    show(form, answer.header, answer.vintages, () if form == Format.csv else ("redeemed_points_by_age",))
+        show(form, answer.header, b.DevelopmentFactor, answer.factors)
+    show(
+        form,
+        answer.header,
+        b.VintageEstimate,
+        answer.vintages,
+        () if form == Format.csv else ("redeemed_points_by_age",),
+    )
 
 
 @app.command()
-def revenue(
+def revenue(  # noqa: PLR0913, PLR0917 - the options of the command
     program: ProgramOption = DEFAULT_PROGRAM,
     as_of: AsOfOption = "",
     price: PriceOption = 0,
     day: DayOption = Day.booked,
     expect: Annotated[
         list[str] | None,
-        typer.Option(help="Percent expected to be redeemed, as 97 or, from a month on, 2026-01=96.5; else by the ladder."),
+        typer.Option(
+            help="Percent expected to be redeemed, as 97 or, from a month on, 2026-01=96.5; else by the ladder."
+        ),
     ] = None,
     form: FormatOption = Format.table,
     address: AddressOption = "",
@@ -156,12 +162,12 @@ def revenue(
         typer.echo(json.dumps(_dict(answer)))
         return
     if form == Format.table:
-        show(form, answer.header, answer.allocations)
-    show(form, answer.header, answer.months)
+        show(form, answer.header, b.PriceAllocation, answer.allocations)
+    show(form, answer.header, b.DeferredRevenue, answer.months)
 
 
 @app.command()
-def journal(
+def journal(  # noqa: PLR0913, PLR0917 - the options of the command
     program: ProgramOption = DEFAULT_PROGRAM,
     as_of: AsOfOption = "",
     price: PriceOption = 0,
@@ -177,7 +183,7 @@ def journal(
         program=program, as_of=as_of_of(as_of), from_date=first, until_date=until, minor_per_thousand_points=price
     )
     parts = ask(address, token, data_dir, lambda audit, options: list(audit.ReadJournal(request, **options)))
-    show(form, parts[0].header, [line for part in parts for line in part.lines])
+    show(form, parts[0].header, b.JournalLine, [line for part in parts for line in part.lines])
 
 
 def ask(
@@ -215,12 +221,14 @@ def _expectation(text: str) -> b.Expectation:
         fail(f"--expect {text}: give a percentage, as 97, or one from a month on, as 2026-01=96.5")
 
 
-def show(form: Format, header: b.BooksHeader, rows: Sequence[Message], hidden: Iterable[str] = ()) -> None:
+def show(
+    form: Format, header: b.BooksHeader, kind: type[Message], rows: Sequence[Message], hidden: Container[str] = ()
+) -> None:
     """Prints rows of one kind: every field a column, but those that are hidden."""
     if form == Format.json:
         typer.echo(json.dumps({"header": _dict(header), "lines": [_dict(row) for row in rows]}))
         return
-    fields = [field.name for field in rows[0].DESCRIPTOR.fields if field.name not in hidden] if rows else []
+    fields = [field.name for field in kind.DESCRIPTOR.fields if field.name not in hidden]
     cells = [[_cell(getattr(row, name), form) for name in fields] for row in rows]
     if form == Format.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -243,7 +251,7 @@ def _cell(value: object, form: Format) -> str:
         return f"{value:,}"
     if isinstance(value, str | int):
         return str(value)
-    return " ".join(map(str, value))  # type: ignore[call-overload, no-any-return]  # a repeated field
+    return " ".join(map(str, value))  # type: ignore[call-overload]  # a repeated field
 
 
 def _dict(message: Message) -> dict[str, Any]:

@@ -234,7 +234,9 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     WatchChangesRequest: WatchChangesRequest,
     ReadEventsRequest: read_events,
     GetLiabilityRequest: lambda: GetLiabilityRequest(program="programs/p", as_of=AsOf(position=1)),
-    ReadRollForwardRequest: lambda: ReadRollForwardRequest(program="programs/p", from_date="2026-01-31", until_date="2026-02-01"),
+    ReadRollForwardRequest: lambda: ReadRollForwardRequest(
+        program="programs/p", from_date="2026-01-31", until_date="2026-02-01"
+    ),
     GetBreakageRequest: lambda: GetBreakageRequest(program="programs/p", vintages_min=2),
     GetDeferredRevenueRequest: lambda: GetDeferredRevenueRequest(
         program="programs/p",

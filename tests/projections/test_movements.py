@@ -41,8 +41,8 @@ def test_vintages_come_to_the_trial_balance(database_url: str) -> None:
     catch_up(database_url, 17)
     with psycopg.connect(database_url) as connection:
         sums = connection.execute(
-            "SELECT sum(issued), sum(redeemed), sum(expired + reinstated), sum(clawed_back), sum(restored), sum(adjusted)"
-            " FROM views.liability_days"
+            "SELECT sum(issued), sum(redeemed), sum(expired + reinstated), sum(clawed_back), sum(restored),"
+            " sum(adjusted) FROM views.liability_days"
         ).fetchone()
         trial = connection.execute(
             "SELECT -issued, -redeemed, -breakage, -clawed_back, -restored, -adjusted FROM views.trial_balance"

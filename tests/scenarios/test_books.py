@@ -120,7 +120,7 @@ def test_what_has_expired_is_no_liability_even_where_nobody_has_recorded_it(open
 
 
 def test_what_is_owed_is_a_vintage_of_its_own(open_shop: OpenShop) -> None:
-    """It is in no lot: a claw-back that finds nothing lowers it, the next sale raises it, and the total is the balance."""
+    """It is in no lot: a claw-back that finds nothing lowers it, the next sale raises it."""
     shop = open_shop(books_program())
     member = shop.member()
     sale = shop.sale(member, 10_00, at="2026-01-10T12:00")
@@ -211,10 +211,10 @@ def deferred_revenue(shop: Shop, **fields: object) -> b.GetDeferredRevenueRespon
 
 
 def test_l6_deferred_revenue(open_shop: OpenShop) -> None:
-    """100,000 sold with 10,000 points of which 97 % are expected to be redeemed: a stand-alone price of 9,700, and so
+    """100,000 sold with 10,000 points of which 97 % are expected to be redeemed: a stand-alone price of 9,700.
 
-    100,000 x 9,700 / 109,700 = 8,842.30 are deferred. Of an allocation of 9,000 that the books know, 4,500 of 9,700 points
-    that are redeemed in the second year make 9,000 x 4,500 / 9,700 = 4,175.26 revenue.
+    So 100,000 x 9,700 / 109,700 = 8,842.30 are deferred. Of an allocation of 9,000 that the books know, 4,500 of 9,700
+    points that are redeemed in the second year make 9,000 x 4,500 / 9,700 = 4,175.26 revenue.
     """
     shop = open_shop(program(spend(1, 10_00), rewards=[cashback(1, 1_00)], minor_per_thousand_points=1_000_00))
     member = shop.member()
@@ -239,8 +239,8 @@ def test_l6_deferred_revenue(open_shop: OpenShop) -> None:
 def test_l6_catch_up_when_more_is_expected(open_shop: OpenShop) -> None:
     """IFRS 15, example 52: 95 % are expected, then 97 %.
 
-    100,000 x 9,500 / 109,500 = 8,675.80 are deferred. 4,500 points in the first year: 8,675.80 x 4,500 / 9,500 = 4,109.59.
-    4,000 in the second: 8,675.80 x 8,500 / 9,700 - 4,109.59 = 3,492.92, of which -84.73 is the catch-up.
+    100,000 x 9,500 / 109,500 = 8,675.80 are deferred. 4,500 points in the first year: 8,675.80 x 4,500 / 9,500 =
+    4,109.59. 4,000 in the second: 8,675.80 x 8,500 / 9,700 - 4,109.59 = 3,492.92, of which -84.73 is the catch-up.
     """
     shop = open_shop(program(spend(1, 10_00), rewards=[cashback(1, 1_00)], minor_per_thousand_points=1_000_00))
     member = shop.member()
