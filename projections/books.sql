@@ -24,7 +24,7 @@ days AS (
     WHERE m.booked_on BETWEEN %(day)b::date - 1 AND %(day)b::date + 1 AND m.program = %(program)b
       AND m.position <= %(position)b AND (SELECT position FROM view) > %(position)b
 )
-SELECT vintage, date_trunc(%(grain)b, day)::date, coalesce(sum(issued), 0), coalesce(sum(restored), 0),
+SELECT vintage, date_trunc(%(grain)b, day::timestamp)::date, coalesce(sum(issued), 0), coalesce(sum(restored), 0),
        coalesce(sum(reinstated), 0), coalesce(sum(adjusted), 0), coalesce(sum(redeemed), 0), coalesce(sum(expired), 0),
        coalesce(sum(clawed_back), 0), sum(sold_minor)
 FROM days GROUP BY 1, 2 ORDER BY 2, vintage COLLATE "C"

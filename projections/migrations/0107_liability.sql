@@ -28,8 +28,7 @@ BEGIN
         booked_on       date    NOT NULL,
         effective_on    date    NOT NULL
     );
-    -- Days are read as a whole; what is booked on one lies together, in the order of the log.
-    CREATE INDEX movements_day_idx ON movements USING brin (booked_on, position) WITH (pages_per_range = 16);
+    CREATE INDEX movements_day_idx ON movements (program, booked_on);
 
     -- The sums. Those of many members may be more than 64 bits hold, so they are numeric.
     CREATE TABLE liability_days (
