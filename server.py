@@ -43,7 +43,7 @@ from ledger.api.lifecycle import serve as lifecycle_serve
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
-from ledger.cli import log, member, program, terminals, till
+from ledger.cli import log, member, program, reconcile, report, terminals, till
 from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
 from ledger.cli.database import JsonOption
 from ledger.cli.demo import demo
@@ -68,6 +68,8 @@ from ledger.store.vouchers import VoucherCodes
 from ledger.writer.command import Command, Failure
 from ledger.writer.sweeper import Sweeper
 from ledger.writer.writer import Result, Writer
+from projections.books import PostgresBooks
+from projections.books_check import BooksChecker
 from projections.cli import check, rebuild
 from projections.hub import Hub
 from projections.notary import Notary
@@ -93,6 +95,8 @@ app.add_typer(member.app, name="member")
 app.add_typer(program.app, name="program")
 app.add_typer(terminals.app, name="terminals")
 app.add_typer(log.app, name="log")
+app.add_typer(report.app, name="report")
+app.add_typer(reconcile.app, name="reconcile")
 for command in (check, rebuild, export, verify, health, demo):
     app.command()(command)
 
@@ -116,6 +120,7 @@ class Ledger:
         self.read_side = ReadSideProcess(
             READ_SIDE_COMMAND, read_side_environment(database_url, config), self.reads, self.hub
         )
+        self.books_checker = BooksChecker(database_url, system_clock)
         self.sweeper = Sweeper(self.writer, self.views.due, self.views.due_notices, system_clock)
         self.authenticator = Authenticator(Credentials(self.reads.pool))
         self.gate = Gate(
@@ -132,6 +137,7 @@ class Ledger:
         self.hub.start()
         self.read_side.start()
         self.sweeper.start()
+        self.books_checker.start()
 
     def parts(self) -> Parts:
         """What the server runs. The writer ends first: what it has accepted is finished."""
@@ -140,6 +146,7 @@ class Ledger:
             add_services=self.add_services,
             trouble=self.trouble,
             close=(
+                self.books_checker.stop,
                 self.sweeper.stop,
                 self.writer.stop,
                 self.read_side.stop,
@@ -172,7 +179,8 @@ class Ledger:
         add_ProgramServiceServicer_to_server(program, server)
         crm = CrmService(self.views, self.reader, system_clock)
         add_CrmServiceServicer_to_server(crm, server)
-        add_AuditServiceServicer_to_server(AuditService(self.reader, Proofs(self.reads), system_clock), server)
+        audit = AuditService(self.reader, PostgresBooks(self.reads), Proofs(self.reads), system_clock)
+        add_AuditServiceServicer_to_server(audit, server)
         files = (pos_service_pb2, program_service_pb2, crm_service_pb2, audit_service_pb2)
         return [name.full_name for file in files for name in file.DESCRIPTOR.services_by_name.values()]
 

@@ -27,6 +27,10 @@ PROJECTION_STOPPED_AT: Final = Gauge(
     "Position of the event that a projection stopped at; 0 while it is well",
     ("projection",),
 )
+LIABILITY_BROKEN: Final = Gauge(
+    "loyalty_liability_broken", "Vintages that did not add up when the books were last checked; 0 while all is well"
+)
+LIABILITY_CHECKED: Final = Gauge("loyalty_liability_checked_seconds", "When the books were last checked, as Unix time")
 PROJECTION_POSITION: Final = Gauge(
     "loyalty_projection_position", "Position that a projection has reached", ("projection",)
 )

@@ -72,6 +72,7 @@ def demo_program() -> Program:
             )
         ],
         expiry=ExpiryPolicy(never=NeverExpiry()),
+        minor_per_thousand_points=10_00,
         tiers=_tiers(),
         rewards=[
             Reward(

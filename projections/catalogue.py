@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from projections.balances import Balances
+from projections.liability import Liability
 from projections.projection import Projection
 from projections.rewards import Rewards
 from projections.statements import Statements
@@ -11,5 +12,6 @@ from projections.tiers import Tiers
 from projections.trial_balance import TrialBalance
 
 PROJECTIONS: Final[Mapping[str, Projection]] = {
-    projection.name: projection for projection in (Balances(), Rewards(), Statements(), Tiers(), TrialBalance())
+    projection.name: projection
+    for projection in (Balances(), Liability(), Rewards(), Statements(), Tiers(), TrialBalance())
 }

@@ -35,6 +35,15 @@ LEFT JOIN (SELECT member_id, sum(points) AS points FROM {live}.lots GROUP BY mem
 LEFT JOIN (SELECT member_id, sum(points) AS points FROM {live}.held_lots GROUP BY member_id) AS h USING (member_id)
 WHERE (uuid_hash(a.member_id) & 2147483647) %% %(shares)b = %(share)b
 
+-- name: liability
+-- What every member holds, by lot.
+SELECT member_id, array_agg(held ORDER BY held COLLATE "C") FROM (
+    SELECT member_id, concat_ws(' ', lot, sum(points)) AS held FROM {live}.movements
+    GROUP BY member_id, lot HAVING sum(points) <> 0
+) AS lots
+WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
+GROUP BY member_id
+
 -- name: rewards
 -- What every member can still use.
 SELECT member_id, array_agg(right_now ORDER BY right_now COLLATE "C") FROM (

@@ -57,13 +57,13 @@ class PostgresReader:
         """
         with self._datastore.get_connection() as connection:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
-            head = _head(cursor)
+            head = head_position(cursor)
             end = min(until or head, head)
             last = end
             if recorded_from is not None:
-                after = max(after, _first_recorded_at(cursor, recorded_from, after, last) - 1)
+                after = max(after, first_recorded_at(cursor, recorded_from, after, last) - 1)
             if recorded_until is not None:
-                last = min(last, _first_recorded_at(cursor, recorded_until, after, last) - 1)
+                last = min(last, first_recorded_at(cursor, recorded_until, after, last) - 1)
             topics = [_TOPICS[name] for name in types] if types else list(_TOPICS.values())
             scan = last if subject else min(last, after + SCAN_EVENTS_MAX)
             rows: list[tuple[Any, ...]] = []
@@ -92,7 +92,7 @@ class PostgresReader:
     def head_position(self) -> int:
         """The position of the last event; 0 in an empty log."""
         with self._datastore.get_connection() as connection:
-            return _head(connection.cursor(binary=True, row_factory=tuple_row))
+            return head_position(connection.cursor(binary=True, row_factory=tuple_row))
 
     def wait_for(self, position: int, timeout_s: float) -> bool:
         """Waits until the log reaches a position. False when it did not in time."""
@@ -135,12 +135,13 @@ def _stream(subject: str) -> UUID:
     return pool_stream(program, key) if is_pool else program_stream(program)
 
 
-def _head(cursor: Cursor[Any]) -> int:
+def head_position(cursor: Cursor[Any]) -> int:
+    """The end of the log."""
     row = cursor.execute(_SQL["head"], prepare=True).fetchone()
     return int(row[0]) if row is not None else 0
 
 
-def _first_recorded_at(cursor: Cursor[Any], instant: int, after: int, last: int) -> int:
+def first_recorded_at(cursor: Cursor[Any], instant: int, after: int, last: int) -> int:
     """The first position in (after, last] recorded at or after an instant; last + 1 when there is none.
 
     recorded_at never decreases with position, so halving finds it.

@@ -20,6 +20,7 @@ from projections.catalogue import PROJECTIONS
 from projections.finding import FIRST_FINDINGS_MAX, Finding, Findings
 from projections.hub import connect
 from projections.keys import wrong_key
+from projections.movements import OWED
 from projections.page import COLUMNS, Event, event_of
 from projections.projection import Contradiction, Projection
 from projections.sql import statements
@@ -293,8 +294,21 @@ def _rights(account: Account) -> tuple[list[str]] | None:
     return (sorted(rights),) if rights else None
 
 
+def _points_by_lot(account: Account) -> tuple[list[str]] | None:
+    """What each lot has, held points included; what is owed as lot 0."""
+    points = {OWED: -account.owed}
+    for lot in account.lots:
+        points[lot.number] = points.get(lot.number, 0) + lot.points
+    for hold in account.holds.values():
+        for allocation in hold.allocations:
+            points[allocation.lot] = points.get(allocation.lot, 0) + allocation.points
+    held = sorted(f"{lot} {number}" for lot, number in points.items() if number)
+    return (held,) if held else None
+
+
 _OF_ACCOUNT: Final[Mapping[str, Callable[[Account], tuple[Any, ...] | None]]] = {
     "balances": lambda a: (a.program, a.version, a.owed, a.lot_points, _held(a)),
+    "liability": _points_by_lot,
     "rewards": _rights,
     "statements": lambda a: (a.lot_points + _held(a) - a.owed,),
     "tiers": lambda a: (a.tier, a.standing.to_bytes()),

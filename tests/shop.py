@@ -18,6 +18,7 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # th
     RetryInfo,
 )
 from grpc_status import rpc_status
+from loyalty.v1 import books_pb2 as books
 from loyalty.v1 import commands_pb2 as c
 from loyalty.v1 import pos_service_pb2 as pos
 from loyalty.v1.account_pb2 import Balance
@@ -158,6 +159,21 @@ class Shop:
             reason=reason,
         )
         return self.programs.SetTierFloor(request, metadata=self.metadata, timeout=TIMEOUT_S)
+
+    # -- the auditor
+
+    def liability(self, price: int = 0, **as_of: Any) -> books.GetLiabilityResponse:
+        """What members hold by vintage; `price` is what 1,000 points are worth, in cents."""
+        request = books.GetLiabilityRequest(
+            program=self.program, as_of=books.AsOf(**as_of), minor_per_thousand_points=price
+        )
+        return self.audit.GetLiability(request, metadata=self.metadata, timeout=TIMEOUT_S)
+
+    def reconcile_tills(self, csv: str | bytes) -> books.ReconcileTillsResponse:
+        """What tills say against what the ledger has."""
+        content = csv if isinstance(csv, bytes) else csv.encode()
+        request = books.ReconcileTillsRequest(program=self.program, csv=content)
+        return self.audit.ReconcileTills(request, metadata=self.metadata, timeout=TIMEOUT_S)
 
     # -- the till
 

@@ -7,13 +7,14 @@ from typing import Any, Final
 import grpc
 from loyalty.v1 import audit_service_pb2 as pb
 from loyalty.v1 import proof_pb2
-from loyalty.v1.audit_service_pb2_grpc import AuditServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 
+from ledger.api.books_service import BooksService
 from ledger.api.check import CHECKS
 from ledger.api.errors import ApiError
 from ledger.api.paging import messages, number_before, page_size, page_token
 from ledger.api.proofs import CHECKPOINTS, checkpoint_message, consistency_message, inclusion_message, proved
+from ledger.books.line import Books
 from ledger.domain.instant import from_timestamp
 from ledger.store.proofs import Proofs
 from ledger.views import EventReader
@@ -27,10 +28,11 @@ BATCH_EVENTS_MAX: Final = 2_000
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class AuditService(AuditServiceServicer):
-    """Each call: check, read, convert."""
+class AuditService(BooksService):
+    """Each call: check, read, convert. What is about books is in BooksService."""
 
-    def __init__(self, reader: EventReader, proofs: Proofs, clock: Clock) -> None:
+    def __init__(self, reader: EventReader, books: Books, proofs: Proofs, clock: Clock) -> None:
+        super().__init__(books, reader, clock)
         self._reader = reader
         self._proofs = proofs
         self._clock = clock

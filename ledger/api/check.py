@@ -6,6 +6,14 @@ from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
+from loyalty.v1.books_pb2 import (
+    GetBreakageRequest,
+    GetDeferredRevenueRequest,
+    GetLiabilityRequest,
+    ReadJournalRequest,
+    ReadRollForwardRequest,
+    ReconcileTillsRequest,
+)
 from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
     CommitRewardRequest,
@@ -51,6 +59,14 @@ from loyalty.v1.proof_pb2 import (
     ProveInclusionRequest,
 )
 
+from ledger.api.check_books import (
+    check_breakage,
+    check_deferred_revenue,
+    check_journal,
+    check_liability,
+    check_reconcile_tills,
+    check_roll_forward,
+)
 from ledger.api.check_parts import check_head, check_identifier, check_origin, check_request_id, check_till, check_who
 from ledger.api.check_proofs import (
     check_get_checkpoint,
@@ -412,6 +428,12 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     ListCheckpointsRequest: _check(check_list_checkpoints),
     ProveInclusionRequest: _check(check_prove_inclusion),
     ProveConsistencyRequest: _check(check_prove_consistency),
+    GetLiabilityRequest: _check(check_liability),
+    ReadRollForwardRequest: _check(check_roll_forward),
+    GetBreakageRequest: _check(check_breakage),
+    GetDeferredRevenueRequest: _check(check_deferred_revenue),
+    ReadJournalRequest: _check(check_journal),
+    ReconcileTillsRequest: _check(check_reconcile_tills),
 }
 """The check of each request, called with the request and the server's clock in microseconds.
 

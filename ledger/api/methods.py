@@ -53,6 +53,12 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/loyalty.v1.AuditService/ListCheckpoints": _AUDITOR,
     "/loyalty.v1.AuditService/ProveInclusion": _AUDITOR,
     "/loyalty.v1.AuditService/ProveConsistency": _AUDITOR,
+    "/loyalty.v1.AuditService/GetLiability": _AUDITOR | _MANAGER,
+    "/loyalty.v1.AuditService/ReadRollForward": _AUDITOR | _MANAGER,
+    "/loyalty.v1.AuditService/GetBreakage": _AUDITOR | _MANAGER,
+    "/loyalty.v1.AuditService/GetDeferredRevenue": _AUDITOR | _MANAGER,
+    "/loyalty.v1.AuditService/ReadJournal": _AUDITOR | _MANAGER,
+    "/loyalty.v1.AuditService/ReconcileTills": _AUDITOR | _MANAGER,
 }
 """Who may call what. What is not listed nobody may call."""
 

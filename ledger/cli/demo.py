@@ -69,7 +69,7 @@ def demo(
         typer.echo(json.dumps(_as_dict(report)))
     else:
         print_report(report)
-    if not report.reconciliation.holds:
+    if not report.holds:
         raise typer.Exit(1)
 
 
@@ -135,6 +135,11 @@ def _as_dict(report: "Report") -> dict[str, object]:
         "load_seconds": round(report.load_seconds, 3),
         "sales_per_second": round(report.sales_per_second, 1),
         "reconcile_seconds": round(report.reconcile_seconds, 3),
+        "liability": {
+            "points": {one.vintage: one.closing_points for one in report.liability.vintages},
+            "minor": report.liability.total.closing_minor,
+            "unexplained_points": report.unexplained_points,
+        },
         "totals": [total._asdict() for total in result.totals],
         "differences": [difference._asdict() for difference in result.differences],
     }
@@ -170,4 +175,22 @@ def print_report(report: "Report") -> None:
         else "The ledger holds the members, sales and money of the files."
         if result.holds
         else f"{len(result.differences):,} differences between the files and the ledger."
+    )
+    _print_liability(report, console)
+
+
+def _print_liability(report: "Report", console: Console) -> None:
+    header = report.liability.header
+    table = Table(title=f"Liability by vintage as of position {header.position:,}")
+    table.add_column("vintage")
+    for heading in ("issued", "redeemed", "expired", "held", f"minor units of {header.currency}"):
+        table.add_column(heading, justify="right")
+    for row in (*report.liability.vintages, report.liability.total):
+        points = (row.issued_points, row.redeemed_points, row.expired_points, row.closing_points)
+        name = row.vintage or ("total" if row is report.liability.total else "owed")
+        table.add_row(name, *(f"{figure:,}" for figure in points), f"{row.closing_minor:,}")
+    console.print(table)
+    console.print(
+        f"Vintages less balances: {report.unexplained_points:,} points.",
+        highlight=False,
     )

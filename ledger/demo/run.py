@@ -6,6 +6,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from loyalty.v1.books_pb2 import GetLiabilityRequest, GetLiabilityResponse
+from loyalty.v1.pos_service_pb2 import GetBalanceResponse
 from loyalty.v1.program_pb2 import Program
 
 from ledger.demo.client import Client
@@ -45,11 +47,30 @@ class Report:
     load_seconds: float
     reconcile_seconds: float
     reconciliation: Reconciliation
+    liability: GetLiabilityResponse
+    """What the ledger owes by vintage."""
+    held_points: int
+    """What the balances of all members come to, pending and held points included."""
+
+    @property
+    def unexplained_points(self) -> int:
+        """What the vintages come to more than the balances: 0."""
+        return sum(vintage.closing_points for vintage in self.liability.vintages) - self.held_points
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing differs."""
+        return self.reconciliation.holds and not self.unexplained_points
 
     @property
     def sales_per_second(self) -> float:
         """The throughput of what was sent."""
         return self.sales_loaded / self.load_seconds if self.load_seconds else 0.0
+
+
+def _held(view: GetBalanceResponse) -> int:
+    balance = view.balance
+    return balance.available_points + balance.pending_points + balance.held_points
 
 
 def run(endpoint: Endpoint, baskets: int | None, progress: Progress, program: Program | None = None) -> Report:
@@ -97,7 +118,10 @@ async def _run(endpoint: Endpoint, year: GroceryYear, progress: Progress, other:
         reconciliation = reconcile(
             year.expected(), members, Recorded(events=events, balances=balances), knows_points=other is None
         )
+        liability = await client.call(client.audit.GetLiability, GetLiabilityRequest(program=program.name))
         return Report(
+            liability=liability,
+            held_points=sum(map(_held, views.values())),
             sales_found=sum(sent),
             sales_loaded=baskets - sum(sent),
             load_seconds=load_seconds,

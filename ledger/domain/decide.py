@@ -152,6 +152,7 @@ def enroll_member(
         program=program.name,
         program_version=program.version,
         tier=program.ladder.lowest,
+        time_zone=program.definition.time_zone,
     )
     case.record(event, main=True)
     case.write_receipt(event.receipt)

@@ -48,6 +48,9 @@ NOTICE_DAYS_MAX: Final = 365
 HOLD_TIMEOUT_MAX_S: Final = 30 * 86_400
 """Seconds that a reservation holds."""
 
+MINOR_PER_THOUSAND_POINTS_MAX: Final = 10**12
+"""What 1,000 points may be worth, in minor units."""
+
 _NAME: Final = re.compile("programs/[a-z0-9-]{1,63}").fullmatch
 
 
@@ -83,6 +86,8 @@ def problems(definition: Program) -> Problems:
         if not 1 <= seconds <= HOLD_TIMEOUT_MAX_S:
             found.append(("hold_timeout", "must be from 1 second to 30 days; absent for 30 minutes"))
     _returns(definition.returns, found)
+    if not 0 <= definition.minor_per_thousand_points <= MINOR_PER_THOUSAND_POINTS_MAX:
+        found.append(("minor_per_thousand_points", f"must be from 0 to {MINOR_PER_THOUSAND_POINTS_MAX}"))
     check_enum(definition.duplicate_enrolment, DuplicateEnrolment.values(), "duplicate_enrolment", found)
     _stores(definition.stores, found)
     return found

@@ -54,6 +54,8 @@ def reverse_transaction(case: Case[ReverseTransactionRequest]) -> None:
         reversed=target.name,
     )
     rung = _undo(case, target, event.undo)
+    if isinstance(target.main, SaleRecorded):
+        event.returned_minor = sum(line.amount_minor for line in Sold(target.main, target.returns()).rest())
     case.record(event, main=True, transaction_id=target.transaction_id)
     change_tier(case, rung)
     write_undo(event.receipt, event.undo)

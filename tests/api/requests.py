@@ -6,6 +6,17 @@ from typing import Any, Final
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
+from loyalty.v1.books_pb2 import (
+    AsOf,
+    Expectation,
+    GetBreakageRequest,
+    GetDeferredRevenueRequest,
+    GetLiabilityRequest,
+    PriceAllocation,
+    ReadJournalRequest,
+    ReadRollForwardRequest,
+    ReconcileTillsRequest,
+)
 from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
     CommitRewardRequest,
@@ -209,6 +220,18 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     ListCheckpointsRequest: ListCheckpointsRequest,
     ProveInclusionRequest: lambda: ProveInclusionRequest(position=5),
     ProveConsistencyRequest: lambda: ProveConsistencyRequest(old_size=5, tree_size=9),
+    GetLiabilityRequest: lambda: GetLiabilityRequest(program="programs/p", as_of=AsOf(position=1)),
+    ReadRollForwardRequest: lambda: ReadRollForwardRequest(
+        program="programs/p", from_date="2026-01-31", until_date="2026-02-01"
+    ),
+    GetBreakageRequest: lambda: GetBreakageRequest(program="programs/p", vintages_min=2),
+    GetDeferredRevenueRequest: lambda: GetDeferredRevenueRequest(
+        program="programs/p",
+        expectations=[Expectation(redeemed_millionths=970_000)],
+        allocations=[PriceAllocation(vintage="2026-01", allocated_minor=5)],
+    ),
+    ReadJournalRequest: lambda: ReadJournalRequest(program="programs/p", minor_per_thousand_points=100),
+    ReconcileTillsRequest: lambda: ReconcileTillsRequest(program="programs/p", csv=b"x"),
 }
 COMMANDS: Final = [kind for kind in RIGHT if "request_id" in kind.DESCRIPTOR.fields_by_name]
 REQUESTS: Final = list(RIGHT)

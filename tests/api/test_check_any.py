@@ -57,6 +57,8 @@ def values(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
         return st.dictionaries(TEXTS, TEXTS, max_size=3)
     if field.message_type is not None:
         one = messages(GetMessageClass(field.message_type), depth - 1)
+    elif field.type == FieldDescriptor.TYPE_BYTES:
+        one = st.binary(max_size=12)
     elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         one = TEXTS
     elif field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:

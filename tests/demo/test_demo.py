@@ -73,6 +73,8 @@ def test_the_first_baskets_reconcile_and_a_second_run_repeats_nothing(endpoint: 
         "points issued": 8_749,
         "points balance": 8_749,
     }
+    assert first["liability"]["points"] == {"2017-01": 8_749}
+    assert (first["liability"]["minor"], first["liability"]["unexplained_points"]) == (87_49, 0)
     status, second = demo_at(endpoint, FEW)
     assert (status, second["sales_loaded"], second["sales_found"]) == (0, 0, FEW)
     assert second["totals"] == first["totals"]

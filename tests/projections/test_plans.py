@@ -1,5 +1,6 @@
 """Hot queries look keys up in an index, whatever the planner thinks of tables that are still small."""
 
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -7,7 +8,7 @@ import pytest
 from psycopg.rows import tuple_row
 
 from ledger.store.datastore import LedgerDatastore
-from projections import reader, views
+from projections import books, reader, views
 from projections.catalogue import PROJECTIONS
 from projections.hub import connect
 from projections.page import _READ, Event, read_page
@@ -32,6 +33,19 @@ QUESTIONS: dict[str, tuple[bytes, Any]] = {
     ),
     "catalogue": (views._SQL["catalogue"], {"program": "programs/shop", "at": 1}),
     "due": (views._SQL["due"], {"before": 1, "untouched_since": 1, "limit": 10}),
+    "books": (
+        books._SQL["lines"],
+        {
+            "program": "programs/shop",
+            "position": 20,
+            "day": date(2020, 1, 1),
+            "effective": True,
+            "grain": "day",
+        },
+    ),
+    "due_by_vintage": (books._SQL["due"], {"at": 1, "program": "programs/shop"}),
+    "publications": (books._SQL["publications"], {"stream": MEMBER, "position": 10}),
+    "receipts": (books._SQL["receipts"], {"from": "a", "until": "b", "position": 10}),
     "range": (reader._SQL["range"], {"after": 1, "until": 10, "limit": 5}),
     "stream": (
         reader._SQL["stream"],

@@ -11,7 +11,7 @@ CREATE TABLE events (
     recorded_at         bigint      NOT NULL,  -- microseconds since 1970-01-01 UTC
     request_id          uuid,                  -- of a command's main event
     transaction_id      uuid,                  -- whose file the event belongs to, where that is not request_id
-    sale_reference      text,                  -- a till's receipt number
+    sale_reference      text COLLATE "C",      -- a till's receipt number; its order is that of its bytes
     CONSTRAINT events_stream_key PRIMARY KEY (originator_id, originator_version)
 );
 

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from loyalty.v1 import audit_service_pb2 as loyalty_dot_v1_dot_audit__service__pb2
+from loyalty.v1 import books_pb2 as loyalty_dot_v1_dot_books__pb2
 from loyalty.v1 import proof_pb2 as loyalty_dot_v1_dot_proof__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -61,6 +62,36 @@ class AuditServiceStub:
                 request_serializer=loyalty_dot_v1_dot_proof__pb2.ProveConsistencyRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_proof__pb2.ProveConsistencyResponse.FromString,
                 _registered_method=True)
+        self.GetLiability = channel.unary_unary(
+                '/loyalty.v1.AuditService/GetLiability',
+                request_serializer=loyalty_dot_v1_dot_books__pb2.GetLiabilityRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_books__pb2.GetLiabilityResponse.FromString,
+                _registered_method=True)
+        self.ReadRollForward = channel.unary_stream(
+                '/loyalty.v1.AuditService/ReadRollForward',
+                request_serializer=loyalty_dot_v1_dot_books__pb2.ReadRollForwardRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_books__pb2.ReadRollForwardResponse.FromString,
+                _registered_method=True)
+        self.GetBreakage = channel.unary_unary(
+                '/loyalty.v1.AuditService/GetBreakage',
+                request_serializer=loyalty_dot_v1_dot_books__pb2.GetBreakageRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_books__pb2.GetBreakageResponse.FromString,
+                _registered_method=True)
+        self.GetDeferredRevenue = channel.unary_unary(
+                '/loyalty.v1.AuditService/GetDeferredRevenue',
+                request_serializer=loyalty_dot_v1_dot_books__pb2.GetDeferredRevenueRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_books__pb2.GetDeferredRevenueResponse.FromString,
+                _registered_method=True)
+        self.ReadJournal = channel.unary_stream(
+                '/loyalty.v1.AuditService/ReadJournal',
+                request_serializer=loyalty_dot_v1_dot_books__pb2.ReadJournalRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_books__pb2.ReadJournalResponse.FromString,
+                _registered_method=True)
+        self.ReconcileTills = channel.unary_unary(
+                '/loyalty.v1.AuditService/ReconcileTills',
+                request_serializer=loyalty_dot_v1_dot_books__pb2.ReconcileTillsRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_books__pb2.ReconcileTillsResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -105,6 +136,48 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLiability(self, request, context):
+        """What members of a program hold, by the month in which it was issued, in points and money, and how it came about.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadRollForward(self, request, context):
+        """The same day by day or month by month, in batches.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBreakage(self, request, context):
+        """How many points of each vintage will never be redeemed, by the chain ladder, with the evidence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDeferredRevenue(self, request, context):
+        """Deferred revenue of points by vintage and month, as IFRS 15 and ASC 606 have it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadJournal(self, request, context):
+        """Balanced entries for a general ledger, in batches.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReconcileTills(self, request, context):
+        """What tills say they sold against what the ledger has. It changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -132,6 +205,36 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.ProveConsistency,
                     request_deserializer=loyalty_dot_v1_dot_proof__pb2.ProveConsistencyRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_proof__pb2.ProveConsistencyResponse.SerializeToString,
+            ),
+            'GetLiability': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLiability,
+                    request_deserializer=loyalty_dot_v1_dot_books__pb2.GetLiabilityRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_books__pb2.GetLiabilityResponse.SerializeToString,
+            ),
+            'ReadRollForward': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadRollForward,
+                    request_deserializer=loyalty_dot_v1_dot_books__pb2.ReadRollForwardRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_books__pb2.ReadRollForwardResponse.SerializeToString,
+            ),
+            'GetBreakage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBreakage,
+                    request_deserializer=loyalty_dot_v1_dot_books__pb2.GetBreakageRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_books__pb2.GetBreakageResponse.SerializeToString,
+            ),
+            'GetDeferredRevenue': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDeferredRevenue,
+                    request_deserializer=loyalty_dot_v1_dot_books__pb2.GetDeferredRevenueRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_books__pb2.GetDeferredRevenueResponse.SerializeToString,
+            ),
+            'ReadJournal': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadJournal,
+                    request_deserializer=loyalty_dot_v1_dot_books__pb2.ReadJournalRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_books__pb2.ReadJournalResponse.SerializeToString,
+            ),
+            'ReconcileTills': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReconcileTills,
+                    request_deserializer=loyalty_dot_v1_dot_books__pb2.ReconcileTillsRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_books__pb2.ReconcileTillsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -270,6 +373,168 @@ class AuditService:
             '/loyalty.v1.AuditService/ProveConsistency',
             loyalty_dot_v1_dot_proof__pb2.ProveConsistencyRequest.SerializeToString,
             loyalty_dot_v1_dot_proof__pb2.ProveConsistencyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLiability(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.AuditService/GetLiability',
+            loyalty_dot_v1_dot_books__pb2.GetLiabilityRequest.SerializeToString,
+            loyalty_dot_v1_dot_books__pb2.GetLiabilityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadRollForward(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/loyalty.v1.AuditService/ReadRollForward',
+            loyalty_dot_v1_dot_books__pb2.ReadRollForwardRequest.SerializeToString,
+            loyalty_dot_v1_dot_books__pb2.ReadRollForwardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBreakage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.AuditService/GetBreakage',
+            loyalty_dot_v1_dot_books__pb2.GetBreakageRequest.SerializeToString,
+            loyalty_dot_v1_dot_books__pb2.GetBreakageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDeferredRevenue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.AuditService/GetDeferredRevenue',
+            loyalty_dot_v1_dot_books__pb2.GetDeferredRevenueRequest.SerializeToString,
+            loyalty_dot_v1_dot_books__pb2.GetDeferredRevenueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadJournal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/loyalty.v1.AuditService/ReadJournal',
+            loyalty_dot_v1_dot_books__pb2.ReadJournalRequest.SerializeToString,
+            loyalty_dot_v1_dot_books__pb2.ReadJournalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReconcileTills(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.AuditService/ReconcileTills',
+            loyalty_dot_v1_dot_books__pb2.ReconcileTillsRequest.SerializeToString,
+            loyalty_dot_v1_dot_books__pb2.ReconcileTillsResponse.FromString,
             options,
             channel_credentials,
             insecure,

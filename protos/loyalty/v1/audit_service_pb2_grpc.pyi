@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from loyalty.v1 import audit_service_pb2 as _audit_service_pb2
+from loyalty.v1 import books_pb2 as _books_pb2
 from loyalty.v1 import proof_pb2 as _proof_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -50,6 +51,18 @@ class AuditServiceStub:
     """Proves that the log only had events appended to it between two sizes. Together with a checkpoint that was kept, it
     shows that no event of that time has been changed, removed, inserted or moved since.
     """
+    GetLiability: _grpc.UnaryUnaryMultiCallable[_books_pb2.GetLiabilityRequest, _books_pb2.GetLiabilityResponse]
+    """What members of a program hold, by the month in which it was issued, in points and money, and how it came about."""
+    ReadRollForward: _grpc.UnaryStreamMultiCallable[_books_pb2.ReadRollForwardRequest, _books_pb2.ReadRollForwardResponse]
+    """The same day by day or month by month, in batches."""
+    GetBreakage: _grpc.UnaryUnaryMultiCallable[_books_pb2.GetBreakageRequest, _books_pb2.GetBreakageResponse]
+    """How many points of each vintage will never be redeemed, by the chain ladder, with the evidence."""
+    GetDeferredRevenue: _grpc.UnaryUnaryMultiCallable[_books_pb2.GetDeferredRevenueRequest, _books_pb2.GetDeferredRevenueResponse]
+    """Deferred revenue of points by vintage and month, as IFRS 15 and ASC 606 have it."""
+    ReadJournal: _grpc.UnaryStreamMultiCallable[_books_pb2.ReadJournalRequest, _books_pb2.ReadJournalResponse]
+    """Balanced entries for a general ledger, in batches."""
+    ReconcileTills: _grpc.UnaryUnaryMultiCallable[_books_pb2.ReconcileTillsRequest, _books_pb2.ReconcileTillsResponse]
+    """What tills say they sold against what the ledger has. It changes nothing."""
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -72,6 +85,18 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """Proves that the log only had events appended to it between two sizes. Together with a checkpoint that was kept, it
     shows that no event of that time has been changed, removed, inserted or moved since.
     """
+    GetLiability: _aio.UnaryUnaryMultiCallable[_books_pb2.GetLiabilityRequest, _books_pb2.GetLiabilityResponse]  # type: ignore[assignment]
+    """What members of a program hold, by the month in which it was issued, in points and money, and how it came about."""
+    ReadRollForward: _aio.UnaryStreamMultiCallable[_books_pb2.ReadRollForwardRequest, _books_pb2.ReadRollForwardResponse]  # type: ignore[assignment]
+    """The same day by day or month by month, in batches."""
+    GetBreakage: _aio.UnaryUnaryMultiCallable[_books_pb2.GetBreakageRequest, _books_pb2.GetBreakageResponse]  # type: ignore[assignment]
+    """How many points of each vintage will never be redeemed, by the chain ladder, with the evidence."""
+    GetDeferredRevenue: _aio.UnaryUnaryMultiCallable[_books_pb2.GetDeferredRevenueRequest, _books_pb2.GetDeferredRevenueResponse]  # type: ignore[assignment]
+    """Deferred revenue of points by vintage and month, as IFRS 15 and ASC 606 have it."""
+    ReadJournal: _aio.UnaryStreamMultiCallable[_books_pb2.ReadJournalRequest, _books_pb2.ReadJournalResponse]  # type: ignore[assignment]
+    """Balanced entries for a general ledger, in batches."""
+    ReconcileTills: _aio.UnaryUnaryMultiCallable[_books_pb2.ReconcileTillsRequest, _books_pb2.ReconcileTillsResponse]  # type: ignore[assignment]
+    """What tills say they sold against what the ledger has. It changes nothing."""
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """The auditor's side. Read only, and without personal data: events hold none."""
@@ -121,5 +146,53 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         """Proves that the log only had events appended to it between two sizes. Together with a checkpoint that was kept, it
         shows that no event of that time has been changed, removed, inserted or moved since.
         """
+
+    @_abc_1.abstractmethod
+    def GetLiability(
+        self,
+        request: _books_pb2.GetLiabilityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_books_pb2.GetLiabilityResponse, _abc.Awaitable[_books_pb2.GetLiabilityResponse]]:
+        """What members of a program hold, by the month in which it was issued, in points and money, and how it came about."""
+
+    @_abc_1.abstractmethod
+    def ReadRollForward(
+        self,
+        request: _books_pb2.ReadRollForwardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_books_pb2.ReadRollForwardResponse], _abc.AsyncIterator[_books_pb2.ReadRollForwardResponse]]:
+        """The same day by day or month by month, in batches."""
+
+    @_abc_1.abstractmethod
+    def GetBreakage(
+        self,
+        request: _books_pb2.GetBreakageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_books_pb2.GetBreakageResponse, _abc.Awaitable[_books_pb2.GetBreakageResponse]]:
+        """How many points of each vintage will never be redeemed, by the chain ladder, with the evidence."""
+
+    @_abc_1.abstractmethod
+    def GetDeferredRevenue(
+        self,
+        request: _books_pb2.GetDeferredRevenueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_books_pb2.GetDeferredRevenueResponse, _abc.Awaitable[_books_pb2.GetDeferredRevenueResponse]]:
+        """Deferred revenue of points by vintage and month, as IFRS 15 and ASC 606 have it."""
+
+    @_abc_1.abstractmethod
+    def ReadJournal(
+        self,
+        request: _books_pb2.ReadJournalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_books_pb2.ReadJournalResponse], _abc.AsyncIterator[_books_pb2.ReadJournalResponse]]:
+        """Balanced entries for a general ledger, in batches."""
+
+    @_abc_1.abstractmethod
+    def ReconcileTills(
+        self,
+        request: _books_pb2.ReconcileTillsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_books_pb2.ReconcileTillsResponse, _abc.Awaitable[_books_pb2.ReconcileTillsResponse]]:
+        """What tills say they sold against what the ledger has. It changes nothing."""
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -317,12 +317,15 @@ class MemberEnrolled(_message.Message):
     PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
     program: _builtins.str
     """programs/{program}"""
     program_version: _builtins.int
     """The program version that decided."""
     tier: _builtins.str
     """The first tier; empty for a program without tiers."""
+    time_zone: _builtins.str
+    """IANA time zone of the days and months that the account's books are kept in: the program's, then."""
     @_builtins.property
     def origin(self) -> _origin_pb2.Origin:
         """Where it came from."""
@@ -344,10 +347,11 @@ class MemberEnrolled(_message.Message):
         program_version: _builtins.int = ...,
         tier: _builtins.str = ...,
         receipt: _account_pb2.Receipt | None = ...,
+        time_zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "program", b"program", "program_version", b"program_version", "receipt", b"receipt", "request", b"request", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "program", b"program", "program_version", b"program_version", "receipt", b"receipt", "request", b"request", "tier", b"tier", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1164,10 +1168,13 @@ class TransactionReversed(_message.Message):
     REVERSED_FIELD_NUMBER: _builtins.int
     UNDO_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    RETURNED_MINOR_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     reversed: _builtins.str
     """transactions/{request_id} of what was reversed."""
+    returned_minor: _builtins.int
+    """Of a sale: what it was sold for and had not come back, in minor units."""
     @_builtins.property
     def origin(self) -> _origin_pb2.Origin:
         """Where it came from."""
@@ -1193,10 +1200,11 @@ class TransactionReversed(_message.Message):
         reversed: _builtins.str = ...,
         undo: Global___Undo | None = ...,
         receipt: _account_pb2.Receipt | None = ...,
+        returned_minor: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "receipt", b"receipt", "request", b"request", "undo", b"undo"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request", "reversed", b"reversed", "undo", b"undo"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request", "returned_minor", b"returned_minor", "reversed", b"reversed", "undo", b"undo"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -230,6 +230,7 @@ class Program(_message.Message):
     OWN_POINTS_PAY_FIELD_NUMBER: _builtins.int
     DISCOUNTS_FIELD_NUMBER: _builtins.int
     STARTS_AT_FIELD_NUMBER: _builtins.int
+    MINOR_PER_THOUSAND_POINTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """programs/{program}: lower-case letters, digits and dashes."""
     version: _builtins.int
@@ -252,6 +253,10 @@ class Program(_message.Message):
     """Changes with every version, as "v{version}". Give it when publishing to refuse when somebody else was faster."""
     own_points_pay: _builtins.bool
     """True when a sale may pay with the points that it earns itself."""
+    minor_per_thousand_points: _builtins.int
+    """What 1,000 points are worth to a member who spends them, in minor units, for the books: at most 1,000,000,000,000; 0 where
+    the program does not say.
+    """
     @_builtins.property
     def display_name(self) -> _account_pb2.LocalizedText:
         """What people call it."""
@@ -338,10 +343,11 @@ class Program(_message.Message):
         own_points_pay: _builtins.bool = ...,
         discounts: _reward_pb2.DiscountPolicy | None = ...,
         starts_at: _timestamp_pb2.Timestamp | None = ...,
+        minor_per_thousand_points: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["discounts", b"discounts", "display_name", b"display_name", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "pending", b"pending", "returns", b"returns", "starts_at", b"starts_at", "tier_policy", b"tier_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caps", b"caps", "combination", b"combination", "currency", b"currency", "default_region", b"default_region", "discounts", b"discounts", "display_name", b"display_name", "duplicate_enrolment", b"duplicate_enrolment", "earning_rules", b"earning_rules", "etag", b"etag", "expiry", b"expiry", "expiry_notice_days", b"expiry_notice_days", "hold_timeout", b"hold_timeout", "name", b"name", "own_points_pay", b"own_points_pay", "pending", b"pending", "promotion_stacking", b"promotion_stacking", "promotions", b"promotions", "returns", b"returns", "rewards", b"rewards", "starts_at", b"starts_at", "stores", b"stores", "tier_policy", b"tier_policy", "tiers", b"tiers", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caps", b"caps", "combination", b"combination", "currency", b"currency", "default_region", b"default_region", "discounts", b"discounts", "display_name", b"display_name", "duplicate_enrolment", b"duplicate_enrolment", "earning_rules", b"earning_rules", "etag", b"etag", "expiry", b"expiry", "expiry_notice_days", b"expiry_notice_days", "hold_timeout", b"hold_timeout", "minor_per_thousand_points", b"minor_per_thousand_points", "name", b"name", "own_points_pay", b"own_points_pay", "pending", b"pending", "promotion_stacking", b"promotion_stacking", "promotions", b"promotions", "returns", b"returns", "rewards", b"rewards", "starts_at", b"starts_at", "stores", b"stores", "tier_policy", b"tier_policy", "tiers", b"tiers", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

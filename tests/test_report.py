@@ -1,0 +1,123 @@
+"""`loyalty report` and `loyalty reconcile`, as an accountant types them, against a server with a past."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from server import app
+from tests.projections.history import History, append
+from tests.projections.tables import catch_up
+from tests.running import Databases, running, token
+
+Loyalty = Callable[..., Result]
+
+PROGRAM = ("--program", "programs/shop")
+
+
+@pytest.fixture(scope="module", name="loyalty")
+def _loyalty(databases: Databases) -> Iterator[Loyalty]:
+    """Runs a command with a server of its own, whose log was recorded in 2020."""
+    url = databases.url(databases.create())
+    append(url, History().live(300).events)
+    catch_up(url)
+    with running(url) as server:
+        credential = token(url, "auditor")
+        yield lambda *words: CliRunner().invoke(
+            app, [*words, *PROGRAM, "--address", server.address, "--token", credential]
+        )
+
+
+def rows(result: Result) -> list[dict[str, str]]:
+    """The lines of a CSV."""
+    assert result.exit_code == 0, result.output
+    return list(csv.DictReader(io.StringIO(result.stdout)))
+
+
+def test_liability_reconciles_with_its_journal(loyalty: Loyalty) -> None:
+    """Both come to the same points and money by vintage; every day of the journal balances."""
+    liability = rows(loyalty("report", "liability", "--format", "csv", "--price", "1000", "--as-of", "2020-12-31"))
+    *vintages, total = liability
+    assert total["vintage"] == "total"
+    assert int(total["closing_points"]) == sum(int(row["closing_points"]) for row in vintages)
+    entries = rows(loyalty("report", "journal", "--price", "1000", "--as-of", "2020-12-31"))
+    days: Counter[str] = Counter()
+    held: Counter[str] = Counter()
+    for entry in entries:
+        days[entry["date"]] += int(entry["debit_minor"]) - int(entry["credit_minor"])
+        if entry["account"] == "liability":
+            held[entry["vintage"]] += int(entry["credit_minor"]) - int(entry["debit_minor"])
+    assert entries
+    assert not any(days.values())
+    assert {row["vintage"]: int(row["closing_minor"]) for row in vintages} == dict(held)
+
+
+def test_the_same_journal_when_it_is_exported_again(loyalty: Loyalty) -> None:
+    """Byte for byte, and no day that is not over."""
+    first, again = loyalty("report", "journal"), loyalty("report", "journal")
+    assert first.exit_code == 0, first.output
+    assert first.stdout == again.stdout
+    assert rows(loyalty("report", "journal", "--as-of", "2020-01-01T00:00:01")) == []
+
+
+@pytest.mark.parametrize("report", ["liability", "roll-forward", "breakage", "revenue", "journal"])
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_every_report_in_every_format(loyalty: Loyalty, report: str, form: str) -> None:
+    """As of a position; JSON has a header that says which."""
+    result = loyalty("report", report, "--format", form, "--as-of", "200")
+    assert result.exit_code == 0, result.output
+    if form == "json":
+        header: dict[str, Any] = json.loads(result.stdout)["header"]
+        assert (header["program"], header["position"]) == ("programs/shop", "200")
+
+
+def test_revenue_by_what_is_expected(loyalty: Loyalty) -> None:
+    """Percentages, from a month on."""
+    result = loyalty(
+        "report", "revenue", "--day", "effective", "--price", "1000",
+        "--expect", "90", "--expect", "2020-06=97.5", "--format", "csv",
+    )  # fmt: skip
+    months = rows(result)
+    assert any(int(month["catch_up_minor"]) for month in months)
+    for month in months:
+        moved = int(month["deferred_minor"]) - int(month["recognised_minor"]) - int(month["catch_up_minor"])
+        assert int(month["opening_minor"]) + moved == int(month["closing_minor"])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("report", "liability", "--as-of", "yesterday"), "give a position, or a time"),
+        (("report", "liability", "--as-of", "999999"), "OUT_OF_RANGE"),
+        (("report", "revenue", "--expect", "many"), "give a percentage"),
+        (("reconcile", "tills", "nowhere.csv"), "No such file"),
+    ],
+)
+def test_what_is_wrong_is_one_line(loyalty: Loyalty, words: tuple[str, ...], says: str) -> None:
+    """And status 1."""
+    result = loyalty(*words)
+    assert result.exit_code == 1
+    assert says in result.output
+    assert result.output.count("\n") == 1
+
+
+def test_reconcile_tills(loyalty: Loyalty, tmp_path: Path) -> None:
+    """Status 1 where anything differs, and for a file that cannot be read, by line."""
+    file = tmp_path / "tills.csv"
+    file.write_text(
+        "store,terminal,business_date,sequence,amount_minor\nnowhere,t,2020-01-01,1,100\n", encoding="utf-8"
+    )
+    result = loyalty("reconcile", "tills", str(file), "--format", "csv")
+    assert result.exit_code == 1
+    (row,) = csv.DictReader(io.StringIO(result.stdout))
+    assert (row["store"], row["till_minor"], row["ledger_minor"]) == ("nowhere", "100", "0")
+    file.write_text("store,terminal,business_date,sequence,amount_minor\ns,t,never,1,100\n", encoding="utf-8")
+    result = loyalty("reconcile", "tills", str(file))
+    assert result.exit_code == 1
+    assert f"{file}:2: business_date must be a day, as 2026-01-31" in result.output
