@@ -40,7 +40,7 @@ def window(rule: str, begins: datetime, hours: int = 1) -> WindowMessage:
 
 
 @given(rule=st.sampled_from(RULES), begins=BEGINS, hours=st.sampled_from((1, 5)), asked=ASKED)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_open_when_every_occurrence_says_so(rule: str, begins: datetime, hours: int, asked: list[datetime]) -> None:
     """In any order of questions, years apart, forwards and backwards, at the edges of occurrences too."""
     compiled, length = Window(window(rule, begins, hours)), timedelta(hours=hours)
