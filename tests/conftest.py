@@ -1,17 +1,31 @@
 """Fixtures: one PostgreSQL and one server for each test process; each test makes a program of its own."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import grpc
 import pytest
+from hypothesis import HealthCheck, settings
 from loyalty.v1.program_pb2 import Program
 
 from tests.running import Databases, ServerProcess, running, token
 from tests.shop import Shop
 
 OpenShop = Callable[[Program], Shop]
+
+# Hypothesis tries the same examples in CI, others each time with LOYALTY_HYPOTHESIS=deep: see tests/model/effort.py.
+# How long one takes says nothing: two cores are shared with servers and PostgreSQL.
+settings.register_profile(
+    "deep",
+    deadline=None,
+    print_blob=True,
+    report_multiple_bugs=False,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
+settings.register_profile("ci", settings.get_profile("deep"), derandomize=True, database=None)
+settings.load_profile(os.environ.get("LOYALTY_HYPOTHESIS", "ci"))
 
 
 @pytest.fixture(scope="session")

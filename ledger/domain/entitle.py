@@ -14,7 +14,7 @@ from ledger.domain.basket import units_of
 from ledger.domain.case import Case, RequestT
 from ledger.domain.draw import give_back
 from ledger.domain.entitlement import ISSUED, Entitlement
-from ledger.domain.instant import FOREVER, from_timestamp, to_timestamp
+from ledger.domain.instant import from_timestamp, instant_text
 from ledger.domain.names import entitlement_name, transaction_name
 from ledger.domain.refusal import Refused, Rejected
 from ledger.domain.rules.conditions import Lines
@@ -105,8 +105,8 @@ def _not_usable(entitlement: Entitlement) -> Refused:
         ErrorReason.ERROR_REASON_ENTITLEMENT_NOT_USABLE,
         entitlement=entitlement.name,
         state=EntitlementState.Name(entitlement.state).removeprefix("ENTITLEMENT_STATE_"),
-        starts_at=_instant(entitlement.starts_at),
-        expires_at=_instant(entitlement.expires_at),
+        starts_at=instant_text(entitlement.starts_at),
+        expires_at=instant_text(entitlement.expires_at),
     )
 
 
@@ -135,7 +135,3 @@ def _validity(case: Case[RequestT], reward: Reward) -> tuple[int, int]:
     if terms.event_seat.HasField("ends_at"):
         expires_at = min(expires_at, from_timestamp(terms.event_seat.ends_at))
     return starts_at, expires_at
-
-
-def _instant(at: int) -> str:
-    return to_timestamp(at).ToJsonString() if 0 < at < FOREVER else ""

@@ -60,3 +60,8 @@ def start_of_day(day: date, zone: ZoneInfo) -> int:
     Where the clocks skip midnight, the first instant after the gap; where midnight comes twice, the first one.
     """
     return from_datetime(datetime.combine(day, time.min, zone).astimezone(UTC))
+
+
+def instant_text(at: int) -> str:
+    """An instant as errors name it; empty for none."""
+    return to_timestamp(at).ToJsonString() if 0 < at < FOREVER else ""

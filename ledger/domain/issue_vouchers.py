@@ -12,7 +12,7 @@ from loyalty.v1.reward_pb2 import Reward, VoucherState
 from ledger.domain.case import Case, RequestT
 from ledger.domain.code import hash_of, new_code
 from ledger.domain.draw import give_back
-from ledger.domain.instant import FOREVER, set_timestamp, to_timestamp
+from ledger.domain.instant import FOREVER, instant_text, set_timestamp
 from ledger.domain.names import voucher_name
 from ledger.domain.refusal import InvariantBroken, Refused, Rejected
 from ledger.domain.rules.reward import stock_of
@@ -84,7 +84,7 @@ def voucher_by_code(case: Case[RequestT], code_hash: str) -> Voucher:
         raise Refused(
             ErrorReason.ERROR_REASON_VOUCHER_NOT_STARTED,
             voucher=voucher.name,
-            starts_at=_instant(voucher.starts_at),
+            starts_at=instant_text(voucher.starts_at),
         )
     return voucher
 
@@ -93,7 +93,7 @@ def check_open(voucher: Voucher) -> None:
     """Raises Refused when a voucher is used up, taken back or expired."""
     refusal = _REFUSALS.get(voucher.state)
     if refusal is not None:
-        raise Refused(refusal, voucher=voucher.name, expires_at=_instant(voucher.expires_at))
+        raise Refused(refusal, voucher=voucher.name, expires_at=instant_text(voucher.expires_at))
 
 
 def revoke_voucher(case: Case[RevokeVoucherRequest]) -> None:
@@ -109,7 +109,3 @@ def revoke_voucher(case: Case[RevokeVoucherRequest]) -> None:
     if not is_used(voucher):
         give_back(case, stock_of(voucher.reward), ReleaseReason.RELEASE_REASON_REVERSED)
     case.write_receipt(event.receipt)
-
-
-def _instant(at: int) -> str:
-    return "" if at == FOREVER else to_timestamp(at).ToJsonString()

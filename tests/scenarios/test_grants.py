@@ -21,7 +21,7 @@ SEAT = entitlement("seat", 0, event_seat=EventSeat(event="tasting"), terms={"sto
 
 def gift(points: int, reward_id: str = "gift", cost_points: int = 0, **fields: object) -> Reward:
     """A reward that is so many points."""
-    return Reward(reward_id=reward_id, cost_points=cost_points, points=points, **fields)  # type: ignore[arg-type]
+    return Reward(reward_id=reward_id, cost_points=cost_points, points=points, **fields)  # type: ignore[arg-type]  # as given
 
 
 def open_with(open_shop: OpenShop, *rewards: Reward, **fields: object) -> tuple[Shop, str]:
