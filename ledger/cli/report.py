@@ -4,7 +4,6 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Container, Sequence
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -19,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ledger.cli.connection import AddressOption, DataDirOption, TokenOption, connect, fail, fail_call
+from ledger.cli.instants import instant_of
 
 CALL_TIMEOUT_S: Final = 120.0
 
@@ -205,11 +205,7 @@ def as_of_of(text: str) -> b.AsOf:
     if text.isdecimal():
         as_of.position = int(text)
     elif text:
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            fail(f"--as-of {text}: give a position, or a time as 2026-01-31T00:00:00+01:00")
-        as_of.recorded_at.FromDatetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        as_of.recorded_at.FromDatetime(instant_of(text, "--as-of", "a position, or "))
     return as_of
 
 

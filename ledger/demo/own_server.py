@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, NamedTuple, Self
 
+from psycopg.conninfo import make_conninfo
+
 from ledger.demo.failure import DemoFailed
 
 STOP_TIMEOUT_S: Final = 60.0
@@ -79,6 +81,20 @@ class OwnServer:
             self._process.kill()
             self._process.wait()
 
+    @property
+    def folder(self) -> Path:
+        """What the server keeps outside of the database: credentials, keys and checkpoints."""
+        return self._data_dir / self._database
+
+    @property
+    def postgres_folder(self) -> Path:
+        """The folder of its PostgreSQL."""
+        return self._data_dir / "postgres"
+
+    def database_url(self, postgres_url: str) -> str:
+        """Where its database is in the PostgreSQL of that address."""
+        return make_conninfo(postgres_url, dbname=self._database)
+
     def endpoint(self) -> Endpoint:
         """Waits until the server listens.
 
@@ -97,7 +113,7 @@ class OwnServer:
         raise OwnServerFailed("the demo's server did not start")
 
     def _token(self) -> str:
-        file = self._data_dir / self._database / "credentials.json"
+        file = self.folder / "credentials.json"
         tokens: dict[str, str] = json.loads(file.read_text("utf-8"))["tokens"]
         return tokens["admin"]
 

@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from loyalty.v1.account_pb2 import Balance
 from loyalty.v1.books_pb2 import GetLiabilityRequest, GetLiabilityResponse
-from loyalty.v1.pos_service_pb2 import GetBalanceResponse
 from loyalty.v1.program_pb2 import Program
 
 from ledger.demo.client import Client
@@ -21,6 +21,7 @@ from ledger.demo.reconciliation import (
     read_events,
     reconcile,
 )
+from ledger.domain.instant import to_timestamp
 from ledger.sample_program import demo_program
 
 ResultT = TypeVar("ResultT")
@@ -49,8 +50,18 @@ class Report:
     reconciliation: Reconciliation
     liability: GetLiabilityResponse
     """What the ledger owes by vintage."""
-    held_points: int
-    """What the balances of all members come to, pending and held points included."""
+    position: int
+    """The end of the log."""
+    balances: Mapping[str, Balance]
+    """What each member holds, by name, all as of the same instant."""
+
+    as_of: str
+    """That instant, as RFC 3339 has it."""
+
+    @property
+    def held_points(self) -> int:
+        """What the balances of all members come to, pending and held points included."""
+        return sum(one.available_points + one.pending_points + one.held_points for one in self.balances.values())
 
     @property
     def unexplained_points(self) -> int:
@@ -66,11 +77,6 @@ class Report:
     def sales_per_second(self) -> float:
         """The throughput of what was sent."""
         return self.sales_loaded / self.load_seconds if self.load_seconds else 0.0
-
-
-def _held(view: GetBalanceResponse) -> int:
-    balance = view.balance
-    return balance.available_points + balance.pending_points + balance.held_points
 
 
 def run(endpoint: Endpoint, baskets: int | None, progress: Progress, program: Program | None = None) -> Report:
@@ -113,15 +119,19 @@ async def _run(endpoint: Endpoint, year: GroceryYear, progress: Progress, other:
         progress.stage("Reconciling with the files")
         started = time.monotonic()
         events, position = await read_events(client, program.name)
-        views = await read_balances(client, events, position)
-        balances = {member: view.balance.available_points for member, view in views.items()}
+        as_of = to_timestamp(time.time_ns() // 1_000)
+        views = await read_balances(client, events, position, as_of)
+        balances = {member: view.balance for member, view in views.items()}
+        available = {member: balance.available_points for member, balance in balances.items()}
         reconciliation = reconcile(
-            year.expected(), members, Recorded(events=events, balances=balances), knows_points=other is None
+            year.expected(), members, Recorded(events=events, balances=available), knows_points=other is None
         )
         liability = await client.call(client.audit.GetLiability, GetLiabilityRequest(program=program.name))
         return Report(
             liability=liability,
-            held_points=sum(map(_held, views.values())),
+            position=position,
+            balances=balances,
+            as_of=as_of.ToJsonString(),
             sales_found=sum(sent),
             sales_loaded=baskets - sum(sent),
             load_seconds=load_seconds,

@@ -146,13 +146,15 @@ def check_consistency(old_root: bytes, old: int, root: bytes, size: int, proof: 
     """Raises ProofInvalid unless the tree of that root and size continues the one of `old_root` and `old` leaves."""
     if not 0 <= old <= size:
         raise ProofInvalid(f"a tree of {size:,} leaves cannot continue one of {old:,}")
-    _check_lengths([old_root, root, *proof])
-    if old in (0, size):
+    if not old:
+        raise ProofInvalid("every tree continues the empty one, so there is nothing to prove")
+    if old == size:
         if proof:
             raise ProofInvalid("the proof is too long")
-        if old == size and old_root != root:
+        if old_root != root:
             raise ProofInvalid("trees of the same size have different roots")
         return
+    _check_lengths([old_root, root, *proof])
     old_computed, computed = _roots(old_root, old, size, proof)
     if old_computed != old_root:
         raise ProofInvalid("the proof does not lead to the old root")

@@ -13,16 +13,20 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from loyalty.v1.account_pb2 import Balance
 from loyalty.v1.commands_pb2 import RecordSaleRequest
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.pos_service_pb2_grpc import PosServiceStub
 from loyalty.v1.sale_pb2 import Sale, SaleLine
 
+from ledger.cli.log import LOCAL_CHECKPOINTS
 from ledger.demo import loader, requests
 from ledger.demo.grocery_year import Basket, Product
-from ledger.demo.own_server import Endpoint
+from ledger.demo.offline import prove_offline
+from ledger.demo.own_server import Endpoint, OwnServer
 from ledger.demo.run import run
+from ledger.proof.checkpoint_file import SignedCheckpoint
 from tests.demo.silent import Silent
 from tests.running import ROOT, ServerProcess
 
@@ -32,6 +36,9 @@ LOYALTY = [sys.executable, "-m", "server"]
 FEW = 300
 MANY = 8_000
 """More than one batch for each of the 16 lanes."""
+
+OWN = 2_000
+"""For the demo's own server."""
 
 HALF = 4_000
 """So many that some lane is past its first batch of 200, which a load that goes on sends again, and so few that some
@@ -184,7 +191,7 @@ def test_a_basket_that_was_changed_on_the_way_is_found(endpoint: Endpoint, monke
 
 def test_its_own_server_ends_with_it_and_ctrl_c_loses_nothing(tmp_path: Path) -> None:
     """Stopped by Ctrl-C while it loads, the command ends its server; run again, it reconciles."""
-    environment = {"LOYALTY_DATA_DIR": str(tmp_path), "DEMO_BASKETS": str(MANY)}
+    environment = {"LOYALTY_DATA_DIR": str(tmp_path), "DEMO_BASKETS": str(OWN)}
     with subprocess.Popen(
         [*LOYALTY, "demo"],
         cwd=ROOT,
@@ -207,8 +214,19 @@ def test_its_own_server_ends_with_it_and_ctrl_c_loses_nothing(tmp_path: Path) ->
     done = demo(environment=environment)
     assert done.returncode == 0, done.stderr
     assert "The ledger holds exactly what the files hold." in done.stdout
-    assert re.search(rf"sales\s+│\s+{MANY:,} │\s+{MANY:,} │\s+0 │", done.stdout)
+    assert re.search(rf"sales\s+│\s+{OWN:,} │\s+{OWN:,} │\s+0 │", done.stdout)
+    assert "Vintages less balances: 0 points." in done.stdout
+    assert "the export continues the checkpoint of position" in done.stdout
+    assert "differ from the server's: 0." in done.stdout
     _assert_nobody_listens(tmp_path)
+
+    own = OwnServer(tmp_path, f"demo_{OWN}")
+    kept = own.folder / LOCAL_CHECKPOINTS
+    first = SignedCheckpoint.parse(kept.read_text().splitlines()[0])
+    kept.write_text(json.dumps(first._replace(note=first.note.replace("\n", "1\n", 2)).as_json()) + "\n")
+    proof = prove_offline(own, "2026-01-01T00:00:00Z", {"members/nobody": Balance(available_points=1)})
+    assert (proof.verified, proof.differences, proof.holds) == (False, 1, False)
+    assert "signature" in proof.findings[0]
 
 
 def test_without_the_extra_it_says_how_to_install_it() -> None:
@@ -249,7 +267,7 @@ def test_an_address_where_nobody_listens_is_told_in_one_line() -> None:
 
 
 def _assert_nobody_listens(data_dir: Path) -> None:
-    file = data_dir / f"demo_{MANY}" / "credentials.json"
+    file = data_dir / f"demo_{OWN}" / "credentials.json"
     host, _, port = json.loads(file.read_text("utf-8"))["address"].rpartition(":")
     with pytest.raises(ConnectionRefusedError), socket.create_connection((host, int(port))):
         pass

@@ -18,8 +18,8 @@ from ledger.cli.demo import (
     check_installed,
     definition_of,
     failures_told,
+    own_server,
     print_report,
-    server_for,
 )
 from ledger.demo.progress import shown_progress
 from tests.model.dates import US
@@ -43,8 +43,8 @@ def main(
     from tests.year.run import run_by_both  # noqa: PLC0415 - needs what was checked
 
     definition, rules = definition_of(program), _rules(program)
-    with failures_told(), server_for(baskets, definition, data_dir) as endpoint, shown_progress() as progress:
-        report = run_by_both(endpoint, baskets, progress, definition, rules)
+    with failures_told(), own_server(baskets, definition, data_dir) as server, shown_progress() as progress:
+        report = run_by_both(server.endpoint(), baskets, progress, definition, rules)
     print_report(report.demo)
     _print(report)
     if not report.holds:
