@@ -7,12 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-import server
 from ledger.export.export import Order
 from ledger.export.export import export as export_to
 from ledger.proof.manifest import MANIFEST
+from tests.commands import loyalty
 from tests.programs import MONTH, cashback, end_of, pending, program, spend, tiers
 from tests.proof import prove
 from tests.running import Databases, running, token
@@ -26,13 +25,6 @@ PROGRAM = program(
     expiry=end_of(MONTH, months=12),
     tiers=tiers(bronze=0, gold=900),
 )
-
-
-def loyalty(*arguments: object, status: int = 0) -> str:
-    """What a command says that ends with a status."""
-    result = CliRunner().invoke(server.app, [*map(str, arguments)])
-    assert result.exit_code == status, result.output
-    return result.output
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,6 @@
 """`loyalty export` and `loyalty verify`, as somebody types them, and what DuckDB reads of it."""
 
 import json
-import os
-import subprocess
-import sys
 from base64 import b64decode
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,9 +18,10 @@ from ledger.proof.note import Checkpoint, Signer, sign
 from ledger.proof.verify import verify_export
 from ledger.store.arrays import register_arrays
 from ledger.store.seal import seal
+from tests.commands import loyalty as command
 from tests.programs import spend
 from tests.proof import prove
-from tests.running import ROOT, Databases, running, token
+from tests.running import Databases, running, token
 from tests.shop import Shop
 
 SIGNER = Signer.generate("log.example")
@@ -37,12 +35,7 @@ VIEWS = ("balances", "lots", "statements", "tiers", "programs", "trial_balance")
 
 def loyalty(*arguments: object, status: int = 0, url: str = "", key_file: Path | str = "") -> str:
     """What a command prints that ends with a status."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("LOYALTY_")}
-    ours |= {"LOYALTY_DATABASE_URL": url, "LOYALTY_LOG_KEY_FILE": str(key_file)}
-    command = [sys.executable, "server.py", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, env=ours, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return command(*arguments, status=status, LOYALTY_DATABASE_URL=url, LOYALTY_LOG_KEY_FILE=str(key_file))
 
 
 class Audited(NamedTuple):

@@ -10,6 +10,7 @@ import pytest
 
 from ledger.proof.checkpoint_file import CheckpointFile
 from ledger.proof.note import Verifier, open_checkpoint
+from tests.commands import loyalty
 from tests.programs import program
 from tests.running import ROOT, Databases, ServerProcess, running, token
 from tests.sealing.signing import ORIGIN, Signing, change, eventually, signing_in
@@ -17,12 +18,8 @@ from tests.shop import Shop
 
 
 def log(*arguments: str, status: int = 0) -> str:
-    """What `loyalty log` prints, on standard error where it fails."""
-    done = subprocess.run(
-        [sys.executable, "server.py", "log", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == status, done.stderr
-    return done.stderr if status else done.stdout
+    """What `loyalty log` prints."""
+    return loyalty("log", *arguments, status=status)
 
 
 def test_keys(tmp_path: Path) -> None:

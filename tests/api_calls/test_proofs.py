@@ -226,6 +226,8 @@ def test_only_auditors_of_the_whole_log(shop: Shop, signed_server: ServerProcess
     assert get(Shop(shop.channel, token(url, "auditor"))).size > 0
 
 
+PROVING = ("log_tiles", "log_checkpoints")
+
 DAMAGES: list[tuple[str, str, Callable[[Shop], object]]] = [
     (
         "UPDATE log_tiles SET hashes = set_byte(hashes, 1, 255 - get_byte(hashes, 1)) WHERE level = 0 AND index = 0",
@@ -261,31 +263,37 @@ DAMAGES: list[tuple[str, str, Callable[[Shop], object]]] = [
 
 
 @pytest.fixture(scope="module")
-def sealed_database(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a database with a sealed and signed log of 300 sales and more, to make copies of."""
-    name = databases.create()
+def damaged_url(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database with a sealed and signed log of 300 sales and more, and copies of what proves it."""
+    url = databases.url(databases.create())
     keys = signing_in(tmp_path_factory.mktemp("sealed"))
-    with running(databases.url(name), **keys.environment) as server, server.channel() as channel:
+    with running(url, **keys.environment) as server, server.channel() as channel:
         shop = Shop(channel, token(server.database_url), program())
         member = shop.member()
         shop.batch(*(shop.sale_request(member, 1_000) for _ in range(300)))
         assert signed(shop, 300).size >= 300
-    return name
+    change(url, *(f"CREATE TABLE sound_{table} AS TABLE {table}" for table in PROVING))
+    return url
+
+
+@pytest.fixture(scope="module")
+def damaged_shop(damaged_url: str) -> Iterator[Shop]:
+    """A server on that database, which seals nothing."""
+    with running(damaged_url, LOYALTY_LOG_SEAL="no") as server, server.channel() as channel:
+        yield Shop(channel, token(damaged_url))
 
 
 @pytest.mark.parametrize(("damage", "says", "ask"), DAMAGES, ids=[says for _, says, _ in DAMAGES])
 def test_a_damaged_tree_proves_nothing(
-    databases: Databases, sealed_database: str, damage: str, says: str, ask: Callable[[Shop], object]
+    damaged_url: str, damaged_shop: Shop, damage: str, says: str, ask: Callable[[Shop], object]
 ) -> None:
     """Whoever changes tiles or checkpoints as a superuser gets no proof out of them, and what is wrong is named."""
-    url = databases.url(databases.create(sealed_database))
-    change(url, damage)
-    with (
-        running(url, LOYALTY_LOG_SEAL="no") as server,
-        server.channel() as channel,
-        pytest.raises(grpc.RpcError) as caught,
-    ):
-        ask(Shop(channel, token(url)))
+    change(damaged_url, *(f"DELETE FROM {table}" for table in PROVING))
+    change(damaged_url, *(f"INSERT INTO {table} TABLE sound_{table}" for table in PROVING))
+    ask(damaged_shop)
+    change(damaged_url, damage)
+    with pytest.raises(grpc.RpcError) as caught:
+        ask(damaged_shop)
     details = Details(caught.value)
     assert (details.reason, details.code) == ("DATA_CORRUPT", grpc.StatusCode.DATA_LOSS)
     assert says in details.info.metadata["where"]

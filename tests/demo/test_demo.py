@@ -34,13 +34,13 @@ pytestmark = pytest.mark.xdist_group("demo")
 
 LOYALTY = [sys.executable, "-m", "server"]
 FEW = 300
-MANY = 8_000
+MANY = 4_000
 """More than one batch for each of the 16 lanes."""
 
 OWN = 2_000
 """For the demo's own server."""
 
-HALF = 4_000
+HALF = 2_000
 """So many that some lane is past its first batch of 200, which a load that goes on sends again, and so few that some
 sales are not even under way."""
 

@@ -23,7 +23,7 @@ from tests.year.sheet import Issued, Sheet, compare
 
 pytestmark = pytest.mark.xdist_group("demo")
 
-SOME = 1_500
+SOME = 500
 FEW = 200
 
 
