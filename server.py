@@ -6,7 +6,6 @@ Run it as `python server.py --help`, or as `loyalty --help` where it is installe
 import gc
 import json
 import os
-import signal
 import sys
 import threading
 import time
@@ -72,19 +71,15 @@ from projections.books import PostgresBooks
 from projections.books_check import BooksChecker
 from projections.cli import check, rebuild
 from projections.hub import Hub
-from projections.notary import Notary
-from projections.process import ReadSideProcess, report_until_end_of_input
+from projections.process import ReadSideProcess
 from projections.reader import PostgresReader
-from projections.runner import ReadSide
+from projections.standalone import build_views, notary
 from projections.views import PostgresViews
 
-READ_SIDE_COMMAND: Final = (sys.executable, str(Path(__file__).resolve()), "project", "--until-parent-ends")
+READ_SIDE_COMMAND: Final = (sys.executable, "-m", "projections")
 
 GARBAGE_THRESHOLD: Final = 50_000
 """Containers made, less those gone, before the collector looks at the young ones."""
-
-READ_SIDE_NICENESS: Final = 5
-"""Tills go first where there are few cores; views catch up right after."""
 
 SAMPLE_STORE: Final = "store-1"
 SAMPLE_TERMINAL: Final = "till-1"
@@ -192,17 +187,6 @@ def read_side_environment(database_url: str, config: Config) -> dict[str, str]:
         environment["LOYALTY_LOG_KEY_FILE"] = str(config.log_key_file)
         environment["LOYALTY_CHECKPOINT_FILE"] = str(config.checkpoint_file)
     return environment
-
-
-def notary(config: Config) -> Notary | None:
-    """Who signs the log; None where no key is set. Ends the command with one line where the key cannot be used."""
-    if config.log_key_file is None or config.checkpoint_file is None:
-        return None
-    try:
-        read_keys(config.log_key_file, config.log_origin)
-    except KeysInvalid as error:
-        fail(str(error))
-    return Notary(config.log_key_file, config.checkpoint_file, config.log_origin, system_clock)
 
 
 def publish_once(ledger: Ledger, program: Program) -> None:
@@ -346,7 +330,10 @@ def run(
     samples: Sequence[Program] = (),
 ) -> None:
     """Migrates, starts every part and serves until a signal."""
-    notary(config)
+    try:
+        notary(config)
+    except KeysInvalid as error:
+        fail(str(error))
     prepare(database_url)
     configure_logs(config.log_level, config.log_format)
     ledger = Ledger(database_url, config)
@@ -379,28 +366,12 @@ def load_config(address: str = "") -> Config:
 
 
 @app.command()
-def project(
-    until_parent_ends: Annotated[
-        bool, typer.Option("--until-parent-ends", help="End with standard input, not with SIGTERM.")
-    ] = False,
-) -> None:
-    """Build the views, and nothing else. `serve` runs this by itself; more of it stand by for each other."""
-    config = load_config()
-    if config.database_url is None:
-        fail("LOYALTY_DATABASE_URL is not set: give the URL of a PostgreSQL")
-    configure_logs(config.log_level, config.log_format)
-    os.nice(READ_SIDE_NICENESS)
-    read_side = ReadSide(config.database_url, notary=notary(config), seals=config.log_seal)
-    read_side.start()
-    if until_parent_ends:
-        # The parent decides when, also when a terminal sends Ctrl-C to both.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        report_until_end_of_input(read_side)
-    else:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    read_side.stop()
+def project() -> None:
+    """Build the views, and nothing else. `serve` does this by itself; more of it stand by for each other."""
+    try:
+        build_views(load_config(), until_parent_ends=False)
+    except (ConfigError, KeysInvalid) as error:
+        fail(str(error))
 
 
 @app.command("migrate")

@@ -1,8 +1,8 @@
 """A case: one command with the state it is decided on, and the events that decide it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -10,44 +10,14 @@ from loyalty.v1.account_pb2 import Receipt
 from loyalty.v1.origin_pb2 import Origin
 
 from ledger.domain.account import Account, AccountEvent
+from ledger.domain.new_event import NewEvent
 from ledger.domain.pool import PoolEvent, Pools
 from ledger.domain.program import Program
-from ledger.domain.refusal import InvariantBroken
 from ledger.domain.rules.tally import Tally
 from ledger.domain.transaction import Transaction
 from ledger.domain.voucher import NewCode
 
 RequestT = TypeVar("RequestT", bound=Message)
-
-
-class NewEvent(NamedTuple):
-    """An event that is not on disk yet."""
-
-    stream_id: UUID
-    version: int
-    payload: Message
-    request_id: UUID | None
-    """Set on a command's main event, and unique: it is what makes a retry harmless."""
-    transaction_id: UUID | None
-    """The transaction whose file the event belongs to, where that is not its own request id."""
-    sale_reference: str | None
-    """The till's receipt number of a sale, unique in a program."""
-
-
-def main_event(events: Sequence[NewEvent]) -> NewEvent:
-    """The event among a command's that stands for the command: it carries the request id."""
-    for event in events:
-        if event.request_id is not None:
-            return event
-    raise InvariantBroken("a command decided nothing")
-
-
-def event_of(events: Sequence[NewEvent], request_id: UUID) -> NewEvent:
-    """The event among a command's that is stored under a request id: the command's own, or one that it blocks."""
-    for event in events:
-        if event.request_id == request_id:
-            return event
-    raise InvariantBroken(f"{request_id} decided nothing")
 
 
 @dataclass(slots=True)

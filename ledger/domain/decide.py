@@ -37,12 +37,13 @@ from loyalty.v1.origin_pb2 import Origin
 
 from ledger.domain.account import Account
 from ledger.domain.adjust import adjust_points
-from ledger.domain.case import Case, NewEvent
+from ledger.domain.case import Case
 from ledger.domain.entitle import revoke_entitlement, use_entitlement
 from ledger.domain.grant_reward import grant_reward
 from ledger.domain.issue_vouchers import revoke_voucher
 from ledger.domain.later_expiry import extend_expiry, reinstate_points
 from ledger.domain.names import blocked_stream, program_stream, transaction_name
+from ledger.domain.new_event import NewEvent
 from ledger.domain.program import Program
 from ledger.domain.record_activity import record_activity
 from ledger.domain.record_sale import record_sale

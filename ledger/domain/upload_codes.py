@@ -8,7 +8,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import VoucherCodesUploaded
 from loyalty.v1.origin_pb2 import Origin
 
-from ledger.domain.case import NewEvent
+from ledger.domain.new_event import NewEvent
 from ledger.domain.pool import Pools
 from ledger.domain.refusal import Rejected
 from ledger.domain.rules.reward import codes_key

@@ -13,7 +13,7 @@ from loyalty.v1.commands_pb2 import EnrollMemberRequest
 from psycopg import Connection, Cursor
 from psycopg.rows import TupleRow, tuple_row
 
-from ledger.domain.case import NewEvent
+from ledger.domain.new_event import NewEvent
 from ledger.store.arrays import BigintArray, ByteaArray, TextArray, UuidArray
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.topics import TOPICS, decode

@@ -10,7 +10,7 @@ from eventsourcing.persistence import Mapper, MapperDeserialisationError, Stored
 from google.protobuf.message import DecodeError, Message
 from loyalty.v1 import events_pb2
 
-from ledger.domain.case import NewEvent
+from ledger.domain.new_event import NewEvent
 
 TOPICS: Final[dict[type[Message], str]] = {
     events_pb2.MemberEnrolled: "enrolled/1",

@@ -20,8 +20,8 @@ from loyalty.v1.events_pb2 import ProgramPublished
 from loyalty.v1.snapshot_pb2 import AccountSnapshot, PoolSnapshot
 
 from ledger.domain.account import Account, AccountEvent
-from ledger.domain.case import NewEvent, event_of
 from ledger.domain.names import program_stream
+from ledger.domain.new_event import NewEvent, event_of
 from ledger.domain.pool import Pool, PoolEvent
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken

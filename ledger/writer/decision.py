@@ -27,9 +27,10 @@ from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.program_pb2 import DuplicateEnrolment
 
 from ledger.domain.account import Account, AccountEvent
-from ledger.domain.case import Case, NewEvent, event_of
+from ledger.domain.case import Case
 from ledger.domain.decide import block, decide, enroll_member, publish_program, refuse, settle_account
 from ledger.domain.names import member_name, transaction_name
+from ledger.domain.new_event import NewEvent, event_of
 from ledger.domain.pool import Pool, Pools
 from ledger.domain.program import Program
 from ledger.domain.refusal import Refused, Rejected

@@ -29,7 +29,7 @@ from psycopg.rows import TupleRow
 from uuid_utils.compat import uuid7
 
 from ledger.domain.account import Account
-from ledger.domain.case import NewEvent, main_event
+from ledger.domain.new_event import NewEvent, main_event
 from ledger.domain.pool import Pool, PoolUnknown
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken, Rejected

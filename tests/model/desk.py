@@ -10,9 +10,10 @@ from loyalty.v1.origin_pb2 import Origin
 
 from ledger.api.convert import convert
 from ledger.domain.account import Account
-from ledger.domain.case import Case, NewEvent
+from ledger.domain.case import Case
 from ledger.domain.decide import decide, enroll_member
 from ledger.domain.names import last_id
+from ledger.domain.new_event import NewEvent
 from ledger.domain.pool import Pool, Pools, PoolUnknown
 from ledger.domain.program import Program
 from ledger.domain.refusal import Rejected

@@ -12,8 +12,8 @@ from loyalty.v1.account_pb2 import TierProgress
 from loyalty.v1.events_pb2 import TierChanged
 from loyalty.v1.tier_pb2 import TierChangeReason
 
-from ledger.domain.case import NewEvent, main_event
 from ledger.domain.names import last_id
+from ledger.domain.new_event import NewEvent, main_event
 from ledger.domain.refusal import Rejected
 from tests.model.answers import shown
 from tests.model.commands import (

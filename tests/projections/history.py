@@ -21,10 +21,11 @@ from loyalty.v1.sale_pb2 import ReturnLine, Sale, SaleLine
 from loyalty.v1.tier_pb2 import Tier
 
 from ledger.domain.account import Account
-from ledger.domain.case import Case, NewEvent
+from ledger.domain.case import Case
 from ledger.domain.decide import block, decide, enroll_member, publish_program, settle_account
 from ledger.domain.instant import MINUTE, set_timestamp
 from ledger.domain.names import hold_name, member_name, pool_stream, transaction_name
+from ledger.domain.new_event import NewEvent
 from ledger.domain.pool import Pool, Pools, PoolUnknown
 from ledger.domain.program import Program
 from ledger.domain.refusal import Rejected

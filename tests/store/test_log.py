@@ -10,7 +10,7 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 from loyalty.v1.events_pb2 import PointsExpired
 
-from ledger.domain.case import NewEvent
+from ledger.domain.new_event import NewEvent
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.recorder import LedgerRecorder
 
