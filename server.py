@@ -40,6 +40,7 @@ from ledger.api.dispatch import Dispatch
 from ledger.api.interceptor import Gate
 from ledger.api.lifecycle import ListenError, Listening, Parts
 from ledger.api.lifecycle import serve as lifecycle_serve
+from ledger.api.noter import Noter
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
@@ -67,7 +68,9 @@ from ledger.store.recorder import LedgerRecorder
 from ledger.store.vouchers import VoucherCodes
 from ledger.writer.command import Command, Failure
 from ledger.writer.sweeper import Sweeper
+from ledger.writer.trail import Trail
 from ledger.writer.writer import Result, Writer
+from projections.audit_reader import PostgresAuditTrail
 from projections.books import PostgresBooks
 from projections.books_check import BooksChecker
 from projections.cli import check, rebuild
@@ -123,8 +126,11 @@ class Ledger:
         self.books_checker = BooksChecker(database_url, system_clock)
         self.sweeper = Sweeper(self.writer, self.views.due, self.views.due_notices, system_clock)
         self.authenticator = Authenticator(Credentials(self.reads.pool))
+        self.trail = Trail(self.writer, system_clock)
+        self.noter = Noter(self.trail.note)
         self.gate = Gate(
             self.authenticator,
+            noter=self.noter,
             lookups_per_minute=config.lookups_per_minute,
             log_successes=config.log_level == "debug",
         )
@@ -138,6 +144,7 @@ class Ledger:
         self.read_side.start()
         self.sweeper.start()
         self.books_checker.start()
+        self.trail.start()
 
     def parts(self) -> Parts:
         """What the server runs. The writer ends first: what it has accepted is finished."""
@@ -148,6 +155,7 @@ class Ledger:
             close=(
                 self.books_checker.stop,
                 self.sweeper.stop,
+                self.trail.stop,
                 self.writer.stop,
                 self.read_side.stop,
                 self.hub.stop,
@@ -171,7 +179,7 @@ class Ledger:
 
     def add_services(self, server: grpc.aio.Server) -> Sequence[str]:
         """Puts the four services on a gRPC server and returns their names."""
-        dispatch = Dispatch(self.writer, self.programs, self.gate.lookups, system_clock)
+        dispatch = Dispatch(self.writer, self.programs, self.gate.lookups, self.noter, system_clock)
         codes = VoucherCodes(self.reads)
         pos = PosService(dispatch, Profiles(self.reads), self.programs, self.views, self.reader, codes, system_clock)
         add_PosServiceServicer_to_server(pos, server)
@@ -179,7 +187,9 @@ class Ledger:
         add_ProgramServiceServicer_to_server(program, server)
         crm = CrmService(self.views, self.reader, system_clock)
         add_CrmServiceServicer_to_server(crm, server)
-        audit = AuditService(self.reader, PostgresBooks(self.reads), Proofs(self.reads), system_clock)
+        audit = AuditService(
+            self.reader, PostgresBooks(self.reads), Proofs(self.reads), PostgresAuditTrail(self.reads), system_clock
+        )
         add_AuditServiceServicer_to_server(audit, server)
         files = (pos_service_pb2, program_service_pb2, crm_service_pb2, audit_service_pb2)
         return [name.full_name for file in files for name in file.DESCRIPTOR.services_by_name.values()]

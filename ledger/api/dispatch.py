@@ -14,6 +14,7 @@ from loyalty.v1.pos_service_pb2 import QuoteSaleRequest
 from ledger.api.convert import WITH_WHO, WriteRequest, convert, convert_quote, program_named
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
+from ledger.api.noter import Noter
 from ledger.api.rate import Rate, limited
 from ledger.api.reply import api_error
 from ledger.domain.refusal import Rejected
@@ -34,11 +35,12 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Dispatch:
     """Makes requests into commands, hands them to the writer and awaits what they come to."""
 
-    def __init__(self, writer: Writer, programs: Programs, lookups: Rate, clock: Clock) -> None:
+    def __init__(self, writer: Writer, programs: Programs, lookups: Rate, noter: Noter, clock: Clock) -> None:
         """`lookups` is the budget that look-ups by identifier share with commands whose member is not found."""
         self._writer = writer
         self._programs = programs
         self._lookups = lookups
+        self._noter = noter
         self._clock = clock
         self._answers: deque[tuple[asyncio.Future[Sequence[Result]], Sequence[Result]]] = deque()
         self._is_woken = False
@@ -61,7 +63,9 @@ class Dispatch:
         self._check_rate(command, principal)
         return (await self._settle_counted([command], principal))[0]
 
-    async def settle_each(self, requests: Sequence[WriteRequest], deadline: float | None) -> list[Result | ApiError]:
+    async def settle_each(
+        self, requests: Sequence[WriteRequest], context: Context, deadline: float | None
+    ) -> list[Result | ApiError]:
         """What each of some requests comes to, or why it is no command. They go to the writer as one group."""
         principal, now = PRINCIPAL.get(), self._clock()
         regions = await self._regions(requests)
@@ -74,6 +78,7 @@ class Dispatch:
                 commands.append(command)
                 settled.append(None)
             except ApiError as error:
+                self._noter.refused(error.reason, principal, method_of(request), request, context.peer)
                 settled.append(error)
         results = iter(await self._settle_counted(commands, principal) if commands else ())
         return [next(results) if error is None else error for error in settled]
@@ -141,6 +146,11 @@ class Dispatch:
             future, results = self._answers.popleft()
             if not future.done():  # the caller may have gone
                 future.set_result(results)
+
+
+def method_of(request: WriteRequest) -> str:
+    """The RPC that a command of a batch stands for."""
+    return f"loyalty.v1.PosService/{request.DESCRIPTOR.name.removesuffix('Request')}"
 
 
 def has_codes(command: Command) -> bool:
