@@ -45,6 +45,7 @@ from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
 from ledger.cli import log, member, program, reconcile, report, terminals, till
+from ledger.cli.audit import audit
 from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
 from ledger.cli.database import JsonOption
 from ledger.cli.demo import demo
@@ -100,7 +101,7 @@ app.add_typer(terminals.app, name="terminals")
 app.add_typer(log.app, name="log")
 app.add_typer(report.app, name="report")
 app.add_typer(reconcile.app, name="reconcile")
-for command in (check, rebuild, export, verify, health, demo):
+for command in (check, rebuild, export, verify, audit, health, demo):
     app.command()(command)
 
 

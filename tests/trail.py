@@ -37,3 +37,8 @@ def wait_for(shop: Shop, times: int, **conditions: Any) -> list[ListedAuditEntry
         if sum(one.entry.count for one in found) >= times or time.monotonic() > deadline:
             return found
         time.sleep(0.05)
+
+
+def credential(shop: Shop) -> str:
+    """The name of the credential that a shop calls with."""
+    return f"credentials/{shop.metadata[0][1].removeprefix('Bearer ').partition('.')[0]}"

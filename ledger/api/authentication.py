@@ -37,7 +37,7 @@ class CredentialRefused(ApiError):
     def __init__(self, principal: Principal | None = None) -> None:
         super().__init__(ErrorReason.ERROR_REASON_CREDENTIAL_INVALID)
         self.principal = principal
-        """Whose credential it says it is, or was until that was revoked; None where it is nobody's. Callers are not told."""
+        """Whose credential it says it is, revoked or not; None where it is nobody's. The caller is not told."""
 
 
 class _Known(NamedTuple):

@@ -148,7 +148,7 @@ def check_read_events(request: ReadEventsRequest, _now: int, problems: Problems)
         problems.append(
             (
                 "subject",
-                "must be members/{member}, programs/{program}, programs/{program}/pools/{pool} or trails/{trail}, or none",
+                "must be members/{member}, programs/{program}, programs/{program}/pools/{pool} or trails/{trail}",
             )
         )
     if len(request.types) > EVENT_TYPES_MAX:

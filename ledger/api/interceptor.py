@@ -279,8 +279,8 @@ class Gate(grpc.aio.ServerInterceptor):
             if not principal.may_identify:
                 raise ApiError.of(
                     ErrorReason.ERROR_REASON_NOT_ALLOWED,
-                    "The credential may not see whom an identifier belongs to. Name the member, or use a credential that"
-                    " was made with --personal-data.",
+                    "The credential may not see whom an identifier belongs to. Name the member, or use a credential"
+                    " that was made with --personal-data.",
                 )
             wait_s = self.lookups.take(principal.credential_id)
             if wait_s:

@@ -19,6 +19,7 @@ from ledger.proof.event_rows import ExtraMissing
 from ledger.proof.manifest import Format
 from ledger.proof.note import NoteInvalid, Signer, Verifier
 from ledger.proof.verify import PROCESSES_MAX, ExportUnreadable, verify_export
+from ledger.store.actions import record_action_in
 
 UNREADABLE: Final = 2
 """The status of a verification that could not begin."""
@@ -50,6 +51,7 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
     try:
         with database(database_url, data_dir, local=local) as url, progress_bar("exporting") as bar:
             order = Order(what, kind, first, last, resume)
+            _record(url, order)
             plan = export_to(url, folder, order, now=time.time_ns() // 1_000, signers=signers, progress=bar)
     except psycopg.errors.UndefinedTable:
         fail("the database has no ledger yet; run `loyalty migrate` first")
@@ -101,6 +103,14 @@ def verify(
             typer.echo(line)
     if not report.ok:
         raise typer.Exit(1)
+
+
+def _record(database_url: str, order: Order) -> None:
+    """Has the audit trail say that an export begins, before it does."""
+    details = {"format": order.format, "from": order.first, "until": order.last, "resume": order.resume or None}
+    told = {name: str(value) for name, value in details.items() if value is not None}
+    if not record_action_in(database_url, "loyalty export", f"exports/{order.exported}", told):
+        typer.echo("loyalty: the database role may only read, so that the audit trail lacks this export", err=True)
 
 
 def _signers(key_file: Path) -> list[Signer]:

@@ -22,10 +22,6 @@ SERVER: Final = "server"
 """Who did what the service found out by itself."""
 
 
-class ReadOnly(Exception):
-    """Nothing can be recorded: the database is a standby, or its role may only read."""
-
-
 def record_action(
     connection: Connection[Any],
     method: str,
@@ -58,14 +54,18 @@ def record_action(
     Session(connection).append([record_audit(request, request_id, origin)], now, besides=besides)
 
 
-def record_action_in(database_url: str, method: str, resource: str, details: Mapping[str, str]) -> None:
-    """Appends an administrative action that has its effect elsewhere. Raises ReadOnly and psycopg.Error."""
+def record_action_in(database_url: str, method: str, resource: str, details: Mapping[str, str]) -> bool:
+    """Appends an administrative action that has its effect elsewhere. Raises psycopg.Error.
+
+    False where the database is a standby or its role may only read: the effect is then read from there at most.
+    """
     with psycopg.connect(database_url, autocommit=True, connect_timeout=int(CONNECT_TIMEOUT_S)) as connection:
         register_arrays(connection)
         try:
             record_action(connection, method, resource, details)
-        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
-            raise ReadOnly from error
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction):
+            return False
+    return True
 
 
 def _actor(connection: Connection[Any]) -> str:
