@@ -1,6 +1,7 @@
 """The audit trail: who administered what, read personal data and was refused, entry by entry."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 from uuid import UUID
@@ -61,6 +62,8 @@ _REFUSED_BY_HAND: Final = frozenset(
     }
 )
 """The same among refused commands, by their field."""
+
+_OF_MEMBER: Final = re.compile("members/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(/.*)?").fullmatch
 
 _Row = tuple[Any, ...]
 
@@ -149,4 +152,4 @@ def _row(event: Event, number: int, entry: AuditEntry, first_at: int | None = No
 
 def _member(resource: str) -> UUID | None:
     """The member that a resource is, or belongs to."""
-    return member_of(resource) if resource.startswith("members/") else None
+    return member_of(resource) if _OF_MEMBER(resource) else None

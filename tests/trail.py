@@ -4,6 +4,7 @@ import time
 from itertools import count
 from typing import Any
 
+import grpc
 from loyalty.v1.audit_trail_pb2 import ListAuditEntriesRequest, ListedAuditEntry
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 
@@ -15,6 +16,19 @@ _numbers = count(1)
 def phone() -> Identifier:
     """A phone number that nobody has in the test's program."""
     return Identifier(type=IdentifierType.IDENTIFIER_TYPE_PHONE, value=f"+49301{next(_numbers):07}")
+
+
+def await_views(shop: Shop, member: str) -> None:
+    """Waits until the views of a server that has just started show a member."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            shop.balance(member)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.FAILED_PRECONDITION or time.monotonic() > deadline:
+                raise
+        else:
+            return
 
 
 def entries(shop: Shop, **conditions: Any) -> list[ListedAuditEntry]:

@@ -146,8 +146,6 @@ def _command(
     if isinstance(request, BY_HAND):
         origin.operator = origin.operator or principal.credential_id
         origin.credential = credential_name(principal.credential_id)
-    elif origin.credential:
-        origin.ClearField("credential")
     request.ClearField("origin")
     clock_given = origin.HasField("occurred_at")
     if clock_given:

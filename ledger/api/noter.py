@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from loyalty.v1.audit_trail_pb2 import AuditKind
 from loyalty.v1.errors_pb2 import ErrorReason
 
+from ledger.api.fields import ID
 from ledger.domain.names import credential_name
 from ledger.store.credentials import Principal
 from ledger.writer.trail import Note, Noted
@@ -28,7 +29,7 @@ NETWORK_BITS: Final = {4: 24, 6: 48}
 """How much of an address is kept, by IP version: what is finer may single out a person, and the log never forgets."""
 
 _NAMED_BY: Final = ("member", "hold", "voucher", "entitlement", "name", "program", "subject")
-_NAME: Final = re.compile(r"(?:members|transactions|programs|trails)/[0-9a-z/-]{1,200}")
+_NAME: Final = re.compile(f"(?:members|transactions|trails)/{ID}(?:/[a-z]+/{ID})?|programs/[a-z0-9-]{{1,63}}")
 
 
 class Noter:

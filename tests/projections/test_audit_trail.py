@@ -1,4 +1,4 @@
-"""The view of the audit trail: rebuilt, checked and read like the others; and what auditors may read in the database."""
+"""The view of the audit trail: rebuilt, checked and read like the others; and the role of auditors in the database."""
 
 from uuid import UUID
 
@@ -77,7 +77,7 @@ def test_what_it_tells(datastore: LedgerDatastore) -> None:
 
 
 def test_the_role_of_auditors(database_url: str) -> None:
-    """It reads the log, its proofs and every view, rebuilt or not: no personal data, no secrets; and changes nothing."""
+    """It reads the log, its proofs and every view, rebuilt or not; no personal data, no secrets. It changes nothing."""
     rebuild(database_url, "audit_trail")
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("SET ROLE loyalty_auditor")

@@ -16,7 +16,17 @@ from tests.model.in_process import InProcess
 from tests.projections.tables import catch_up
 
 NOON = 1_577_880_000_000_000
-READ = Noted(AuditKind.AUDIT_KIND_READ, "credentials/t-1", "pos", "m", "members/1", "s-1", "t-1", "192.0.2.0/24", 0)
+READ = Noted(
+    AuditKind.AUDIT_KIND_READ,
+    "credentials/t-1",
+    "pos",
+    "m",
+    "members/1",
+    "s-1",
+    "t-1",
+    "192.0.2.0/24",
+    ErrorReason.ERROR_REASON_UNSPECIFIED,
+)
 REFUSAL = READ._replace(kind=AuditKind.AUDIT_KIND_REFUSAL, resource="", reason=ErrorReason.ERROR_REASON_NOT_ALLOWED)
 
 
