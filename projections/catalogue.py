@@ -14,5 +14,5 @@ from projections.trial_balance import TrialBalance
 
 PROJECTIONS: Final[Mapping[str, Projection]] = {
     projection.name: projection
-    for projection in (AuditTrail(), Balances(), Liability(), Rewards(), Statements(), Tiers(), TrialBalance())
+    for projection in (Balances(), Liability(), Rewards(), Statements(), Tiers(), TrialBalance(), AuditTrail())
 }

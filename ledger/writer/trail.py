@@ -147,7 +147,8 @@ class Trail:
         self.record()  # what an earlier attempt left
         self.record(all_of_it=True)
         if self._unsent:
-            log.error("the audit trail loses %d entries", sum(len(_entries(one)) for one in self._unsent))
+            lost = sum(len(_entries(one)) for one in self._unsent) + len(self._noted)
+            log.error("the audit trail loses %d entries: the log could not take them", lost)
 
     def _complain(self, trouble: str) -> None:
         if trouble and not self._in_trouble:
