@@ -14,7 +14,7 @@ from server import app
 from tests.programs import program
 from tests.running import ServerProcess, running, token
 from tests.shop import TIMEOUT_S, Shop, refused
-from tests.trail import await_views, credential, phone, wait_for
+from tests.trail import credential, patiently, phone, wait_for
 
 LOOKUPS = 2
 
@@ -55,7 +55,7 @@ def test_audit(database_url: str, tmp_path: Path) -> None:
         shop = Shop(channel, token(database_url), program())
         till = Shop(channel, token(database_url, "pos", program=shop.program))
         member = shop.enroll([number]).member
-        await_views(shop, member)
+        patiently(lambda: shop.balance(member))
         for _ in range(LOOKUPS):
             assert look_up(till, number) == member
         with refused("RATE_LIMITED", grpc.StatusCode.RESOURCE_EXHAUSTED):
@@ -63,7 +63,7 @@ def test_audit(database_url: str, tmp_path: Path) -> None:
         assert server.stop() == 0  # within the second
     with running(database_url) as server, server.channel() as channel:
         shop, till = at(channel, shop), at(channel, till)
-        await_views(shop, member)
+        patiently(lambda: shop.balance(member))
         assert sum(one.entry.count for one in wait_for(shop, LOOKUPS, member=member)) == LOOKUPS
         look_up(till, number)
         wait_for(shop, LOOKUPS + 1, member=member)
@@ -74,7 +74,7 @@ def test_audit(database_url: str, tmp_path: Path) -> None:
     loyalty("rebuild", "audit_trail", "--database-url", database_url)
     with running(database_url) as server, server.channel() as channel:
         shop = at(channel, shop)
-        await_views(shop, member)
+        patiently(lambda: shop.balance(member))
         wait_for(shop, LOOKUPS + 2, member=member)
         *reads, refusal = sorted(audit(server, auditor, "--actor", credential(till)), key=lambda one: one["kind"])
         assert (refusal["reason"], refusal["kind"]) == ("ERROR_REASON_RATE_LIMITED", "AUDIT_KIND_REFUSAL")

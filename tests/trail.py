@@ -1,14 +1,17 @@
 """The audit trail, for tests."""
 
 import time
+from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from loyalty.v1.audit_trail_pb2 import ListAuditEntriesRequest, ListedAuditEntry
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 
 from tests.shop import TIMEOUT_S, Shop
+
+ResultT = TypeVar("ResultT")
 
 _numbers = count(1)
 
@@ -18,17 +21,15 @@ def phone() -> Identifier:
     return Identifier(type=IdentifierType.IDENTIFIER_TYPE_PHONE, value=f"+49301{next(_numbers):07}")
 
 
-def await_views(shop: Shop, member: str) -> None:
-    """Waits until the views of a server that has just started show a member."""
+def patiently(call: Callable[[], ResultT]) -> ResultT:
+    """What a call answers once the views of a server that has just started are as far as it asks."""
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         try:
-            shop.balance(member)
+            return call()
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.FAILED_PRECONDITION or time.monotonic() > deadline:
                 raise
-        else:
-            return
 
 
 def entries(shop: Shop, **conditions: Any) -> list[ListedAuditEntry]:
@@ -36,7 +37,7 @@ def entries(shop: Shop, **conditions: Any) -> list[ListedAuditEntry]:
     request = ListAuditEntriesRequest(min_position=shop.head(), **conditions)
     found: list[ListedAuditEntry] = []
     while True:
-        page = shop.audit.ListAuditEntries(request, metadata=shop.metadata, timeout=TIMEOUT_S)
+        page = patiently(lambda: shop.audit.ListAuditEntries(request, metadata=shop.metadata, timeout=TIMEOUT_S))
         found += page.entries
         request.page_token = page.next_page_token
         if not request.page_token:

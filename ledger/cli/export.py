@@ -106,7 +106,9 @@ def verify(
 
 
 def _record(database_url: str, order: Order) -> None:
-    """Has the audit trail say that an export begins, before it does."""
+    """Has the audit trail say that an export begins, before it does. What is no name of a view is no export."""
+    if not order.exported.isidentifier():
+        return
     details = {"format": order.format, "from": order.first, "until": order.last, "resume": order.resume or None}
     told = {name: str(value) for name, value in details.items() if value is not None}
     if not record_action_in(database_url, "loyalty export", f"exports/{order.exported}", told):

@@ -7,6 +7,7 @@ import pytest
 from loyalty.v1 import audit_trail_pb2 as a
 from loyalty.v1 import commands_pb2 as c
 from loyalty.v1.audit_trail_pb2 import AuditEntry, ListAuditEntriesRequest, ListedAuditEntry
+from loyalty.v1.crm_service_pb2 import WatchChangesRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.pos_service_pb2 import (
     ExplainTransactionRequest,
@@ -22,7 +23,7 @@ from tests.programs import program
 from tests.proof import prove
 from tests.running import ServerProcess, token
 from tests.shop import TIMEOUT_S, Shop, command, new_id, refused
-from tests.trail import credential, entries, phone, wait_for
+from tests.trail import credential, entries, patiently, phone, wait_for
 
 POS = "loyalty.v1.PosService"
 LOOKUP = f"{POS}/LookupMember"
@@ -39,7 +40,7 @@ def caller(server: ServerProcess, shop: Shop, role: Role, **bound: str) -> Shop:
 
 def look_up(shop: Shop, request: LookupMemberRequest) -> str:
     """The member with an identifier."""
-    return shop.pos.LookupMember(request, metadata=shop.metadata, timeout=TIMEOUT_S).member
+    return patiently(lambda: shop.pos.LookupMember(request, metadata=shop.metadata, timeout=TIMEOUT_S)).member
 
 
 def only(found: Sequence[ListedAuditEntry]) -> AuditEntry:
@@ -254,6 +255,11 @@ def test_the_event_itself(server: ServerProcess, open_shop: OpenShop) -> None:
     assert event.audit_recorded.request.entries[0].resource == credential(till)
     assert shop.events(event.subject) == [event]
     assert list(shop.transaction(event.transaction).events) == [event]
+    watch = shop.crm.WatchChanges(WatchChangesRequest(after_position=position - 1), metadata=shop.metadata)
+    changes = next(watch)
+    watch.cancel()
+    assert changes.position >= position
+    assert [one for one in changes.changes if one.HasField("audit_recorded")] == []
     explain = ExplainTransactionRequest(name=event.transaction)
     explained = shop.pos.ExplainTransaction(explain, metadata=shop.metadata, timeout=TIMEOUT_S).explanation
     assert explained.type == "AuditRecorded"
