@@ -30,13 +30,15 @@ RECORD_EVERY_S: Final = 1.0
 """How long what was noted waits for others to share an event with."""
 
 NOTED_MAX: Final = 10_000
-"""Different things that may wait. What is noted beyond is only counted, and the count is recorded."""
+"""Different reads that may wait, and different refusals: neither takes the other's room. What is noted beyond is only
+counted, and the count is recorded."""
 
 ENTRIES_MAX: Final = 1_000
 """Entries of one event."""
 
 FOLD_REFUSALS: Final = MINUTE
 
+_READ: Final = AuditKind.AUDIT_KIND_READ
 _REFUSAL: Final = AuditKind.AUDIT_KIND_REFUSAL
 
 
@@ -74,7 +76,7 @@ class Trail:
         self._writer = writer
         self._clock = clock
         self._lock = threading.Lock()
-        self._noted: dict[Noted, _Times] = {}
+        self._noted: dict[AuditKind.ValueType, dict[Noted, _Times]] = {_READ: {}, _REFUSAL: {}}
         self._beyond: dict[AuditKind.ValueType, _Times] = {}
         """What was noted while there was no room."""
         self._folded_until: dict[Noted, int] = {}
@@ -99,9 +101,10 @@ class Trail:
         """Notes something that happened now."""
         now = self._clock()
         with self._lock:
-            times = self._noted.get(noted)
-            if times is None and len(self._noted) < NOTED_MAX:
-                self._noted[noted] = _Times(now)
+            waiting = self._noted[noted.kind]
+            times = waiting.get(noted)
+            if times is None and len(waiting) < NOTED_MAX:
+                waiting[noted] = _Times(now)
                 return
             if times is None:
                 AUDIT_OVERFLOW.inc()
@@ -147,7 +150,7 @@ class Trail:
         self.record()  # what an earlier attempt left
         self.record(all_of_it=True)
         if self._unsent:
-            lost = sum(len(_entries(one)) for one in self._unsent) + len(self._noted)
+            lost = sum(len(_entries(one)) for one in self._unsent) + sum(map(len, self._noted.values()))
             log.error("the audit trail loses %d entries: the log could not take them", lost)
 
     def _complain(self, trouble: str) -> None:
@@ -159,9 +162,12 @@ class Trail:
         """What is due."""
         now = self._clock()
         with self._lock:
-            noted = self._noted
-            due = [one for one in noted if all_of_it or self._folded_until.get(one, 0) <= now]
-            taken = [(one, noted.pop(one)) for one in due]
+            taken = [
+                (one, waiting.pop(one))
+                for waiting in self._noted.values()
+                for one in list(waiting)
+                if all_of_it or self._folded_until.get(one, 0) <= now
+            ]
             beyond, self._beyond = self._beyond, {}
         self._folded_until = {one: until for one, until in self._folded_until.items() if until > now}
         for one, times in taken:

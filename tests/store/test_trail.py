@@ -100,12 +100,14 @@ def test_too_many_are_counted(noting: Noting) -> None:
     for number in range(NOTED_MAX + 50):
         noting.trail.note(READ._replace(resource=f"members/{number}"))
     noting.trail.note(READ._replace(resource="members/0"))
+    noting.trail.note(REFUSAL)
     noting.trail.record()
     events = noting.recorded()
-    assert [len(event.request.entries) for event in events] == [ENTRIES_MAX] * 10 + [1]
+    assert [len(event.request.entries) for event in events] == [ENTRIES_MAX] * 10 + [2]
     assert [event.request.number for event in events] == list(range(1, 12))
     entries = noting.entries()
-    assert sum(entry.count for entry in entries) == NOTED_MAX + 51
+    assert sum(entry.count for entry in entries) == NOTED_MAX + 52
+    assert entries[-2].kind == REFUSAL.kind, "there is room for the other kind"
     assert (entries[-1].kind, entries[-1].count) == (AuditKind.AUDIT_KIND_OVERFLOW, 50)
     assert dict(entries[-1].details) == {"kind": "READ"}
 
