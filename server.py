@@ -39,14 +39,17 @@ from ledger.api.dispatch import Dispatch
 from ledger.api.interceptor import Gate
 from ledger.api.lifecycle import ListenError, Listening, Parts
 from ledger.api.lifecycle import serve as lifecycle_serve
+from ledger.api.noter import Noter
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
 from ledger.cli import log, member, program, reconcile, report, terminals, till
+from ledger.cli.audit import audit
+from ledger.cli.balances import balances
 from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
 from ledger.cli.database import JsonOption
 from ledger.cli.demo import demo
-from ledger.cli.export import balances, export, verify
+from ledger.cli.export import export, verify
 from ledger.cli.health import health
 from ledger.cli.log import LOCAL_CHECKPOINTS, LOCAL_ORIGIN, local_key_file
 from ledger.config import Config, ConfigError
@@ -66,7 +69,9 @@ from ledger.store.recorder import LedgerRecorder
 from ledger.store.vouchers import VoucherCodes
 from ledger.writer.command import Command, Failure
 from ledger.writer.sweeper import Sweeper
+from ledger.writer.trail import Trail
 from ledger.writer.writer import Result, Writer
+from projections.audit_reader import PostgresAuditTrail
 from projections.books import PostgresBooks
 from projections.books_check import BooksChecker
 from projections.cli import check, rebuild
@@ -92,7 +97,7 @@ app.add_typer(terminals.app, name="terminals")
 app.add_typer(log.app, name="log")
 app.add_typer(report.app, name="report")
 app.add_typer(reconcile.app, name="reconcile")
-for command in (check, rebuild, export, verify, balances, health, demo):
+for command in (check, rebuild, export, verify, balances, audit, health, demo):
     app.command()(command)
 
 
@@ -118,8 +123,11 @@ class Ledger:
         self.books_checker = BooksChecker(database_url, system_clock)
         self.sweeper = Sweeper(self.writer, self.views.due, self.views.due_notices, system_clock)
         self.authenticator = Authenticator(Credentials(self.reads.pool))
+        self.trail = Trail(self.writer, system_clock)
+        self.noter = Noter(self.trail.note)
         self.gate = Gate(
             self.authenticator,
+            noter=self.noter,
             lookups_per_minute=config.lookups_per_minute,
             log_successes=config.log_level == "debug",
         )
@@ -133,6 +141,7 @@ class Ledger:
         self.read_side.start()
         self.sweeper.start()
         self.books_checker.start()
+        self.trail.start()
 
     def parts(self) -> Parts:
         """What the server runs. The writer ends first: what it has accepted is finished."""
@@ -143,6 +152,7 @@ class Ledger:
             close=(
                 self.books_checker.stop,
                 self.sweeper.stop,
+                self.trail.stop,
                 self.writer.stop,
                 self.read_side.stop,
                 self.hub.stop,
@@ -166,7 +176,7 @@ class Ledger:
 
     def add_services(self, server: grpc.aio.Server) -> Sequence[str]:
         """Puts the four services on a gRPC server and returns their names."""
-        dispatch = Dispatch(self.writer, self.programs, self.gate.lookups, system_clock)
+        dispatch = Dispatch(self.writer, self.programs, self.gate.lookups, self.noter, system_clock)
         codes = VoucherCodes(self.reads)
         pos = PosService(dispatch, Profiles(self.reads), self.programs, self.views, self.reader, codes, system_clock)
         add_PosServiceServicer_to_server(pos, server)
@@ -174,7 +184,9 @@ class Ledger:
         add_ProgramServiceServicer_to_server(program, server)
         crm = CrmService(self.views, self.reader, system_clock)
         add_CrmServiceServicer_to_server(crm, server)
-        audit = AuditService(self.reader, PostgresBooks(self.reads), Proofs(self.reads), system_clock)
+        audit = AuditService(
+            self.reader, PostgresBooks(self.reads), Proofs(self.reads), PostgresAuditTrail(self.reads), system_clock
+        )
         add_AuditServiceServicer_to_server(audit, server)
         files = (pos_service_pb2, program_service_pb2, crm_service_pb2, audit_service_pb2)
         return [name.full_name for file in files for name in file.DESCRIPTOR.services_by_name.values()]

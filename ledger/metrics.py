@@ -19,6 +19,9 @@ CONDITION_FAILURES: Final = Counter(
     "Rules and promotions left out of a recorded sale or activity because a condition could not be evaluated",
     ("program",),
 )
+AUDIT_OVERFLOW: Final = Counter(
+    "loyalty_audit_overflow_total", "Reads and refusals that the audit trail has only counted, because too many waited"
+)
 PROJECTION_LAG_EVENTS: Final = Gauge(
     "loyalty_projection_lag_events", "Events that a projection has not applied yet", ("projection",)
 )

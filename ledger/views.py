@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from loyalty.v1.account_pb2 import Balance, LocalizedText, NextExpiry, TierProgress
+from loyalty.v1.audit_trail_pb2 import AuditKind, ListedAuditEntry
 from loyalty.v1.crm_service_pb2 import MemberSnapshot, StatementEntry
 from loyalty.v1.events_pb2 import Event
 from loyalty.v1.program_service_pb2 import CatalogueEntry
@@ -161,3 +162,33 @@ class EventReader(Protocol):
 
     def transaction(self, transaction_id: UUID) -> list[Event]:
         """A command's main event and all that followed from it, in order; empty when it is not known."""
+
+
+class AuditQuestion(NamedTuple):
+    """What entries of the audit trail somebody wants. All conditions must hold; what is empty or None is none."""
+
+    actor: str
+    """As AuditEntry.actor, or as AuditEntry.operator."""
+    member: UUID | None
+    method: str
+    kind: AuditKind.ValueType
+    recorded_from: int | None
+    recorded_until: int | None
+
+
+class AuditPage(NamedTuple):
+    """Some entries of the audit trail, newest first."""
+
+    entries: list[ListedAuditEntry]
+    next_before: tuple[int, int] | None
+    """Before which event's which entry the next page begins; None at the end."""
+    position: int
+
+
+class AuditTrail(Protocol):
+    """Read access to the audit trail. Every call blocks on the database and is made from a worker thread."""
+
+    def entries(
+        self, question: AuditQuestion, before: tuple[int, int], limit: int, min_position: int, timeout_s: float
+    ) -> AuditPage:
+        """Entries before an event's entry, at `min_position` or later. Raises ViewBehind."""

@@ -9,6 +9,7 @@ from loyalty.v1.account_pb2 import Allocation
 from loyalty.v1.account_pb2 import Lot as LotMessage
 from loyalty.v1.events_pb2 import (
     ActivityRecorded,
+    AuditRecorded,
     CommandBlocked,
     CommandRefused,
     EntitlementExpired,
@@ -350,5 +351,6 @@ _HANDLE: Final[Mapping[type[Message], Callable[[_Page, Event], None] | None]] = 
     VoucherCodesUploaded: None,
     ReversalAwaited: None,
     CommandBlocked: None,
+    AuditRecorded: None,
     ProgramPublished: None,
 }

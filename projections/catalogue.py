@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from projections.audit_trail import AuditTrail
 from projections.balances import Balances
 from projections.liability import Liability
 from projections.projection import Projection
@@ -13,5 +14,5 @@ from projections.trial_balance import TrialBalance
 
 PROJECTIONS: Final[Mapping[str, Projection]] = {
     projection.name: projection
-    for projection in (Balances(), Liability(), Rewards(), Statements(), Tiers(), TrialBalance())
+    for projection in (Balances(), Liability(), Rewards(), Statements(), Tiers(), TrialBalance(), AuditTrail())
 }

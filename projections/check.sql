@@ -21,7 +21,7 @@ ORDER BY position LIMIT %(limit)b
 -- Rows that are not the same, byte for byte, in a live table and in what the replay made of it.
 SELECT coalesce(to_jsonb(live), 'null')::text, coalesce(to_jsonb(replayed), 'null')::text, count(*) OVER ()
 FROM (
-    SELECT * FROM {live}.{table} WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
+    SELECT * FROM {live}.{table} WHERE (uuid_hash({owner}) & 2147483647) %% %(shares)b = %(share)b
 ) AS live
 FULL JOIN pg_temp.{table} AS replayed USING ({key})
 WHERE live IS NULL OR replayed IS NULL OR live *<> replayed

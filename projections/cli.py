@@ -13,6 +13,7 @@ from ledger.cli.connection import DataDirOption, fail
 from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
 from ledger.cli.progress import progress_bar
 from ledger.local_postgres import LocalPostgresError
+from ledger.store.actions import record_action_in
 from projections.catalogue import PROJECTIONS
 from projections.check import PROCESSES_MAX, CheckError
 from projections.check import check as check_database
@@ -49,6 +50,8 @@ def rebuild(
 ) -> None:
     """Make a projection anew beside the live one, and switch to it."""
     with _database(database_url, data_dir, local=local) as url, progress_bar("rebuilding") as bar:
+        if name in PROJECTIONS:
+            record_action_in(url, "loyalty rebuild", f"views/{name}", {})
         done = rebuild_projection(url, name, bar)
     if as_json:
         typer.echo(json.dumps(done._asdict()))

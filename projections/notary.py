@@ -14,8 +14,9 @@ from psycopg import Cursor
 from ledger.domain.instant import to_datetime
 from ledger.proof.checkpoint_file import CheckpointFile, CheckpointFileDamaged, SignedCheckpoint
 from ledger.proof.keys import Keys, read_keys
-from ledger.proof.note import Checkpoint, NoteInvalid, open_checkpoint, sign
+from ledger.proof.note import Checkpoint, NoteInvalid, open_checkpoint, sign, signed_by
 from ledger.proof.tree import Tree
+from ledger.store.actions import SERVER, record_action
 from ledger.store.checkpoints import add_checkpoint, newest_checkpoint
 from ledger.store.seal import SealBroken, load_tree
 from projections.hub import HEAD
@@ -67,6 +68,7 @@ class Notary:
         if in_file is not None and (in_database is None or in_file.size > in_database.size):
             add_checkpoint(cursor, in_file)  # a crash came between the file and the database
         if tree.size > signed_size:
+            _note_rotation(cursor, in_file or in_database, keys)
             note = sign(Checkpoint(keys.origin, tree.size, tree.root()).text, keys.signers)
             signed = SignedCheckpoint(self._clock(), tree.size, note)
             self._file.append(signed)
@@ -100,6 +102,18 @@ class Notary:
                 f"events up to {checkpoint.size:,}, or their hashes, are not those of {signed}. {_HELP}",
             )
         return True
+
+
+def _note_rotation(cursor: Cursor[Any], last: SignedCheckpoint | None, keys: Keys) -> None:
+    """Has the audit trail say that other keys sign than those of the last checkpoint, before they do."""
+    if last is None:
+        return
+    before, now = signed_by(last.note, keys.verifiers), {signer.verifier for signer in keys.signers}
+    if before == now:
+        return
+    details = {"began": now - before, "ended": before - now}
+    told = {name: " ".join(sorted(map(str, some))) for name, some in details.items() if some}
+    record_action(cursor.connection, "loyalty log rotate", f"keys/{keys.origin}", told, actor=SERVER)
 
 
 def _open(kept: SignedCheckpoint, keys: Keys, where: str) -> Checkpoint:

@@ -50,10 +50,13 @@ class Projection(ABC):
     """Its statements by name."""
 
     tables: ClassVar[Mapping[str, tuple[str, ...]]]
-    """Its tables of rows of members, each with a member_id, by their primary keys."""
+    """Its tables of rows of members, each with its `owner`, by their primary keys."""
 
     shared_tables: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Its other tables. What several shares of the members come to adds up, row by row."""
+
+    owner: ClassVar[str] = "member_id"
+    """The column of `tables` that says whose a row is: the stream that its events are in."""
 
     @abstractmethod
     def collect(self, events: Sequence[Event]) -> list[Step]:

@@ -124,12 +124,14 @@ def _subject(event: Event) -> str:
             return pool_name(moved.program, moved.pool)
         case events_pb2.VoucherCodesUploaded() as uploaded:
             return pool_name(uploaded.request.program, uploaded.pool)
+        case events_pb2.AuditRecorded() as audit:
+            return audit.request.trail
         case _:
             return member_name(event.stream_id)
 
 
 def _stream(subject: str) -> UUID:
-    if subject.startswith("members/"):
+    if subject.startswith(("members/", "trails/")):
         return last_id(subject)
     program, is_pool, key = subject.partition("/pools/")
     return pool_stream(program, key) if is_pool else program_stream(program)

@@ -14,10 +14,11 @@ from ledger.api.check import CHECKS
 from ledger.api.errors import ApiError
 from ledger.api.paging import messages, number_before, page_size, page_token
 from ledger.api.proofs import CHECKPOINTS, checkpoint_message, consistency_message, inclusion_message, proved
+from ledger.api.trail_service import TrailService
 from ledger.books.line import Books
 from ledger.domain.instant import from_timestamp
 from ledger.store.proofs import Proofs
-from ledger.views import EventReader
+from ledger.views import AuditTrail, EventReader
 from ledger.writer.writer import Clock
 
 BATCH_EVENTS_DEFAULT: Final = 500
@@ -28,13 +29,14 @@ BATCH_EVENTS_MAX: Final = 2_000
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class AuditService(BooksService):
-    """Each call: check, read, convert. What is about books is in BooksService."""
+class AuditService(BooksService, TrailService):
+    """Each call: check, read, convert. What is about books is in BooksService, who did what in TrailService."""
 
-    def __init__(self, reader: EventReader, books: Books, proofs: Proofs, clock: Clock) -> None:
+    def __init__(self, reader: EventReader, books: Books, proofs: Proofs, trail: AuditTrail, clock: Clock) -> None:
         super().__init__(books, reader, clock)
         self._reader = reader
         self._proofs = proofs
+        self._trail = trail
         self._clock = clock
 
     async def ReadEvents(self, request: pb.ReadEventsRequest, context: Context) -> AsyncIterator[pb.ReadEventsResponse]:

@@ -26,9 +26,18 @@ CACHE_UNKNOWN_MAX: Final = 2_000
 WAITING_MAX: Final = 2_000
 """Credentials that may wait for their look-up; beyond it callers get UNAVAILABLE."""
 
-_NOBODY: Final = Credential(Principal("", "pos", None, None, None), bytes(32))
+_NOBODY: Final = Credential(Principal("", "pos", None, None, None), bytes(32), is_revoked=True)
 
 log = structlog.stdlib.get_logger(__name__)
+
+
+class CredentialRefused(ApiError):
+    """Nobody may call with this token."""
+
+    def __init__(self, principal: Principal | None = None) -> None:
+        super().__init__(ErrorReason.ERROR_REASON_CREDENTIAL_INVALID)
+        self.principal = principal
+        """Whose credential it says it is, revoked or not; None where it is nobody's. The caller is not told."""
 
 
 class _Known(NamedTuple):
@@ -63,7 +72,7 @@ class Authenticator:
         """
         token = parse_token(text) if text is not None else None
         if token is None:
-            raise _refusal()
+            raise CredentialRefused
         known = self._valid.get(token.credential_id) or self._unknown.get(token.credential_id)
         if known is not None and self._clock() < known.until:
             return _checked(known.credential, token)
@@ -119,8 +128,8 @@ class Authenticator:
 
 def _checked(credential: Credential, token: Token) -> Principal:
     # Nobody's secret is compared as well, so that an unknown id takes as long as a wrong secret.
-    if not credential.has(token.secret) or credential is _NOBODY:
-        raise _refusal()
+    if not credential.has(token.secret) or credential.is_revoked:
+        raise CredentialRefused(credential.principal if credential is not _NOBODY else None)
     return credential.principal
 
 
@@ -129,7 +138,3 @@ def _fail(waiting: dict[str, asyncio.Future[Credential]]) -> None:
         if not future.cancelled():
             future.set_exception(ApiError.of(ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE))
             future.exception()  # all its callers may have gone; then nobody is left to be told
-
-
-def _refusal() -> ApiError:
-    return ApiError.of(ErrorReason.ERROR_REASON_CREDENTIAL_INVALID)

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
+from loyalty.v1.audit_trail_pb2 import ListAuditEntriesRequest
 from loyalty.v1.books_pb2 import (
     GetBreakageRequest,
     GetDeferredRevenueRequest,
@@ -78,6 +79,7 @@ from ledger.api.check_reads import (
     check_get_balance,
     check_get_program,
     check_get_transaction,
+    check_list_audit_entries,
     check_list_entitlements,
     check_list_rewards,
     check_list_statement,
@@ -434,6 +436,7 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     GetDeferredRevenueRequest: _check(check_deferred_revenue),
     ReadJournalRequest: _check(check_journal),
     ReconcileTillsRequest: _check(check_reconcile_tills),
+    ListAuditEntriesRequest: _check(check_list_audit_entries),
 }
 """The check of each request, called with the request and the server's clock in microseconds.
 

@@ -66,6 +66,8 @@ def check_origin(origin: Origin, now: int, problems: Problems) -> None:
         check_text(origin.store, "origin.store", problems)
         check_text(origin.terminal, "origin.terminal", problems)
         check_text(origin.operator, "origin.operator", problems)
+    if origin.credential:
+        problems.append(("origin.credential", "must be empty: the server sets it"))
     if origin.channel not in _CHANNELS:
         check_enum(origin.channel, _CHANNELS, "origin.channel", problems)
     if origin.entry_mode not in _ENTRY_MODES:

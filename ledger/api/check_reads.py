@@ -3,6 +3,7 @@
 from typing import Final
 
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
+from loyalty.v1.audit_trail_pb2 import AuditKind, ListAuditEntriesRequest
 from loyalty.v1.crm_service_pb2 import (
     ListEntitlementsRequest,
     ListStatementEntriesRequest,
@@ -25,6 +26,7 @@ from ledger.api.fields import (
     MEMBER,
     POOL,
     PROGRAM,
+    TRAIL,
     Problems,
     check_enum,
     check_member_name,
@@ -48,8 +50,10 @@ _Paged = (
     | ListEntitlementsRequest
     | ListRewardsRequest
     | ListCheckpointsRequest
+    | ListAuditEntriesRequest
 )
 
+_AUDIT_KINDS: Final = frozenset(AuditKind.values())
 _VOUCHER_STATES: Final = frozenset(VoucherState.values())
 _ENTITLEMENT_STATES: Final = frozenset(EntitlementState.values())
 _EVENT_TYPES: Final = frozenset(
@@ -140,11 +144,11 @@ def check_read_events(request: ReadEventsRequest, _now: int, problems: Problems)
     check_not_negative(request.until_position, "until_position", problems)
     if 0 < request.until_position < request.after_position:
         problems.append(("until_position", "must not be before after_position; 0 for the end"))
-    if request.subject and not any(form(request.subject) for form in (MEMBER, PROGRAM, POOL)):
+    if request.subject and not any(form(request.subject) for form in (MEMBER, PROGRAM, POOL, TRAIL)):
         problems.append(
             (
                 "subject",
-                "must be members/{member}, programs/{program} or programs/{program}/pools/{pool}, or empty for all",
+                "must be members/{member}, programs/{program}, programs/{program}/pools/{pool} or trails/{trail}",
             )
         )
     if len(request.types) > EVENT_TYPES_MAX:
@@ -152,10 +156,27 @@ def check_read_events(request: ReadEventsRequest, _now: int, problems: Problems)
     for index, name in enumerate(request.types[:EVENT_TYPES_MAX]):
         if name not in _EVENT_TYPES:
             problems.append((f"types[{index}]", "must be the name of an event, as SaleRecorded"))
+    _check_recorded(request, problems)
+    check_not_negative(request.batch_size, "batch_size", problems)
+
+
+def check_list_audit_entries(request: ListAuditEntriesRequest, _now: int, problems: Problems) -> None:
+    """What ListAuditEntries is asked with."""
+    check_page(request, problems)
+    check_text(request.actor, "actor", problems)
+    if request.member:
+        check_member_name(request.member, "member", problems)
+    check_text(request.method, "method", problems)
+    check_enum(request.kind, _AUDIT_KINDS, "kind", problems)
+    _check_recorded(request, problems)
+    check_not_negative(request.min_position, "min_position", problems)
+
+
+def _check_recorded(request: ReadEventsRequest | ListAuditEntriesRequest, problems: Problems) -> None:
+    """From when until when what is asked for was recorded."""
     bounds = [
         check_timestamp(getattr(request, name), name, problems) if request.HasField(name) else None
         for name in ("recorded_from", "recorded_until")
     ]
     if bounds[0] is not None and bounds[1] is not None and bounds[0] >= bounds[1]:
         problems.append(("recorded_until", "must be after recorded_from"))
-    check_not_negative(request.batch_size, "batch_size", problems)

@@ -36,7 +36,7 @@ from ledger.api.errors import ApiError
 from ledger.api.identifiers import normalise
 from ledger.domain.code import hash_of
 from ledger.domain.instant import from_timestamp, set_timestamp
-from ledger.domain.names import last_id, member_of
+from ledger.domain.names import credential_name, last_id, member_of
 from ledger.domain.voucher import NewCode
 from ledger.store.credentials import Principal
 from ledger.writer.command import Command, IdentifierKey, Person
@@ -143,8 +143,9 @@ def _command(
     request.DiscardUnknownFields()
     origin = Origin()
     origin.CopyFrom(request.origin)
-    if isinstance(request, BY_HAND) and not origin.operator:
-        origin.operator = principal.credential_id
+    if isinstance(request, BY_HAND):
+        origin.operator = origin.operator or principal.credential_id
+        origin.credential = credential_name(principal.credential_id)
     request.ClearField("origin")
     clock_given = origin.HasField("occurred_at")
     if clock_given:

@@ -131,7 +131,8 @@ class CrmService(CrmServiceServicer):
                 if tail.scanned_to == after:
                     await self._news(after)
                     continue
-                for changes, after in messages(tail):
+                changed = [event for event in tail.events if not event.HasField("audit_recorded")]
+                for changes, after in messages(tail._replace(events=changed)):
                     yield pb.WatchChangesResponse(changes=changes, position=after, head_position=tail.head)
 
     @contextmanager

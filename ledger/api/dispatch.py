@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import grpc
+from google.protobuf.message import Message
 from loyalty.v1.commands_pb2 import EnrollMemberRequest, RecordSaleRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.pos_service_pb2 import QuoteSaleRequest
@@ -14,8 +15,10 @@ from loyalty.v1.pos_service_pb2 import QuoteSaleRequest
 from ledger.api.convert import WITH_WHO, WriteRequest, convert, convert_quote, program_named
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
+from ledger.api.noter import Noter
 from ledger.api.rate import Rate, limited
 from ledger.api.reply import api_error
+from ledger.domain.names import member_name
 from ledger.domain.refusal import Rejected
 from ledger.store.credentials import Principal
 from ledger.store.programs import Programs
@@ -34,11 +37,12 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Dispatch:
     """Makes requests into commands, hands them to the writer and awaits what they come to."""
 
-    def __init__(self, writer: Writer, programs: Programs, lookups: Rate, clock: Clock) -> None:
+    def __init__(self, writer: Writer, programs: Programs, lookups: Rate, noter: Noter, clock: Clock) -> None:
         """`lookups` is the budget that look-ups by identifier share with commands whose member is not found."""
         self._writer = writer
         self._programs = programs
         self._lookups = lookups
+        self._noter = noter
         self._clock = clock
         self._answers: deque[tuple[asyncio.Future[Sequence[Result]], Sequence[Result]]] = deque()
         self._is_woken = False
@@ -49,7 +53,7 @@ class Dispatch:
         principal = PRINCIPAL.get()
         command = convert(request, principal, self._clock(), regions=regions, deadline=deadline_of(context))
         self._check_rate(command, principal)
-        return (await self._settle_counted([command], principal))[0]
+        return (await self._settle_counted([command], principal, context))[0]
 
     async def quote(self, request: QuoteSaleRequest, context: Context) -> Result:
         """What a sale would come to."""
@@ -59,9 +63,11 @@ class Dispatch:
         if not has_codes(command):
             return (await self.settle_all([command]))[0]  # the gate counts its identifier
         self._check_rate(command, principal)
-        return (await self._settle_counted([command], principal))[0]
+        return (await self._settle_counted([command], principal, context))[0]
 
-    async def settle_each(self, requests: Sequence[WriteRequest], deadline: float | None) -> list[Result | ApiError]:
+    async def settle_each(
+        self, requests: Sequence[WriteRequest], context: Context, deadline: float | None
+    ) -> list[Result | ApiError]:
         """What each of some requests comes to, or why it is no command. They go to the writer as one group."""
         principal, now = PRINCIPAL.get(), self._clock()
         regions = await self._regions(requests)
@@ -74,8 +80,9 @@ class Dispatch:
                 commands.append(command)
                 settled.append(None)
             except ApiError as error:
+                self._noter.refused(error.reason, principal, method_of(request), request, context.peer)
                 settled.append(error)
-        results = iter(await self._settle_counted(commands, principal) if commands else ())
+        results = iter(await self._settle_counted(commands, principal, context) if commands else ())
         return [next(results) if error is None else error for error in settled]
 
     async def _regions(self, requests: Sequence[WriteRequest]) -> dict[str, str]:
@@ -103,17 +110,22 @@ class Dispatch:
             if wait_s:
                 raise limited(wait_s)
 
-    async def _settle_counted(self, commands: Sequence[Command], principal: Principal) -> Sequence[Result]:
+    async def _settle_counted(
+        self, commands: Sequence[Command], principal: Principal, context: Context
+    ) -> Sequence[Result]:
         """What some commands come to. What only tells whether an identifier or code is somebody's counts as a look-up.
 
         A sale to the member who has the identifier is free, so a till that serves members is never limited, and whoever
         tries out numbers is. What was decided together is counted in full: a batch of wrong numbers is paid for by
-        waiting as long as for as many look-ups.
+        waiting as long as for as many look-ups. An enrolment of who is a member already is a read of personal data.
         """
         results = await self.settle_all(commands)
         for command, result in zip(commands, results, strict=True):
             if _only_tells(command, result):
                 self._lookups.charge(principal.credential_id)
+                if isinstance(result, Existing):
+                    member = member_name(result.member)
+                    self._noter.read(principal, method_of(command.request), member, context.peer())
         return results
 
     async def settle_all(self, commands: Sequence[Command]) -> Sequence[Result]:
@@ -141,6 +153,11 @@ class Dispatch:
             future, results = self._answers.popleft()
             if not future.done():  # the caller may have gone
                 future.set_result(results)
+
+
+def method_of(request: Message) -> str:
+    """The RPC that a command of a batch stands for."""
+    return f"loyalty.v1.PosService/{request.DESCRIPTOR.name.removesuffix('Request')}"
 
 
 def has_codes(command: Command) -> bool:

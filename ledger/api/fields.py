@@ -30,6 +30,7 @@ _HOLD: Final = re.compile(f"members/{ID}/holds/{ID}").fullmatch
 _VOUCHER: Final = re.compile(f"members/{ID}/vouchers/{ID}").fullmatch
 _ENTITLEMENT: Final = re.compile(f"members/{ID}/entitlements/{ID}").fullmatch
 _TRANSACTION: Final = re.compile(f"transactions/{ID}").fullmatch
+TRAIL: Final = re.compile(f"trails/{ID}").fullmatch
 POOL: Final = re.compile("programs/[a-z0-9-]{1,63}/pools/[a-z0-9/-]{1,200}").fullmatch
 PROGRAM: Final = re.compile("programs/[a-z0-9-]{1,63}").fullmatch
 _ATTRIBUTE: Final = re.compile("[a-z0-9_]{1,63}").fullmatch

@@ -21,9 +21,10 @@ from google.protobuf.message import DecodeError, Message
 from loyalty.v1.errors_pb2 import ErrorReason
 from uuid_utils import uuid7
 
-from ledger.api.authentication import CACHE_S, Authenticator
+from ledger.api.authentication import CACHE_S, Authenticator, CredentialRefused
 from ledger.api.errors import ApiError
-from ledger.api.methods import ENDLESS, LOOKUPS, OPEN_SERVICES, ROLES, WHOLE_LOG
+from ledger.api.methods import ENDLESS, LOOKUPS, OPEN_SERVICES, READS, ROLES, WHOLE_LOG
+from ledger.api.noter import Noter
 from ledger.api.rate import Rate, limited
 from ledger.metrics import CALL_SECONDS, CALLS
 from ledger.store.credentials import Principal, Role
@@ -62,6 +63,7 @@ class _Method:
         self.name = path.removeprefix("/")
         self.roles = roles
         self.looks_up = LOOKUPS.get(path)
+        self.reads = READS.get(path)
         self.whole_log = path in WHOLE_LOG
         self.endless = path in ENDLESS
         if handler.request_deserializer is None or handler.response_serializer is None:
@@ -99,13 +101,15 @@ class Gate(grpc.aio.ServerInterceptor):
         authenticator: Authenticator,
         *,
         lookups_per_minute: int,
+        noter: Noter | None = None,
         roles: Mapping[str, frozenset[Role]] = ROLES,
         log_successes: bool = False,
     ) -> None:
-        """`log_successes` logs successful calls too, at DEBUG."""
+        """`noter` notes what the audit trail has to know. `log_successes` logs successful calls too, at DEBUG."""
         self._authenticator = authenticator
         self.lookups = Rate(lookups_per_minute)
         """What each credential may still look up. Commands share it: see Dispatch."""
+        self._noter = noter
         self._roles = roles
         self._log_successes = log_successes
         self._gated: dict[str, Handler] = {}
@@ -171,6 +175,8 @@ class Gate(grpc.aio.ServerInterceptor):
             finally:
                 self._in_flight -= 1
             self._succeed(call, response)
+            if method.reads is not None:
+                self._note_read(call, response)
             return serialized
 
         return unary
@@ -268,9 +274,15 @@ class Gate(grpc.aio.ServerInterceptor):
 
     def _parse(self, call: _Call, raw: bytes) -> Message:
         call.request = request = _parsed(call.method.parse, raw)
-        looks_up = call.method.looks_up
-        if looks_up is not None and call.principal is not None and looks_up(request):
-            wait_s = self.lookups.take(call.principal.credential_id)
+        looks_up, principal = call.method.looks_up, call.principal
+        if looks_up is not None and principal is not None and looks_up(request):
+            if not principal.may_identify:
+                raise ApiError.of(
+                    ErrorReason.ERROR_REASON_NOT_ALLOWED,
+                    "The credential may not see whom an identifier belongs to. Name the member, or use a credential"
+                    " that was made with --personal-data.",
+                )
+            wait_s = self.lookups.take(principal.credential_id)
             if wait_s:
                 raise limited(wait_s)
         return request
@@ -284,6 +296,12 @@ class Gate(grpc.aio.ServerInterceptor):
             outcome = getattr(response, "outcome", None)
             facts = {} if outcome is None else {"replayed": outcome.replayed}
             log.debug("call", **_facts(call, "OK", "", seconds), **facts)
+
+    def _note_read(self, call: _Call, response: Any) -> None:
+        reads, principal = call.method.reads, call.principal
+        if self._noter is None or reads is None or principal is None or not reads(call.request):
+            return
+        self._noter.read(principal, call.method.name, response.member, call.context.peer())
 
     async def _fail(self, call: _Call, error: BaseException) -> NoReturn:
         """Counts and logs a failure, and ends the call with its status."""
@@ -306,6 +324,9 @@ class Gate(grpc.aio.ServerInterceptor):
         self._count(call, failure.code.name, reason, seconds)
         logged = log.warning if failure.code in _WARNINGS else log.info
         logged("call", **_facts(call, failure.code.name, reason, seconds))
+        if self._noter is not None:
+            caller = failure.principal if isinstance(failure, CredentialRefused) else call.principal
+            self._noter.refused(failure.reason, caller, call.method.name, call.request, call.context.peer)
         details = failure.status_proto(_language(_METADATA.get())).SerializeToString()
         await call.context.abort(failure.code, failure.message, (("grpc-status-details-bin", details),))
 

@@ -16,7 +16,7 @@ _EVERYBODY: Final = _TILL | _MANAGER | _AUDITOR | _CRM
 
 ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/loyalty.v1.PosService/EnrollMember": _TILL,
-    "/loyalty.v1.PosService/LookupMember": _TILL | _MANAGER | _CRM,
+    "/loyalty.v1.PosService/LookupMember": _EVERYBODY,
     "/loyalty.v1.PosService/QuoteSale": _TILL | _MANAGER,
     "/loyalty.v1.PosService/RecordSale": _TILL,
     "/loyalty.v1.PosService/ReserveReward": _TILL,
@@ -59,6 +59,7 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/loyalty.v1.AuditService/GetDeferredRevenue": _AUDITOR | _MANAGER,
     "/loyalty.v1.AuditService/ReadJournal": _AUDITOR | _MANAGER,
     "/loyalty.v1.AuditService/ReconcileTills": _AUDITOR | _MANAGER,
+    "/loyalty.v1.AuditService/ListAuditEntries": _AUDITOR,
 }
 """Who may call what. What is not listed nobody may call."""
 
@@ -69,6 +70,15 @@ LOOKUPS: Final[Mapping[str, Callable[[Any], bool]]] = {
 }
 """Which requests only tell whether somebody with an identifier is a member. Their rate is limited,
 so that nobody can try out all phone numbers. Commands whose member is not found count as well, in Dispatch.
+Auditors may make them only where their credential was granted personal data.
+"""
+
+READS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "/loyalty.v1.PosService/LookupMember": lambda request: True,
+    "/loyalty.v1.PosService/GetBalance": lambda request: request.HasField("identifier"),
+}
+"""Which requests show personal data, or whom an identifier belongs to: the audit trail has each of them. The response
+names the member.
 """
 
 WHOLE_LOG: Final = frozenset(
@@ -79,6 +89,7 @@ WHOLE_LOG: Final = frozenset(
         "/loyalty.v1.AuditService/ListCheckpoints",
         "/loyalty.v1.AuditService/ProveInclusion",
         "/loyalty.v1.AuditService/ProveConsistency",
+        "/loyalty.v1.AuditService/ListAuditEntries",
     }
 )
 """Calls that show every program: nobody whose credential is bound to one may make them."""

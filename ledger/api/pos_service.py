@@ -181,7 +181,9 @@ class PosService(PosServiceServicer):
         """Many commands, each for itself."""
         check_batch(request)
         response = pb.SubmitBatchResponse()
-        await self._settle(request.commands, response.results, deadline_of(context), with_texts=request.with_texts)
+        await self._settle(
+            request.commands, response.results, context, deadline_of(context), with_texts=request.with_texts
+        )
         if response.ByteSize() > RESULTS_BYTES_MAX:
             shorten(response.results)
         return response
@@ -197,7 +199,7 @@ class PosService(PosServiceServicer):
 
         async def one(item: CommandMessage) -> None:
             response = pb.SubmitBatchResponse()
-            await self._settle([item], response.results, None, with_texts=True)
+            await self._settle([item], response.results, context, None, with_texts=True)
             results.put_nowait(response.results[0])
 
         async def read() -> None:
@@ -219,13 +221,19 @@ class PosService(PosServiceServicer):
             reading.cancel()
 
     async def _settle(
-        self, items: Sequence[CommandMessage], results: Any, deadline: float | None, *, with_texts: bool
+        self,
+        items: Sequence[CommandMessage],
+        results: Any,
+        context: Context,
+        deadline: float | None,
+        *,
+        with_texts: bool,
     ) -> None:
         """Adds the result of each item to a repeated field of results, in order."""
         kinds = [item.WhichOneof("command") for item in items]
         requests = [getattr(item, kind) for item, kind in zip(items, kinds, strict=True) if kind is not None]
         try:
-            results_or_errors = await self._dispatch.settle_each(requests, deadline)
+            results_or_errors = await self._dispatch.settle_each(requests, context, deadline)
         except ApiError as error:
             results_or_errors = [error] * len(requests)
         codes = await codes_of(self._codes, results_or_errors)

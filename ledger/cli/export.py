@@ -1,8 +1,6 @@
 """`loyalty export` and `loyalty verify`: the log in the hands of those who need not trust us."""
 
-import csv
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Final
@@ -12,10 +10,7 @@ import typer
 
 from ledger.cli.connection import DataDirOption, fail
 from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
-from ledger.cli.instants import instant_of
 from ledger.cli.progress import progress_bar
-from ledger.domain.instant import from_datetime, instant_text
-from ledger.export.balances import Fold, MemberBalance, NotFolded
 from ledger.export.export import Order
 from ledger.export.export import export as export_to
 from ledger.export.folder import ExportError
@@ -24,6 +19,7 @@ from ledger.proof.event_rows import ExtraMissing
 from ledger.proof.manifest import Format
 from ledger.proof.note import NoteInvalid, Signer, Verifier
 from ledger.proof.verify import PROCESSES_MAX, ExportUnreadable, verify_export
+from ledger.store.actions import record_action_in
 
 UNREADABLE: Final = 2
 """The status of a verification that could not begin."""
@@ -55,6 +51,7 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
     try:
         with database(database_url, data_dir, local=local) as url, progress_bar("exporting") as bar:
             order = Order(what, kind, first, last, resume)
+            _record(url, order)
             plan = export_to(url, folder, order, now=time.time_ns() // 1_000, signers=signers, progress=bar)
     except psycopg.errors.UndefinedTable:
         fail("the database has no ledger yet; run `loyalty migrate` first")
@@ -108,26 +105,14 @@ def verify(
         raise typer.Exit(1)
 
 
-def balances(
-    folder: Annotated[Path, typer.Argument(help="An export of all events.")],
-    as_of: Annotated[
-        str, typer.Option("--as-of", help="A time as 2026-01-31T00:00:00+01:00; that of the last event without.")
-    ] = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Print what every member holds, from an export alone, offline, as CSV. Verify the export first."""
-    try:
-        fold = Fold.of(folder)
-        at = from_datetime(instant_of(as_of, "--as-of")) if as_of else fold.recorded_at
-        found = [balance._asdict() for balance in fold.balances(at)]
-    except (NotFolded, ExtraMissing, OSError) as error:
-        fail(str(error))
-    if as_json:
-        typer.echo(json.dumps({"position": fold.position, "as_of": instant_text(at), "balances": found}))
+def _record(database_url: str, order: Order) -> None:
+    """Has the audit trail say that an export begins, before it does. What is no name of a view is no export."""
+    if not order.exported.isidentifier():
         return
-    table = csv.DictWriter(sys.stdout, MemberBalance._fields, lineterminator="\n")
-    table.writeheader()
-    table.writerows(found)
+    details = {"format": order.format, "from": order.first, "until": order.last, "resume": order.resume or None}
+    told = {name: str(value) for name, value in details.items() if value is not None}
+    if not record_action_in(database_url, "loyalty export", f"exports/{order.exported}", told):
+        typer.echo("loyalty: the database role may only read, so that the audit trail lacks this export", err=True)
 
 
 def _signers(key_file: Path) -> list[Signer]:

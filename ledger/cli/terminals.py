@@ -24,11 +24,14 @@ app = typer.Typer(help="Who may call: add, list and revoke credentials.", no_arg
 
 
 @app.command()
-def add(
+def add(  # noqa: PLR0913, PLR0917 - one for each option
     role: Annotated[str, typer.Option(help=f"What it may do: {', '.join(ROLES)}.")] = "pos",
     store: Annotated[str, typer.Option(help="The only store it may name.")] = "",
     terminal: Annotated[str, typer.Option(help="The only terminal it may name.")] = "",
     program: Annotated[str, typer.Option(help="The only program, as programs/{program}.")] = "",
+    personal_data: Annotated[
+        bool, typer.Option("--personal-data", help="Let an auditor look members up and see personal data.")
+    ] = False,
     database_url: DatabaseOption = "",
     local: LocalOption = False,
     data_dir: DataDirOption = Path("var"),
@@ -38,16 +41,18 @@ def add(
     known = next((one for one in ROLES if one == role), None)
     if known is None:
         fail(f"--role must be one of {', '.join(ROLES)}")
+    if personal_data and known != "auditor":
+        fail("--personal-data is for auditors: other roles see what their work needs")
     match = _PROGRAM.fullmatch(program)
     if program and match is None:
         fail("--program must be programs/{program} in lower-case letters, digits and dashes")
     named = f"programs/{match[1]}" if match is not None else None
     with _credentials(database_url, data_dir, local=local) as credentials:
-        token = credentials.add(known, store or None, terminal or None, named)
+        token = credentials.add(known, store or None, terminal or None, named, personal_data=personal_data)
     parts = parse_token(token)
     if parts is None:
         fail("a token was made that cannot be used; report this")
-    made = Principal(parts.credential_id, known, store or None, terminal or None, named)
+    made = Principal(parts.credential_id, known, store or None, terminal or None, named, personal_data)
     if as_json:
         typer.echo(json.dumps({**made._asdict(), "token": token}))
     else:
@@ -104,7 +109,7 @@ def _credentials(database_url: str, data_dir: Path, *, local: bool) -> Iterator[
         fail(" ".join(str(error).split()))
 
 
-def _as_json(one: Listed) -> dict[str, str | None]:
+def _as_json(one: Listed) -> dict[str, str | bool | None]:
     return {
         **one.principal._asdict(),
         "created_at": one.created_at.isoformat(),
@@ -113,7 +118,7 @@ def _as_json(one: Listed) -> dict[str, str | None]:
 
 
 def _print_table(principals: list[Principal], states: list[str]) -> None:
-    table = Table("credential", "role", "store", "terminal", "program", "state")
+    table = Table("credential", "role", "store", "terminal", "program", "personal data", "state")
     for principal, state in zip(principals, states, strict=True):
-        table.add_row(*(part or "any" for part in principal), state)
+        table.add_row(*(part or "any" for part in principal[:5]), "" if principal.may_identify else "no", state)
     Console().print(table)

@@ -66,6 +66,16 @@ def entitlement_name(member_id: UUID, entitlement_id: UUID) -> str:
     return f"members/{member_id}/entitlements/{entitlement_id}"
 
 
+def trail_name(trail_id: UUID) -> str:
+    """The name trails/{trail}."""
+    return f"trails/{trail_id}"
+
+
+def credential_name(credential_id: str) -> str:
+    """The name credentials/{credential}."""
+    return f"credentials/{credential_id}"
+
+
 def blocked_stream(request_id: UUID) -> UUID:
     """The id of the stream of reversals that wait for a command."""
     return uuid5(NAMESPACE_URL, f"loyalty:blocked:{request_id}")

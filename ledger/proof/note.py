@@ -130,6 +130,15 @@ def open_note(note: str, verifiers: Sequence[Verifier]) -> str:
     return text
 
 
+def signed_by(note: str, verifiers: Iterable[Verifier]) -> set[Verifier]:
+    """Those of some verifiers who have a signature on a note that was opened. Raises NoteInvalid."""
+    keys = {
+        (name, signature[:_KEY_ID_BYTES])
+        for name, signature in map(_signature, note.rpartition("\n\n")[2].splitlines())
+    }
+    return {verifier for verifier in verifiers if (verifier.name, verifier.key_id) in keys}
+
+
 def _signature(line: str) -> tuple[str, bytes]:
     name, _, encoded = line.removeprefix(_PREFIX).partition(" ")
     if not line.startswith(_PREFIX) or not name:

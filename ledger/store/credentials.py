@@ -4,16 +4,19 @@ import re
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, LiteralString, NamedTuple, get_args
 
 import psycopg
-from psycopg import Cursor
+from psycopg import Connection, Cursor
 from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import ConnectionPool
+
+from ledger.domain.names import credential_name
+from ledger.store.actions import record_action
 
 Role = Literal["pos", "manager", "auditor", "crm", "admin"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -36,23 +39,23 @@ _PREFIX: Final[dict[Role, str]] = {
 _TOKEN: Final = re.compile(rf"([a-z]-[{ID_LETTERS}]{{{ID_LENGTH}}})\.([A-Za-z0-9_-]{{43}})")
 
 _ADD: Final = """
-INSERT INTO credentials (credential_id, secret_hash, role, store, terminal, program)
-VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+INSERT INTO credentials (credential_id, secret_hash, role, store, terminal, program, personal_data)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
 """
 
 _FIND: Final = """
-SELECT credential_id, role, store, terminal, program, secret_hash
-FROM credentials WHERE credential_id = ANY (%s) AND revoked_at IS NULL
+SELECT credential_id, role, store, terminal, program, personal_data, secret_hash, revoked_at IS NOT NULL
+FROM credentials WHERE credential_id = ANY (%s)
 """
 
 _LIST: Final = """
-SELECT credential_id, role, store, terminal, program, created_at, revoked_at
+SELECT credential_id, role, store, terminal, program, personal_data, created_at, revoked_at
 FROM credentials ORDER BY created_at, credential_id
 """
 
-_REVOKE: Final = """
-UPDATE credentials SET revoked_at = coalesce(revoked_at, now()) WHERE credential_id = %s
-"""
+_STATE: Final = "SELECT role, revoked_at IS NOT NULL FROM credentials WHERE credential_id = %s"
+
+_REVOKE: Final = "UPDATE credentials SET revoked_at = now() WHERE credential_id = %s AND revoked_at IS NULL"
 
 
 class Principal(NamedTuple):
@@ -64,6 +67,13 @@ class Principal(NamedTuple):
     terminal: str | None
     program: str | None
     """programs/{program}"""
+    personal_data: bool = False
+    """Whether an auditor was granted personal data. Other roles have what their work needs."""
+
+    @property
+    def may_identify(self) -> bool:
+        """Whether this caller may be told whom an identifier belongs to."""
+        return self.personal_data or self.role != "auditor"
 
     def sees(self, program: str) -> bool:
         """Whether what belongs to a program is this caller's business."""
@@ -71,10 +81,11 @@ class Principal(NamedTuple):
 
 
 class Credential(NamedTuple):
-    """What the database keeps of a credential that is valid."""
+    """What the database keeps of a credential."""
 
     principal: Principal
     secret_hash: bytes
+    is_revoked: bool = False
 
     def has(self, secret: str) -> bool:
         """Whether the secret is the right one, in a time that does not tell how nearly."""
@@ -120,20 +131,31 @@ class Credentials:
         store: str | None = None,
         terminal: str | None = None,
         program: str | None = None,
+        *,
+        personal_data: bool = False,
     ) -> str:
-        """Makes a credential and returns its token, which cannot be had again."""
+        """Makes a credential and returns its token, which cannot be had again. The log says so."""
         secret = urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES)).rstrip(b"=").decode()
-        hashed = hash_secret(secret)
-        with self._cursor() as cursor:
-            while True:
-                letters = "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
-                credential_id = f"{_PREFIX[role]}-{letters}"
-                cursor.execute(_ADD, (credential_id, hashed, role, store, terminal, program))
-                if cursor.rowcount:  # the id was free
-                    return f"{credential_id}.{secret}"
+        while True:
+            letters = "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
+            made = Principal(f"{_PREFIX[role]}-{letters}", role, store, terminal, program, personal_data)
+            with suppress(psycopg.errors.UniqueViolation):  # somebody has that id
+                self._insert(made, hash_secret(secret))
+                return f"{made.credential_id}.{secret}"
+
+    def _insert(self, made: Principal, secret_hash: bytes) -> None:
+        row = (made.credential_id, secret_hash, *made[1:])
+        with self._connection() as connection:
+            record_action(
+                connection,
+                "loyalty terminals add",
+                credential_name(made.credential_id),
+                _details(made),
+                lambda cursor: _execute(cursor, _ADD, row),
+            )
 
     def find(self, credential_ids: Collection[str]) -> dict[str, Credential]:
-        """Those of some credentials that exist and are not revoked, by id."""
+        """Those of some credentials that exist, by id."""
         try:
             return self._find(credential_ids)
         except psycopg.OperationalError:
@@ -147,26 +169,44 @@ class Credentials:
         """All credentials, the revoked ones too, oldest first."""
         with self._cursor() as cursor:
             rows = cursor.execute(_LIST).fetchall()
-        return [Listed(Principal(*row[:5]), row[5], row[6]) for row in rows]
+        return [Listed(Principal(*row[:6]), row[6], row[7]) for row in rows]
 
     def revoke(self, credential_id: str) -> bool:
-        """Ends a credential for good; False when there is none. Revoking again changes nothing.
+        """Ends a credential for good; False when there is none. Revoking again changes nothing. The log says so.
 
         Servers notice within `ledger.api.authentication.CACHE_S`.
         """
-        with self._cursor() as cursor:
-            cursor.execute(_REVOKE, (credential_id,))
-            return cursor.rowcount == 1
+        with self._connection() as connection:
+            row = connection.cursor(row_factory=tuple_row).execute(_STATE, (credential_id,)).fetchone()
+            if row is not None and not row[1]:
+                record_action(
+                    connection,
+                    "loyalty terminals revoke",
+                    credential_name(credential_id),
+                    {"role": row[0]},
+                    lambda cursor: _execute(cursor, _REVOKE, (credential_id,)),
+                )
+        return row is not None
 
     def _find(self, credential_ids: Collection[str]) -> dict[str, Credential]:
         with self._cursor() as cursor:
             rows = cursor.execute(_FIND, (list(credential_ids),)).fetchall()
-        return {row[0]: Credential(Principal(*row[:5]), row[5]) for row in rows}
+        return {row[0]: Credential(Principal(*row[:6]), row[6], row[7]) for row in rows}
+
+    def _connection(self) -> AbstractContextManager[Connection[Any]]:
+        return self._pool.connection(timeout=self._timeout_s)
 
     @contextmanager
     def _cursor(self) -> Iterator[Cursor[TupleRow]]:
-        with (
-            self._pool.connection(timeout=self._timeout_s) as connection,
-            connection.cursor(row_factory=tuple_row) as cursor,
-        ):
+        with self._connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
             yield cursor
+
+
+def _details(made: Principal) -> dict[str, str]:
+    """What the log says of a new credential: what it may do."""
+    bound = {name: value for name in ("role", "store", "terminal", "program") if (value := getattr(made, name))}
+    return {**bound, "personal_data": "granted"} if made.personal_data else bound
+
+
+def _execute(cursor: Cursor[TupleRow], query: LiteralString, parameters: tuple[Any, ...]) -> None:
+    cursor.execute(query, parameters)

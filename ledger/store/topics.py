@@ -47,6 +47,7 @@ TOPICS: Final[dict[type[Message], str]] = {
     events_pb2.PointsReinstated: "reinstated/1",
     events_pb2.TierFloorSet: "tier-floor/1",
     events_pb2.RewardGranted: "granted/1",
+    events_pb2.AuditRecorded: "audit/1",
 }
 
 TYPES: Final = {topic: event_type for event_type, topic in TOPICS.items()}

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
+from loyalty.v1.audit_trail_pb2 import RecordAuditRequest
 from loyalty.v1.commands_pb2 import (
     EnrollMemberRequest,
     PublishProgramRequest,
@@ -33,6 +34,7 @@ from ledger.domain.names import member_name, transaction_name
 from ledger.domain.new_event import NewEvent, event_of
 from ledger.domain.pool import Pool, Pools
 from ledger.domain.program import Program
+from ledger.domain.record_audit import record_audit
 from ledger.domain.refusal import Refused, Rejected
 from ledger.domain.transaction import Transaction
 from ledger.domain.upload_codes import upload_codes
@@ -95,6 +97,8 @@ def decide_command(book: Book, command: Command, new_id: UUID, secret: bytes) ->
             return _enroll(book, command, request, new_id)
         case ReverseTransactionRequest() if command.target is not None:
             return _reverse(book, command, request, command.target)
+        case RecordAuditRequest():
+            return Decided([record_audit(request, command.request_id, command.origin)], None)
         case _:
             return _on_account(book, command, secret)
 
@@ -347,6 +351,7 @@ def _difference(book: Book, command: Command, stored: Message, stored_origin: Or
             difference = first_difference(person, command.person.request)
             if difference is not None:
                 return difference
+    command.origin.credential = stored_origin.credential  # who may give the command may ask for its outcome
     if not command.clock_given:
         command.origin.occurred_at.CopyFrom(stored_origin.occurred_at)
     return first_difference(stored, request) or first_difference(stored_origin, command.origin, "origin")

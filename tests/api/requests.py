@@ -6,6 +6,7 @@ from typing import Any, Final
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
+from loyalty.v1.audit_trail_pb2 import AuditKind, ListAuditEntriesRequest
 from loyalty.v1.books_pb2 import (
     AsOf,
     Expectation,
@@ -149,6 +150,21 @@ def read_events() -> ReadEventsRequest:
     return request
 
 
+def list_audit_entries() -> ListAuditEntriesRequest:
+    """Entries with every condition."""
+    request = ListAuditEntriesRequest(
+        page_size=5,
+        actor="credentials/t-222222",
+        member=MEMBER,
+        method="loyalty.v1.PosService/LookupMember",
+        kind=AuditKind.AUDIT_KIND_READ,
+        min_position=9,
+    )
+    set_timestamp(request.recorded_from, EARLIEST)
+    set_timestamp(request.recorded_until, NOW)
+    return request
+
+
 RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     EnrollMemberRequest: lambda: EnrollMemberRequest(
         request_id=ID,
@@ -218,6 +234,7 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     ReadEventsRequest: read_events,
     GetCheckpointRequest: GetCheckpointRequest,
     ListCheckpointsRequest: ListCheckpointsRequest,
+    ListAuditEntriesRequest: list_audit_entries,
     ProveInclusionRequest: lambda: ProveInclusionRequest(position=5),
     ProveConsistencyRequest: lambda: ProveConsistencyRequest(old_size=5, tree_size=9),
     GetLiabilityRequest: lambda: GetLiabilityRequest(program="programs/p", as_of=AsOf(position=1)),

@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
+from loyalty.v1.audit_trail_pb2 import ListAuditEntriesRequest
 from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
     Command,
@@ -102,8 +103,14 @@ def test_a_right_request_passes(kind: type[Message]) -> None:
 
 @pytest.mark.parametrize("kind", REQUESTS, ids=name)
 def test_an_empty_request_is_judged(kind: type[Message]) -> None:
-    """Nothing but a feed from the start, and what there is of checkpoints, is right when empty."""
-    right = (WatchChangesRequest, ReadEventsRequest, GetCheckpointRequest, ListCheckpointsRequest)
+    """Nothing but a feed from the start, and what there is of checkpoints or audit entries, is right when empty."""
+    right = (
+        WatchChangesRequest,
+        ReadEventsRequest,
+        GetCheckpointRequest,
+        ListCheckpointsRequest,
+        ListAuditEntriesRequest,
+    )
     assert bool(fields(kind())) == (kind not in right)
 
 

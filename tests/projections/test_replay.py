@@ -1,18 +1,21 @@
 """Replay is exact: pages, crashes and rebuilds leave the same bytes (promise 6, L1)."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import pytest
 from loyalty.v1 import program_pb2 as p
 from psycopg import Cursor
 
+from ledger.domain.new_event import NewEvent
 from ledger.store.topics import TOPICS
 from projections.balances import _HANDLE
 from projections.catalogue import PROJECTIONS
 from projections.page import Event
 from projections.projection import Projection, Step
 from projections.rebuild import rebuild
+from tests.projections.audited import audited
 from tests.projections.history import History, append, inactivity_program, program
 from tests.projections.rewarded import lively
 from tests.projections.tables import catch_up, tables
@@ -67,10 +70,17 @@ class Crashing(Projection):
             cursor.execute(self._real.sql[step.name], step.parameters)
 
 
+EVENTS: Final[Mapping[str, Callable[[], Sequence[NewEvent]]]] = {
+    "audit_trail": lambda: audited(150),
+    "rewards": lambda: lively(4).events,
+}
+"""What projections are tried on that the ordinary history has little for."""
+
+
 @pytest.mark.parametrize("name", PROJECTIONS)
 def test_killed_at_random_is_the_same_as_run_once(database_url: str, another_url: str, name: str) -> None:
     """A crash between any two statements of a page neither loses nor repeats anything."""
-    events = (lively(4) if name == "rewards" else History().live(150)).events
+    events = EVENTS.get(name, lambda: History().live(150).events)()
     for url in (database_url, another_url):
         append(url, events)
     crashing = Crashing(PROJECTIONS[name], seed=4)

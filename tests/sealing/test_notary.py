@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from loyalty.v1.events_pb2 import AuditRecorded
 
 from ledger.proof.keys import KeysInvalid, replace_keys
 from ledger.proof.merkle import leaf_hash
@@ -177,16 +178,28 @@ def test_rotation(database_url: str, signing: Signing) -> None:
     attend(database_url, signing)
     replace_keys(signing.key_file, signing.keys.rotated())
     append(database_url, 2, 2)
-    attend(database_url, signing)
+    attend(database_url, signing)  # which records the new key as event 3
     replace_keys(signing.key_file, signing.keys.without_old())
-    append(database_url, 3, 3)
-    attend(database_url, signing)
+    append(database_url, 4, 4)
+    attend(database_url, signing)  # and the end of the old one as event 5
     signatures = [one.note.count("\u2014") for one in signing.kept()]
     assert signatures == [1, 2, 1]
     assert len(signing.checkpoints()) == 3
     current = signing.keys.verifiers[0]
     assert first.key_id.hex() not in signing.keys.signers[0].encode()
     assert signing.keys.verifiers == (current, first)
+    assert rotations(database_url) == [{"began": str(current)}, {"ended": str(first)}]
+
+
+def rotations(database_url: str) -> list[dict[str, str]]:
+    """What the log says of other keys."""
+    with cursor_on(database_url) as cursor:
+        rows = cursor.execute("SELECT state FROM events WHERE topic = 'audit/1' ORDER BY notification_id").fetchall()
+    entries = [entry for (state,) in rows for entry in AuditRecorded.FromString(state).request.entries]
+    assert {(one.actor, one.method, one.resource) for one in entries} == {
+        ("server", "loyalty log rotate", f"keys/{ORIGIN}")
+    }
+    return [dict(one.details) for one in entries]
 
 
 def test_a_key_that_cannot_be_used(database_url: str, signing: Signing) -> None:

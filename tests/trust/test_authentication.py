@@ -60,8 +60,8 @@ def test_handlers_see_who_calls(gate: Gate, credentials: Credentials) -> None:
     till = credentials.add("pos", "store-1", "till-7", "programs/demo")
     office = credentials.add("admin")
     with running(gate) as port:
-        assert balance(port, bearer(till)) == repr((till[:8], "pos", "store-1", "till-7", "programs/demo"))
-        assert balance(port, bearer(office)) == repr((office[:8], "admin", None, None, None))
+        assert balance(port, bearer(till)) == repr((till[:8], "pos", "store-1", "till-7", "programs/demo", False))
+        assert balance(port, bearer(office)) == repr((office[:8], "admin", None, None, None, False))
 
 
 def test_all_who_are_not_let_in_are_told_the_same(gate: Gate, credentials: Credentials) -> None:

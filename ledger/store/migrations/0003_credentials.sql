@@ -6,6 +6,7 @@ CREATE TABLE credentials (
     store           text,                  -- NULL: any store
     terminal        text,                  -- NULL: any terminal
     program         text,                  -- NULL: any program, and none by default
+    personal_data   boolean     NOT NULL,  -- whether an auditor may see personal data; other roles see what their work needs
     created_at      timestamptz NOT NULL DEFAULT now(),
     revoked_at      timestamptz
 );

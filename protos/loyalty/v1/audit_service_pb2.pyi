@@ -38,7 +38,7 @@ class ReadEventsRequest(_message.Message):
     until_position: _builtins.int
     """Only events up to this position; 0 for the end of the log at the time of the call."""
     subject: _builtins.str
-    """members/{member} or programs/{program}; empty for all."""
+    """members/{member}, programs/{program} or trails/{trail}; empty for all."""
     batch_size: _builtins.int
     """Events per message: 1 to 2,000; 0 for 500."""
     @_builtins.property

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from loyalty.v1 import audit_service_pb2 as loyalty_dot_v1_dot_audit__service__pb2
+from loyalty.v1 import audit_trail_pb2 as loyalty_dot_v1_dot_audit__trail__pb2
 from loyalty.v1 import books_pb2 as loyalty_dot_v1_dot_books__pb2
 from loyalty.v1 import proof_pb2 as loyalty_dot_v1_dot_proof__pb2
 
@@ -92,6 +93,11 @@ class AuditServiceStub:
                 request_serializer=loyalty_dot_v1_dot_books__pb2.ReconcileTillsRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_books__pb2.ReconcileTillsResponse.FromString,
                 _registered_method=True)
+        self.ListAuditEntries = channel.unary_unary(
+                '/loyalty.v1.AuditService/ListAuditEntries',
+                request_serializer=loyalty_dot_v1_dot_audit__trail__pb2.ListAuditEntriesRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_audit__trail__pb2.ListAuditEntriesResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -178,6 +184,14 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAuditEntries(self, request, context):
+        """Who did what: administrative actions, reads of personal data, refused attempts. Reads and refusals are there about a
+        second after they happened. A credential that is bound to a program gets PERMISSION_DENIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -235,6 +249,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.ReconcileTills,
                     request_deserializer=loyalty_dot_v1_dot_books__pb2.ReconcileTillsRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_books__pb2.ReconcileTillsResponse.SerializeToString,
+            ),
+            'ListAuditEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEntries,
+                    request_deserializer=loyalty_dot_v1_dot_audit__trail__pb2.ListAuditEntriesRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_audit__trail__pb2.ListAuditEntriesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -535,6 +554,33 @@ class AuditService:
             '/loyalty.v1.AuditService/ReconcileTills',
             loyalty_dot_v1_dot_books__pb2.ReconcileTillsRequest.SerializeToString,
             loyalty_dot_v1_dot_books__pb2.ReconcileTillsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.AuditService/ListAuditEntries',
+            loyalty_dot_v1_dot_audit__trail__pb2.ListAuditEntriesRequest.SerializeToString,
+            loyalty_dot_v1_dot_audit__trail__pb2.ListAuditEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from loyalty.v1 import audit_service_pb2 as _audit_service_pb2
+from loyalty.v1 import audit_trail_pb2 as _audit_trail_pb2
 from loyalty.v1 import books_pb2 as _books_pb2
 from loyalty.v1 import proof_pb2 as _proof_pb2
 import abc as _abc_1
@@ -63,6 +64,10 @@ class AuditServiceStub:
     """Balanced entries for a general ledger, in batches."""
     ReconcileTills: _grpc.UnaryUnaryMultiCallable[_books_pb2.ReconcileTillsRequest, _books_pb2.ReconcileTillsResponse]
     """What tills say they sold against what the ledger has. It changes nothing."""
+    ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_audit_trail_pb2.ListAuditEntriesRequest, _audit_trail_pb2.ListAuditEntriesResponse]
+    """Who did what: administrative actions, reads of personal data, refused attempts. Reads and refusals are there about a
+    second after they happened. A credential that is bound to a program gets PERMISSION_DENIED.
+    """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -97,6 +102,10 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """Balanced entries for a general ledger, in batches."""
     ReconcileTills: _aio.UnaryUnaryMultiCallable[_books_pb2.ReconcileTillsRequest, _books_pb2.ReconcileTillsResponse]  # type: ignore[assignment]
     """What tills say they sold against what the ledger has. It changes nothing."""
+    ListAuditEntries: _aio.UnaryUnaryMultiCallable[_audit_trail_pb2.ListAuditEntriesRequest, _audit_trail_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
+    """Who did what: administrative actions, reads of personal data, refused attempts. Reads and refusals are there about a
+    second after they happened. A credential that is bound to a program gets PERMISSION_DENIED.
+    """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """The auditor's side. Read only, and without personal data: events hold none."""
@@ -194,5 +203,15 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_books_pb2.ReconcileTillsResponse, _abc.Awaitable[_books_pb2.ReconcileTillsResponse]]:
         """What tills say they sold against what the ledger has. It changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ListAuditEntries(
+        self,
+        request: _audit_trail_pb2.ListAuditEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_trail_pb2.ListAuditEntriesResponse, _abc.Awaitable[_audit_trail_pb2.ListAuditEntriesResponse]]:
+        """Who did what: administrative actions, reads of personal data, refused attempts. Reads and refusals are there about a
+        second after they happened. A credential that is bound to a program gets PERMISSION_DENIED.
+        """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

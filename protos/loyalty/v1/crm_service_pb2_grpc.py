@@ -86,7 +86,8 @@ class CrmServiceServicer:
     def WatchChanges(self, request, context):
         """A snapshot of all members, then every change, in order, as it happens. A consumer that stores the position of each
         message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
-        read in pages: a member in it may show the first changes of the tail already; each change says what it left.
+        read in pages: a member in it may show the first changes of the tail already; each change says what it left. Who read
+        what is for auditors, and is no change.
         A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
         all programs, so a credential that is bound to one gets PERMISSION_DENIED.
         """

@@ -44,7 +44,8 @@ class CrmServiceStub:
     WatchChanges: _grpc.UnaryStreamMultiCallable[_crm_service_pb2.WatchChangesRequest, _crm_service_pb2.WatchChangesResponse]
     """A snapshot of all members, then every change, in order, as it happens. A consumer that stores the position of each
     message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
-    read in pages: a member in it may show the first changes of the tail already; each change says what it left.
+    read in pages: a member in it may show the first changes of the tail already; each change says what it left. Who read
+    what is for auditors, and is no change.
     A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
     all programs, so a credential that is bound to one gets PERMISSION_DENIED.
     """
@@ -65,7 +66,8 @@ class CrmServiceAsyncStub(CrmServiceStub):
     WatchChanges: _aio.UnaryStreamMultiCallable[_crm_service_pb2.WatchChangesRequest, _crm_service_pb2.WatchChangesResponse]  # type: ignore[assignment]
     """A snapshot of all members, then every change, in order, as it happens. A consumer that stores the position of each
     message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
-    read in pages: a member in it may show the first changes of the tail already; each change says what it left.
+    read in pages: a member in it may show the first changes of the tail already; each change says what it left. Who read
+    what is for auditors, and is no change.
     A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
     all programs, so a credential that is bound to one gets PERMISSION_DENIED.
     """
@@ -107,7 +109,8 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_crm_service_pb2.WatchChangesResponse], _abc.AsyncIterator[_crm_service_pb2.WatchChangesResponse]]:
         """A snapshot of all members, then every change, in order, as it happens. A consumer that stores the position of each
         message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
-        read in pages: a member in it may show the first changes of the tail already; each change says what it left.
+        read in pages: a member in it may show the first changes of the tail already; each change says what it left. Who read
+        what is for auditors, and is no change.
         A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
         all programs, so a credential that is bound to one gets PERMISSION_DENIED.
         """

@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17loyalty/v1/origin.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"8\n\rTillReference\x12\x15\n\rbusiness_date\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"\xf7\x01\n\x06Origin\x12\r\n\x05store\x18\x01 \x01(\t\x12\x10\n\x08terminal\x18\x02 \x01(\t\x12\x10\n\x08operator\x18\x03 \x01(\t\x12$\n\x07\x63hannel\x18\x04 \x01(\x0e\x32\x13.loyalty.v1.Channel\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\nentry_mode\x18\x06 \x01(\x0e\x32\x15.loyalty.v1.EntryMode\x12\x0f\n\x07offline\x18\x07 \x01(\x08\x12\'\n\x04till\x18\x08 \x01(\x0b\x32\x19.loyalty.v1.TillReference*p\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x11\n\rCHANNEL_STORE\x10\x01\x12\x0f\n\x0b\x43HANNEL_WEB\x10\x02\x12\x0f\n\x0b\x43HANNEL_APP\x10\x03\x12\x17\n\x13\x43HANNEL_BACK_OFFICE\x10\x04*\xb8\x01\n\tEntryMode\x12\x1a\n\x16\x45NTRY_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45NTRY_MODE_SCANNED\x10\x01\x12\x14\n\x10\x45NTRY_MODE_KEYED\x10\x02\x12\x19\n\x15\x45NTRY_MODE_MAG_STRIPE\x10\x03\x12\x1a\n\x16\x45NTRY_MODE_CONTACTLESS\x10\x04\x12\x13\n\x0f\x45NTRY_MODE_RFID\x10\x05\x12\x15\n\x11\x45NTRY_MODE_MOBILE\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17loyalty/v1/origin.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"8\n\rTillReference\x12\x15\n\rbusiness_date\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"\x8b\x02\n\x06Origin\x12\r\n\x05store\x18\x01 \x01(\t\x12\x10\n\x08terminal\x18\x02 \x01(\t\x12\x10\n\x08operator\x18\x03 \x01(\t\x12$\n\x07\x63hannel\x18\x04 \x01(\x0e\x32\x13.loyalty.v1.Channel\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\nentry_mode\x18\x06 \x01(\x0e\x32\x15.loyalty.v1.EntryMode\x12\x0f\n\x07offline\x18\x07 \x01(\x08\x12\'\n\x04till\x18\x08 \x01(\x0b\x32\x19.loyalty.v1.TillReference\x12\x12\n\ncredential\x18\t \x01(\t*p\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x11\n\rCHANNEL_STORE\x10\x01\x12\x0f\n\x0b\x43HANNEL_WEB\x10\x02\x12\x0f\n\x0b\x43HANNEL_APP\x10\x03\x12\x17\n\x13\x43HANNEL_BACK_OFFICE\x10\x04*\xb8\x01\n\tEntryMode\x12\x1a\n\x16\x45NTRY_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45NTRY_MODE_SCANNED\x10\x01\x12\x14\n\x10\x45NTRY_MODE_KEYED\x10\x02\x12\x19\n\x15\x45NTRY_MODE_MAG_STRIPE\x10\x03\x12\x1a\n\x16\x45NTRY_MODE_CONTACTLESS\x10\x04\x12\x13\n\x0f\x45NTRY_MODE_RFID\x10\x05\x12\x15\n\x11\x45NTRY_MODE_MOBILE\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loyalty.v1.origin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CHANNEL']._serialized_start=380
-  _globals['_CHANNEL']._serialized_end=492
-  _globals['_ENTRYMODE']._serialized_start=495
-  _globals['_ENTRYMODE']._serialized_end=679
+  _globals['_CHANNEL']._serialized_start=400
+  _globals['_CHANNEL']._serialized_end=512
+  _globals['_ENTRYMODE']._serialized_start=515
+  _globals['_ENTRYMODE']._serialized_end=699
   _globals['_TILLREFERENCE']._serialized_start=72
   _globals['_TILLREFERENCE']._serialized_end=128
   _globals['_ORIGIN']._serialized_start=131
-  _globals['_ORIGIN']._serialized_end=378
+  _globals['_ORIGIN']._serialized_end=398
 # @@protoc_insertion_point(module_scope)

@@ -132,6 +132,7 @@ class Origin(_message.Message):
     ENTRY_MODE_FIELD_NUMBER: _builtins.int
     OFFLINE_FIELD_NUMBER: _builtins.int
     TILL_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
     store: _builtins.str
     """Store id. Empty means the store that the credential is bound to."""
     terminal: _builtins.str
@@ -144,6 +145,8 @@ class Origin(_message.Message):
     """How the member's identifier was read."""
     offline: _builtins.bool
     """True when the till decided this while it had no connection."""
+    credential: _builtins.str
+    """credentials/{credential} that did by hand what changes a program or an account. The server sets it."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """The till's clock when it happened, kept as sent to the microsecond. Absent means now.
@@ -165,10 +168,11 @@ class Origin(_message.Message):
         entry_mode: Global___EntryMode.ValueType = ...,
         offline: _builtins.bool = ...,
         till: Global___TillReference | None = ...,
+        credential: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at", "till", b"till"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "entry_mode", b"entry_mode", "occurred_at", b"occurred_at", "offline", b"offline", "operator", b"operator", "store", b"store", "terminal", b"terminal", "till", b"till"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "credential", b"credential", "entry_mode", b"entry_mode", "occurred_at", b"occurred_at", "offline", b"offline", "operator", b"operator", "store", b"store", "terminal", b"terminal", "till", b"till"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
