@@ -71,6 +71,7 @@ from ledger.writer.writer import Result, Writer
 from projections.books import PostgresBooks
 from projections.books_check import BooksChecker
 from projections.cli import check, rebuild
+from projections.histories import PostgresHistories
 from projections.hub import Hub
 from projections.notary import Notary
 from projections.process import ReadSideProcess, report_until_end_of_input
@@ -179,7 +180,8 @@ class Ledger:
         add_ProgramServiceServicer_to_server(program, server)
         crm = CrmService(self.views, self.reader, system_clock)
         add_CrmServiceServicer_to_server(crm, server)
-        audit = AuditService(self.reader, PostgresBooks(self.reads), Proofs(self.reads), system_clock)
+        histories = PostgresHistories(self.reads)
+        audit = AuditService(self.reader, PostgresBooks(self.reads), histories, Proofs(self.reads), system_clock)
         add_AuditServiceServicer_to_server(audit, server)
         files = (pos_service_pb2, program_service_pb2, crm_service_pb2, audit_service_pb2)
         return [name.full_name for file in files for name in file.DESCRIPTOR.services_by_name.values()]

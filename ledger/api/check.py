@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
+from loyalty.v1.as_of_pb2 import GetMemberStateRequest, GetProgramStateRequest
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
 from loyalty.v1.books_pb2 import (
     GetBreakageRequest,
@@ -59,6 +60,7 @@ from loyalty.v1.proof_pb2 import (
     ProveInclusionRequest,
 )
 
+from ledger.api.check_as_of import check_member_state, check_program_state
 from ledger.api.check_books import (
     check_breakage,
     check_deferred_revenue,
@@ -434,6 +436,8 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     GetDeferredRevenueRequest: _check(check_deferred_revenue),
     ReadJournalRequest: _check(check_journal),
     ReconcileTillsRequest: _check(check_reconcile_tills),
+    GetMemberStateRequest: _check(check_member_state),
+    GetProgramStateRequest: _check(check_program_state),
 }
 """The check of each request, called with the request and the server's clock in microseconds.
 

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from loyalty.v1 import as_of_pb2 as _as_of_pb2
 from loyalty.v1 import audit_service_pb2 as _audit_service_pb2
 from loyalty.v1 import books_pb2 as _books_pb2
 from loyalty.v1 import proof_pb2 as _proof_pb2
@@ -63,6 +64,12 @@ class AuditServiceStub:
     """Balanced entries for a general ledger, in batches."""
     ReconcileTills: _grpc.UnaryUnaryMultiCallable[_books_pb2.ReconcileTillsRequest, _books_pb2.ReconcileTillsResponse]
     """What tills say they sold against what the ledger has. It changes nothing."""
+    GetMemberState: _grpc.UnaryUnaryMultiCallable[_as_of_pb2.GetMemberStateRequest, _as_of_pb2.GetMemberStateResponse]
+    """What a member had at any instant: as it was believed then, and as it is known now, with what arrived late."""
+    GetProgramState: _grpc.UnaryUnaryMultiCallable[_as_of_pb2.GetProgramStateRequest, _as_of_pb2.GetProgramStateResponse]
+    """The same for all members of a program together, by tier. A server takes at most 4 of these calls at once; further
+    ones get RESOURCE_EXHAUSTED with RetryInfo.
+    """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -97,6 +104,12 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """Balanced entries for a general ledger, in batches."""
     ReconcileTills: _aio.UnaryUnaryMultiCallable[_books_pb2.ReconcileTillsRequest, _books_pb2.ReconcileTillsResponse]  # type: ignore[assignment]
     """What tills say they sold against what the ledger has. It changes nothing."""
+    GetMemberState: _aio.UnaryUnaryMultiCallable[_as_of_pb2.GetMemberStateRequest, _as_of_pb2.GetMemberStateResponse]  # type: ignore[assignment]
+    """What a member had at any instant: as it was believed then, and as it is known now, with what arrived late."""
+    GetProgramState: _aio.UnaryUnaryMultiCallable[_as_of_pb2.GetProgramStateRequest, _as_of_pb2.GetProgramStateResponse]  # type: ignore[assignment]
+    """The same for all members of a program together, by tier. A server takes at most 4 of these calls at once; further
+    ones get RESOURCE_EXHAUSTED with RetryInfo.
+    """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """The auditor's side. Read only, and without personal data: events hold none."""
@@ -194,5 +207,23 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_books_pb2.ReconcileTillsResponse, _abc.Awaitable[_books_pb2.ReconcileTillsResponse]]:
         """What tills say they sold against what the ledger has. It changes nothing."""
+
+    @_abc_1.abstractmethod
+    def GetMemberState(
+        self,
+        request: _as_of_pb2.GetMemberStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_as_of_pb2.GetMemberStateResponse, _abc.Awaitable[_as_of_pb2.GetMemberStateResponse]]:
+        """What a member had at any instant: as it was believed then, and as it is known now, with what arrived late."""
+
+    @_abc_1.abstractmethod
+    def GetProgramState(
+        self,
+        request: _as_of_pb2.GetProgramStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_as_of_pb2.GetProgramStateResponse, _abc.Awaitable[_as_of_pb2.GetProgramStateResponse]]:
+        """The same for all members of a program together, by tier. A server takes at most 4 of these calls at once; further
+        ones get RESOURCE_EXHAUSTED with RetryInfo.
+        """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
