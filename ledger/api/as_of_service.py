@@ -122,7 +122,7 @@ class AsOfService(AuditServiceServicer):
             program=sides.known.program,
             position=question.position,
             head_position=head,
-            known=state_of(sides.known, question.at, sides.known_events),
+            known=state_of(sides.known, question.at, sides.believed_events + sides.late_events),
             late_transactions=map(_late, sides.late),
             total_late_transactions=sides.late_total,
         )

@@ -46,14 +46,6 @@ class Question(NamedTuple):
     by_effect: bool
     """Whether only what took effect by the instant counts; otherwise all that had been recorded by the position."""
 
-    def is_believed(self, event: Logged) -> bool:
-        """Whether an event belongs to what was believed."""
-        return event.position <= self.position and (not self.by_effect or self.is_in_effect(event))
-
-    def is_known(self, event: Logged) -> bool:
-        """Whether an event belongs to what is known now."""
-        return (event.position <= self.position and not self.by_effect) or self.is_in_effect(event)
-
     def is_in_effect(self, event: Logged) -> bool:
         """Whether an event took effect by the instant. An enrolment did at all times: it opens the account."""
         if isinstance(event.payload, MemberEnrolled):

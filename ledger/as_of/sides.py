@@ -35,7 +35,7 @@ class Late(NamedTuple):
 
 
 class Sides:
-    """What a member's events, added in order, come to on both sides.
+    """What a member's events, added in order, come to: what is known is what was believed, with what came late.
 
     Without by_effect what was believed is the account as any command found it then, so it raises what that would.
     """
@@ -46,10 +46,16 @@ class Sides:
         self._late: dict[UUID, Late] = {}
         self._late_last: UUID | None = None
         self.believed: Account = AccountAt(member_id) if question.by_effect else Account(member_id)
-        self.known: Account = AccountAt(member_id)
         self.believed_events = 0
-        self.known_events = 0
+        self.late_events = 0
         self.late_total = 0
+        self._with_late: AccountAt | None = None
+        """What was believed with what came late; None as long as nothing did."""
+
+    @property
+    def known(self) -> Account:
+        """What is known now."""
+        return self.believed if self._with_late is None else self._with_late
 
     @property
     def late(self) -> list[Late]:
@@ -74,15 +80,21 @@ class Sides:
         if isinstance(event.payload, MemberEnrolled) != (event.version == 1):
             raise NoMember
         question = self._question
-        if question.is_believed(event):
-            self.believed.apply(event.payload)
-            self.believed_events += 1
-        if question.is_known(event):
-            before = self.known.balance if event.position > question.position else 0
-            self.known.apply(event.payload)
-            self.known_events += 1
-            if event.position > question.position and event.command_id is not None:
-                self._note(event, event.command_id, self.known.balance - before)
+        if event.position <= question.position:
+            if not question.by_effect or question.is_in_effect(event):
+                self.believed.apply(event.payload)
+                self.believed_events += 1
+        elif question.is_in_effect(event):
+            self._add_late(event)
+
+    def _add_late(self, event: Logged) -> None:
+        if self._with_late is None:
+            self._with_late = AccountAt.of(self.believed)
+        before = self._with_late.balance
+        self._with_late.apply(event.payload)
+        self.late_events += 1
+        if event.command_id is not None:
+            self._note(event, event.command_id, self._with_late.balance - before)
 
     def _note(self, event: Logged, transaction: UUID, points: int) -> None:
         """Notes an event of a late transaction. A refusal changes nothing, so nobody believed anything wrong."""

@@ -77,7 +77,7 @@ def state_of(account: Account, at: int, events: int) -> MemberState:
 
 def differences(believed: MemberState, known: MemberState) -> list[StateDifference]:
     """Where two states are not the same. An empty one is that of somebody who is not there."""
-    one, other = dict(_figures(believed)), dict(_figures(known))
+    one, other = dict(figures(believed)), dict(figures(known))
     return [
         StateDifference(subject=subject, believed=one.get(subject, ""), known=other.get(subject, ""))
         for subject in {**one, **other}
@@ -85,8 +85,8 @@ def differences(believed: MemberState, known: MemberState) -> list[StateDifferen
     ]
 
 
-def _figures(state: MemberState) -> Iterator[tuple[str, str]]:
-    """What is compared, by what it is called."""
+def figures(state: MemberState) -> Iterator[tuple[str, str]]:
+    """What is compared, by what it is called; nothing for an empty state."""
     if not state.events:
         return
     balance = state.balance

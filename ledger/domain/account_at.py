@@ -21,6 +21,7 @@ from loyalty.v1.reward_pb2 import EntitlementState, Use, VoucherState
 from ledger.domain.account import Account, AccountEvent
 from ledger.domain.entitlement import with_entitlement
 from ledger.domain.lot import Lot
+from ledger.domain.purse import Purse
 from ledger.domain.voucher import with_voucher
 
 
@@ -40,6 +41,21 @@ class AccountAt(Account):
         """What there is of each lot by expiry, number, activation and whether it follows activity; also less than 0."""
         self._undone: Undo | None = None
         """What is being undone."""
+
+    @classmethod
+    def of(cls, account: Account) -> "AccountAt":
+        """An account that goes on from another one, and leaves that as it is."""
+        other = cls(account.account_id)
+        for name in (*Purse.__slots__, *Account.__slots__):
+            setattr(other, name, getattr(account, name))
+        other.lots, other.holds = [], account.holds.copy()
+        if isinstance(account, AccountAt):
+            other._parts = account._parts.copy()
+            return other
+        other.lot_points = 0
+        for lot in account.lots:
+            other.add(lot)
+        return other
 
     def apply(self, event: AccountEvent) -> None:
         """Changes the state by one event."""
