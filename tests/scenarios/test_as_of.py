@@ -20,12 +20,15 @@ from tests.programs import cashback, discount, entitlement, pending, program, ro
 from tests.proof import fold, prove
 from tests.running import ServerProcess, token
 from tests.scenarios.test_returns import pay
+from tests.scenarios.test_vouchers import buy
 from tests.shop import Details, Shop, instant, refused
+
+LOUNGE = entitlement("lounge", 5, priority_service=PriorityService(service="lounge", times=2))
 
 
 def open_with_points(open_shop: OpenShop) -> Shop:
     """A shop where 1.00 is a point, for a year, and points can be paid with."""
-    rewards = [cashback(1, 1), discount(20), voucher(10, "card", value_minor=10_00)]
+    rewards = [cashback(1, 1), discount(20), voucher(10, "card", value_minor=10_00), LOUNGE]
     return open_shop(program(spend(1), rewards=rewards, expiry=rolling(years=1), tiers=tiers(base=0, gold=130)))
 
 
@@ -77,26 +80,42 @@ def test_l4_a_late_offline_sale_shows_the_difference(open_shop: OpenShop) -> Non
     prove(shop, member)
 
 
-def test_l4_late_payments_returns_and_vouchers(open_shop: OpenShop) -> None:
-    """What was spent, came back and was used late is known of the instant, each on its own lot or voucher."""
+def test_l4_late_payments_and_returns(open_shop: OpenShop) -> None:
+    """What was spent and came back late is known of the instant, each on its own lot."""
     shop = open_with_points(open_shop)
     member = shop.member()
     sale = shop.sale(member, 100_00, at="2026-03-01T12:00")
-    bought = shop.reserve(member, "card", at="2026-03-01T13:00")
-    shop.commit(bought.hold, at="2026-03-01T13:01")
-    (card,) = member_state(shop, member).known.vouchers
     before = shop.head()
     paid = shop.sale(member, 5_00, at="2026-03-02T12:00", points_payment=pay(5))
     shop.give_back(sale.outcome.transaction, [ReturnLine(line_id="1", amount_minor=30_00)], at="2026-03-06T12:00")
     late = member_state(shop, member, position=before, effective_at="2026-03-04T00:00")
     assert [one.transaction for one in late.late_transactions] == [paid.outcome.transaction]
     assert late.late_transactions[0].points == 0, "5 earned and 5 spent"
-    assert figures(late) == {"lots/1": ("90", "85"), "lots/2": ("", "5")}
-    assert available(late) == (90, 90)
+    assert figures(late) == {"lots/1": ("100", "95"), "lots/2": ("", "5")}
     returned = member_state(shop, member, position=before, effective_at="2026-03-07T00:00")
-    assert available(returned) == (90, 60)
-    assert card.name in {one.name for one in returned.known.vouchers}
-    assert not returned.known.vouchers[0].code_hash
+    assert available(returned) == (100, 70)
+    prove(shop, member)
+
+
+def test_l4_late_uses_of_a_gift_card_and_a_service(open_shop: OpenShop) -> None:
+    """What was used on the 10th is not used on the 7th; what was used on the 5th is, though it was recorded later."""
+    shop = open_with_points(open_shop)
+    member = shop.member()
+    shop.sale(member, 100_00, at="2026-03-01T12:00")
+    (card,) = buy(shop, member, "card", at="2026-03-01T13:00")
+    lounge = shop.commit(shop.reserve(member, "lounge", at="2026-03-01T13:00").hold, at="2026-03-01T13:00")
+    (service,) = lounge.redemption.entitlements
+    before = shop.head()
+    for minor, day in ((4_00, "10"), (3_00, "05")):
+        shop.sale(member, minor, voucher_codes=[card.code], at=f"2026-03-{day}T12:00")
+        shop.use(service, at=f"2026-03-{day}T12:00")
+    used = {"04": (10_00, 0), "07": (7_00, 1), "11": (3_00, 2)}
+    for day, (left_minor, times) in used.items():
+        known = member_state(shop, member, effective_at=f"2026-03-{day}T00:00").known
+        assert [(one.name, one.left_minor, one.code_hash) for one in known.vouchers] == [(card.name, left_minor, "")]
+        assert [(one.name, one.used_times) for one in known.entitlements] == [(service, times)]
+    late = member_state(shop, member, position=before, effective_at="2026-03-07T00:00")
+    assert figures(late)[card.name] == ("ISSUED, 1000 left", "ISSUED, 700 left")
     prove(shop, member)
 
 
@@ -140,8 +159,7 @@ def test_what_is_ahead(open_shop: OpenShop) -> None:
 
 def busy_shop(open_shop: OpenShop) -> tuple[Shop, list[str], int]:
     """Three members to whom everything has happened, some of it late, and the position before them."""
-    rewards = [cashback(1, 1), discount(20), voucher(5, "card", value_minor=10_00)]
-    rewards.append(entitlement("lounge", 5, priority_service=PriorityService(service="lounge", times=2)))
+    rewards = [cashback(1, 1), discount(20), voucher(5, "card", value_minor=10_00), LOUNGE]
     shop = open_shop(
         program(spend(1), rewards=rewards, expiry=rolling(years=1), tiers=tiers(base=0, gold=150))
     )  # fmt: skip
