@@ -3,8 +3,6 @@
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from loyalty.v1.events_pb2 import MemberEnrolled
-
 from ledger.domain.effect import effective_at
 
 
@@ -47,7 +45,5 @@ class Question(NamedTuple):
     """Whether only what took effect by the instant counts; otherwise all that had been recorded by the position."""
 
     def is_in_effect(self, event: Logged) -> bool:
-        """Whether an event took effect by the instant. An enrolment did at all times: it opens the account."""
-        if isinstance(event.payload, MemberEnrolled):
-            return True
-        return effective_at(event.payload, event.recorded_at) <= self.at
+        """Whether an event took effect by the instant. The first did at all times: it enrols the member."""
+        return event.version == 1 or effective_at(event.payload, event.recorded_at) <= self.at

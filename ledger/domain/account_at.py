@@ -92,10 +92,13 @@ class AccountAt(Account):
     def add(self, lot: Lot) -> None:
         """Counts points into their lot."""
         key = (lot.expires_at, lot.number, lot.activates_at, lot.follows_activity)
-        there = self._parts.pop(key, None)
-        points = lot.points + (there.points if there is not None else 0)
-        if points:
-            self._parts[key] = lot._replace(points=points)
+        there = self._parts.get(key)
+        if there is None:
+            self._parts[key] = lot
+        elif there.points + lot.points:
+            self._parts[key] = lot._replace(points=there.points + lot.points)
+        else:
+            del self._parts[key]
         self.lot_points += lot.points
         self.pending_until = max(self.pending_until, lot.activates_at)
 

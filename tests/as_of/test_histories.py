@@ -9,11 +9,13 @@ from loyalty.v1.events_pb2 import CommandRefused
 from loyalty.v1.origin_pb2 import Origin
 
 from ledger.as_of.question import Question
+from ledger.as_of.sides import NoMember
 from ledger.as_of.state import state_of
 from ledger.domain.account import Account
 from ledger.domain.case import Case
 from ledger.domain.decide import settle_account
 from ledger.domain.instant import FOREVER
+from ledger.domain.refusal import InvariantBroken
 from projections.postings import postings
 from tests.as_of.late_history import Happened, fold, lives, sides
 from tests.model.effort import examples
@@ -107,3 +109,14 @@ def test_with_nothing_late_both_times_are_one(kind: str, seed: int) -> None:
                 settled = Case(Empty(), Origin(), event.stream_id, at, history.program, account, {})
                 settle_account(settled)
                 assert shown(settled.account, at) == shown(account, at)
+
+
+def test_events_that_do_not_follow_each_other_are_no_state() -> None:
+    """One is missing, or the stream is not that of a member."""
+    _, (events, *_) = lives("rolling", 1, 60, is_late=False)
+    question = Question(events[-1].position, events[-1].recorded_at, by_effect=False)
+    assert sides(events, question).believed_events == len(events) > 10
+    with pytest.raises(InvariantBroken, match="event 6 where 5 is next"):
+        sides([*events[:4], *events[5:]], question)
+    with pytest.raises(NoMember):
+        sides([event._replace(version=event.version - 1) for event in events[1:]], question)
