@@ -75,6 +75,7 @@ from projections.audit_reader import PostgresAuditTrail
 from projections.books import PostgresBooks
 from projections.books_check import BooksChecker
 from projections.cli import check, rebuild
+from projections.histories import PostgresHistories
 from projections.hub import Hub
 from projections.process import ReadSideProcess
 from projections.reader import PostgresReader
@@ -185,7 +186,12 @@ class Ledger:
         crm = CrmService(self.views, self.reader, system_clock)
         add_CrmServiceServicer_to_server(crm, server)
         audit = AuditService(
-            self.reader, PostgresBooks(self.reads), Proofs(self.reads), PostgresAuditTrail(self.reads), system_clock
+            self.reader,
+            PostgresBooks(self.reads),
+            PostgresHistories(self.reads),
+            Proofs(self.reads),
+            PostgresAuditTrail(self.reads),
+            system_clock,
         )
         add_AuditServiceServicer_to_server(audit, server)
         files = (pos_service_pb2, program_service_pb2, crm_service_pb2, audit_service_pb2)

@@ -24,9 +24,9 @@ from loyalty.v1.events_pb2 import (
     VoucherRevoked,
 )
 
+from ledger.domain.effect import effective_at
 from ledger.domain.instant import from_timestamp
 from ledger.domain.names import member_name, member_of
-from projections.effect import effective_at
 from projections.page import Event
 from projections.projection import Projection, Step, columns
 from projections.sql import statements
@@ -109,7 +109,7 @@ def _by_hand(
         reason=reason,
         count=1,
     )
-    at = effective_at(event)
+    at = effective_at(event.payload, event.recorded_at)
     return _row(event, 0, entry, at, at)
 
 

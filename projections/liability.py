@@ -12,7 +12,7 @@ from uuid import UUID
 
 from loyalty.v1.events_pb2 import MemberEnrolled
 
-from projections.effect import effective_at
+from ledger.domain.effect import effective_at
 from projections.movements import lots, movements
 from projections.page import Event
 from projections.projection import Projection, Step, columns
@@ -46,7 +46,7 @@ class Liability(Projection):
             booked = _summed(payload)
             if not booked:
                 continue
-            effective = effective_at(event)
+            effective = effective_at(event.payload, event.recorded_at)
             opened += [(member_id, lot.number, effective) for lot in lots(payload)]
             moved += [
                 (member_id, event.position, lot, kind, points, sold_minor, event.recorded_at, effective)

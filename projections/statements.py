@@ -22,7 +22,7 @@ from loyalty.v1.events_pb2 import (
     TransactionReversed,
 )
 
-from projections.effect import effective_at
+from ledger.domain.effect import effective_at
 from projections.page import Event
 from projections.postings import postings
 from projections.projection import Projection, Step, columns
@@ -77,7 +77,7 @@ class Statements(Projection):
                 (
                     member_id,
                     position,
-                    effective_at(event),
+                    effective_at(event.payload, event.recorded_at),
                     recorded_at,
                     event_type,
                     command_id,

@@ -17,9 +17,9 @@ from loyalty.v1.events_pb2 import (
     Undo,
 )
 
+from ledger.domain.effect import effective_at
 from ledger.domain.instant import from_timestamp
 from ledger.domain.standing import NO_STANDING, Standing
-from projections.effect import effective_at
 from projections.page import Event
 from projections.projection import Contradiction, Projection, Step, columns
 from projections.sql import statements
@@ -53,7 +53,7 @@ class Tiers(Projection):
                 case TierFloorSet():
                     page.stand(event, Standing.of(payload.standing))
                 case MemberEnrolled():
-                    since = effective_at(event)
+                    since = effective_at(event.payload, event.recorded_at)
                     page.enrolled.append((event.stream_id, payload.program, payload.tier, since, _NOTHING))
                 case ProgramPublished():
                     program = payload.request.program
@@ -90,7 +90,7 @@ class _Page:
             first = earlier[0]
             if earlier[1] != changed.from_tier:
                 raise Contradiction(f"{event.stream_id} is not in tier {changed.from_tier!r}")
-        self.changes[event.stream_id] = (first, changed.to_tier, effective_at(event))
+        self.changes[event.stream_id] = (first, changed.to_tier, effective_at(event.payload, event.recorded_at))
 
     def steps(self) -> list[Step]:
         """The statements."""

@@ -30,8 +30,13 @@ def _loyalty(databases: Databases) -> Iterator[Loyalty]:
     with running(url) as server:
         credential = token(url, "auditor")
         yield lambda *words: CliRunner().invoke(
-            app, [*words, *PROGRAM, "--address", server.address, "--token", credential]
-        )
+            app,
+            [
+                *words,
+                *(() if words[0] == "member" else PROGRAM),
+                "--address", server.address, "--token", credential,
+            ],
+        )  # fmt: skip
 
 
 def rows(result: Result) -> list[dict[str, str]]:
@@ -96,6 +101,8 @@ def test_revenue_by_what_is_expected(loyalty: Loyalty) -> None:
         (("report", "liability", "--as-of", "yesterday"), "give a position, or a time"),
         (("report", "liability", "--as-of", "999999"), "OUT_OF_RANGE"),
         (("report", "revenue", "--expect", "many"), "give a percentage"),
+        (("report", "state", "--effective-at", "yesterday"), "give a time as"),
+        (("member", "state", "members/ada"), "members/{member}, with a UUID"),
         (("reconcile", "tills", "nowhere.csv"), "No such file"),
     ],
 )
@@ -105,6 +112,33 @@ def test_what_is_wrong_is_one_line(loyalty: Loyalty, words: tuple[str, ...], say
     assert result.exit_code == 1
     assert says in result.output
     assert result.output.count("\n") == 1
+
+
+def test_state_of_the_program(loyalty: Loyalty) -> None:
+    """By tier, as it was believed, and with an effective time as it is known; the last line of a side is its total."""
+    *tiers, total = rows(loyalty("report", "state", "--as-of", "200", "--format", "csv"))
+    assert total["tier"] == "total"
+    assert {row["side"] for row in (*tiers, total)} == {"believed"}
+    for name in ("members", "total_points"):
+        assert int(total[name]) == sum(int(row[name]) for row in tiers)
+    both = rows(loyalty("report", "state", "--as-of", "200", "--effective-at", "2020-04-01", "--format", "csv"))
+    assert {row["side"] for row in both} == {"believed", "known"}
+    shown = json.loads(loyalty("report", "state", "--effective-at", "2020-04-01", "--format", "json").stdout)
+    assert shown["known"]["total"]["members"] == "6"
+    assert "believed" in loyalty("report", "state").stdout
+
+
+def test_state_of_a_member(loyalty: Loyalty) -> None:
+    """Both sides in a table, with what came late below it, or as JSON."""
+    member = f"members/{next(iter(History().live(300).accounts))}"
+    result = loyalty("member", "state", member, "--as-of", "100", "--effective-at", "2020-06-01T00:00:00+02:00")
+    assert result.exit_code == 0, result.output
+    assert f"{member} of programs/shop at 2020-05-31T22:00:00Z: what was believed up to position 100" in result.stdout
+    assert "available_points" in result.stdout
+    assert "recorded later" in result.stdout
+    shown = json.loads(loyalty("member", "state", member, "--as-of", "2020-12-31", "--json").stdout)
+    assert shown["believed"] == shown["known"]
+    assert shown["late_transactions"] == []
 
 
 def test_reconcile_tills(loyalty: Loyalty, tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ from loyalty.v1 import audit_service_pb2 as pb
 from loyalty.v1 import proof_pb2
 from loyalty.v1.errors_pb2 import ErrorReason
 
+from ledger.api.as_of_service import AsOfService
 from ledger.api.books_service import BooksService
 from ledger.api.check import CHECKS
 from ledger.api.errors import ApiError
 from ledger.api.paging import messages, number_before, page_size, page_token
 from ledger.api.proofs import CHECKPOINTS, checkpoint_message, consistency_message, inclusion_message, proved
 from ledger.api.trail_service import TrailService
+from ledger.as_of.histories import Histories
 from ledger.books.line import Books
 from ledger.domain.instant import from_timestamp
 from ledger.store.proofs import Proofs
@@ -29,11 +31,20 @@ BATCH_EVENTS_MAX: Final = 2_000
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class AuditService(BooksService, TrailService):
-    """Each call: check, read, convert. What is about books is in BooksService, who did what in TrailService."""
+class AuditService(BooksService, AsOfService, TrailService):
+    """Each call: check, read, convert. Books, states of the past and who did what are in the classes it is made of."""
 
-    def __init__(self, reader: EventReader, books: Books, proofs: Proofs, trail: AuditTrail, clock: Clock) -> None:
-        super().__init__(books, reader, clock)
+    def __init__(
+        self,
+        reader: EventReader,
+        books: Books,
+        histories: Histories,
+        proofs: Proofs,
+        trail: AuditTrail,
+        clock: Clock,
+    ) -> None:
+        BooksService.__init__(self, books, reader, clock)
+        AsOfService.__init__(self, histories, books, reader, clock)
         self._reader = reader
         self._proofs = proofs
         self._trail = trail

@@ -12,6 +12,7 @@ from loyalty.v1 import books_pb2 as pb
 from loyalty.v1.audit_service_pb2_grpc import AuditServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 
+from ledger.api.as_of import position_as_of
 from ledger.api.check import CHECKS
 from ledger.api.dispatch import wait_s
 from ledger.api.errors import ApiError
@@ -22,7 +23,6 @@ from ledger.books.line import OWED, Basis, Books, Grain, Line, Reading, by_vinta
 from ledger.books.revenue import MILLIONTHS, Expected, by_ladder, by_shares, deferred_revenue
 from ledger.books.roll_forward import Rolled, roll_forward, worth
 from ledger.books.tills import BadFile, Compared, Found, Receipt, Total, compare, read_file
-from ledger.domain.instant import from_timestamp
 from ledger.domain.rounding import INT64_MAX
 from ledger.views import EventReader, ViewBehind
 from ledger.writer.writer import Clock
@@ -160,7 +160,7 @@ class BooksService(AuditServiceServicer):
         CHECKS[type(request)](request, self._now())  # type: ignore[index]  # it is a message
         if not PRINCIPAL.get().sees(request.program):
             raise _unknown(request.program)
-        position, read_at = await self._instant(request.as_of)
+        position, read_at = await position_as_of(request.as_of, self._log, self._books, self._now())
         read = self._books.read if request.as_of.WhichOneof("instant") else self._books.read_now
         try:
             reading = await asyncio.to_thread(read, request.program, position, read_at, basis, grain, wait_s(context))
@@ -171,25 +171,6 @@ class BooksService(AuditServiceServicer):
         if any(abs(value) > INT64_MAX for line in reading.lines for value in line[2:]):
             raise ApiError.of(ErrorReason.ERROR_REASON_OVERFLOW)
         return reading
-
-    async def _instant(self, as_of: pb.AsOf) -> tuple[int, int]:
-        """The position to read as of, and the instant that it stands for."""
-        now = self._now()
-        head = await asyncio.to_thread(self._log.head_position)
-        match as_of.WhichOneof("instant"):
-            case "position":
-                if as_of.position > head:
-                    raise ApiError.of(
-                        ErrorReason.ERROR_REASON_POSITION_IN_FUTURE, position=as_of.position, head_position=head
-                    )
-                return as_of.position, await asyncio.to_thread(self._books.recorded_at, as_of.position)
-            case "recorded_at":
-                instant = from_timestamp(as_of.recorded_at)
-                if instant > now:
-                    raise ApiError.invalid([("as_of.recorded_at", "must not be in the future")])
-                return await asyncio.to_thread(self._books.position_at, instant), instant
-            case None:
-                return head, now
 
     async def _known(self, program: str) -> None:
         """Raises ApiError where the caller may not know a program, or nobody does."""

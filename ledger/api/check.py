@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
+from loyalty.v1.as_of_pb2 import GetMemberStateRequest, GetProgramStateRequest
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
 from loyalty.v1.audit_trail_pb2 import ListAuditEntriesRequest
 from loyalty.v1.books_pb2 import (
@@ -60,6 +61,7 @@ from loyalty.v1.proof_pb2 import (
     ProveInclusionRequest,
 )
 
+from ledger.api.check_as_of import check_member_state, check_program_state
 from ledger.api.check_books import (
     check_breakage,
     check_deferred_revenue,
@@ -437,6 +439,8 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     ReadJournalRequest: _check(check_journal),
     ReconcileTillsRequest: _check(check_reconcile_tills),
     ListAuditEntriesRequest: _check(check_list_audit_entries),
+    GetMemberStateRequest: _check(check_member_state),
+    GetProgramStateRequest: _check(check_program_state),
 }
 """The check of each request, called with the request and the server's clock in microseconds.
 

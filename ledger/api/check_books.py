@@ -6,7 +6,6 @@ from datetime import date
 from typing import Final
 
 from loyalty.v1.books_pb2 import (
-    AsOf,
     BookDate,
     BookPeriod,
     GetBreakageRequest,
@@ -17,7 +16,8 @@ from loyalty.v1.books_pb2 import (
     ReconcileTillsRequest,
 )
 
-from ledger.api.fields import Problems, check_enum, check_not_negative, check_program_name, check_timestamp
+from ledger.api.check_as_of import check_as_of
+from ledger.api.fields import Problems, check_enum, check_not_negative, check_program_name
 from ledger.books.revenue import MILLIONTHS
 from ledger.domain.publish import MINOR_PER_THOUSAND_POINTS_MAX
 
@@ -87,12 +87,7 @@ def check_reconcile_tills(request: ReconcileTillsRequest, _now: int, problems: P
 
 def _books(request: _Priced | GetBreakageRequest, problems: Problems) -> None:
     check_program_name(request.program, "program", problems)
-    as_of: AsOf = request.as_of
-    instant = as_of.WhichOneof("instant")
-    if instant == "position" and as_of.position < 1:
-        problems.append(("as_of.position", "must be 1 or more"))
-    if instant == "recorded_at":
-        check_timestamp(as_of.recorded_at, "as_of.recorded_at", problems)
+    check_as_of(request.as_of, problems)
 
 
 def _price(request: _Priced, problems: Problems) -> None:

@@ -60,6 +60,8 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/loyalty.v1.AuditService/ReadJournal": _AUDITOR | _MANAGER,
     "/loyalty.v1.AuditService/ReconcileTills": _AUDITOR | _MANAGER,
     "/loyalty.v1.AuditService/ListAuditEntries": _AUDITOR,
+    "/loyalty.v1.AuditService/GetMemberState": _AUDITOR | _MANAGER,
+    "/loyalty.v1.AuditService/GetProgramState": _AUDITOR | _MANAGER,
 }
 """Who may call what. What is not listed nobody may call."""
 

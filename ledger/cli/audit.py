@@ -2,22 +2,21 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.v1 import audit_trail_pb2 as a
 from loyalty.v1.audit_service_pb2_grpc import AuditServiceStub
 from loyalty.v1.errors_pb2 import ErrorReason
 from rich.console import Console
 from rich.table import Table
 
-from ledger.cli.connection import AddressOption, DataDirOption, TokenOption, fail
+from ledger.cli.connection import AddressOption, DataDirOption, TokenOption
 from ledger.cli.database import JsonOption
+from ledger.cli.instants import timestamp_of
 from ledger.cli.report import ask
 
 PAGE_ENTRIES: Final = 1_000
@@ -55,8 +54,8 @@ def audit(  # noqa: PLR0913, PLR0917 - one for each option
         member=member,
         method=method,
         kind=a.AuditKind.Value(f"AUDIT_KIND_{kind.upper()}") if kind is not None else a.AUDIT_KIND_UNSPECIFIED,
-        recorded_from=_instant("--from", first),
-        recorded_until=_instant("--until", until),
+        recorded_from=timestamp_of(first, "--from") if first else None,
+        recorded_until=timestamp_of(until, "--until") if until else None,
     )
     found = ask(
         address, token, data_dir, lambda service, options: list(_entries(service, request, limit, options["metadata"]))
@@ -79,18 +78,6 @@ def _entries(
         request.page_token = page.next_page_token
         if not request.page_token:
             return
-
-
-def _instant(option: str, text: str) -> Timestamp | None:
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        fail(f"{option} {text}: give a time, as 2026-01-31T00:00:00+01:00")
-    stamp = Timestamp()
-    stamp.FromDatetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-    return stamp
 
 
 def _print(found: list[a.ListedAuditEntry]) -> None:

@@ -10,8 +10,8 @@ import typer
 
 from ledger.cli.connection import fail
 from ledger.cli.database import JsonOption
-from ledger.cli.instants import instant_of
-from ledger.domain.instant import from_datetime, instant_text
+from ledger.cli.instants import timestamp_of
+from ledger.domain.instant import from_timestamp, instant_text
 from ledger.export.balances import Fold, MemberBalance, NotFolded
 from ledger.proof.event_rows import ExtraMissing
 
@@ -26,7 +26,7 @@ def balances(
     """Print what every member holds, from an export alone, offline, as CSV. Verify the export first."""
     try:
         fold = Fold.of(folder)
-        at = from_datetime(instant_of(as_of, "--as-of")) if as_of else fold.recorded_at
+        at = from_timestamp(timestamp_of(as_of, "--as-of")) if as_of else fold.recorded_at
         found = [balance._asdict() for balance in fold.balances(at)]
     except (NotFolded, ExtraMissing, OSError) as error:
         fail(str(error))

@@ -9,24 +9,22 @@ import grpc
 import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
+from loyalty.v1.as_of_pb2 import GetMemberStateRequest, GetMemberStateResponse
 from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest
 from loyalty.v1.crm_service_pb2_grpc import CrmServiceStub
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 from loyalty.v1.pos_service_pb2 import GetBalanceRequest
 from loyalty.v1.pos_service_pb2_grpc import PosServiceStub
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
+from ledger.as_of.state import figures
 from ledger.cli.connection import AddressOption, DataDirOption, TokenOption, connect, fail, fail_call
+from ledger.cli.report import AsOfOption, EffectiveAtOption, as_of_of, ask, effective_at_of
 
 CALL_TIMEOUT_S: Final = 10.0
 
-app = typer.Typer(help="Members: points, tier and statement.", no_args_is_help=True)
-
-
-@app.callback()
-def group() -> None:
-    """Keeps `show` a command of a group, also while it is the only one."""
+app = typer.Typer(help="Members: points, tier and statement, now and at any instant.", no_args_is_help=True)
 
 
 @app.command()
@@ -73,6 +71,62 @@ def show(
     for entry in statement.entries:
         table.add_row(_time(entry.recorded_at), entry.type, f"{entry.points:+d}", str(entry.total_points), entry.store)
     Console().print(table)
+
+
+@app.command()
+def state(
+    name: Annotated[str, typer.Argument(help="members/{member}")],
+    as_of: AsOfOption = "",
+    effective_at: EffectiveAtOption = "",
+    address: AddressOption = "",
+    token: TokenOption = "",
+    data_dir: DataDirOption = Path("var"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Show what a member had at an instant: as it was believed then and as it is known now, and what came late."""
+    request = GetMemberStateRequest(member=name, as_of=as_of_of(as_of), effective_at=effective_at_of(effective_at))
+    answer = ask(address, token, data_dir, lambda audit, options: audit.GetMemberState(request, **options))
+    if as_json:
+        shown = MessageToDict(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+        typer.echo(json.dumps(shown))
+        return
+    typer.echo(
+        f"{answer.member} of {answer.program} at {answer.at.ToJsonString()}: what was believed up to position"
+        f" {answer.position}, and what is known at {answer.head_position}"
+    )
+    console = Console()
+    console.print(_sides(answer))
+    if answer.late_transactions:
+        console.print(_late(answer))
+
+
+def _sides(answer: GetMemberStateResponse) -> Table:
+    """Both states side by side; what is not the same is in bold."""
+    believed, known = dict(figures(answer.believed)), dict(figures(answer.known))
+    table = Table("what", Column("believed", justify="right"), Column("known", justify="right"))
+    for what in {**believed, **known}:
+        one, other = believed.get(what, ""), known.get(what, "")
+        table.add_row(what, one, other, style="bold" if one != other else "")
+    return table
+
+
+def _late(answer: GetMemberStateResponse) -> Table:
+    """What came late."""
+    more = answer.total_late_transactions - len(answer.late_transactions)
+    table = Table("effective", "recorded", "position", "what", "points", "store", "transaction", title="recorded later")
+    for late in answer.late_transactions:
+        table.add_row(
+            _time(late.effective_at),
+            _time(late.recorded_at),
+            str(late.position),
+            late.type,
+            f"{late.points:+d}",
+            late.store,
+            late.transaction,
+        )
+    if more:
+        table.caption = f"and {more} more"
+    return table
 
 
 def _card(number: str, program: str) -> Identifier:

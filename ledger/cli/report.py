@@ -12,13 +12,15 @@ import grpc
 import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from loyalty.v1 import as_of_pb2 as a
 from loyalty.v1 import books_pb2 as b
 from loyalty.v1.audit_service_pb2_grpc import AuditServiceStub
 from rich.console import Console
 from rich.table import Table
 
 from ledger.cli.connection import AddressOption, DataDirOption, TokenOption, connect, fail, fail_call
-from ledger.cli.instants import instant_of
+from ledger.cli.instants import timestamp_of
 
 CALL_TIMEOUT_S: Final = 120.0
 
@@ -45,6 +47,9 @@ class Day(StrEnum):
 ProgramOption = Annotated[str, typer.Option(help="programs/{program}")]
 AsOfOption = Annotated[
     str, typer.Option("--as-of", help="A position, or a time as 2026-01-31T00:00:00+01:00; UTC without an offset.")
+]
+EffectiveAtOption = Annotated[
+    str, typer.Option("--effective-at", help="A time: count what took effect by then, and show what came late.")
 ]
 PriceOption = Annotated[
     int, typer.Option(min=0, help="What 1,000 points are worth, in minor units; 0: what the program says.")
@@ -186,6 +191,34 @@ def journal(  # noqa: PLR0913, PLR0917 - the options of the command
     show(form, parts[0].header, b.JournalLine, [line for part in parts for line in part.lines])
 
 
+@app.command()
+def state(
+    program: ProgramOption = DEFAULT_PROGRAM,
+    as_of: AsOfOption = "",
+    effective_at: EffectiveAtOption = "",
+    form: FormatOption = Format.table,
+    address: AddressOption = "",
+    token: TokenOption = "",
+    data_dir: DataDirOption = Path("var"),
+) -> None:
+    """What all members have, by tier; the last line is the total. With --effective-at also what is known of it now."""
+    request = a.GetProgramStateRequest(
+        program=program, as_of=as_of_of(as_of), effective_at=effective_at_of(effective_at)
+    )
+    answer = ask(address, token, data_dir, lambda audit, options: audit.GetProgramState(request, **options))
+    if form == Format.json:
+        typer.echo(json.dumps(_dict(answer)))
+        return
+    sides = [("believed", answer.believed)] + ([("known", answer.known)] if answer.HasField("known") else [])
+    fields = [field.name for field in a.MemberTotals.DESCRIPTOR.fields]
+    rows: list[list[str]] = []
+    for side, shown in sides:
+        shown.total.tier = "total"
+        rows += [[side, *(_cell(getattr(line, name), form) for name in fields)] for line in (*shown.tiers, shown.total)]
+    title = f"{program} at {answer.at.ToJsonString()}, believed up to position {answer.position}"
+    print_rows(form, title, ["side", *fields], rows)
+
+
 def ask(
     address: str, token: str, data_dir: Path, call: Callable[[AuditServiceStub, dict[str, Any]], ResultT]
 ) -> ResultT:
@@ -201,12 +234,14 @@ def ask(
 
 def as_of_of(text: str) -> b.AsOf:
     """The instant that a text names: a position, or a time."""
-    as_of = b.AsOf()
     if text.isdecimal():
-        as_of.position = int(text)
-    elif text:
-        as_of.recorded_at.FromDatetime(instant_of(text, "--as-of", "a position, or "))
-    return as_of
+        return b.AsOf(position=int(text))
+    return b.AsOf(recorded_at=timestamp_of(text, "--as-of", "a position, or a time")) if text else b.AsOf()
+
+
+def effective_at_of(text: str) -> Timestamp | None:
+    """The effective time that a text names; None for none."""
+    return timestamp_of(text, "--effective-at", "a time") if text else None
 
 
 def _expectation(text: str) -> b.Expectation:
@@ -226,12 +261,18 @@ def show(
         return
     fields = [field.name for field in kind.DESCRIPTOR.fields if field.name not in hidden]
     cells = [[_cell(getattr(row, name), form) for name in fields] for row in rows]
+    title = f"{header.program} as of position {header.position}, amounts in {header.currency}"
+    print_rows(form, title, fields, cells)
+
+
+def print_rows(form: Format, title: str, fields: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Prints cells as CSV or as a table with a title."""
     if form == Format.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(fields)
         writer.writerows(cells)
         return
-    table = Table(title=f"{header.program} as of position {header.position}, amounts in {header.currency}")
+    table = Table(title=title)
     for name in fields:
         table.add_column(name.replace("_", " "), justify="left" if name in _TEXTS else "right")
     for row in cells:
@@ -239,7 +280,9 @@ def show(
     Console().print(table)
 
 
-_TEXTS: Final = frozenset({"vintage", "period", "month", "document", "date", "account", "reason", "store", "terminal"})
+_TEXTS: Final = frozenset(
+    {"side", "tier", "vintage", "period", "month", "document", "date", "account", "reason", "store", "terminal"}
+)
 
 
 def _cell(value: object, form: Format) -> str:

@@ -1,6 +1,5 @@
 """Entitling members to services: issuing, using and taking back."""
 
-from typing import Final
 from uuid import uuid5
 
 from loyalty.v1.account_pb2 import Redemption
@@ -21,8 +20,6 @@ from ledger.domain.rules.conditions import Lines
 from ledger.domain.rules.facts import Facts
 from ledger.domain.rules.reward import stock_of
 from ledger.domain.validity import valid_between
-
-_USED: Final = EntitlementState.ENTITLEMENT_STATE_USED
 
 
 def entitle(case: Case[RequestT], redemption: Redemption, reward: Reward, facts: Facts | None = None) -> None:
@@ -53,16 +50,12 @@ def entitle(case: Case[RequestT], redemption: Redemption, reward: Reward, facts:
 
 
 def use_entitlement(case: Case[UseEntitlementRequest]) -> None:
-    """Decides one use. A seat and a warranty are used up by it, a priority service after so many times."""
+    """Decides one use."""
     entitlement = _usable(case, case.request.entitlement)
     if entitlement.starts_at > case.at:
         raise _not_usable(entitlement)
-    used = entitlement.used_times + 1
-    terms = entitlement.reward.entitlement
-    times = terms.priority_service.times if terms.HasField("priority_service") else 1
     event = EntitlementUsed(origin=case.origin, request=case.request, program_version=case.program.version)
-    after = entitlement._replace(used_times=used, state=_USED if used == times else ISSUED)
-    after.write(event.entitlement)
+    entitlement.used().write(event.entitlement)
     case.record(event, main=True)
     case.write_receipt(event.receipt)
 

@@ -12,6 +12,7 @@ CLOSED_KEPT: Final = 50
 """Entitlements of a member that cannot be used any more and that the account still knows: those closed last."""
 
 ISSUED: Final = EntitlementState.ENTITLEMENT_STATE_ISSUED
+_USED: Final = EntitlementState.ENTITLEMENT_STATE_USED
 
 
 class Entitlement(NamedTuple):
@@ -42,6 +43,13 @@ class Entitlement(NamedTuple):
             message.line_id,
             message.sku,
         )
+
+    def used(self) -> "Entitlement":
+        """The entitlement after one more use. A seat and a warranty are used up by it, others after so many times."""
+        used = self.used_times + 1
+        terms = self.reward.entitlement
+        times = terms.priority_service.times if terms.HasField("priority_service") else 1
+        return self._replace(used_times=used, state=_USED if used == times else ISSUED)
 
     def write(self, message: EntitlementMessage) -> None:
         """Writes the entitlement into an event or a snapshot."""

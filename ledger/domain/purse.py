@@ -80,7 +80,7 @@ class Purse:
 
         Holds whose time ran out by then count as given back, whether or not that was recorded.
         """
-        lots = self._lots_at(at)
+        lots = self.lots_at(at)
         if lots is self.lots and at >= self.pending_until and (not lots or lots[0].expires_at > at):
             return self.lot_points - self.owed
         return points_of(lot for lot in lots if lot.activates_at <= at < lot.expires_at) - self.owed
@@ -89,12 +89,12 @@ class Purse:
         """Writes the balance at an instant."""
         balance.available_points = self.available(at)
         if at < self.pending_until:
-            balance.pending_points = points_of(lot for lot in self._lots_at(at) if lot.activates_at > at)
+            balance.pending_points = points_of(lot for lot in self.lots_at(at) if lot.activates_at > at)
         if self.holds:
             balance.held_points = points_of(hold for hold in self.holds.values() if hold.expires_at > at)
         set_timestamp(balance.as_of, at)
         expiry, points = FOREVER, 0
-        for lot in self._lots_at(at):
+        for lot in self.lots_at(at):
             if lot.expires_at > at and lot.activates_at <= at:
                 if lot.expires_at > expiry or lot.expires_at == FOREVER:
                     break
@@ -104,8 +104,8 @@ class Purse:
             balance.next_expiry.points = points
             set_timestamp(balance.next_expiry.expires_at, expiry)
 
-    def _lots_at(self, at: int) -> list[Lot]:
-        """The lots with what is back from holds whose time ran out by then."""
+    def lots_at(self, at: int) -> list[Lot]:
+        """The lots with what is back from holds whose time ran out by then, expired ones included."""
         if self.holds:
             due = [hold for hold in self.holds.values() if hold.expires_at <= at]
             if due:
@@ -145,11 +145,19 @@ class Purse:
 
     def check(self) -> None:
         """Raises InvariantBroken unless the points add up (promise 5)."""
+        in_lots = points_of(self.lots)
+        if in_lots != self.lot_points:
+            raise InvariantBroken(f"{in_lots} points are in lots that should have {self.lot_points}")
+        self.check_flow()
+
+    def check_flow(self) -> None:
+        """Raises InvariantBroken unless what came, less what went, is what is there."""
         flow = self.issued + self.restored + self.adjusted + self.reinstated
         flow -= self.redeemed + self.expired + self.clawed_back
-        in_lots = points_of(self.lots)
-        if in_lots != self.lot_points or flow != in_lots + self.held - self.owed:
-            raise InvariantBroken(f"{flow} points flowed in, {in_lots} are in lots, {self.held} held, {self.owed} owed")
+        if flow != self.balance:
+            raise InvariantBroken(
+                f"{flow} points flowed in, {self.lot_points} are in lots, {self.held} held, {self.owed} owed"
+            )
 
     # -- how points move
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from loyalty.v1.as_of_pb2 import GetMemberStateRequest, GetProgramStateRequest
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
 from loyalty.v1.audit_trail_pb2 import AuditKind, ListAuditEntriesRequest
 from loyalty.v1.books_pb2 import (
@@ -249,6 +250,12 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     ),
     ReadJournalRequest: lambda: ReadJournalRequest(program="programs/p", minor_per_thousand_points=100),
     ReconcileTillsRequest: lambda: ReconcileTillsRequest(program="programs/p", csv=b"x"),
+    GetMemberStateRequest: lambda: GetMemberStateRequest(
+        member=MEMBER, as_of=AsOf(position=1), effective_at=Timestamp(seconds=1_700_000_000)
+    ),
+    GetProgramStateRequest: lambda: GetProgramStateRequest(
+        program="programs/p", effective_at=Timestamp(seconds=1_700_000_000)
+    ),
 }
 COMMANDS: Final = [kind for kind in RIGHT if "request_id" in kind.DESCRIPTOR.fields_by_name]
 REQUESTS: Final = list(RIGHT)

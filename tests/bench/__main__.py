@@ -15,7 +15,7 @@ from typing import Final, get_args
 import psycopg
 from rich.console import Console
 
-from tests.bench import audit_cases, cases, measures, rule_cases, seal_cases
+from tests.bench import as_of_cases, audit_cases, cases, measures, rule_cases, seal_cases
 from tests.bench.cases import Bench, Figures
 from tests.bench.line import Line, Measure, print_table, write_json
 from tests.bench.load import Clients
@@ -37,6 +37,7 @@ CASES: Final[Mapping[str, tuple[Case, Mapping[str, Measure]]]] = {
     "growth": (cases.growth, measures.GROWTH),
     "read_side": (cases.read_side, measures.READ_SIDE),
     "audit": (audit_cases.audit, measures.AUDIT),
+    "as_of": (as_of_cases.as_of, measures.AS_OF),
     "fifty_rules": (rule_cases.fifty, measures.FIFTY_RULES),
     "thousand_rules": (rule_cases.thousand, measures.THOUSAND_RULES),
     "seal": (seal_cases.seal, measures.SEAL),

@@ -1,5 +1,6 @@
 """Histories of members with vouchers and entitlements."""
 
+from typing import TypeVar
 from uuid import UUID
 
 from loyalty.v1 import commands_pb2 as c
@@ -11,6 +12,8 @@ from ledger.domain.names import hold_name, member_name
 from ledger.domain.refusal import Rejected
 from tests.programs import entitlement, voucher
 from tests.projections.history import DAY, History, program
+
+HistoryT = TypeVar("HistoryT", bound=History)
 
 DAYS = CalendarPeriod(days=20)
 
@@ -32,7 +35,11 @@ def with_rewards() -> Program:
 
 def lively(seed: int, commands: int = 150) -> History:
     """Members who are given, buy, use, lose and bring back vouchers and entitlements, in any order."""
-    history = History(with_rewards(), seed)
+    return live_rewards(History(with_rewards(), seed), commands)
+
+
+def live_rewards(history: HistoryT, commands: int) -> HistoryT:
+    """The same in a history that has begun."""
     members = [history.enrol() for _ in range(4)]
     history.upload("cinema", *(f"hash-{number}" for number in range(30)))
     done: dict[UUID, list[UUID]] = {member: [] for member in members}

@@ -8,7 +8,7 @@ import pytest
 from psycopg.rows import tuple_row
 
 from ledger.store.datastore import LedgerDatastore
-from projections import books, reader, views
+from projections import books, histories, reader, views
 from projections.catalogue import PROJECTIONS
 from projections.hub import connect
 from projections.page import _READ, Event, read_page
@@ -51,6 +51,8 @@ QUESTIONS: dict[str, tuple[bytes, Any]] = {
         reader._SQL["stream"],
         {"after": 1, "until": 10, "limit": 5, "stream": MEMBER, "topics": ["sale/1"]},
     ),
+    "member_history": (histories._SQL["member"], {"member_id": MEMBER, "after": 1, "until": 10, "limit": 5}),
+    "member_histories": (histories._SQL["members"], {"member_ids": [MEMBER], "until": 10}),
     "transaction": (reader._SQL["transaction"], {"transaction": MEMBER}),
     "page": (_READ.encode(), (1, 10, 5)),
 }

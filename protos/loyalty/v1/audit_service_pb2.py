@@ -23,23 +23,24 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from loyalty.v1 import as_of_pb2 as loyalty_dot_v1_dot_as__of__pb2
 from loyalty.v1 import audit_trail_pb2 as loyalty_dot_v1_dot_audit__trail__pb2
 from loyalty.v1 import books_pb2 as loyalty_dot_v1_dot_books__pb2
 from loyalty.v1 import events_pb2 as loyalty_dot_v1_dot_events__pb2
 from loyalty.v1 import proof_pb2 as loyalty_dot_v1_dot_proof__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eloyalty/v1/audit_service.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cloyalty/v1/audit_trail.proto\x1a\x16loyalty/v1/books.proto\x1a\x17loyalty/v1/events.proto\x1a\x16loyalty/v1/proof.proto\"\xde\x01\n\x11ReadEventsRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\x12\x16\n\x0euntil_position\x18\x02 \x01(\x03\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\r\n\x05types\x18\x04 \x03(\t\x12\x31\n\rrecorded_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0erecorded_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nbatch_size\x18\x07 \x01(\x05\"`\n\x12ReadEventsResponse\x12!\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.loyalty.v1.Event\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x15\n\rhead_position\x18\x03 \x01(\x03\x32\xb7\x08\n\x0c\x41uditService\x12M\n\nReadEvents\x12\x1d.loyalty.v1.ReadEventsRequest\x1a\x1e.loyalty.v1.ReadEventsResponse0\x01\x12T\n\rGetCheckpoint\x12 .loyalty.v1.GetCheckpointRequest\x1a!.loyalty.v1.GetCheckpointResponse\x12Z\n\x0fListCheckpoints\x12\".loyalty.v1.ListCheckpointsRequest\x1a#.loyalty.v1.ListCheckpointsResponse\x12W\n\x0eProveInclusion\x12!.loyalty.v1.ProveInclusionRequest\x1a\".loyalty.v1.ProveInclusionResponse\x12]\n\x10ProveConsistency\x12#.loyalty.v1.ProveConsistencyRequest\x1a$.loyalty.v1.ProveConsistencyResponse\x12Q\n\x0cGetLiability\x12\x1f.loyalty.v1.GetLiabilityRequest\x1a .loyalty.v1.GetLiabilityResponse\x12\\\n\x0fReadRollForward\x12\".loyalty.v1.ReadRollForwardRequest\x1a#.loyalty.v1.ReadRollForwardResponse0\x01\x12N\n\x0bGetBreakage\x12\x1e.loyalty.v1.GetBreakageRequest\x1a\x1f.loyalty.v1.GetBreakageResponse\x12\x63\n\x12GetDeferredRevenue\x12%.loyalty.v1.GetDeferredRevenueRequest\x1a&.loyalty.v1.GetDeferredRevenueResponse\x12P\n\x0bReadJournal\x12\x1e.loyalty.v1.ReadJournalRequest\x1a\x1f.loyalty.v1.ReadJournalResponse0\x01\x12W\n\x0eReconcileTills\x12!.loyalty.v1.ReconcileTillsRequest\x1a\".loyalty.v1.ReconcileTillsResponse\x12]\n\x10ListAuditEntries\x12#.loyalty.v1.ListAuditEntriesRequest\x1a$.loyalty.v1.ListAuditEntriesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eloyalty/v1/audit_service.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16loyalty/v1/as_of.proto\x1a\x1cloyalty/v1/audit_trail.proto\x1a\x16loyalty/v1/books.proto\x1a\x17loyalty/v1/events.proto\x1a\x16loyalty/v1/proof.proto\"\xde\x01\n\x11ReadEventsRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\x12\x16\n\x0euntil_position\x18\x02 \x01(\x03\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\r\n\x05types\x18\x04 \x03(\t\x12\x31\n\rrecorded_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0erecorded_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nbatch_size\x18\x07 \x01(\x05\"`\n\x12ReadEventsResponse\x12!\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.loyalty.v1.Event\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x15\n\rhead_position\x18\x03 \x01(\x03\x32\xec\t\n\x0c\x41uditService\x12M\n\nReadEvents\x12\x1d.loyalty.v1.ReadEventsRequest\x1a\x1e.loyalty.v1.ReadEventsResponse0\x01\x12T\n\rGetCheckpoint\x12 .loyalty.v1.GetCheckpointRequest\x1a!.loyalty.v1.GetCheckpointResponse\x12Z\n\x0fListCheckpoints\x12\".loyalty.v1.ListCheckpointsRequest\x1a#.loyalty.v1.ListCheckpointsResponse\x12W\n\x0eProveInclusion\x12!.loyalty.v1.ProveInclusionRequest\x1a\".loyalty.v1.ProveInclusionResponse\x12]\n\x10ProveConsistency\x12#.loyalty.v1.ProveConsistencyRequest\x1a$.loyalty.v1.ProveConsistencyResponse\x12Q\n\x0cGetLiability\x12\x1f.loyalty.v1.GetLiabilityRequest\x1a .loyalty.v1.GetLiabilityResponse\x12\\\n\x0fReadRollForward\x12\".loyalty.v1.ReadRollForwardRequest\x1a#.loyalty.v1.ReadRollForwardResponse0\x01\x12N\n\x0bGetBreakage\x12\x1e.loyalty.v1.GetBreakageRequest\x1a\x1f.loyalty.v1.GetBreakageResponse\x12\x63\n\x12GetDeferredRevenue\x12%.loyalty.v1.GetDeferredRevenueRequest\x1a&.loyalty.v1.GetDeferredRevenueResponse\x12P\n\x0bReadJournal\x12\x1e.loyalty.v1.ReadJournalRequest\x1a\x1f.loyalty.v1.ReadJournalResponse0\x01\x12W\n\x0eReconcileTills\x12!.loyalty.v1.ReconcileTillsRequest\x1a\".loyalty.v1.ReconcileTillsResponse\x12]\n\x10ListAuditEntries\x12#.loyalty.v1.ListAuditEntriesRequest\x1a$.loyalty.v1.ListAuditEntriesResponse\x12W\n\x0eGetMemberState\x12!.loyalty.v1.GetMemberStateRequest\x1a\".loyalty.v1.GetMemberStateResponse\x12Z\n\x0fGetProgramState\x12\".loyalty.v1.GetProgramStateRequest\x1a#.loyalty.v1.GetProgramStateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loyalty.v1.audit_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_READEVENTSREQUEST']._serialized_start=183
-  _globals['_READEVENTSREQUEST']._serialized_end=405
-  _globals['_READEVENTSRESPONSE']._serialized_start=407
-  _globals['_READEVENTSRESPONSE']._serialized_end=503
-  _globals['_AUDITSERVICE']._serialized_start=506
-  _globals['_AUDITSERVICE']._serialized_end=1585
+  _globals['_READEVENTSREQUEST']._serialized_start=207
+  _globals['_READEVENTSREQUEST']._serialized_end=429
+  _globals['_READEVENTSRESPONSE']._serialized_start=431
+  _globals['_READEVENTSRESPONSE']._serialized_end=527
+  _globals['_AUDITSERVICE']._serialized_start=530
+  _globals['_AUDITSERVICE']._serialized_end=1790
 # @@protoc_insertion_point(module_scope)

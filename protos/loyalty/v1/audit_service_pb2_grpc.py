@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from loyalty.v1 import as_of_pb2 as loyalty_dot_v1_dot_as__of__pb2
 from loyalty.v1 import audit_service_pb2 as loyalty_dot_v1_dot_audit__service__pb2
 from loyalty.v1 import audit_trail_pb2 as loyalty_dot_v1_dot_audit__trail__pb2
 from loyalty.v1 import books_pb2 as loyalty_dot_v1_dot_books__pb2
@@ -98,6 +99,16 @@ class AuditServiceStub:
                 request_serializer=loyalty_dot_v1_dot_audit__trail__pb2.ListAuditEntriesRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_audit__trail__pb2.ListAuditEntriesResponse.FromString,
                 _registered_method=True)
+        self.GetMemberState = channel.unary_unary(
+                '/loyalty.v1.AuditService/GetMemberState',
+                request_serializer=loyalty_dot_v1_dot_as__of__pb2.GetMemberStateRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_as__of__pb2.GetMemberStateResponse.FromString,
+                _registered_method=True)
+        self.GetProgramState = channel.unary_unary(
+                '/loyalty.v1.AuditService/GetProgramState',
+                request_serializer=loyalty_dot_v1_dot_as__of__pb2.GetProgramStateRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_as__of__pb2.GetProgramStateResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -192,6 +203,21 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetMemberState(self, request, context):
+        """What a member had at any instant: as it was believed then, and as it is known now, with what arrived late.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProgramState(self, request, context):
+        """The same for all members of a program together, by tier. A server takes at most 4 of these calls at once; further
+        ones get RESOURCE_EXHAUSTED with RetryInfo.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -254,6 +280,16 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.ListAuditEntries,
                     request_deserializer=loyalty_dot_v1_dot_audit__trail__pb2.ListAuditEntriesRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_audit__trail__pb2.ListAuditEntriesResponse.SerializeToString,
+            ),
+            'GetMemberState': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMemberState,
+                    request_deserializer=loyalty_dot_v1_dot_as__of__pb2.GetMemberStateRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_as__of__pb2.GetMemberStateResponse.SerializeToString,
+            ),
+            'GetProgramState': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProgramState,
+                    request_deserializer=loyalty_dot_v1_dot_as__of__pb2.GetProgramStateRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_as__of__pb2.GetProgramStateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -581,6 +617,60 @@ class AuditService:
             '/loyalty.v1.AuditService/ListAuditEntries',
             loyalty_dot_v1_dot_audit__trail__pb2.ListAuditEntriesRequest.SerializeToString,
             loyalty_dot_v1_dot_audit__trail__pb2.ListAuditEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMemberState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.AuditService/GetMemberState',
+            loyalty_dot_v1_dot_as__of__pb2.GetMemberStateRequest.SerializeToString,
+            loyalty_dot_v1_dot_as__of__pb2.GetMemberStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProgramState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.AuditService/GetProgramState',
+            loyalty_dot_v1_dot_as__of__pb2.GetProgramStateRequest.SerializeToString,
+            loyalty_dot_v1_dot_as__of__pb2.GetProgramStateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from loyalty.v1 import as_of_pb2 as _as_of_pb2
 from loyalty.v1 import audit_service_pb2 as _audit_service_pb2
 from loyalty.v1 import audit_trail_pb2 as _audit_trail_pb2
 from loyalty.v1 import books_pb2 as _books_pb2
@@ -68,6 +69,12 @@ class AuditServiceStub:
     """Who did what: administrative actions, reads of personal data, refused attempts. Reads and refusals are there about a
     second after they happened. A credential that is bound to a program gets PERMISSION_DENIED.
     """
+    GetMemberState: _grpc.UnaryUnaryMultiCallable[_as_of_pb2.GetMemberStateRequest, _as_of_pb2.GetMemberStateResponse]
+    """What a member had at any instant: as it was believed then, and as it is known now, with what arrived late."""
+    GetProgramState: _grpc.UnaryUnaryMultiCallable[_as_of_pb2.GetProgramStateRequest, _as_of_pb2.GetProgramStateResponse]
+    """The same for all members of a program together, by tier. A server takes at most 4 of these calls at once; further
+    ones get RESOURCE_EXHAUSTED with RetryInfo.
+    """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -105,6 +112,12 @@ class AuditServiceAsyncStub(AuditServiceStub):
     ListAuditEntries: _aio.UnaryUnaryMultiCallable[_audit_trail_pb2.ListAuditEntriesRequest, _audit_trail_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
     """Who did what: administrative actions, reads of personal data, refused attempts. Reads and refusals are there about a
     second after they happened. A credential that is bound to a program gets PERMISSION_DENIED.
+    """
+    GetMemberState: _aio.UnaryUnaryMultiCallable[_as_of_pb2.GetMemberStateRequest, _as_of_pb2.GetMemberStateResponse]  # type: ignore[assignment]
+    """What a member had at any instant: as it was believed then, and as it is known now, with what arrived late."""
+    GetProgramState: _aio.UnaryUnaryMultiCallable[_as_of_pb2.GetProgramStateRequest, _as_of_pb2.GetProgramStateResponse]  # type: ignore[assignment]
+    """The same for all members of a program together, by tier. A server takes at most 4 of these calls at once; further
+    ones get RESOURCE_EXHAUSTED with RetryInfo.
     """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -212,6 +225,24 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_audit_trail_pb2.ListAuditEntriesResponse, _abc.Awaitable[_audit_trail_pb2.ListAuditEntriesResponse]]:
         """Who did what: administrative actions, reads of personal data, refused attempts. Reads and refusals are there about a
         second after they happened. A credential that is bound to a program gets PERMISSION_DENIED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetMemberState(
+        self,
+        request: _as_of_pb2.GetMemberStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_as_of_pb2.GetMemberStateResponse, _abc.Awaitable[_as_of_pb2.GetMemberStateResponse]]:
+        """What a member had at any instant: as it was believed then, and as it is known now, with what arrived late."""
+
+    @_abc_1.abstractmethod
+    def GetProgramState(
+        self,
+        request: _as_of_pb2.GetProgramStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_as_of_pb2.GetProgramStateResponse, _abc.Awaitable[_as_of_pb2.GetProgramStateResponse]]:
+        """The same for all members of a program together, by tier. A server takes at most 4 of these calls at once; further
+        ones get RESOURCE_EXHAUSTED with RetryInfo.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,9 +1,10 @@
 """When an event took effect: its deadline, or the till's clock, or the server's where the till sent none."""
 
-from typing import Final
+from typing import Any, Final
 
 from loyalty.v1.events_pb2 import (
     EntitlementExpired,
+    ExpiryNotified,
     PointsExpired,
     PoolReturned,
     RewardReleased,
@@ -12,19 +13,15 @@ from loyalty.v1.events_pb2 import (
 )
 
 from ledger.domain.instant import from_timestamp
-from projections.page import Event
 
 _AT_A_DEADLINE: Final = frozenset(
-    {RewardReleased, PointsExpired, PoolReturned, VoucherExpired, EntitlementExpired, TierChanged}
+    {RewardReleased, PointsExpired, PoolReturned, VoucherExpired, EntitlementExpired, TierChanged, ExpiryNotified}
 )
 
 
-def effective_at(event: Event) -> int:
-    """The instant at which an event took effect, in microseconds."""
-    payload = event.payload
+def effective_at(payload: Any, recorded_at: int) -> int:
+    """The instant at which an event that was recorded at another took effect, in microseconds."""
     if type(payload) in _AT_A_DEADLINE and payload.HasField("effective_at"):
         return from_timestamp(payload.effective_at)
     origin = payload.origin
-    if origin.HasField("occurred_at"):
-        return from_timestamp(origin.occurred_at)
-    return event.recorded_at
+    return from_timestamp(origin.occurred_at) if origin.HasField("occurred_at") else recorded_at

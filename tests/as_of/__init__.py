@@ -1,0 +1,1 @@
+"""State as of: the two sides of a history."""
