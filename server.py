@@ -44,6 +44,7 @@ from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
 from ledger.cli import log, member, program, reconcile, report, terminals, till
+from ledger.cli.archive import archive, restore_archive
 from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
 from ledger.cli.database import JsonOption
 from ledger.cli.demo import demo
@@ -57,6 +58,7 @@ from ledger.logs import configure_logs
 from ledger.proof.keys import Keys, KeysInvalid, create_keys, read_keys
 from ledger.proof.note import Signer
 from ledger.sample_program import demo_program, sample_program
+from ledger.store.archive import Archive
 from ledger.store.credentials import Credentials
 from ledger.store.datastore import POINT_LOOKUPS, LedgerDatastore, check_reachable
 from ledger.store.migrate import MigrationError, migrate
@@ -97,7 +99,7 @@ app.add_typer(terminals.app, name="terminals")
 app.add_typer(log.app, name="log")
 app.add_typer(report.app, name="report")
 app.add_typer(reconcile.app, name="reconcile")
-for command in (check, rebuild, export, verify, health, demo):
+for command in (check, rebuild, export, verify, archive, restore_archive, health, demo):
     app.command()(command)
 
 
@@ -112,14 +114,16 @@ class Ledger:
     def __init__(self, database_url: str, config: Config) -> None:
         self.writes = LedgerDatastore(database_url, options=POINT_LOOKUPS, pool_size=2)
         self.reads = LedgerDatastore(database_url, options=POINT_LOOKUPS, pool_size=2)
-        self.writer = Writer(LedgerRecorder(self.writes), system_clock)
+        archived = Archive(config.archive)
+        self.writer = Writer(LedgerRecorder(self.writes, archived), system_clock)
         self.programs = Programs(LedgerRecorder(self.reads))
         self.hub = Hub(database_url)
         self.views = PostgresViews(self.reads)
-        self.reader = PostgresReader(self.reads, self.hub)
+        self.reader = PostgresReader(self.reads, self.hub, archived)
         self.read_side = ReadSideProcess(
             READ_SIDE_COMMAND, read_side_environment(database_url, config), self.reads, self.hub
         )
+        self.books = PostgresBooks(self.reads, archived)
         self.books_checker = BooksChecker(database_url, system_clock)
         self.sweeper = Sweeper(self.writer, self.views.due, self.views.due_notices, system_clock)
         self.authenticator = Authenticator(Credentials(self.reads.pool))
@@ -179,7 +183,7 @@ class Ledger:
         add_ProgramServiceServicer_to_server(program, server)
         crm = CrmService(self.views, self.reader, system_clock)
         add_CrmServiceServicer_to_server(crm, server)
-        audit = AuditService(self.reader, PostgresBooks(self.reads), Proofs(self.reads), system_clock)
+        audit = AuditService(self.reader, self.books, Proofs(self.reads), system_clock)
         add_AuditServiceServicer_to_server(audit, server)
         files = (pos_service_pb2, program_service_pb2, crm_service_pb2, audit_service_pb2)
         return [name.full_name for file in files for name in file.DESCRIPTOR.services_by_name.values()]
@@ -191,6 +195,8 @@ def read_side_environment(database_url: str, config: Config) -> dict[str, str]:
     if config.log_key_file is not None and config.checkpoint_file is not None:
         environment["LOYALTY_LOG_KEY_FILE"] = str(config.log_key_file)
         environment["LOYALTY_CHECKPOINT_FILE"] = str(config.checkpoint_file)
+    if config.archive is not None:
+        environment["LOYALTY_ARCHIVE"] = str(config.archive)
     return environment
 
 
@@ -390,7 +396,9 @@ def project(
         fail("LOYALTY_DATABASE_URL is not set: give the URL of a PostgreSQL")
     configure_logs(config.log_level, config.log_format)
     os.nice(READ_SIDE_NICENESS)
-    read_side = ReadSide(config.database_url, notary=notary(config), seals=config.log_seal)
+    read_side = ReadSide(
+        config.database_url, notary=notary(config), seals=config.log_seal, archive=Archive(config.archive)
+    )
     read_side.start()
     if until_parent_ends:
         # The parent decides when, also when a terminal sends Ctrl-C to both.

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 import psycopg
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
+from ledger.store.archive import Archive
 from projections.catalogue import PROJECTIONS
 from projections.finding import FIRST_FINDINGS_MAX, Finding, Findings
 from projections.hub import HEAD, connect
@@ -94,15 +96,17 @@ def check(
     database_url: str,
     processes: int | None = None,
     progress: Progress = lambda _done, _of: None,
+    archive: Path | None = None,
 ) -> CheckResult:
     """Checks a database, in as many processes as there are CPUs unless told otherwise; a short log in this one.
 
-    Raises CheckError.
+    What of the log is archived is read from the folder `archive`. Raises CheckError.
     """
     started = time.monotonic()
     try:
         with connect(database_url, "check") as connection:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
+            _check_archive(cursor, archive)
             for name in PROJECTIONS:
                 if not try_lock(cursor, f"rebuild {name}"):
                     raise CheckError(f"{name} is being rebuilt or checked: wait until that is done")
@@ -111,7 +115,7 @@ def check(
             shares = processes or min(os.cpu_count() or 1, 1 + head // EVENTS_PER_PROCESS_MIN, PROCESSES_MAX)
             with (
                 large_pages(),
-                _workers(database_url, shares, lambda done: progress(done, head)) as workers,
+                _workers(database_url, shares, archive, lambda done: progress(done, head)) as workers,
             ):
                 workers.replay(until)
                 return _compare(cursor, workers, started)
@@ -144,6 +148,12 @@ def _compare(cursor: Cursor[Any], workers: "_Workers", started: float) -> CheckR
         findings.first,
         dict(findings.count),
     )
+
+
+def _check_archive(cursor: Cursor[Any], archive: Path | None) -> None:
+    ((last,),) = cursor.execute(_SQL["archived_until"]).fetchall()
+    if last is not None and archive is None:
+        raise CheckError(f"events up to {last} are in the archive: set LOYALTY_ARCHIVE or give --archive")
 
 
 def _head(cursor: Cursor[Any]) -> int:
@@ -287,9 +297,9 @@ class _Processes:
 
 
 @contextmanager
-def _workers(database_url: str, shares: int, report: Callable[[int], None]) -> Iterator[_Workers]:
+def _workers(database_url: str, shares: int, archive: Path | None, report: Callable[[int], None]) -> Iterator[_Workers]:
     if shares == 1:
-        with closing(Share(database_url, 0, 1)) as share:
+        with closing(Share(database_url, 0, 1, Archive(archive))) as share:
             yield _Here(share, report)
         return
     context = multiprocessing.get_context("spawn")
@@ -298,7 +308,7 @@ def _workers(database_url: str, shares: int, report: Callable[[int], None]) -> I
     try:
         for number in range(shares):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(database_url, number, shares, theirs), daemon=True)
+            process = context.Process(target=_work, args=(database_url, number, shares, archive, theirs), daemon=True)
             process.start()
             theirs.close()
             pipes.append(ours)
@@ -313,7 +323,7 @@ def _workers(database_url: str, shares: int, report: Callable[[int], None]) -> I
             process.close()
 
 
-def _work(database_url: str, number: int, shares: int, pipe: Connection) -> None:
+def _work(database_url: str, number: int, shares: int, archive: Path | None, pipe: Connection) -> None:
     """The process of a share: does what it is told until nobody tells it anything."""
     done = 0
 
@@ -323,7 +333,7 @@ def _work(database_url: str, number: int, shares: int, pipe: Connection) -> None
         pipe.send(("progress", done))
 
     try:
-        with large_pages(), closing(Share(database_url, number, shares)) as share:
+        with large_pages(), closing(Share(database_url, number, shares, Archive(archive))) as share:
             while True:
                 order, argument = pipe.recv()
                 if order == "replay":

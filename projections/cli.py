@@ -13,6 +13,7 @@ from ledger.cli.connection import DataDirOption, fail
 from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
 from ledger.cli.progress import progress_bar
 from ledger.local_postgres import LocalPostgresError
+from ledger.store.archive import Archive
 from projections.catalogue import PROJECTIONS
 from projections.check import PROCESSES_MAX, CheckError
 from projections.check import check as check_database
@@ -20,17 +21,22 @@ from projections.rebuild import RebuildError
 from projections.rebuild import rebuild as rebuild_projection
 from projections.tracking import UnknownProjection
 
+ArchiveOption = Annotated[
+    Path | None, typer.Option(envvar="LOYALTY_ARCHIVE", help="Folder with what of the log is archived.")
+]
+
 
 def check(
     database_url: DatabaseOption = "",
     local: LocalOption = False,
     data_dir: DataDirOption = Path("var"),
     processes: Annotated[int, typer.Option(min=0, max=PROCESSES_MAX, help="0: one for each CPU.")] = 0,
+    archive: ArchiveOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay every event and compare every view, byte for byte; status 1 when anything differs."""
     with _database(database_url, data_dir, local=local) as url, progress_bar("replaying") as bar:
-        result = check_database(url, processes or None, bar)
+        result = check_database(url, processes or None, bar, archive)
     if as_json:
         typer.echo(json.dumps(result.as_json()))
     else:
@@ -45,11 +51,12 @@ def rebuild(
     database_url: DatabaseOption = "",
     local: LocalOption = False,
     data_dir: DataDirOption = Path("var"),
+    archive: ArchiveOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a projection anew beside the live one, and switch to it."""
     with _database(database_url, data_dir, local=local) as url, progress_bar("rebuilding") as bar:
-        done = rebuild_projection(url, name, bar)
+        done = rebuild_projection(url, name, bar, Archive(archive))
     if as_json:
         typer.echo(json.dumps(done._asdict()))
     else:

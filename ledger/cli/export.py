@@ -24,6 +24,12 @@ UNREADABLE: Final = 2
 """The status of a verification that could not begin."""
 
 
+KeyFileOption = Annotated[
+    Path | None,
+    typer.Option(envvar="LOYALTY_LOG_KEY_FILE", help="Private keys of the log, one a line; they sign the manifest."),
+]
+
+
 def export(  # noqa: PLR0913, PLR0917 - one for each option
     what: Annotated[str, typer.Argument(help="`events`, or the name of a view, such as `balances`.")],
     folder: Annotated[Path, typer.Argument(help="Where to: a folder that is new or empty.")],
@@ -33,19 +39,14 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
         int | None, typer.Option("--until", min=1, help="The last position; that of the newest checkpoint without.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an export that was cut off.")] = False,
-    key_file: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="LOYALTY_LOG_KEY_FILE", help="Private keys of the log, one a line; they sign the manifest."
-        ),
-    ] = None,
+    key_file: KeyFileOption = None,
     database_url: DatabaseOption = "",
     local: LocalOption = False,
     data_dir: DataDirOption = Path("var"),
     as_json: JsonOption = False,
 ) -> None:
     """Write events or a view to files that anybody can verify and read."""
-    signers = _signers(key_file) if key_file is not None else []
+    signers = read_signers(key_file) if key_file is not None else []
     started = time.monotonic()
     try:
         with database(database_url, data_dir, local=local) as url, progress_bar("exporting") as bar:
@@ -103,7 +104,8 @@ def verify(
         raise typer.Exit(1)
 
 
-def _signers(key_file: Path) -> list[Signer]:
+def read_signers(key_file: Path) -> list[Signer]:
+    """The keys in a file; ends the command with one line where there are none."""
     try:
         return [Signer.parse(line) for line in key_file.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError):

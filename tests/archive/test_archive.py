@@ -1,0 +1,60 @@
+"""What was archived is where it was for everybody: tills, auditors, views and proofs."""
+
+from pathlib import Path
+
+import pytest
+from psycopg import errors
+
+from ledger.archive.restore import restore
+from ledger.proof.verify import verify_export
+from ledger.store.archive import Archive
+from projections.catalogue import PROJECTIONS
+from projections.check import CheckError, check
+from projections.rebuild import RebuildError, rebuild
+from tests.archive.lived import ROWS, SIGNER, Lived, stored
+from tests.proof import prove
+
+LIVE = "SELECT topic FROM events WHERE state IS NOT NULL ORDER BY notification_id"
+PROOFS = "SELECT * FROM log_tiles t, log_checkpoints c ORDER BY t.level, t.index, c.size"
+TREE = "SELECT level, index, hashes FROM log_tiles ORDER BY level, index"
+
+
+def test_all_goes_on_with_the_archive(lived: Lived, tmp_path: Path) -> None:
+    """Retries, returns, readers, check and rebuild see what they saw; proofs are unchanged; and all of it comes back."""
+    before, proofs = stored(lived.url, ROWS), stored(lived.url, PROOFS)
+    done = lived.archived(tmp_path)
+    assert (done.last_position, done.states) == (len(before), len(before) - 1)
+    assert stored(lived.url, LIVE) == [("program/1",)]
+    assert stored(lived.url, PROOFS) == proofs
+    report = verify_export(tmp_path / done.parts[0], [("old", lived.checkpoint)], [SIGNER.verifier])
+    assert (report.findings, report.rows) == ([], len(before))
+
+    with pytest.raises(CheckError, match=f"events up to {len(before)} are in the archive: set LOYALTY_ARCHIVE"):
+        check(lived.url, 1)
+    with pytest.raises(RebuildError, match="balances cannot be rebuilt: event 2: it is in the archive: set LOYALTY"):
+        rebuild(lived.url, "balances")
+    for name in reversed(PROJECTIONS):
+        rebuild(lived.url, name, archive=Archive(tmp_path))
+    assert check(lived.url, 2, archive=tmp_path).counts == {}
+
+    with lived.open(tmp_path) as shop:
+        again = shop.record(lived.sale)
+        assert again.outcome.replayed
+        again.outcome.replayed = False
+        assert again.SerializeToString(deterministic=True) == lived.answer.SerializeToString(deterministic=True)
+        assert shop.head() == len(before)
+        shop.sale(lived.members[0], 1_00)
+        back = shop.give_back(receipt=shop.reference(1), member=lived.members[0])
+        assert (back.waiting, back.returned_minor, shop.balance(lived.members[0]).available_points) == (False, 10_00, 6)
+        for member in lived.members:
+            prove(shop, member)
+        assert shop.explain(lived.answer.outcome.transaction)
+        assert [event.position for event in shop.events("")] == list(range(1, shop.head() + 1))
+    assert check(lived.url, 1, archive=tmp_path).ok
+
+    assert restore(lived.url, tmp_path) == (1, done.states)
+    assert stored(lived.url, ROWS)[: len(before)] == before
+    assert check(lived.url, 1).ok
+    assert restore(lived.url, tmp_path) == (0, 0)
+    with pytest.raises(errors.IntegrityConstraintViolation):
+        stored(lived.url, "UPDATE events SET state = state")
