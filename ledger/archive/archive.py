@@ -75,7 +75,7 @@ def archive(
             _verify(part, signers)
             keep_snapshots(cursor, Archive(folder), first, last)
             _read_back(cursor, Archive(folder), first, last)
-            os.sync()  # the export's folders too
+            _flush(folder, part)
             states += _detach(cursor, first, last)
             done.append(part.name)
             progress(last - before, until - before)
@@ -126,6 +126,16 @@ def _read_back(cursor: Cursor[Any], archive: Archive, first: int, last: int) -> 
             if states[position] != state:
                 raise ArchiveError(f"event {position} cannot be read back, so that nothing was detached with it")
         after = rows[-1][0]
+
+
+def _flush(folder: Path, part: Path) -> None:
+    """Has all of it on disk: files appear under their names only once their folders are."""
+    for path in (*part.rglob("*"), part, folder, folder.parent):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _detach(cursor: Cursor[Any], first: int, last: int) -> int:
