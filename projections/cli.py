@@ -10,7 +10,7 @@ import psycopg
 import typer
 
 from ledger.cli.connection import DataDirOption, fail
-from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
+from ledger.cli.database import ArchiveOption, DatabaseOption, JsonOption, LocalOption, database
 from ledger.cli.progress import progress_bar
 from ledger.local_postgres import LocalPostgresError
 from ledger.store.archive import Archive
@@ -20,10 +20,6 @@ from projections.check import check as check_database
 from projections.rebuild import RebuildError
 from projections.rebuild import rebuild as rebuild_projection
 from projections.tracking import UnknownProjection
-
-ArchiveOption = Annotated[
-    Path | None, typer.Option(envvar="LOYALTY_ARCHIVE", help="Folder with what of the log is archived.")
-]
 
 
 def check(

@@ -25,11 +25,9 @@ from ledger.proof.verify import ExportUnreadable
 from ledger.store.topics import Archived
 from projections.reader import first_recorded_at, head_position
 
-ArchiveOption = Annotated[Path, typer.Option("--to", envvar="LOYALTY_ARCHIVE", help="The archive's folder.")]
-
 
 def archive(
-    folder: ArchiveOption,
+    folder: Annotated[Path, typer.Option("--to", envvar="LOYALTY_ARCHIVE", help="The archive's folder.")],
     until: Annotated[
         str,
         typer.Option(help="The last position, or a time before which it was recorded, as 2026-01-31T00:00:00+01:00."),

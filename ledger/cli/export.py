@@ -9,7 +9,7 @@ import psycopg
 import typer
 
 from ledger.cli.connection import DataDirOption, fail
-from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
+from ledger.cli.database import ArchiveOption, DatabaseOption, JsonOption, LocalOption, database
 from ledger.cli.progress import progress_bar
 from ledger.export.export import Order
 from ledger.export.export import export as export_to
@@ -19,6 +19,8 @@ from ledger.proof.event_rows import ExtraMissing
 from ledger.proof.manifest import Format
 from ledger.proof.note import NoteInvalid, Signer, Verifier
 from ledger.proof.verify import PROCESSES_MAX, ExportUnreadable, verify_export
+from ledger.store.archive import Archive
+from ledger.store.topics import Archived
 
 UNREADABLE: Final = 2
 """The status of a verification that could not begin."""
@@ -40,6 +42,7 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an export that was cut off.")] = False,
     key_file: KeyFileOption = None,
+    archive: ArchiveOption = None,
     database_url: DatabaseOption = "",
     local: LocalOption = False,
     data_dir: DataDirOption = Path("var"),
@@ -51,10 +54,11 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
     try:
         with database(database_url, data_dir, local=local) as url, progress_bar("exporting") as bar:
             order = Order(what, kind, first, last, resume)
-            plan = export_to(url, folder, order, now=time.time_ns() // 1_000, signers=signers, progress=bar)
+            now, archived = time.time_ns() // 1_000, Archive(archive)
+            plan = export_to(url, folder, order, now=now, signers=signers, archive=archived, progress=bar)
     except psycopg.errors.UndefinedTable:
         fail("the database has no ledger yet; run `loyalty migrate` first")
-    except (ExportError, ExtraMissing, LocalPostgresError) as error:
+    except (Archived, ExportError, ExtraMissing, LocalPostgresError) as error:
         fail(str(error))
     except (OSError, psycopg.Error) as error:
         fail(" ".join(str(error).split()))

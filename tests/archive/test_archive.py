@@ -1,19 +1,24 @@
 """What was archived is where it was for everybody: tills, auditors, views and proofs."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from psycopg import errors
 
 from ledger.archive.restore import restore
+from ledger.export.export import Order, export
+from ledger.proof.manifest import Format
 from ledger.proof.verify import verify_export
 from ledger.store.archive import Archive
+from ledger.store.topics import Archived
 from projections.catalogue import PROJECTIONS
 from projections.check import CheckError, check
 from projections.rebuild import RebuildError, rebuild
-from tests.archive.lived import ROWS, SIGNER, Lived, stored
+from tests.archive.lived import ROWS, SIGNER, Lived, sealed, stored
 from tests.proof import prove
 
+FORMATS: tuple[Format, ...] = get_args(Format)
 LIVE = "SELECT topic FROM events WHERE state IS NOT NULL ORDER BY notification_id"
 PROOFS = "SELECT * FROM log_tiles t, log_checkpoints c ORDER BY t.level, t.index, c.size"
 TREE = "SELECT level, index, hashes FROM log_tiles ORDER BY level, index"
@@ -51,6 +56,14 @@ def test_all_goes_on_with_the_archive(lived: Lived, tmp_path: Path) -> None:
         assert shop.explain(lived.answer.outcome.transaction).transaction == lived.answer.outcome.transaction
         assert [event.position for event in shop.events("")] == list(range(1, shop.head() + 1))
     assert check(lived.url, 1, archive=tmp_path).ok
+
+    sealed(lived.url)
+    for kind in FORMATS:
+        with pytest.raises(Archived, match="event 2: it is in the archive: set LOYALTY_ARCHIVE"):
+            export(lived.url, tmp_path / f"cut-{kind}", Order("events", kind), now=1)
+        export(lived.url, tmp_path / kind, Order("events", kind), now=1, archive=Archive(tmp_path))
+        report = verify_export(tmp_path / kind, [("old", lived.checkpoint)], [])
+        assert (report.findings, report.rows) == ([], len(stored(lived.url, ROWS)))
 
     assert restore(lived.url, tmp_path) == (1, done.states)
     assert stored(lived.url, ROWS)[: len(before)] == before

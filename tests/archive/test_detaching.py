@@ -95,7 +95,7 @@ def test_what_cannot_be_archived(lived: Lived, tmp_path: Path) -> None:
         connection.execute(
             "INSERT INTO snapshots SELECT originator_id, 9, '\\xff' FROM events WHERE notification_id = 2"
         )
-    with pytest.raises(ArchiveError, match="the snapshot of account .* cannot be read .*: run `loyalty check`"):
+    with pytest.raises(ArchiveError, match=r"the snapshot of account .* cannot be read .*: run `loyalty check`"):
         lived.archived(tmp_path, 7)
     with psycopg.connect(lived.url, autocommit=True) as connection:
         connection.execute("DELETE FROM snapshots")
