@@ -20,7 +20,7 @@ import psycopg
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
-from ledger.store.archive import Archive
+from ledger.store.archive import Archive, sealed_leaves
 from projections.catalogue import PROJECTIONS
 from projections.finding import FIRST_FINDINGS_MAX, Finding, Findings
 from projections.hub import HEAD, connect
@@ -33,6 +33,8 @@ PROCESSES_MAX: Final = 16
 
 EVENTS_PER_PROCESS_MIN: Final = 50_000
 """With fewer events than this for each, starting processes takes longer than it saves."""
+
+ARCHIVE_PAGE_EVENTS: Final = 10_000
 
 _SQL: Final = statements("check.sql")
 
@@ -118,12 +120,12 @@ def check(
                 _workers(database_url, shares, archive, lambda done: progress(done, head)) as workers,
             ):
                 workers.replay(until)
-                return _compare(cursor, workers, started)
+                return _compare(cursor, workers, Archive(archive), started)
     except psycopg.OperationalError as error:
         raise CheckError(f"the database went away: {' '.join(str(error).split())}") from error
 
 
-def _compare(cursor: Cursor[Any], workers: "_Workers", started: float) -> CheckResult:
+def _compare(cursor: Cursor[Any], workers: "_Workers", archive: Archive, started: float) -> CheckResult:
     findings = Findings()
     with cursor.connection.transaction():
         cursor.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -132,6 +134,7 @@ def _compare(cursor: Cursor[Any], workers: "_Workers", started: float) -> CheckR
         snapshot = Snapshot(row[0] if row is not None else "", _head(cursor), generations)
         workers.compare(snapshot)
         _check_log(cursor, snapshot.head, findings)
+        _check_archived(cursor, archive, findings)
         _check_programs(cursor, generations, findings)
         _check_strangers(cursor, generations, findings)
         results = workers.results()
@@ -150,10 +153,20 @@ def _compare(cursor: Cursor[Any], workers: "_Workers", started: float) -> CheckR
     )
 
 
+def _check_archived(cursor: Cursor[Any], archive: Archive, findings: Findings) -> None:
+    """The rows of archived events are those that were sealed: commands look up their keys."""
+    for first, last in cursor.execute(_SQL["archived"]).fetchall():
+        for after in range(first - 1, last, ARCHIVE_PAGE_EVENTS):
+            rows = archive.leaves(cursor, after, min(after + ARCHIVE_PAGE_EVENTS, last))
+            sealed = sealed_leaves(cursor, list(rows))
+            for position in (position for position, leaf in rows.items() if leaf != sealed[position]):
+                findings.add(Finding("log", f"event {position}", "the row that was sealed", "another one"))
+
+
 def _check_archive(cursor: Cursor[Any], archive: Path | None) -> None:
-    ((last,),) = cursor.execute(_SQL["archived_until"]).fetchall()
-    if last is not None and archive is None:
-        raise CheckError(f"events up to {last} are in the archive: set LOYALTY_ARCHIVE or give --archive")
+    parts = cursor.execute(_SQL["archived"]).fetchall()
+    if parts and archive is None:
+        raise CheckError(f"events up to {parts[-1][1]} are in the archive: set LOYALTY_ARCHIVE or give --archive")
 
 
 def _head(cursor: Cursor[Any]) -> int:

@@ -17,9 +17,9 @@ SELECT position, expected, recorded_at, recorded_before, count(*) OVER () FROM (
 WHERE position <> expected OR recorded_at < recorded_before
 ORDER BY position LIMIT %(limit)b
 
--- name: archived_until
--- Where the archive ends; NULL where there is none.
-SELECT max(last_position) FROM log_archives
+-- name: archived
+-- What of the log is in the archive.
+SELECT first_position, last_position FROM log_archives ORDER BY first_position
 
 -- name: compare
 -- Rows that are not the same, byte for byte, in a live table and in what the replay made of it.

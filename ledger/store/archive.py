@@ -15,6 +15,7 @@ from ledger.proof.leaf import hash_of_parts
 from ledger.proof.manifest import MANIFEST, event_file
 from ledger.proof.merkle import HASH_BYTES
 from ledger.proof.tree import TILE_NODES
+from ledger.store.arrays import BigintArray, ByteaArray
 from ledger.store.seal import read_tiles
 from ledger.store.topics import NOT_SET, TOPICS_OF_ACCOUNTS, Archived, State
 
@@ -22,6 +23,19 @@ ARCHIVED_TOPICS: Final = sorted(TOPICS_OF_ACCOUNTS)
 """Topics whose states go to the archive. Those of programs and pools are few, and needed for ever."""
 
 _DIGITS: Final = 13
+
+_LEAVES: Final = """
+SELECT e.notification_id, leaf_hash(e) FROM events e
+WHERE e.notification_id > %b AND e.notification_id <= %b ORDER BY e.notification_id
+"""
+
+_ARCHIVED_LEAVES: Final = """
+SELECT e.notification_id, leaf_hash(
+    (e.originator_id, e.originator_version, e.topic, n.state, e.notification_id, e.recorded_at, e.request_id,
+     e.transaction_id, e.sale_reference)::events
+)
+FROM unnest(%b::bigint[], %b::bytea[]) AS n (position, state) JOIN events e ON e.notification_id = n.position
+"""
 
 
 class ArchivedRange(NamedTuple):
@@ -64,12 +78,9 @@ class Archive:
         """The states of events by position, each what was sealed; or why it cannot be read."""
         if self._folder is None:
             return {position: Archived(f"event {position}: {NOT_SET}") for position in positions}
-        tiles = read_tiles(cursor, {(0, (position - 1) // TILE_NODES) for position in positions})
         states: dict[int, bytes | Archived] = {}
-        for position in positions:
-            tile = tiles.get((0, (position - 1) // TILE_NODES), b"")
-            begin = (position - 1) % TILE_NODES * HASH_BYTES
-            state = self._state(position, tile[begin : begin + HASH_BYTES])
+        for position, leaf in sealed_leaves(cursor, positions).items():
+            state = self._state(position, leaf)
             states[position] = self._unreadable(position) if state is None else state
         return states
 
@@ -78,6 +89,20 @@ class Archive:
         if not self._holding(position):
             return Archived(f"{here}, and no part of it below {self._folder} has it: bring that part back")
         return Archived(f"{here}, but below {self._folder} not as it was sealed: bring a good copy of that part back")
+
+    def leaves(self, cursor: Cursor[Any], after: int, last: int) -> dict[int, bytes]:
+        """The hashes of the rows behind a position up to another, with their states from wherever they are.
+
+        Those whose states cannot be read are left out.
+        """
+        leaves: dict[int, bytes | None] = dict(cursor.execute(_LEAVES, (after, last), prepare=True).fetchall())
+        archived = [position for position, leaf in leaves.items() if leaf is None]
+        if archived:
+            states = self.states(cursor, archived)
+            there = {position: state for position, state in states.items() if not isinstance(state, Archived)}
+            columns = (BigintArray(there), ByteaArray(there.values()))
+            leaves |= dict(cursor.execute(_ARCHIVED_LEAVES, columns, prepare=True).fetchall())
+        return {position: leaf for position, leaf in leaves.items() if leaf is not None}
 
     def _state(self, position: int, leaf: bytes) -> bytes | None:
         for one in self._holding(position):
@@ -100,6 +125,16 @@ class Archive:
 
 NO_ARCHIVE: Final = Archive(None)
 """Where no folder is set."""
+
+
+def sealed_leaves(cursor: Cursor[Any], positions: Sequence[int]) -> dict[int, bytes]:
+    """The hashes of events that were sealed; empty where there is none."""
+    tiles = read_tiles(cursor, {(0, (position - 1) // TILE_NODES) for position in positions})
+    leaves = {}
+    for position in positions:
+        begin = (position - 1) % TILE_NODES * HASH_BYTES
+        leaves[position] = tiles.get((0, (position - 1) // TILE_NODES), b"")[begin : begin + HASH_BYTES]
+    return leaves
 
 
 def archived_ranges(folder: Path) -> list[ArchivedRange]:

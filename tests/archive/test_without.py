@@ -13,6 +13,7 @@ from ledger.store.topics import Archived
 from projections.check import check
 from tests.archive.lived import Lived, sealed, stored
 from tests.proof import prove
+from tests.sealing.signing import change
 from tests.shop import refused
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
@@ -91,6 +92,9 @@ def test_a_damaged_archive(lived: Lived, tmp_path: Path) -> None:
             shop.record(lived.sale)
         file.write_text(content)
         assert shop.record(lived.sale).outcome.replayed
+    change(lived.url, "UPDATE events SET request_id = gen_random_uuid() WHERE notification_id = 5")
+    result = check(lived.url, 1, archive=tmp_path)
+    assert ("event 5", "the row that was sealed") in [(one.key, one.expected) for one in result.first]
     shutil.rmtree(tmp_path / done.parts[0])
     with pytest.raises(Archived, match=f"event 2: .* no part of it below {tmp_path} has it"):
         restore(lived.url, tmp_path)
