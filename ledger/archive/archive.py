@@ -39,7 +39,7 @@ UPDATE events SET state = NULL WHERE notification_id BETWEEN %b AND %b AND topic
 """
 
 
-class Archived(NamedTuple):
+class ArchiveDone(NamedTuple):
     """What was archived."""
 
     parts: list[str]
@@ -58,7 +58,7 @@ def archive(
     now: int,
     signers: Sequence[Signer] = (),
     progress: Progress = lambda _done, _of: None,
-) -> Archived:
+) -> ArchiveDone:
     """Archives the events up to a position, in parts. `now` is in microseconds.
 
     Raises ArchiveError, ExportError and ExportUnreadable; what was detached before then stays archived.
@@ -81,7 +81,7 @@ def archive(
             progress(last - before, until - before)
         if done:
             cursor.execute("VACUUM events")
-        return Archived(done, max(before, until), states)
+        return ArchiveDone(done, max(before, until), states)
 
 
 def _check_until(cursor: Cursor[Any], until: int) -> None:

@@ -9,7 +9,7 @@ from ledger.archive.parts import archived_parts, archiving, moving
 from ledger.export.folder import Progress
 from ledger.store.archive import Archive
 from ledger.store.arrays import BigintArray, ByteaArray
-from ledger.store.topics import Archived as Unreadable
+from ledger.store.topics import Archived
 
 PAGE_EVENTS: Final = 10_000
 
@@ -31,8 +31,7 @@ def restore(
 ) -> tuple[int, int]:
     """Restores the parts that have a position or later ones, each in one transaction, the newest first.
 
-    Returns how many parts and how many states. Raises ArchiveError, and Archived of ledger.store.topics for an event
-    that cannot be read.
+    Returns how many parts and how many states. Raises ArchiveError, and Archived for an event that cannot be read.
     """
     archive = Archive(folder)
     with archiving(database_url) as cursor:
@@ -50,7 +49,7 @@ def _restore(cursor: Cursor[Any], archive: Archive, after: int, last: int) -> in
     count = 0
     while positions := [position for (position,) in cursor.execute(_ARCHIVED, (after, last, PAGE_EVENTS)).fetchall()]:
         states = archive.states(cursor, positions)
-        unreadable = next((one for one in states.values() if isinstance(one, Unreadable)), None)
+        unreadable = next((one for one in states.values() if isinstance(one, Archived)), None)
         if unreadable is not None:
             raise unreadable
         cursor.execute(_RESTORE, (BigintArray(states), ByteaArray(states.values())))

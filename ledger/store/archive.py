@@ -79,6 +79,8 @@ class Archive:
         if self._folder is None:
             return {position: Archived(f"event {position}: {NOT_SET}") for position in positions}
         states: dict[int, bytes | Archived] = {}
+        if not all(map(self._holding, positions)):
+            self._ranges = archived_ranges(self._folder)  # what was archived, or brought back, since the last look
         for position, leaf in sealed_leaves(cursor, positions).items():
             state = self._state(position, leaf)
             states[position] = self._unreadable(position) if state is None else state
@@ -115,12 +117,8 @@ class Archive:
         return None
 
     def _holding(self, position: int) -> list[ArchivedRange]:
-        """The parts that a position is in; looks again where none is known."""
-        found = [one for one in self._ranges if one.first <= position <= one.last]
-        if not found and self._folder is not None:
-            self._ranges = archived_ranges(self._folder)
-            found = [one for one in self._ranges if one.first <= position <= one.last]
-        return found
+        """The parts that a position is in."""
+        return [one for one in self._ranges if one.first <= position <= one.last]
 
 
 NO_ARCHIVE: Final = Archive(None)

@@ -11,7 +11,7 @@ from loyalty.v1 import pos_service_pb2 as pos
 from loyalty.v1.program_pb2 import Program
 from psycopg.rows import tuple_row
 
-from ledger.archive.archive import Archived, archive
+from ledger.archive.archive import ArchiveDone, archive
 from ledger.proof.note import Checkpoint, Signer, sign
 from ledger.store.arrays import register_arrays
 from ledger.store.seal import seal
@@ -19,6 +19,7 @@ from tests.programs import spend
 from tests.proof import prove
 from tests.running import Databases, running, token
 from tests.shop import Shop
+from tests.test_export_commands import wait_for_views
 
 ORIGIN: Final = "log.example/loyalty"
 SIGNER: Final = Signer.generate("log.example")
@@ -44,7 +45,7 @@ class Lived(NamedTuple):
         name = databases.create(self.database)
         return self._replace(database=name, url=databases.url(name))
 
-    def archived(self, folder: Path, until: int | None = None) -> Archived:
+    def archived(self, folder: Path, until: int | None = None) -> ArchiveDone:
         """Archives all of it, or up to a position."""
         until = until or int(stored(self.url, "SELECT max(notification_id) FROM events")[0][0])
         return archive(self.url, folder, until, now=1, signers=[SIGNER])
@@ -89,6 +90,7 @@ def live(databases: Databases) -> Lived:
         checkpoint = sealed(url)
         shop.give_back(shop.sale(members[1], 20_00).outcome.transaction)
         shop.adjust(members[2], 7)
+        wait_for_views(shop, members[0])
         for member in members:
             prove(shop, member)
     sealed(url)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.errors import IntegrityConstraintViolation
 
-from ledger.archive.archive import Archived
+from ledger.archive.archive import ArchiveDone
 from ledger.archive.parts import ArchiveError, archiving, moving
 from ledger.archive.restore import restore
 from ledger.export.folder import UNFINISHED
@@ -24,9 +24,9 @@ LEFT = "SELECT count(*) FROM events WHERE state IS NULL"
 
 def test_in_parts(lived: Lived, tmp_path: Path) -> None:
     """A part goes on where the one before it ends; the same again does nothing; the last can be restored alone."""
-    assert lived.archived(tmp_path, 4) == Archived(["0000000000001-0000000000004"], 4, 3)
-    assert lived.archived(tmp_path, 4) == Archived([], 4, 0)
-    assert lived.archived(tmp_path, 9) == Archived(["0000000000005-0000000000009"], 9, 5)
+    assert lived.archived(tmp_path, 4) == ArchiveDone(["0000000000001-0000000000004"], 4, 3)
+    assert lived.archived(tmp_path, 4) == ArchiveDone([], 4, 0)
+    assert lived.archived(tmp_path, 9) == ArchiveDone(["0000000000005-0000000000009"], 9, 5)
     assert stored(lived.url, ARCHIVES) == [(1, 4), (5, 9)]
     assert check(lived.url, 1, archive=tmp_path).ok
     assert restore(lived.url, tmp_path, 5) == (1, 5)

@@ -15,6 +15,7 @@ from tests.archive.lived import Lived, sealed, stored
 from tests.proof import prove
 from tests.sealing.signing import change
 from tests.shop import refused
+from tests.test_export_commands import wait_for_views
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 COUNT = "SELECT count(*) FROM events"
@@ -46,9 +47,11 @@ def test_a_server_without_the_archive(lived: Lived, tmp_path: Path) -> None:
         retried, new = shop.batch(lived.sale, shop.sale_request(second, 3_00))
         assert (retried.error.reason, new.WhichOneof("result")) == (ErrorReason.ERROR_REASON_ARCHIVED, "record_sale")
         assert stored(lived.url, COUNT) == [(before[0][0] + 1,)]
-        assert shop.balance(second, min_position=before[0][0] + 1).available_points == 8
+        wait_for_views(shop, second)
+        assert shop.balance(second).available_points == 8
     with lived.open(tmp_path) as shop:
         assert shop.record(lived.sale).outcome.replayed
+        wait_for_views(shop, first)
         prove(shop, first)
 
 
@@ -59,11 +62,12 @@ def test_a_cache_that_is_older_than_the_archive(lived: Lived, tmp_path: Path) ->
         a.sale(member, 1_00)
         with lived.open() as b:
             b.sale(member, 2_00)
-            b.balance(member)
+            wait_for_views(b, member)
             sealed(lived.url)
             lived.archived(tmp_path)
             assert a.sale(member, 4_00).awards[0].points == 4
             assert b.sale(member, 8_00).awards[0].points == 8
+        wait_for_views(a, member)
         assert a.balance(member).available_points == 30
     assert check(lived.url, 1, archive=tmp_path).ok
 
