@@ -44,6 +44,7 @@ from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
 from ledger.cli import log, member, program, reconcile, report, terminals, till
+from ledger.cli.archive import archive, restore_archive
 from ledger.cli.audit import audit
 from ledger.cli.balances import balances
 from ledger.cli.connection import LOCAL_DATABASE, fail, local_file
@@ -59,6 +60,7 @@ from ledger.logs import configure_logs
 from ledger.proof.keys import Keys, KeysInvalid, create_keys, read_keys
 from ledger.proof.note import Signer
 from ledger.sample_program import demo_program, sample_program
+from ledger.store.archive import Archive
 from ledger.store.credentials import Credentials
 from ledger.store.datastore import POINT_LOOKUPS, LedgerDatastore, check_reachable
 from ledger.store.migrate import MigrationError, migrate
@@ -98,7 +100,18 @@ app.add_typer(terminals.app, name="terminals")
 app.add_typer(log.app, name="log")
 app.add_typer(report.app, name="report")
 app.add_typer(reconcile.app, name="reconcile")
-for command in (check, rebuild, export, verify, balances, audit, health, demo):
+for command in (
+    check,
+    rebuild,
+    export,
+    verify,
+    balances,
+    audit,
+    archive,
+    restore_archive,
+    health,
+    demo,
+):
     app.command()(command)
 
 
@@ -113,14 +126,16 @@ class Ledger:
     def __init__(self, database_url: str, config: Config) -> None:
         self.writes = LedgerDatastore(database_url, options=POINT_LOOKUPS, pool_size=2)
         self.reads = LedgerDatastore(database_url, options=POINT_LOOKUPS, pool_size=2)
-        self.writer = Writer(LedgerRecorder(self.writes), system_clock)
+        self.archive = Archive(config.archive)
+        self.writer = Writer(LedgerRecorder(self.writes, self.archive), system_clock)
         self.programs = Programs(LedgerRecorder(self.reads))
         self.hub = Hub(database_url)
         self.views = PostgresViews(self.reads)
-        self.reader = PostgresReader(self.reads, self.hub)
+        self.reader = PostgresReader(self.reads, self.hub, self.archive)
         self.read_side = ReadSideProcess(
             READ_SIDE_COMMAND, read_side_environment(database_url, config), self.reads, self.hub
         )
+        self.books = PostgresBooks(self.reads, self.archive)
         self.books_checker = BooksChecker(database_url, system_clock)
         self.sweeper = Sweeper(self.writer, self.views.due, self.views.due_notices, system_clock)
         self.authenticator = Authenticator(Credentials(self.reads.pool))
@@ -187,8 +202,8 @@ class Ledger:
         add_CrmServiceServicer_to_server(crm, server)
         audit = AuditService(
             self.reader,
-            PostgresBooks(self.reads),
-            PostgresHistories(self.reads),
+            self.books,
+            PostgresHistories(self.reads, self.archive),
             Proofs(self.reads),
             PostgresAuditTrail(self.reads),
             system_clock,
@@ -204,6 +219,8 @@ def read_side_environment(database_url: str, config: Config) -> dict[str, str]:
     if config.log_key_file is not None and config.checkpoint_file is not None:
         environment["LOYALTY_LOG_KEY_FILE"] = str(config.log_key_file)
         environment["LOYALTY_CHECKPOINT_FILE"] = str(config.checkpoint_file)
+    if config.archive is not None:
+        environment["LOYALTY_ARCHIVE"] = str(config.archive)
     return environment
 
 

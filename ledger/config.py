@@ -102,6 +102,13 @@ def _origin(text: str) -> str:
     return text
 
 
+def _folder_there(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise ValueError(f"names {path}, which is no folder; correct the path, or mount it")
+    return path
+
+
 def _folder(text: str) -> Path:
     return Path(text).expanduser()
 
@@ -280,6 +287,15 @@ class Config:
             _yes_or_no,
             "yes",
             "`no` leaves the sealing and signing of the log to other servers on the same database.",
+        ),
+    ]
+    archive: Annotated[
+        Path | None,
+        Setting(
+            "LOYALTY_ARCHIVE",
+            _folder_there,
+            "",
+            "Folder that `loyalty archive` has moved old events to. Without it, what needs one of them is refused.",
         ),
     ]
 

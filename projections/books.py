@@ -15,8 +15,9 @@ from ledger.books.line import Basis, Grain, Line, Reading
 from ledger.books.tills import Day, Receipt
 from ledger.domain.instant import from_timestamp, local_date, to_datetime
 from ledger.domain.names import program_stream
+from ledger.store.archive import NO_ARCHIVE, Archive
 from ledger.store.datastore import LedgerDatastore
-from ledger.store.topics import decode
+from ledger.store.topics import State, decode
 from ledger.views import ViewBehind
 from projections.reader import first_recorded_at, head_position
 from projections.sql import statements
@@ -28,8 +29,9 @@ _SQL: Final = statements("books.sql")
 class PostgresBooks:
     """Reads the books."""
 
-    def __init__(self, datastore: LedgerDatastore) -> None:
+    def __init__(self, datastore: LedgerDatastore, archive: Archive = NO_ARCHIVE) -> None:
         self._datastore = datastore
+        self._archive = archive
 
     def read(
         self, program: str, position: int, read_at: int, basis: Basis, grain: Grain, timeout_s: float
@@ -105,8 +107,11 @@ class PostgresBooks:
         """The sales up to a position with that day of the tills' books, in the order of the tills' numbers."""
         key = f"{program}|{day}|"
         parameters = {"from": key, "until": key[:-1] + chr(ord("|") + 1), "position": position}
-        rows = self._query("receipts", parameters)
-        return [_receipt(*row) for row in rows]
+        with self._datastore.get_connection() as connection:
+            cursor = connection.cursor(binary=True, row_factory=tuple_row)
+            rows = cursor.execute(_SQL["receipts"], parameters, prepare=True).fetchall()
+            rows = self._archive.fill(cursor, rows, 0, 3)
+        return [_receipt(*row[1:]) for row in rows]
 
     def _definition(self, program: str, position: int, read_at: int) -> Definition | None:
         """The version that was in force at an instant, of those known at a position."""
@@ -152,7 +157,7 @@ def _reading(definition: Definition, position: int, read_at: int, lines: list[Li
     return Reading(position, read_at, on, definition.currency, definition.minor_per_thousand_points, lines)
 
 
-def _receipt(request_id: Any, topic: str, state: bytes) -> Receipt:
+def _receipt(request_id: Any, topic: str, state: State) -> Receipt:
     sale: Any = decode(topic, state)
     origin = sale.origin
     return Receipt(

@@ -56,7 +56,7 @@ SELECT recorded_at FROM events WHERE notification_id = %(position)b
 
 -- name: receipts
 -- The sales of one day of the tills' books. References of a day lie together: see ledger.domain.sale_reference.
-SELECT request_id, topic, state FROM events
+SELECT notification_id, request_id, topic, state FROM events
 WHERE sale_reference >= %(from)b AND sale_reference < %(until)b AND notification_id <= %(position)b
 ORDER BY sale_reference
 

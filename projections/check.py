@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 import psycopg
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
+from ledger.store.archive import Archive, sealed_leaves
 from projections.catalogue import PROJECTIONS
 from projections.finding import FIRST_FINDINGS_MAX, Finding, Findings
 from projections.hub import HEAD, connect
@@ -31,6 +33,8 @@ PROCESSES_MAX: Final = 16
 
 EVENTS_PER_PROCESS_MIN: Final = 50_000
 """With fewer events than this for each, starting processes takes longer than it saves."""
+
+ARCHIVE_PAGE_EVENTS: Final = 10_000
 
 _SQL: Final = statements("check.sql")
 
@@ -94,15 +98,17 @@ def check(
     database_url: str,
     processes: int | None = None,
     progress: Progress = lambda _done, _of: None,
+    archive: Path | None = None,
 ) -> CheckResult:
     """Checks a database, in as many processes as there are CPUs unless told otherwise; a short log in this one.
 
-    Raises CheckError.
+    What of the log is archived is read from the folder `archive`. Raises CheckError.
     """
     started = time.monotonic()
     try:
         with connect(database_url, "check") as connection:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
+            _check_archive(cursor, archive)
             for name in PROJECTIONS:
                 if not try_lock(cursor, f"rebuild {name}"):
                     raise CheckError(f"{name} is being rebuilt or checked: wait until that is done")
@@ -111,15 +117,15 @@ def check(
             shares = processes or min(os.cpu_count() or 1, 1 + head // EVENTS_PER_PROCESS_MIN, PROCESSES_MAX)
             with (
                 large_pages(),
-                _workers(database_url, shares, lambda done: progress(done, head)) as workers,
+                _workers(database_url, shares, archive, lambda done: progress(done, head)) as workers,
             ):
                 workers.replay(until)
-                return _compare(cursor, workers, started)
+                return _compare(cursor, workers, Archive(archive), started)
     except psycopg.OperationalError as error:
         raise CheckError(f"the database went away: {' '.join(str(error).split())}") from error
 
 
-def _compare(cursor: Cursor[Any], workers: "_Workers", started: float) -> CheckResult:
+def _compare(cursor: Cursor[Any], workers: "_Workers", archive: Archive, started: float) -> CheckResult:
     findings = Findings()
     with cursor.connection.transaction():
         cursor.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -128,6 +134,7 @@ def _compare(cursor: Cursor[Any], workers: "_Workers", started: float) -> CheckR
         snapshot = Snapshot(row[0] if row is not None else "", _head(cursor), generations)
         workers.compare(snapshot)
         _check_log(cursor, snapshot.head, findings)
+        _check_archived(cursor, archive, findings)
         _check_programs(cursor, generations, findings)
         _check_strangers(cursor, generations, findings)
         results = workers.results()
@@ -144,6 +151,22 @@ def _compare(cursor: Cursor[Any], workers: "_Workers", started: float) -> CheckR
         findings.first,
         dict(findings.count),
     )
+
+
+def _check_archived(cursor: Cursor[Any], archive: Archive, findings: Findings) -> None:
+    """The rows of archived events are those that were sealed: commands look up their keys."""
+    for first, last in cursor.execute(_SQL["archived"]).fetchall():
+        for after in range(first - 1, last, ARCHIVE_PAGE_EVENTS):
+            rows = archive.leaves(cursor, after, min(after + ARCHIVE_PAGE_EVENTS, last))
+            sealed = sealed_leaves(cursor, list(rows))
+            for position in (position for position, leaf in rows.items() if leaf != sealed[position]):
+                findings.add(Finding("log", f"event {position}", "the row that was sealed", "another one"))
+
+
+def _check_archive(cursor: Cursor[Any], archive: Path | None) -> None:
+    parts = cursor.execute(_SQL["archived"]).fetchall()
+    if parts and archive is None:
+        raise CheckError(f"events up to {parts[-1][1]} are in the archive: set LOYALTY_ARCHIVE or give --archive")
 
 
 def _head(cursor: Cursor[Any]) -> int:
@@ -287,9 +310,9 @@ class _Processes:
 
 
 @contextmanager
-def _workers(database_url: str, shares: int, report: Callable[[int], None]) -> Iterator[_Workers]:
+def _workers(database_url: str, shares: int, archive: Path | None, report: Callable[[int], None]) -> Iterator[_Workers]:
     if shares == 1:
-        with closing(Share(database_url, 0, 1)) as share:
+        with closing(Share(database_url, 0, 1, Archive(archive))) as share:
             yield _Here(share, report)
         return
     context = multiprocessing.get_context("spawn")
@@ -298,7 +321,7 @@ def _workers(database_url: str, shares: int, report: Callable[[int], None]) -> I
     try:
         for number in range(shares):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(database_url, number, shares, theirs), daemon=True)
+            process = context.Process(target=_work, args=(database_url, number, shares, archive, theirs), daemon=True)
             process.start()
             theirs.close()
             pipes.append(ours)
@@ -313,7 +336,7 @@ def _workers(database_url: str, shares: int, report: Callable[[int], None]) -> I
             process.close()
 
 
-def _work(database_url: str, number: int, shares: int, pipe: Connection) -> None:
+def _work(database_url: str, number: int, shares: int, archive: Path | None, pipe: Connection) -> None:
     """The process of a share: does what it is told until nobody tells it anything."""
     done = 0
 
@@ -323,7 +346,7 @@ def _work(database_url: str, number: int, shares: int, pipe: Connection) -> None
         pipe.send(("progress", done))
 
     try:
-        with large_pages(), closing(Share(database_url, number, shares)) as share:
+        with large_pages(), closing(Share(database_url, number, shares, Archive(archive))) as share:
             while True:
                 order, argument = pipe.recv()
                 if order == "replay":

@@ -17,6 +17,10 @@ SELECT position, expected, recorded_at, recorded_before, count(*) OVER () FROM (
 WHERE position <> expected OR recorded_at < recorded_before
 ORDER BY position LIMIT %(limit)b
 
+-- name: archived
+-- What of the log is in the archive.
+SELECT first_position, last_position FROM log_archives ORDER BY first_position
+
 -- name: compare
 -- Rows that are not the same, byte for byte, in a live table and in what the replay made of it.
 SELECT coalesce(to_jsonb(live), 'null')::text, coalesce(to_jsonb(replayed), 'null')::text, count(*) OVER ()

@@ -10,10 +10,11 @@ import psycopg
 import typer
 
 from ledger.cli.connection import DataDirOption, fail
-from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
+from ledger.cli.database import ArchiveOption, DatabaseOption, JsonOption, LocalOption, database
 from ledger.cli.progress import progress_bar
 from ledger.local_postgres import LocalPostgresError
 from ledger.store.actions import record_action_in
+from ledger.store.archive import Archive
 from projections.catalogue import PROJECTIONS
 from projections.check import PROCESSES_MAX, CheckError
 from projections.check import check as check_database
@@ -27,11 +28,12 @@ def check(
     local: LocalOption = False,
     data_dir: DataDirOption = Path("var"),
     processes: Annotated[int, typer.Option(min=0, max=PROCESSES_MAX, help="0: one for each CPU.")] = 0,
+    archive: ArchiveOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay every event and compare every view, byte for byte; status 1 when anything differs."""
     with _database(database_url, data_dir, local=local) as url, progress_bar("replaying") as bar:
-        result = check_database(url, processes or None, bar)
+        result = check_database(url, processes or None, bar, archive)
     if as_json:
         typer.echo(json.dumps(result.as_json()))
     else:
@@ -46,13 +48,14 @@ def rebuild(
     database_url: DatabaseOption = "",
     local: LocalOption = False,
     data_dir: DataDirOption = Path("var"),
+    archive: ArchiveOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a projection anew beside the live one, and switch to it."""
     with _database(database_url, data_dir, local=local) as url, progress_bar("rebuilding") as bar:
         if name in PROJECTIONS:
             record_action_in(url, "loyalty rebuild", f"views/{name}", {})
-        done = rebuild_projection(url, name, bar)
+        done = rebuild_projection(url, name, bar, Archive(archive))
     if as_json:
         typer.echo(json.dumps(done._asdict()))
     else:

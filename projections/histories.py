@@ -11,9 +11,10 @@ from psycopg.rows import tuple_row
 
 from ledger.as_of.histories import Unchanged
 from ledger.as_of.totals import Sum, Totals
+from ledger.store.archive import NO_ARCHIVE, Archive
 from ledger.store.datastore import LedgerDatastore
 from ledger.views import ViewBehind
-from projections.page import COLUMNS, Event, event_of
+from projections.page import COLUMNS, POSITION_AT, STATE_AT, Event, event_of
 from projections.sql import statements
 from projections.views import POLL_S
 
@@ -28,8 +29,9 @@ _SQL: Final = {
 class PostgresHistories:
     """Reads the events of members. The datastore should be made with POINT_LOOKUPS."""
 
-    def __init__(self, datastore: LedgerDatastore) -> None:
+    def __init__(self, datastore: LedgerDatastore, archive: Archive = NO_ARCHIVE) -> None:
         self._datastore = datastore
+        self._archive = archive
 
     def member(self, member_id: UUID, until: int) -> Iterator[Event]:
         """A member's events up to a position, in order; read in pages as they are asked for."""
@@ -38,6 +40,7 @@ class PostgresHistories:
             with self._datastore.get_connection() as connection:
                 cursor = connection.cursor(binary=True, row_factory=tuple_row)
                 rows = cursor.execute(_SQL["member"], parameters, prepare=True).fetchall()
+                rows = self._archive.fill(cursor, rows, POSITION_AT, STATE_AT)
             yield from map(event_of, rows)
             if len(rows) < PAGE_EVENTS:
                 return
@@ -51,9 +54,10 @@ class PostgresHistories:
             connection.transaction(),
             connection.cursor("members", binary=True, row_factory=tuple_row) as cursor,
         ):
-            cursor.itersize = PAGE_EVENTS
             cursor.execute(_SQL["members"], parameters)
-            yield from map(event_of, cursor)
+            states = connection.cursor(binary=True, row_factory=tuple_row)
+            while rows := cursor.fetchmany(PAGE_EVENTS):
+                yield from map(event_of, self._archive.fill(states, rows, POSITION_AT, STATE_AT))
 
     def enrolled(self, program: str, position: int, timeout_s: float) -> list[UUID]:
         """The members of a program whom the views know at a position or later. Raises ViewBehind."""

@@ -12,6 +12,7 @@ from loyalty.v1.events_pb2 import CommandBlocked, PoolReturned, ReleaseReason, R
 from psycopg import Cursor
 
 from ledger.domain.names import last_id
+from ledger.store.archive import NO_ARCHIVE, Archive
 from ledger.store.topics import decode
 
 PAGE_EVENTS: Final = 2_000
@@ -93,12 +94,18 @@ def _cause(payload: Message, command_id: UUID) -> UUID | None:
     return None if timed_out else command_id
 
 
-def read_page(cursor: Cursor[Any], after: int, until: int, limit: int) -> list[Event]:
+POSITION_AT: Final = 0
+STATE_AT: Final = 6
+"""Which of COLUMNS are the position and the state."""
+
+
+def read_page(cursor: Cursor[Any], after: int, until: int, limit: int, archive: Archive = NO_ARCHIVE) -> list[Event]:
     """The events behind a position, in order and without gaps; empty at the end.
 
     A page ends before an event that is missing or cannot be read. Raises Poisoned when that is its first.
     """
     rows = cursor.execute(_READ, (after, until, limit), prepare=True).fetchall()
+    rows = archive.fill(cursor, rows, POSITION_AT, STATE_AT)
     events: list[Event] = []
     try:
         for position, row in enumerate(rows, after + 1):
@@ -115,4 +122,4 @@ def _event_at(position: int, row: Sequence[Any]) -> Event:
     try:
         return event_of(row)
     except (MapperDeserialisationError, ValueError) as error:
-        raise Poisoned(position, str(error)) from error
+        raise Poisoned(position, str(error).removeprefix(f"event {position}: ")) from error

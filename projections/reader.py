@@ -10,11 +10,12 @@ from psycopg.rows import tuple_row
 
 from ledger.domain.instant import set_timestamp
 from ledger.domain.names import last_id, member_name, pool_name, pool_stream, program_stream, transaction_name
+from ledger.store.archive import NO_ARCHIVE, Archive
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.topics import TOPICS
 from ledger.views import EventPage
 from projections.hub import Hub
-from projections.page import COLUMNS, Event, event_of
+from projections.page import COLUMNS, POSITION_AT, STATE_AT, Event, event_of
 from projections.sql import statements
 
 SCAN_EVENTS_MAX: Final = 20_000
@@ -36,8 +37,9 @@ _FIELDS: Final = {
 class PostgresReader:
     """Reads the log. The datastore should be made with POINT_LOOKUPS."""
 
-    def __init__(self, datastore: LedgerDatastore, hub: Hub) -> None:
+    def __init__(self, datastore: LedgerDatastore, hub: Hub, archive: Archive = NO_ARCHIVE) -> None:
         self._datastore = datastore
+        self._archive = archive
         self._hub = hub
 
     def read_events(
@@ -53,7 +55,7 @@ class PostgresReader:
         """Events behind a position, up to another (0: the head), that match all conditions.
 
         A page can be short, even empty, before the end: go on behind `scanned_to`. Raises MapperDeserialisationError
-        when an event cannot be read.
+        when an event cannot be read, and Archived where it is in the archive and cannot be read there.
         """
         with self._datastore.get_connection() as connection:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
@@ -77,6 +79,7 @@ class PostgresReader:
                     question = "range_of_types"
                     parameters["topics"] = topics
                 rows = cursor.execute(_SQL[question], parameters, prepare=True).fetchall()
+                rows = self._archive.fill(cursor, rows, POSITION_AT, STATE_AT)
         scanned_to = scan if scan < last else max(end, after)
         if len(rows) == limit:
             scanned_to = rows[-1][0]
@@ -87,6 +90,7 @@ class PostgresReader:
         with self._datastore.get_connection() as connection:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
             rows = cursor.execute(_SQL["transaction"], {"transaction": transaction_id}, prepare=True).fetchall()
+            rows = self._archive.fill(cursor, rows, POSITION_AT, STATE_AT)
         return [message_of(event_of(row)) for row in rows]
 
     def head_position(self) -> int:

@@ -7,6 +7,7 @@ import psycopg
 from psycopg import Cursor, sql
 from psycopg.rows import tuple_row
 
+from ledger.store.archive import NO_ARCHIVE, Archive
 from projections.catalogue import PROJECTIONS
 from projections.hub import HEAD, connect
 from projections.page import Poisoned, large_pages, read_page
@@ -53,7 +54,12 @@ class RebuildError(Exception):
     """The rebuild was not made, and readers have what they had. The message says what to do."""
 
 
-def rebuild(database_url: str, name: str, progress: Progress = lambda _position, _head: None) -> Rebuilt:
+def rebuild(
+    database_url: str,
+    name: str,
+    progress: Progress = lambda _position, _head: None,
+    archive: Archive = NO_ARCHIVE,
+) -> Rebuilt:
     """Makes a new generation of a projection, catches up, switches in one transaction and drops the old one.
 
     The live runner, in whatever process, finds its generation gone and goes on in the new one from the position of the
@@ -69,7 +75,7 @@ def rebuild(database_url: str, name: str, progress: Progress = lambda _position,
         tune(cursor)
         try:
             with large_pages():
-                return _rebuild(cursor, projection, progress)
+                return _rebuild(cursor, projection, progress, archive)
         except Poisoned as poisoned:
             raise RebuildError(
                 f"{name} cannot be rebuilt: {poisoned}. Run `loyalty check`; readers keep what they had"
@@ -78,7 +84,7 @@ def rebuild(database_url: str, name: str, progress: Progress = lambda _position,
             raise RebuildError(str(error)) from error
 
 
-def _rebuild(cursor: Cursor[Any], projection: Projection, progress: Progress) -> Rebuilt:
+def _rebuild(cursor: Cursor[Any], projection: Projection, progress: Progress, archive: Archive) -> Rebuilt:
     name = projection.name
     base_path = search_path(cursor)
     live = live_generation(cursor, name)
@@ -87,9 +93,9 @@ def _rebuild(cursor: Cursor[Any], projection: Projection, progress: Progress) ->
     cursor.execute(_SQL["begin"], (name, generation.number))
     enter_schema(cursor, generation.schema, base_path)
     for _ in range(SWITCH_ATTEMPTS_MAX):
-        generation = _catch_up(cursor, projection, generation, progress)
+        generation = _catch_up(cursor, projection, generation, progress, archive)
         try:
-            generation = _switch(cursor, projection, generation)
+            generation = _switch(cursor, projection, generation, archive)
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             continue
         return Rebuilt(name, generation.number, generation.position)
@@ -100,7 +106,9 @@ def _rebuild(cursor: Cursor[Any], projection: Projection, progress: Progress) ->
     )
 
 
-def _catch_up(cursor: Cursor[Any], projection: Projection, generation: Generation, progress: Progress) -> Generation:
+def _catch_up(
+    cursor: Cursor[Any], projection: Projection, generation: Generation, progress: Progress, archive: Archive
+) -> Generation:
     """Applies events until hardly any are left."""
     while True:
         row = cursor.execute(HEAD).fetchone()
@@ -110,11 +118,11 @@ def _catch_up(cursor: Cursor[Any], projection: Projection, generation: Generatio
             # Plans for the new tables should not have to wait for autovacuum.
             cursor.execute(b"ANALYZE " + ", ".join([*projection.tables, *projection.shared_tables]).encode())
             return generation
-        events = read_page(cursor, generation.position, head, PAGE_EVENTS)
+        events = read_page(cursor, generation.position, head, PAGE_EVENTS, archive)
         generation = apply_page(cursor, projection, generation, events)
 
 
-def _switch(cursor: Cursor[Any], projection: Projection, generation: Generation) -> Generation:
+def _switch(cursor: Cursor[Any], projection: Projection, generation: Generation, archive: Archive) -> Generation:
     """One transaction: no live runner gets on, the rest is applied, the names move over, the old tables go."""
     with cursor.connection.transaction():
         cursor.execute(b"SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_TIMEOUT_S}s",))
@@ -122,7 +130,7 @@ def _switch(cursor: Cursor[Any], projection: Projection, generation: Generation)
         # Never behind what readers have seen.
         until = row[0] if row is not None else 0
         while generation.position < until:
-            events = read_page(cursor, generation.position, until, PAGE_EVENTS)
+            events = read_page(cursor, generation.position, until, PAGE_EVENTS, archive)
             generation = apply_page(cursor, projection, generation, events)
         cursor.execute(_SQL["show"], (projection.name, generation.number))
         _drop_others(cursor, generation)

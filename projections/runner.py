@@ -21,6 +21,7 @@ from psycopg import Cursor
 from psycopg.rows import tuple_row
 
 from ledger.metrics import PROJECTION_LAG_EVENTS, PROJECTION_POSITION
+from ledger.store.archive import NO_ARCHIVE, Archive
 from projections.catalogue import PROJECTIONS
 from projections.hub import BACKOFF_MAX_S, BACKOFF_MIN_S, REPULL_S, Hub, connect
 from projections.notary import Notary
@@ -100,8 +101,9 @@ class Turns:
     page that one has read serves the others too.
     """
 
-    def __init__(self, page_events: int = PAGE_EVENTS) -> None:
+    def __init__(self, page_events: int = PAGE_EVENTS, archive: Archive = NO_ARCHIVE) -> None:
         self._page_events = page_events
+        self._archive = archive
         self._page: Sequence[Event] = ()
         self._lock = threading.Lock()
 
@@ -110,7 +112,7 @@ class Turns:
         page = self._page
         start = after + 1 - page[0].position if page else 0
         if not 0 <= start < len(page):
-            page = self._page = read_page(cursor, after, END, self._page_events)
+            page = self._page = read_page(cursor, after, END, self._page_events, self._archive)
             start = 0
         return page[start:]
 
@@ -261,10 +263,11 @@ class ReadSide:
         notary: Notary | None = None,
         *,
         seals: bool = True,
+        archive: Archive = NO_ARCHIVE,
     ) -> None:
         """Without a notary the log is sealed and not signed; `seals` says whether it is sealed at all."""
         self.hub = Hub(database_url, repull_s)
-        turns = Turns(page_events)
+        turns = Turns(page_events, archive)
         self.runners = {
             projection.name: Runner(projection, database_url, self.hub, turns) for projection in projections
         }

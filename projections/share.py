@@ -16,12 +16,13 @@ from ledger.domain.entitlement import ISSUED as ENTITLEMENT_ISSUED
 from ledger.domain.pool import Pool, PoolEvent
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.voucher import ISSUED as VOUCHER_ISSUED
+from ledger.store.archive import NO_ARCHIVE, Archive
 from projections.catalogue import PROJECTIONS
 from projections.finding import FIRST_FINDINGS_MAX, Finding, Findings
 from projections.hub import connect
 from projections.keys import wrong_key
 from projections.movements import OWED
-from projections.page import COLUMNS, Event, event_of
+from projections.page import COLUMNS, POSITION_AT, STATE_AT, Event, event_of
 from projections.projection import Contradiction, Projection
 from projections.sql import statements
 from projections.tracking import Generation, enter_schema, search_path, tune
@@ -62,7 +63,8 @@ class ShareResult(NamedTuple):
 class Share:
     """One connection and one fold. Streams are shared out by their ids, so shares have nothing to tell each other."""
 
-    def __init__(self, database_url: str, number: int, of: int) -> None:
+    def __init__(self, database_url: str, number: int, of: int, archive: Archive = NO_ARCHIVE) -> None:
+        self._archive = archive
         self._share = {"share": number, "shares": of}
         self._findings = Findings()
         self._accounts: dict[UUID, Account] = {}
@@ -140,6 +142,7 @@ class Share:
                 **self._share,
             }
             rows = self._cursor.execute(_READ, parameters, prepare=True).fetchall()
+            rows = self._archive.fill(self._cursor, rows, POSITION_AT, STATE_AT)
             events = [event for row in rows if (event := self._admit(row)) is not None]
             for projection in projections:
                 self._apply(projection, events)

@@ -8,6 +8,7 @@ from typing import Final
 from ledger.config import Config, ConfigError
 from ledger.logs import configure_logs
 from ledger.proof.keys import read_keys
+from ledger.store.archive import Archive
 from projections.notary import Notary
 from projections.process import report_until_end_of_input
 from projections.runner import ReadSide
@@ -30,7 +31,9 @@ def build_views(config: Config, *, until_parent_ends: bool) -> None:
         raise ConfigError(["LOYALTY_DATABASE_URL is not set: give the URL of a PostgreSQL"])
     configure_logs(config.log_level, config.log_format)
     os.nice(NICENESS)
-    read_side = ReadSide(config.database_url, notary=notary(config), seals=config.log_seal)
+    read_side = ReadSide(
+        config.database_url, notary=notary(config), seals=config.log_seal, archive=Archive(config.archive)
+    )
     read_side.start()
     if until_parent_ends:
         # The parent decides when, also when a terminal sends Ctrl-C to both.

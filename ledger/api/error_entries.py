@@ -234,6 +234,12 @@ ENTRIES: Final = {
         "There is a problem with this account. Call support.",
         "इस खाते में कोई समस्या है। सहायता केंद्र को बताएँ।",
     ),
+    ErrorReason.ERROR_REASON_ARCHIVED: Entry(
+        StatusCode.UNAVAILABLE,
+        "What is asked for needs the archive: {where}. Call the operator, and try again then.",
+        "This is so old that it has to be fetched from the archive. Call support.",
+        "यह इतना पुराना है कि इसे संग्रह से लाना होगा। सहायता केंद्र को बताएँ।",
+    ),
     ErrorReason.ERROR_REASON_INTERNAL: Entry(
         StatusCode.INTERNAL,
         "A defect of the service, in its log as incident {incident}. Report it to the operator.",

@@ -28,6 +28,7 @@ from ledger.api.noter import Noter
 from ledger.api.rate import Rate, limited
 from ledger.metrics import CALL_SECONDS, CALLS
 from ledger.store.credentials import Principal, Role
+from ledger.store.topics import Archived
 
 CALLS_MAX: Final = 4_096
 """Calls in flight, streams included; beyond it callers get RESOURCE_EXHAUSTED."""
@@ -317,6 +318,8 @@ class Gate(grpc.aio.ServerInterceptor):
             raise error
         if isinstance(error, DATABASE_AWAY):
             error = ApiError.of(ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE)
+        elif isinstance(error, Archived):
+            error = ApiError.of(ErrorReason.ERROR_REASON_ARCHIVED, where=str(error))
         elif isinstance(error, eventsourcing.persistence.MapperDeserialisationError):
             error = ApiError.of(ErrorReason.ERROR_REASON_DATA_CORRUPT, where=str(error))
         failure = error if isinstance(error, ApiError) else _incident(call, error)

@@ -70,6 +70,7 @@ from ledger.domain.instant import set_timestamp
 from ledger.domain.lot import points_of
 from ledger.domain.names import hold_name, member_name, transaction_name
 from ledger.domain.refusal import InvariantBroken, Rejected
+from ledger.store.topics import Archived
 from ledger.writer.command import Existing, Failure, Outcome, Settled
 from ledger.writer.decision import DamagedAccount
 from ledger.writer.writer import (
@@ -99,6 +100,8 @@ def api_error(error: Exception, path: str = "") -> Exception:
         return ApiError.invalid([(path + error.metadata["field"], error.metadata["description"])])
     if isinstance(error, Rejected):
         return ApiError.of(error.reason, **error.metadata)
+    if isinstance(error, Archived):
+        return ApiError.of(ErrorReason.ERROR_REASON_ARCHIVED, where=str(error))
     if isinstance(error, DamagedAccount | InvariantBroken):
         return ApiError.of(ErrorReason.ERROR_REASON_DATA_CORRUPT, where=str(error))
     reason = _REASONS.get(type(error))

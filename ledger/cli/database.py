@@ -22,6 +22,9 @@ DatabaseOption = Annotated[
     ),
 ]
 LocalOption = Annotated[bool, typer.Option("--local", help="Use the local PostgreSQL of `serve --local`.")]
+ArchiveOption = Annotated[
+    Path | None, typer.Option(envvar="LOYALTY_ARCHIVE", help="Folder with what of the log is archived.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -8,21 +8,31 @@ from typing import Annotated, Final
 import psycopg
 import typer
 
-from ledger.cli.connection import DataDirOption, fail
-from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
+from ledger.cli.connection import LOCAL_DATABASE, DataDirOption, fail
+from ledger.cli.database import ArchiveOption, DatabaseOption, JsonOption, LocalOption, database
+from ledger.cli.log import local_key_file
 from ledger.cli.progress import progress_bar
 from ledger.export.export import Order
 from ledger.export.export import export as export_to
 from ledger.export.folder import ExportError
 from ledger.local_postgres import LocalPostgresError
 from ledger.proof.event_rows import ExtraMissing
+from ledger.proof.keys import KeysInvalid, read_keys
 from ledger.proof.manifest import Format
 from ledger.proof.note import NoteInvalid, Signer, Verifier
 from ledger.proof.verify import PROCESSES_MAX, ExportUnreadable, verify_export
 from ledger.store.actions import record_action_in
+from ledger.store.archive import Archive
+from ledger.store.topics import Archived
 
 UNREADABLE: Final = 2
 """The status of a verification that could not begin."""
+
+
+KeyFileOption = Annotated[
+    Path | None,
+    typer.Option(envvar="LOYALTY_LOG_KEY_FILE", help="Private keys of the log, one a line; they sign the manifest."),
+]
 
 
 def export(  # noqa: PLR0913, PLR0917 - one for each option
@@ -34,28 +44,25 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
         int | None, typer.Option("--until", min=1, help="The last position; that of the newest checkpoint without.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an export that was cut off.")] = False,
-    key_file: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="LOYALTY_LOG_KEY_FILE", help="Private keys of the log, one a line; they sign the manifest."
-        ),
-    ] = None,
+    key_file: KeyFileOption = None,
+    archive: ArchiveOption = None,
     database_url: DatabaseOption = "",
     local: LocalOption = False,
     data_dir: DataDirOption = Path("var"),
     as_json: JsonOption = False,
 ) -> None:
     """Write events or a view to files that anybody can verify and read."""
-    signers = _signers(key_file) if key_file is not None else []
+    signers = signers_of(key_file, data_dir, local=local)
     started = time.monotonic()
     try:
         with database(database_url, data_dir, local=local) as url, progress_bar("exporting") as bar:
             order = Order(what, kind, first, last, resume)
             _record(url, order)
-            plan = export_to(url, folder, order, now=time.time_ns() // 1_000, signers=signers, progress=bar)
+            now, archived = time.time_ns() // 1_000, Archive(archive)
+            plan = export_to(url, folder, order, now=now, signers=signers, archive=archived, progress=bar)
     except psycopg.errors.UndefinedTable:
         fail("the database has no ledger yet; run `loyalty migrate` first")
-    except (ExportError, ExtraMissing, LocalPostgresError) as error:
+    except (Archived, ExportError, ExtraMissing, LocalPostgresError) as error:
         fail(str(error))
     except (OSError, psycopg.Error) as error:
         fail(" ".join(str(error).split()))
@@ -115,13 +122,15 @@ def _record(database_url: str, order: Order) -> None:
         typer.echo("loyalty: the database role may only read, so that the audit trail lacks this export", err=True)
 
 
-def _signers(key_file: Path) -> list[Signer]:
+def signers_of(key_file: Path | None, data_dir: Path, *, local: bool) -> tuple[Signer, ...]:
+    """The keys that sign: those of a file, or else of the local server. Ends the command where they cannot be used."""
+    local_file = local_key_file(data_dir / LOCAL_DATABASE)
+    if key_file is None and local and local_file.exists():
+        key_file = local_file
     try:
-        return [Signer.parse(line) for line in key_file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError):
-        fail(f"{key_file} cannot be read: correct the path")
-    except NoteInvalid as error:
-        fail(f"{key_file}: {error}")
+        return read_keys(key_file).signers if key_file is not None else ()
+    except KeysInvalid as error:
+        fail(str(error))
 
 
 def _verifiers(key: str) -> list[Verifier]:

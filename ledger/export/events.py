@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from psycopg import Connection, Cursor, sql
 
+from ledger.export.archived import whole_events
 from ledger.export.folder import ExportError, ExportFolder, Plan, Progress
 from ledger.export.rows import Column, RowStream, Selection
 from ledger.proof.manifest import (
@@ -22,6 +23,7 @@ from ledger.proof.manifest import (
 from ledger.proof.merkle import HASH_BYTES
 from ledger.proof.tile_files import tile_name, tile_width
 from ledger.proof.tree import TILE_HEIGHT, TILE_NODES, TileKey
+from ledger.store.archive import Archive
 from ledger.store.seal import read_tiles, sealed_size
 
 _STORED_AS: Final = {"position": "notification_id", "stream_id": "originator_id", "version": "originator_version"}
@@ -33,7 +35,6 @@ _TYPES: Final = {
 }
 _COLUMNS: Final = [Column(name, _TYPES[name]) for name in EVENT_COLUMNS]
 _EXPRESSIONS: Final = [sql.Identifier(_STORED_AS.get(name, name)) for name in EVENT_COLUMNS]
-_SOURCE: Final = sql.SQL("FROM events WHERE notification_id BETWEEN {} AND {} ORDER BY notification_id")
 
 _NEWEST: Final = "SELECT size, note FROM log_checkpoints ORDER BY size DESC LIMIT 1"
 _OF_SIZE: Final = "SELECT note FROM log_checkpoints WHERE size = %s"
@@ -68,12 +69,14 @@ def plan_events(cursor: Cursor[Any], kind: Format, first: int, last: int | None)
     )
 
 
-def export_events(connection: Connection[Any], folder: ExportFolder, plan: Plan, progress: Progress) -> Plan:
-    """Writes the files of events that are not there yet; returns the plan with all of them."""
+def export_events(
+    connection: Connection[Any], folder: ExportFolder, plan: Plan, archive: Archive, progress: Progress
+) -> Plan:
+    """Writes the files of events that are not there yet; returns the plan with all of them. Raises Archived."""
     ranges = file_ranges(plan.first_position, plan.last_position)
     of = plan.last_position - plan.first_position + 1
     for first, last in ranges[len(plan.files) :]:
-        selection = Selection(_COLUMNS, _EXPRESSIONS, _SOURCE.format(sql.Literal(first), sql.Literal(last)))
+        selection = Selection(_COLUMNS, _EXPRESSIONS, whole_events(connection, archive, first, last))
         stream = RowStream(connection.cursor(), selection, plan.format)
         for file in stream.write(folder, iter([event_file(first, plan.format)]), EXTRA_ROWS):
             plan = folder.done(plan, replace(file, first_position=first, last_position=last))

@@ -12,6 +12,7 @@ from ledger.export.folder import ExportError, ExportFolder, Plan, Progress
 from ledger.export.views import export_view
 from ledger.proof.manifest import EVENTS, Format, Manifest
 from ledger.proof.note import Signer
+from ledger.store.archive import NO_ARCHIVE, Archive
 
 _SCHEMA: Final = "SELECT max(number) FROM migrations"
 
@@ -36,11 +37,12 @@ def export(
     *,
     now: int,
     signers: Sequence[Signer] = (),
+    archive: Archive = NO_ARCHIVE,
     progress: Progress = lambda _done, _of: None,
 ) -> Plan | None:
     """Exports into a folder; None where an earlier run did so already. `now` is in microseconds.
 
-    Raises ExportError and ExtraMissing.
+    Raises ExportError and ExtraMissing, and Archived for an event that is in the archive and cannot be read there.
     """
     folder = ExportFolder(path)
     with psycopg.connect(database_url, autocommit=True, application_name="loyalty export") as connection:
@@ -49,7 +51,7 @@ def export(
             begun = _begin(connection, folder, order)
             if begun is None:
                 return None
-            plan = export_events(connection, folder, begun, progress)
+            plan = export_events(connection, folder, begun, archive, progress)
             origin, checkpoints = export_proof(connection, folder, plan)
         elif order.resume:
             raise ExportError("a view changes from one run to the next: export it anew, without --resume")

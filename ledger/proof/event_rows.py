@@ -64,6 +64,12 @@ def read_rows(path: Path, kind: Format) -> Iterator[list[Row | None]]:
             yield from _text_rows(data, kind)
 
 
+def row_of_line(line: bytes) -> Row | None:
+    """The row of a line of JSON; None where it is none."""
+    match = _JSON_LINE.fullmatch(line)
+    return _row(match.groups(b""), _of_json) if match is not None else None
+
+
 def _text_rows(data: mmap.mmap, kind: Format) -> Iterator[list[Row | None]]:
     line, unescape = (_JSON_LINE, _of_json) if kind == "jsonl" else (_CSV_LINE, _of_csv)
     begin = 0

@@ -14,9 +14,10 @@ from psycopg import Connection, Cursor
 from psycopg.rows import TupleRow, tuple_row
 
 from ledger.domain.new_event import NewEvent
+from ledger.store.archive import NO_ARCHIVE, Archive
 from ledger.store.arrays import BigintArray, ByteaArray, TextArray, UuidArray
 from ledger.store.datastore import LedgerDatastore
-from ledger.store.topics import TOPICS, decode
+from ledger.store.topics import TOPICS, State, decode
 
 LOCK_TIMEOUT_MS: Final = 5_000
 
@@ -56,7 +57,7 @@ class RecordedEvent(NamedTuple):
     stream_id: UUID
     version: int
     topic: str
-    state: bytes
+    state: State
     position: int
     recorded_at: int
     request_id: UUID | None
@@ -70,6 +71,10 @@ class RecordedEvent(NamedTuple):
         return decode(self.topic, self.state)
 
 
+_POSITION_AT: Final = RecordedEvent._fields.index("position")
+_STATE_AT: Final = RecordedEvent._fields.index("state")
+
+
 class Appended(NamedTuple):
     """Where a batch went."""
 
@@ -80,7 +85,8 @@ class Appended(NamedTuple):
 class Session:
     """One attempt of a batch on one connection: read, decide, append."""
 
-    def __init__(self, connection: Connection[Any]) -> None:
+    def __init__(self, connection: Connection[Any], archive: Archive = NO_ARCHIVE) -> None:
+        self._archive = archive
         self._cursor: Cursor[TupleRow] = connection.cursor(binary=True, row_factory=tuple_row)
         self._connection = connection
 
@@ -103,7 +109,8 @@ class Session:
             ),
             prepare=True,
         )
-        return [RecordedEvent._make(row) for row in rows]
+        filled = self._archive.fill(self._cursor, rows.fetchall(), _POSITION_AT, _STATE_AT)
+        return [RecordedEvent._make(row) for row in filled]
 
     def snapshots(self, streams: Sequence[UUID]) -> dict[UUID, bytes]:
         """The snapshots of some accounts, where there are any."""
@@ -180,8 +187,9 @@ class LedgerRecorder(PostgresApplicationRecorder):
     called has to read back. The tables come from the migrations, not from the recorder.
     """
 
-    def __init__(self, datastore: LedgerDatastore) -> None:
+    def __init__(self, datastore: LedgerDatastore, archive: Archive = NO_ARCHIVE) -> None:
         super().__init__(datastore, events_table_name="events")
+        self._archive = archive
         self.sql_create_statements.clear()
 
     @contextmanager
@@ -189,12 +197,12 @@ class LedgerRecorder(PostgresApplicationRecorder):
         """A connection for one attempt. With `locked`, no other writer gets in between reading and appending."""
         with self.datastore.pool.connection(timeout=self.datastore.pool.timeout) as connection:
             if not locked:
-                yield Session(connection)
+                yield Session(connection, self._archive)
                 return
             with connection.transaction():
                 connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
                 connection.execute("SELECT lock_log()")
-                yield Session(connection)
+                yield Session(connection, self._archive)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
         """The library's way in: rows without any of the ledger's keys. Returns their positions."""

@@ -10,6 +10,7 @@ from eventsourcing.persistence import Mapper, MapperDeserialisationError, Stored
 from google.protobuf.message import DecodeError, Message
 from loyalty.v1 import events_pb2
 
+from ledger.domain.account import AccountEvent
 from ledger.domain.new_event import NewEvent
 
 TOPICS: Final[dict[type[Message], str]] = {
@@ -50,21 +51,36 @@ TOPICS: Final[dict[type[Message], str]] = {
     events_pb2.AuditRecorded: "audit/1",
 }
 
+NOT_SET: Final = "it is in the archive: set LOYALTY_ARCHIVE to the archive's folder"
+
+TOPICS_OF_ACCOUNTS: Final = frozenset(topic for kind, topic in TOPICS.items() if issubclass(kind, AccountEvent))
+"""Those of events in the streams of accounts."""
+
 TYPES: Final = {topic: event_type for event_type, topic in TOPICS.items()}
 
 
-def decode(topic: str, state: bytes) -> Message:
+class Archived(MapperDeserialisationError):
+    """An event whose state is in the archive and cannot be read there. The message says what to do."""
+
+
+State = bytes | Archived | None
+"""A stored state; what keeps it from being read, or None, where it is in the archive: see ledger.store.archive."""
+
+
+def decode(topic: str, state: State) -> Message:
     """The event that was stored.
 
-    Raises MapperDeserialisationError when the topic is unknown or the bytes are damaged.
+    Raises MapperDeserialisationError when the topic is unknown or the bytes are damaged, and Archived.
     """
     event_type = TYPES.get(topic)
     if event_type is None:
         raise MapperDeserialisationError(f"unknown topic {topic!r}: a newer release wrote this")
     try:
-        return event_type.FromString(state)
+        return event_type.FromString(state)  # type: ignore[arg-type]  # what is no bytes is dealt with below, at no cost
     except DecodeError as error:
         raise MapperDeserialisationError(f"the bytes of a {topic!r} event are damaged") from error
+    except TypeError:
+        raise state if isinstance(state, Archived) else Archived(NOT_SET) from None
 
 
 class ProtobufMapper(Mapper[UUID]):

@@ -30,15 +30,12 @@ from ledger.domain.sale_reference import sale_reference
 from ledger.domain.transaction import Transaction
 from ledger.domain.versions import Versions
 from ledger.store.recorder import RecordedEvent, Session
-from ledger.store.topics import TOPICS
+from ledger.store.topics import TOPICS_OF_ACCOUNTS, Archived
 from ledger.writer.cache import Cache
 from ledger.writer.command import Command, IdentifierKey, Person
 
 TRUSTED: Final = (RecordSaleRequest, RecordActivityRequest, ReserveRewardRequest, AdjustPointsRequest)
 """Commands that need nothing but their account and its program, unless they name a hold or an identifier."""
-
-_OF_ACCOUNTS: Final = frozenset(topic for kind, topic in TOPICS.items() if issubclass(kind, AccountEvent))
-"""Topics of events in the streams of accounts."""
 
 ROUNDS_MAX: Final = 8
 """Rounds of looking up. A command's keys lead to others at most five deep; more is a defect."""
@@ -209,7 +206,7 @@ class Book:
     def _knows_earlier(self, command: Command, missing: Missing) -> bool:
         """The account of the command's earlier outcome, which says whether that is the credential's business."""
         earlier = self.recorded.get(command.request_id)
-        if earlier is None or earlier.topic not in _OF_ACCOUNTS or earlier.stream_id in self.accounts:
+        if earlier is None or earlier.topic not in TOPICS_OF_ACCOUNTS or earlier.stream_id in self.accounts:
             return True
         missing.streams.add(earlier.stream_id)
         return False
@@ -257,6 +254,7 @@ class Book:
             versions[program_stream(name)] = cached.newest.version if cached else 0
         requests = missing.requests | missing.transactions
         rows = session.fetch(versions, list(requests), list(missing.transactions), list(missing.references))
+        rows = self._beyond_archive(session, rows, accounts)
         self.recorded.update(dict.fromkeys(missing.requests))
         self.files.update(dict.fromkeys(missing.transactions))
         self.references.update(dict.fromkeys(missing.references))
@@ -294,25 +292,39 @@ class Book:
     def _start_accounts(self, session: Session, streams: set[UUID]) -> tuple[dict[UUID, int], dict[UUID, Account]]:
         """Accounts from the cache or a snapshot, or empty ones, and the versions behind which to read on."""
         accounts: dict[UUID, Account] = {}
-        cold: list[UUID] = []
+        cold: set[UUID] = set()
         for stream in streams:
             cached = self._cache.account(stream)
             if cached is None:
-                cold.append(stream)
+                cold.add(stream)
             else:
                 accounts[stream] = cached
-        snapshots = session.snapshots(cold) if cold else {}
-        for stream in cold:
-            try:
-                state = snapshots.get(stream)
-                accounts[stream] = (
-                    Account(stream)
-                    if state is None
-                    else Account.from_snapshot(stream, AccountSnapshot.FromString(state))
-                )
-            except (DecodeError, InvariantBroken):
-                accounts[stream] = Account(stream)  # a snapshot can be done without
+        if cold:
+            accounts |= self._start_cold(session, cold)
         return {stream: account.version for stream, account in accounts.items()}, accounts
+
+    def _beyond_archive(
+        self, session: Session, rows: list[RecordedEvent], accounts: dict[UUID, Account]
+    ) -> list[RecordedEvent]:
+        """Starts accounts from their snapshots where what follows the cached ones is in the archive and cannot be read.
+
+        Returns the events without those that the snapshots have.
+        """
+        behind = {row.stream_id for row in rows if isinstance(row.state, Archived) and row.found_by_stream}
+        behind &= accounts.keys()
+        if not behind:
+            return rows
+        accounts.update(self._start_cold(session, behind))
+        return [
+            row
+            for row in rows
+            if not (row.found_by_stream and row.stream_id in behind and row.version <= accounts[row.stream_id].version)
+        ]
+
+    def _start_cold(self, session: Session, streams: set[UUID]) -> dict[UUID, Account]:
+        """Accounts from their snapshots, which are newer than what is cached where events are in the archive."""
+        snapshots = session.snapshots(list(streams))
+        return {stream: start_account(stream, snapshots.get(stream)) for stream in streams}
 
     def _replay(self, row: RecordedEvent, accounts: dict[UUID, Account]) -> None:
         account = accounts.get(row.stream_id)
@@ -449,6 +461,16 @@ class Book:
         if self._looked_up_at is not None:
             programs = (program for program in self.programs.values() if program is not None)
             self._cache.keep_programs(programs, self._looked_up_at)
+
+
+def start_account(stream_id: UUID, snapshot: bytes | None) -> Account:
+    """An account from its snapshot, or an empty one."""
+    if snapshot is None:
+        return Account(stream_id)
+    try:
+        return Account.from_snapshot(stream_id, AccountSnapshot.FromString(snapshot))
+    except (DecodeError, InvariantBroken):
+        return Account(stream_id)  # a snapshot can be done without
 
 
 def _start_pool(session: Session, stream_id: UUID) -> Pool:

@@ -40,6 +40,7 @@ from ledger.domain.transaction import Transaction
 from ledger.domain.upload_codes import upload_codes
 from ledger.domain.versions import SCHEDULED_MAX, Versions
 from ledger.domain.voucher import NewCode
+from ledger.store.topics import Archived
 from ledger.writer.book import Book
 from ledger.writer.command import Command
 from ledger.writer.difference import first_difference
@@ -72,11 +73,16 @@ class DamagedAccount(Exception):
     """An account whose stored events cannot be read."""
 
 
+def _damaged(where: str, error: Exception | None) -> Exception:
+    """Nothing is lost that is only in the archive."""
+    return error if isinstance(error, Archived) else DamagedAccount(f"{where}: {error}")
+
+
 def decide_command(book: Book, command: Command, new_id: UUID, secret: bytes) -> Decided | Repeated | Exists:
     """Decides one command. New vouchers get codes made from its request id and `secret`, which nobody must know.
 
-    Raises Rejected when there is nothing to record, and DamagedAccount when the account's events cannot be read. Raises
-    PoolUnknown when it needs a pool that the book does not know yet.
+    Raises Rejected when there is nothing to record, and DamagedAccount when the account's events cannot be read, or
+    Archived. Raises PoolUnknown when it needs a pool that the book does not know yet.
     """
     if not command.dry_run:
         earlier = _earlier(book, command.request_id)
@@ -84,9 +90,8 @@ def decide_command(book: Book, command: Command, new_id: UUID, secret: bytes) ->
             _check_bound(book, command, earlier)
             _check_same(book, command, earlier)
             return Repeated(command.request_id)
-    unreadable = next((one for one in command.transactions if one in book.unreadable), None)
-    if unreadable is not None:
-        raise DamagedAccount(f"transaction {unreadable}: {book.unreadable[unreadable]}")
+    if book.unreadable:
+        _check_readable(book, command)
     request = command.request
     match request:
         case PublishProgramRequest():
@@ -101,6 +106,14 @@ def decide_command(book: Book, command: Command, new_id: UUID, secret: bytes) ->
             return Decided([record_audit(request, command.request_id, command.origin)], None)
         case _:
             return _on_account(book, command, secret)
+
+
+def _check_readable(book: Book, command: Command) -> None:
+    """Raises DamagedAccount or Archived when what a command names, by its id or its receipt, cannot be read."""
+    sale = book.references.get(command.reference) if command.reference is not None else None
+    for transaction in (*command.transactions, *([sale] if sale is not None else [])):
+        if transaction in book.unreadable:
+            raise _damaged(f"transaction {transaction}", book.unreadable[transaction])
 
 
 def _reverse(book: Book, command: Command, request: ReverseTransactionRequest, reversed_id: UUID) -> Decided | Repeated:
@@ -133,7 +146,7 @@ def _on_account(book: Book, command: Command, secret: bytes) -> Decided | Repeat
     account_id = book.account_id(command)
     account = book.accounts.get(account_id) if account_id is not None else None
     if account_id in book.damaged:
-        raise DamagedAccount(f"account {account_id}: {book.damaged[account_id]}")
+        raise _damaged(f"account {account_id}", book.damaged[account_id])
     is_foreign = account is not None and command.bound_program and account.program != command.bound_program
     if account_id is None or account is None or not account.program or is_foreign:
         raise Rejected(
@@ -300,7 +313,7 @@ def _check_bound(book: Book, command: Command, earlier: Message) -> None:
         account_id = book.stream_of(command.request_id)
         account = book.accounts[account_id]
         if account is None:
-            raise DamagedAccount(f"account {account_id}: {book.damaged.get(account_id)}")
+            raise _damaged(f"account {account_id}", book.damaged.get(account_id))
         program = account.program
     if program != command.bound_program:
         raise _reused(command, "request_id")

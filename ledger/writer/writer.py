@@ -37,6 +37,7 @@ from ledger.domain.voucher import NewCode
 from ledger.metrics import BATCH_COMMANDS, COMMIT_SECONDS, CONDITION_FAILURES, CONFLICTS, QUEUE_COMMANDS
 from ledger.store.profiles import NewPerson, write_people
 from ledger.store.recorder import Appended, LedgerRecorder, Session
+from ledger.store.topics import Archived
 from ledger.store.vouchers import write_codes
 from ledger.writer.book import Book
 from ledger.writer.cache import Cache
@@ -310,7 +311,7 @@ class _Batch:
             return OutcomeUnknown() if self._is_retry else DeadlinePassed()
         try:
             decision = self._decide_looking_up(command)
-        except (Rejected, DamagedAccount) as error:
+        except (Rejected, DamagedAccount, Archived) as error:
             return error
         except InvariantBroken as error:
             log.exception("an event contradicts its account")

@@ -44,6 +44,7 @@ def test_defaults() -> None:
         checkpoint_file=None,
         log_origin=None,
         log_seal=True,
+        archive=None,
     )
 
 
@@ -66,6 +67,7 @@ def test_everything_set(file: str) -> None:
         "LOYALTY_CHECKPOINT_FILE": f"{file}.jsonl",
         "LOYALTY_LOG_ORIGIN": "shop.example/loyalty",
         "LOYALTY_LOG_SEAL": "no",
+        "LOYALTY_ARCHIVE": str(Path(file).parent),
     }
     assert {setting.variable for setting in Config.settings().values()} == set(environ)
     assert Config.from_env(environ) == Config(
@@ -85,6 +87,7 @@ def test_everything_set(file: str) -> None:
         checkpoint_file=Path(f"{file}.jsonl"),
         log_origin="shop.example/loyalty",
         log_seal=False,
+        archive=Path(file).parent,
     )
 
 

@@ -6,7 +6,7 @@ CREATE TABLE events (
     originator_id       uuid        NOT NULL,
     originator_version  bigint      NOT NULL,
     topic               text        NOT NULL,
-    state               bytea       NOT NULL,
+    state               bytea,                 -- NULL where it is in the archive: see 0006_archive.sql
     notification_id     bigint      NOT NULL,
     recorded_at         bigint      NOT NULL,  -- microseconds since 1970-01-01 UTC
     request_id          uuid,                  -- of a command's main event
@@ -26,8 +26,13 @@ BEGIN
         USING ERRCODE = 'integrity_constraint_violation';
 END $$;
 
-CREATE TRIGGER events_are_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON events
+CREATE TRIGGER events_are_immutable BEFORE DELETE OR TRUNCATE ON events
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- Moving states to the archive and back is no change: 0006_archive.sql sees to it that it is nothing else.
+CREATE TRIGGER events_stay_as_they_are BEFORE UPDATE ON events
+    FOR EACH STATEMENT WHEN (current_setting('ledger.moves_states', true) IS DISTINCT FROM 'yes')
+    EXECUTE FUNCTION refuse_change();
 
 -- Lets one writer at a time append, until its transaction ends. Not by LOCK TABLE: every mode that keeps writers apart
 -- also waits for VACUUM and CREATE INDEX CONCURRENTLY, so that maintenance would stop the tills for as long as it runs.
@@ -77,7 +82,8 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Accounts as they were at some version; only there to make loading fast.
+-- Accounts as they were at some version. They make loading fast; an account whose first events are in the archive starts
+-- from its snapshot.
 CREATE TABLE snapshots (
     originator_id       uuid        NOT NULL PRIMARY KEY,
     originator_version  bigint      NOT NULL,

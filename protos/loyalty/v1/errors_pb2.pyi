@@ -175,6 +175,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The log is not sealed, or not signed, up to there yet; metadata `position` has how far it is. Retry: it
     takes about a second. Where it stays so, sealing has stopped: call the operator.
     """
+    ERROR_REASON_ARCHIVED: _ErrorReason.ValueType  # 88
+    """UNAVAILABLE. An event that the answer needs is in the archive, where the server cannot read it; metadata `where` names it and
+    says why. Call the operator, who sets LOYALTY_ARCHIVE or brings the archive back. A command that needs it was not
+    decided: send it again then.
+    """
     ERROR_REASON_TIER_NOT_FOUND: _ErrorReason.ValueType  # 50
     """NOT_FOUND. The program has no such tier. Fetch the program for the present tiers."""
 
@@ -333,6 +338,11 @@ LOYALTY_LOG_KEY_FILE and LOYALTY_CHECKPOINT_FILE on the server. Proofs can be ha
 ERROR_REASON_NOT_SEALED: ErrorReason.ValueType  # 81
 """FAILED_PRECONDITION. The log is not sealed, or not signed, up to there yet; metadata `position` has how far it is. Retry: it
 takes about a second. Where it stays so, sealing has stopped: call the operator.
+"""
+ERROR_REASON_ARCHIVED: ErrorReason.ValueType  # 88
+"""UNAVAILABLE. An event that the answer needs is in the archive, where the server cannot read it; metadata `where` names it and
+says why. Call the operator, who sets LOYALTY_ARCHIVE or brings the archive back. A command that needs it was not
+decided: send it again then.
 """
 ERROR_REASON_TIER_NOT_FOUND: ErrorReason.ValueType  # 50
 """NOT_FOUND. The program has no such tier. Fetch the program for the present tiers."""

@@ -1,0 +1,1 @@
+"""Archiving old events, and working across the archive and the database."""

@@ -1,0 +1,97 @@
+"""A ledger that has lived a little, sealed and signed, to be archived."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import psycopg
+from loyalty.v1 import commands_pb2 as c
+from loyalty.v1 import pos_service_pb2 as pos
+from loyalty.v1.program_pb2 import Program
+from psycopg.rows import tuple_row
+
+from ledger.archive.archive import ArchiveDone, archive
+from ledger.proof.note import Checkpoint, Signer, sign
+from ledger.store.arrays import register_arrays
+from ledger.store.seal import seal
+from tests.programs import spend
+from tests.proof import prove
+from tests.running import Databases, running, token
+from tests.shop import Shop
+from tests.test_export_commands import wait_for_views
+
+ORIGIN: Final = "log.example/loyalty"
+SIGNER: Final = Signer.generate("log.example")
+ROWS: Final = "SELECT * FROM events ORDER BY notification_id"
+
+
+class Lived(NamedTuple):
+    """A ledger, and what was answered while it was young."""
+
+    database: str
+    url: str
+    program: str
+    terminal: str
+    members: tuple[str, ...]
+    sale: c.RecordSaleRequest
+    """The first member's first sale, receipt 1."""
+    answer: pos.RecordSaleResponse
+    checkpoint: str
+    """What the auditor has."""
+
+    def copied(self, databases: Databases) -> "Lived":
+        """A copy of it."""
+        name = databases.create(self.database)
+        return self._replace(database=name, url=databases.url(name))
+
+    def archived(self, folder: Path, until: int | None = None) -> ArchiveDone:
+        """Archives all of it, or up to a position."""
+        until = until or int(stored(self.url, "SELECT max(notification_id) FROM events")[0][0])
+        return archive(self.url, folder, until, now=1, signers=[SIGNER])
+
+    @contextmanager
+    def open(self, folder: Path | None = None) -> Iterator[Shop]:
+        """The shop, on a server with an archive or without; it seals nothing."""
+        environment = {"LOYALTY_ARCHIVE": str(folder)} if folder is not None else {}
+        with running(self.url, LOYALTY_LOG_SEAL="no", **environment) as server, server.channel() as channel:
+            shop = Shop(channel, token(self.url))
+            shop.program, shop.terminal = self.program, self.terminal
+            yield shop
+
+
+def stored(url: str, query: str) -> list[tuple[Any, ...]]:
+    """What the database has."""
+    with psycopg.connect(url) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+def sealed(url: str) -> str:
+    """Seals the log and signs it; returns the checkpoint."""
+    with psycopg.connect(url) as connection:
+        register_arrays(connection)
+        tree = seal(connection.cursor(binary=True, row_factory=tuple_row), 10_000)
+        note = sign(Checkpoint(ORIGIN, tree.size, tree.root()).text, [SIGNER])
+        connection.execute("INSERT INTO log_checkpoints VALUES (%s, 1, %s)", (tree.size, note))
+    return note
+
+
+def live(databases: Databases) -> Lived:
+    """A ledger with sales, a return, a refusal and an adjustment, of three members."""
+    name = databases.create()
+    url = databases.url(name)
+    with running(url, LOYALTY_LOG_SEAL="no") as server, server.channel() as channel:
+        shop = Shop(channel, token(url), Program(earning_rules=[spend()]))
+        members = tuple(shop.member() for _ in range(3))
+        sale = shop.sale_request(members[0], 10_00, till=1)
+        answer = shop.record(sale)
+        for member in members:
+            shop.sale(member, 5_00)
+        checkpoint = sealed(url)
+        shop.give_back(shop.sale(members[1], 20_00).outcome.transaction)
+        shop.adjust(members[2], 7)
+        wait_for_views(shop, members[0])
+        for member in members:
+            prove(shop, member)
+    sealed(url)
+    return Lived(name, url, shop.program, shop.terminal, members, sale, answer, checkpoint)

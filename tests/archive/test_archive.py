@@ -1,0 +1,75 @@
+"""What was archived is where it was for everybody: tills, auditors, views and proofs."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from psycopg import errors
+
+from ledger.archive.restore import restore
+from ledger.export.export import Order, export
+from ledger.proof.manifest import Format
+from ledger.proof.verify import verify_export
+from ledger.store.archive import Archive
+from ledger.store.topics import Archived
+from projections.catalogue import PROJECTIONS
+from projections.check import CheckError, check
+from projections.rebuild import RebuildError, rebuild
+from tests.archive.lived import ROWS, SIGNER, Lived, sealed, stored
+from tests.proof import prove
+from tests.test_export_commands import wait_for_views
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+LIVE = "SELECT topic FROM events WHERE state IS NOT NULL ORDER BY notification_id"
+PROOFS = "SELECT * FROM log_tiles t, log_checkpoints c ORDER BY t.level, t.index, c.size"
+TREE = "SELECT level, index, hashes FROM log_tiles ORDER BY level, index"
+
+
+def test_all_goes_on_with_the_archive(lived: Lived, tmp_path: Path) -> None:
+    """Retries, returns, readers, check and rebuild see what they saw; proofs stay; and all of it comes back."""
+    before, proofs = stored(lived.url, ROWS), stored(lived.url, PROOFS)
+    done = lived.archived(tmp_path)
+    assert (done.last_position, done.states) == (len(before), len(before) - 1)
+    assert stored(lived.url, LIVE) == [("program/1",)]
+    assert stored(lived.url, PROOFS) == proofs
+    report = verify_export(tmp_path / done.parts[0], [("old", lived.checkpoint)], [SIGNER.verifier])
+    assert (report.findings, report.rows) == ([], len(before))
+
+    with pytest.raises(CheckError, match=f"events up to {len(before)} are in the archive: set LOYALTY_ARCHIVE"):
+        check(lived.url, 1)
+    with pytest.raises(RebuildError, match="balances cannot be rebuilt: event 2: it is in the archive: set LOYALTY"):
+        rebuild(lived.url, "balances")
+    for name in reversed(list(PROJECTIONS)):
+        rebuild(lived.url, name, archive=Archive(tmp_path))
+    assert check(lived.url, 2, archive=tmp_path).counts == {}
+
+    with lived.open(tmp_path) as shop:
+        again = shop.record(lived.sale)
+        assert again.outcome.replayed
+        again.outcome.replayed = False
+        assert again.SerializeToString(deterministic=True) == lived.answer.SerializeToString(deterministic=True)
+        assert shop.head() == len(before)
+        shop.sale(lived.members[0], 1_00)
+        wait_for_views(shop, lived.members[0])
+        back = shop.give_back(receipt=shop.reference(1), member=lived.members[0])
+        assert (back.waiting, back.returned_minor, shop.balance(lived.members[0]).available_points) == (False, 10_00, 6)
+        for member in lived.members:
+            prove(shop, member)
+        assert shop.explain(lived.answer.outcome.transaction).transaction == lived.answer.outcome.transaction
+        assert [event.position for event in shop.events("")] == list(range(1, shop.head() + 1))
+    assert check(lived.url, 1, archive=tmp_path).ok
+
+    sealed(lived.url)
+    for kind in FORMATS:
+        with pytest.raises(Archived, match="event 2: it is in the archive: set LOYALTY_ARCHIVE"):
+            export(lived.url, tmp_path / f"cut-{kind}", Order("events", kind), now=1)
+        export(lived.url, tmp_path / kind, Order("events", kind), now=1, archive=Archive(tmp_path))
+        report = verify_export(tmp_path / kind, [("old", lived.checkpoint)], [])
+        assert (report.findings, report.rows) == ([], len(stored(lived.url, ROWS)))
+
+    assert restore(lived.url, tmp_path) == (1, done.states)
+    assert stored(lived.url, ROWS)[: len(before)] == before
+    assert check(lived.url, 1).ok
+    assert restore(lived.url, tmp_path) == (0, 0)
+    with pytest.raises(errors.IntegrityConstraintViolation):
+        stored(lived.url, "UPDATE events SET state = state")
