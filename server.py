@@ -70,7 +70,7 @@ from ledger.writer.sweeper import Sweeper
 from ledger.writer.writer import Result, Writer
 from projections.books import PostgresBooks
 from projections.books_check import BooksChecker
-from projections.cli import check, rebuild
+from projections.cli import check, rebuild, replay
 from projections.hub import Hub
 from projections.notary import Notary
 from projections.process import ReadSideProcess, report_until_end_of_input
@@ -97,7 +97,7 @@ app.add_typer(terminals.app, name="terminals")
 app.add_typer(log.app, name="log")
 app.add_typer(report.app, name="report")
 app.add_typer(reconcile.app, name="reconcile")
-for command in (check, rebuild, export, verify, health, demo):
+for command in (check, rebuild, replay, export, verify, health, demo):
     app.command()(command)
 
 

@@ -1,8 +1,10 @@
-"""`loyalty check` and `loyalty rebuild`. Functions for the application's Typer app."""
+"""`loyalty check`, `loyalty rebuild` and `loyalty replay`. Functions for the application's Typer app."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +14,16 @@ import typer
 from ledger.cli.connection import DataDirOption, fail
 from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
 from ledger.cli.progress import progress_bar
+from ledger.domain.instant import from_datetime, instant_text
 from ledger.local_postgres import LocalPostgresError
 from projections.catalogue import PROJECTIONS
 from projections.check import PROCESSES_MAX, CheckError
 from projections.check import check as check_database
 from projections.rebuild import RebuildError
 from projections.rebuild import rebuild as rebuild_projection
+from projections.replay import Replay, ReplayError, replays
+from projections.replay import drop as drop_replay
+from projections.replay import replay as replay_views
 from projections.tracking import UnknownProjection
 
 
@@ -56,6 +62,76 @@ def rebuild(
         typer.echo(f"{done.name} was rebuilt and switched to at position {done.position}")
 
 
+def replay(  # noqa: PLR0913, PLR0917 - one for each option
+    until: Annotated[
+        str,
+        typer.Option(
+            help="A position, or a time as 2026-01-31T00:00:00+01:00, UTC without an offset; the head of the log without."
+        ),
+    ] = "",
+    into: Annotated[str, typer.Option(help="The schema to make, of a new name.")] = "",
+    drop: Annotated[str, typer.Option(help="Drop the replay of that name instead.")] = "",
+    show: Annotated[bool, typer.Option("--list", help="List the replays that there are instead.")] = False,
+    processes: Annotated[int, typer.Option(min=0, max=PROCESSES_MAX, help="0: one for each CPU.")] = 0,
+    database_url: DatabaseOption = "",
+    local: LocalOption = False,
+    data_dir: DataDirOption = Path("var"),
+    as_json: JsonOption = False,
+) -> None:
+    """Make every view as it was, in a schema of its own beside the live ones, under the same names."""
+    if (bool(into), bool(drop), show).count(True) != 1 or (until and not into):
+        fail("give --into SCHEMA, with or without --until; or --drop SCHEMA; or --list")
+    try:
+        _replay(until, into, drop, processes, database_url, data_dir, local=local, as_json=as_json)
+    except ValueError:
+        fail(f"{until!r} is neither a position nor a time such as 2026-01-31T00:00:00+01:00")
+
+
+def _replay(
+    until: str, into: str, drop: str, processes: int, url: str, data_dir: Path, *, local: bool, as_json: bool
+) -> None:
+    position, instant = _until(until)
+    with _database(url, data_dir, local=local) as found, progress_bar("replaying") as bar:
+        if into:
+            made = replay_views(
+                found, into, position=position, recorded_until=instant, processes=processes or None, progress=bar
+            )
+            if not as_json:
+                typer.echo(f"{_said(made)} Read it as {into}.balances, {into}.statements and so on")
+                return
+            listed = [made]
+        elif drop:
+            drop_replay(found, drop)
+            if not as_json:
+                typer.echo(f"{drop} was dropped")
+                return
+            listed = []
+        else:
+            listed = replays(found)
+    if as_json:
+        typer.echo(json.dumps([one._asdict() for one in listed]))
+    else:
+        typer.echo("\n".join(map(_said, listed)) or "there is no replay")
+
+
+def _said(one: Replay) -> str:
+    if not one.finished:
+        return f"{one.schema}: not finished; it was interrupted, or is being made"
+    recorded = f", recorded at {instant_text(one.recorded_at)}" if one.recorded_at else ""
+    return f"{one.schema}: every view as of position {one.position}{recorded}."
+
+
+def _until(text: str) -> tuple[int | None, int | None]:
+    """A position, or an instant. Raises ValueError."""
+    if not text or text.removeprefix("-").isdecimal():
+        return int(text) if text else None, None
+    moment = datetime.fromisoformat(text)
+    instant = from_datetime(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
+    if instant > time.time_ns() // 1_000:
+        fail(f"--until {text} lies in the future: what will be recorded by then is not known")
+    return None, instant
+
+
 @contextmanager
 def _database(database_url: str, data_dir: Path, *, local: bool) -> Iterator[str]:
     """The database's address; what goes wrong with it, or in the block, ends the command with one line."""
@@ -64,7 +140,7 @@ def _database(database_url: str, data_dir: Path, *, local: bool) -> Iterator[str
             yield url
     except psycopg.errors.UndefinedTable:
         fail("the database has no ledger yet; run `loyalty migrate` first")
-    except (CheckError, RebuildError, UnknownProjection, LocalPostgresError) as error:
+    except (CheckError, RebuildError, ReplayError, UnknownProjection, LocalPostgresError) as error:
         fail(str(error))
     except (OSError, psycopg.Error) as error:
         fail(" ".join(str(error).split()))

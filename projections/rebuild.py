@@ -21,6 +21,7 @@ from projections.tracking import (
     search_path,
     try_lock,
     tune,
+    unlocking,
 )
 
 PAGE_EVENTS: Final = 10_000
@@ -68,7 +69,7 @@ def rebuild(database_url: str, name: str, progress: Progress = lambda _position,
             raise RebuildError(f"{name} is being rebuilt or checked already: wait until that is done")
         tune(cursor)
         try:
-            with large_pages():
+            with large_pages(), unlocking(cursor):
                 return _rebuild(cursor, projection, progress)
         except Poisoned as poisoned:
             raise RebuildError(
