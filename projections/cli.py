@@ -13,30 +13,57 @@ import typer
 
 from ledger.cli.connection import DataDirOption, fail
 from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
+from ledger.cli.export import verifiers_of
 from ledger.cli.progress import progress_bar
 from ledger.domain.instant import from_datetime, instant_text
 from ledger.local_postgres import LocalPostgresError
+from ledger.proof.note import NoteInvalid
 from projections.catalogue import PROJECTIONS
-from projections.check import PROCESSES_MAX, CheckError
+from projections.check import CheckError
 from projections.check import check as check_database
+from projections.check_seal import Trust
 from projections.rebuild import RebuildError
 from projections.rebuild import rebuild as rebuild_projection
 from projections.replay import Replay, ReplayError, replays
 from projections.replay import drop as drop_replay
 from projections.replay import replay as replay_views
 from projections.tracking import UnknownProjection
+from projections.workers import PROCESSES_MAX
 
 
 def check(
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep what is done in this file, and go on behind it where an earlier check was interrupted."
+        ),
+    ] = None,
+    checkpoint_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="LOYALTY_CHECKPOINT_FILE",
+            help="The file of checkpoints outside of the database: shows that it was not put back to a backup.",
+        ),
+    ] = None,
+    keys: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key", help="The log's public key, as text or the name of a file; may be repeated. None: not verified."
+        ),
+    ] = None,
     database_url: DatabaseOption = "",
     local: LocalOption = False,
     data_dir: DataDirOption = Path("var"),
     processes: Annotated[int, typer.Option(min=0, max=PROCESSES_MAX, help="0: one for each CPU.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Replay every event and compare every view, byte for byte; status 1 when anything differs."""
+    """Replay every event, compare every view byte for byte, the log with its seal; status 1 when anything differs."""
+    try:
+        trust = Trust(checkpoint_file, [verifier for key in keys or () for verifier in verifiers_of(key)])
+    except (NoteInvalid, OSError, UnicodeDecodeError) as error:
+        fail(f"--key: {error}")
     with _database(database_url, data_dir, local=local) as url, progress_bar("replaying") as bar:
-        result = check_database(url, processes or None, bar)
+        result = check_database(url, processes or None, bar, state, trust)
     if as_json:
         typer.echo(json.dumps(result.as_json()))
     else:
@@ -66,7 +93,7 @@ def replay(  # noqa: PLR0913, PLR0917 - one for each option
     until: Annotated[
         str,
         typer.Option(
-            help="A position, or a time as 2026-01-31T00:00:00+01:00, UTC without an offset; the head of the log without."
+            help="A position, or a time as 2026-01-31T00:00:00+01:00, UTC without an offset; without, all of the log."
         ),
     ] = "",
     into: Annotated[str, typer.Option(help="The schema to make, of a new name.")] = "",

@@ -1,8 +1,8 @@
 """Replay: every view as it was at an instant, in a schema of its own, under the names that the live views have.
 
-Each share of the streams is replayed in a process of its own, into tables that they have in common; tables that are not
-of members each share has for itself, and at the end they are added up. Readers' names come last, in the transaction that
-says that the replay is finished: one that was interrupted has none, and is dropped by the next of its name.
+Each share of the streams is replayed in a process of its own, into tables that they have in common. Tables that are not
+of members each share has for itself, and at the end they are added up. The names for readers come last, in the
+transaction that says that the replay is finished: one that was interrupted has none, and the next of its name drops it.
 """
 
 import os

@@ -29,5 +29,18 @@ def together(shares: Iterable[Mapping[tuple[Any, ...], Row]]) -> Rows:
     return total
 
 
-def _add(one: Mapping[str, Any], other: Mapping[str, Any]) -> Row:
-    return {name: value + other[name] if isinstance(value, Decimal) else value for name, value in one.items()}
+def moved_on(rows: Rows, before: Rows, after: Rows) -> Rows:
+    """The rows of a share of which a part, that came to `before`, now comes to `after`."""
+    total = {key: row for key, row in rows.items() if key not in before or _has_sums(row)}
+    for key, row in before.items():
+        if _has_sums(row):
+            total[key] = _add(total[key], row, -1)
+    return together([total, after])
+
+
+def _has_sums(row: Row) -> bool:
+    return any(isinstance(value, Decimal) for value in row.values())
+
+
+def _add(one: Mapping[str, Any], other: Mapping[str, Any], sign: int = 1) -> Row:
+    return {name: value + sign * other[name] if isinstance(value, Decimal) else value for name, value in one.items()}
