@@ -1,22 +1,20 @@
 """The check of the log's seal: the tree over the stored bytes against its tiles, and against what was signed of it."""
 
-from bisect import bisect_left
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
-from ledger.domain.instant import instant_text
+from ledger.domain.instant import FOREVER, instant_text
 from ledger.proof.checkpoint_file import CheckpointFile, CheckpointFileDamaged, SignedCheckpoint
 from ledger.proof.merkle import HASH_BYTES, perfect_root
 from ledger.proof.note import Checkpoint, NoteInvalid, Verifier, open_checkpoint
 from ledger.proof.tile_files import tile_width
 from ledger.proof.tree import TILE_NODES, TileKey, hashes_of
 from ledger.proof.whole_tree import WholeTree
-from ledger.store.checkpoints import checkpoints_before, newest_checkpoint
+from ledger.store.checkpoints import checkpoints_before
 from ledger.store.seal import sealed_size
 from projections.finding import Finding
 from projections.hub import connect
@@ -31,8 +29,8 @@ RANGE_EVENTS: Final = 256 * TILE_NODES
 
 PAGE_TILES: Final = 64
 
-CHECKPOINTS_MAX: Final = 100_000
-"""Checkpoints of the database among which the change of a forged log is looked for."""
+CHECKPOINTS_MAX: Final = 10_000
+"""Checkpoints of the database, and of the file, that are looked at, newest first: the newest is of all events too."""
 
 
 class Trust(NamedTuple):
@@ -86,7 +84,7 @@ class SealCheck:
         self._head = head
         self._trust = trust
         self.sealed = sealed_size(cursor)
-        self._known = self._newest()
+        self._known = self._kept()
         sizes = [one.checkpoint.size for one in self._known]
         self.size = min(max([self.sealed, *sizes]), head)
         """The size of the tree that is looked at."""
@@ -100,35 +98,31 @@ class SealCheck:
 
     def judge(self, parts: Sequence[RangeDone]) -> None:
         """What the ranges come to together."""
-        parts = sorted(parts)
+        self._compare(sorted(parts), [one for one in self._known if one.checkpoint.size <= self._head])
         if self.sealed > self._head:
-            self._find(
-                self._head + 1, f"{self.sealed} sealed events", f"the log ends at {self._head}: its end was removed"
-            )
-        for known in self._known:
-            if known.checkpoint.size > self._head:
-                self._lost(known)
-        self._compare(parts, [one for one in self._known if one.checkpoint.size <= self._head])
+            ends = f"the log ends at {self._head}: its end was removed"
+            self._find(self._head + 1, f"{self.sealed} sealed events", ends)
+        if self._known and self._known[-1].checkpoint.size > self._head:
+            says = f"at least {self._known[-1].checkpoint.size} events, as {self._known[-1].said} says"
+            ends = f"the log ends at {self._head}: it was rolled back to a backup, or has lost its end"
+            self._find(self._head + 1, says, ends)
 
     def _find(self, position: int, expected: str, found: str) -> None:
         self.findings.append(Finding(PLACE, f"position {position}", expected, found))
 
-    def _lost(self, known: Known) -> None:
-        rolled_back = f"the log ends at {self._head}: it was rolled back to a backup, or has lost its end"
-        self._find(self._head + 1, f"at least {known.checkpoint.size} events, as {known.said} says", rolled_back)
-
     # -- what was signed
 
-    def _newest(self) -> list[Known]:
-        kept: list[tuple[SignedCheckpoint | None, str]] = [(newest_checkpoint(self._cursor), "the database")]
+    def _kept(self) -> list[Known]:
+        kept = [(one, "the database") for one in checkpoints_before(self._cursor, FOREVER, CHECKPOINTS_MAX)]
         if self._trust.checkpoint_file is not None:
+            file = CheckpointFile(self._trust.checkpoint_file)
             try:
-                newest = CheckpointFile(self._trust.checkpoint_file).newest()
-                kept.append((newest, str(self._trust.checkpoint_file)))
+                file.newest()
+                kept += [(one, str(file.path)) for one in file.all()[-CHECKPOINTS_MAX:]]
             except (CheckpointFileDamaged, OSError) as error:
-                place = str(self._trust.checkpoint_file)
-                self.findings.append(Finding(PLACE, place, "the newest checkpoint", str(error)))
-        return [known for one, where in kept if one is not None and (known := self._open(one, where)) is not None]
+                self.findings.append(Finding(PLACE, str(file.path), "the checkpoints that were signed", str(error)))
+        known = [known for one, where in kept if (known := self._open(one, where)) is not None]
+        return sorted(known, key=lambda one: one.checkpoint.size)
 
     def _open(self, kept: SignedCheckpoint, where: str) -> Known | None:
         said = f"the checkpoint of {kept.size} events, signed at {instant_text(kept.signed_at)}, in {where}"
@@ -159,14 +153,15 @@ class SealCheck:
         wrong = [one for one in known if proved.root(one.checkpoint.size) != one.checkpoint.root]
         first_bad = next((part.first_bad for part in parts if part.first_bad is not None), None)
         if not wrong:
-            self._check_tiles(parts, tiles, proved, max((one.checkpoint.size for one in known), default=0))
+            self._check_tiles(parts, tiles, proved, known[-1].checkpoint.size if known else 0)
         elif first_bad is not None and all(
             one.checkpoint.size <= tiles.size and shown.root(one.checkpoint.size) == one.checkpoint.root
             for one in wrong
         ):
             self._diagnose(first_bad)
         else:
-            self._narrow(proved, min(wrong, key=lambda one: one.checkpoint.size))
+            before = [one.checkpoint.size for one in known if one.checkpoint.size < wrong[0].checkpoint.size]
+            self._forged(before[-1] if before else 0, wrong[0])
 
     def _check_tiles(self, parts: Sequence[RangeDone], tiles: SealedTiles, proved: WholeTree, signed: int) -> None:
         """The events that are signed are right: where tiles are other than they, those are damaged."""
@@ -192,27 +187,13 @@ class SealCheck:
         said = LogDiagnosis(self._cursor, self.sealed).at(first_bad)
         self._find(first_bad, "the event that was sealed here", f"{said.kind}: {said.message}")
 
-    def _narrow(self, proved: WholeTree, wrong: Known) -> None:
-        """Between which checkpoints history was changed, where the tree itself is not the one that was signed."""
-        kept = checkpoints_before(self._cursor, wrong.checkpoint.size, CHECKPOINTS_MAX)
-        if self._trust.checkpoint_file is not None:
-            kept += CheckpointFile(self._trust.checkpoint_file).all()
-        sizes: dict[int, bytes] = {}
-        for one in kept:
-            with suppress(NoteInvalid):
-                checkpoint = self._opened(one)
-                if checkpoint.size < wrong.checkpoint.size:
-                    sizes[checkpoint.size] = checkpoint.root
-        # All behind the first change are other than they were signed.
-        ordered = sorted(sizes)
-        first = bisect_left(ordered, True, key=lambda size: proved.root(size) != sizes[size])
-        good = ordered[first - 1] if first else 0
-        bad = ordered[first] if first < len(ordered) else wrong.checkpoint.size
-        self._find(
-            good + 1,
-            f"the events of {wrong.said}",
-            f"forged: events and hashes are others than were signed for, from between position {good + 1} and {bad}",
+    def _forged(self, good: int, wrong: Known) -> None:
+        """The tree is not the one that was signed, whatever its tiles say; it was up to the checkpoint before."""
+        found = (
+            "forged: events and hashes are others than were signed for, or the checkpoint was changed; it happened"
+            f" between position {good + 1} and {wrong.checkpoint.size}"
         )
+        self._find(good + 1, f"the events of {wrong.said}", found)
 
 
 def hash_range(task: Range, report: Report) -> RangeDone:

@@ -52,10 +52,13 @@ class EventTiles:
     def __init__(self, cursor: Cursor[Any], size: int) -> None:
         self.size = size
         self._cursor = cursor
+        self._last: Mapping[TileKey, bytes] = {}
 
     def read(self, key: TileKey) -> bytes | None:
-        """A tile of level 0."""
-        return self.read_all([key])[key]
+        """A tile of level 0. The last is kept: many checkpoints end in the same."""
+        if key not in self._last:
+            self._last = self.read_all([key])
+        return self._last[key]
 
     def read_all(self, keys: Collection[TileKey]) -> Mapping[TileKey, bytes]:
         """Some tiles of level 0, side by side."""

@@ -104,10 +104,7 @@ class Share:
         self._connection = connect(task.database_url, f"check {task.share}")
         self._cursor = self._connection.cursor(binary=True, row_factory=tuple_row)
         self._create_tables()
-        self._snapshots: dict[UUID, tuple[int, bytes]] = {
-            stream_id: (version, state)
-            for stream_id, version, state in self._cursor.execute(self._sql("snapshots"), self._share).fetchall()
-        }
+        self._snapshots: dict[UUID, tuple[int, bytes]] = {}
 
     def close(self) -> None:
         """Drops the tables."""
@@ -122,7 +119,6 @@ class Share:
             self._cursor.execute(f"CALL projection.create_{name}()".encode())
         if self._task.since is not None:
             self._cursor.execute(b"CREATE TEMP TABLE moved (stream_id uuid PRIMARY KEY)")
-            self._cursor.execute(_SQL["moved"], {"since": self._task.since.head})
 
     def _sql(self, name: str, **names: str) -> bytes:
         """A statement about the share's own streams."""
@@ -163,6 +159,10 @@ class Share:
         """From here on only what is of the snapshot is seen, and what is done in the transaction itself."""
         self._cursor.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         self._cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot.snapshot_id}'".encode())
+        if self._task.since is not None:
+            self._cursor.execute(_SQL["moved"], {"since": self._task.since.head})
+        rows = self._cursor.execute(self._sql("snapshots"), self._share).fetchall()
+        self._snapshots = {stream_id: (version, state) for stream_id, version, state in rows}
 
     def _finish(self) -> None:
         for account in self._accounts.values():
