@@ -37,6 +37,7 @@ CASES: Final[Mapping[str, tuple[Case, Mapping[str, Measure]]]] = {
     "growth": (cases.growth, measures.GROWTH),
     "read_side": (cases.read_side, measures.READ_SIDE),
     "audit": (audit_cases.audit, measures.AUDIT),
+    "replay": (audit_cases.replay_year, measures.REPLAY),
     "fifty_rules": (rule_cases.fifty, measures.FIFTY_RULES),
     "thousand_rules": (rule_cases.thousand, measures.THOUSAND_RULES),
     "seal": (seal_cases.seal, measures.SEAL),

@@ -71,6 +71,11 @@ AUDIT: Final[Mapping[str, Measure]] = {
     "verify_two_cores_events_per_s": Measure("events/s", Goal(">=", 100_000)),
 }
 
+REPLAY: Final[Mapping[str, Measure]] = {
+    "replay_year_s": Measure("s", Goal("<", 10)),
+    "replay_events_per_s": Measure("events/s"),
+}
+
 FIFTY_RULES: Final[Mapping[str, Measure]] = {
     "rules50_unary_vs_echo": Measure("ratio", Goal(">=", 0.6)),
     "rules50_batch_vs_simple": Measure("ratio", Goal(">=", 0.7)),
@@ -99,6 +104,7 @@ ALL: Final[Mapping[str, Measure]] = {
     **GROWTH,
     **READ_SIDE,
     **AUDIT,
+    **REPLAY,
     **FIFTY_RULES,
     **THOUSAND_RULES,
     **SEAL,
