@@ -8,6 +8,7 @@ be kept in a file: a check that was interrupted goes on behind it.
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +19,7 @@ from psycopg.rows import tuple_row
 from ledger.store.seal import SealBroken
 from projections.catalogue import PROJECTIONS
 from projections.check_seal import PLACE as SEAL
-from projections.check_seal import Range, RangeDone, SealCheck, Trust, hash_range
+from projections.check_seal import Range, RangeDone, SealCheck, Trust, hash_range, read_file
 from projections.check_state import CheckState, ShareDone, StateUnfit
 from projections.finding import FIRST_FINDINGS_MAX, Finding, Findings
 from projections.hub import HEAD, connect
@@ -120,9 +121,12 @@ def check(
                 for name in PROJECTIONS:
                     if not try_lock(cursor, f"rebuild {name}"):
                         raise CheckError(f"{name} is being rebuilt or checked: wait until that is done")
+                in_file = read_file(trust)
                 with connection.transaction():
                     cursor.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                    result = _Check(cursor, database_url, processes, progress, state_file, trust).result(started)
+                    cursor.execute(b"SET LOCAL idle_in_transaction_session_timeout = 0")
+                    seal = partial(SealCheck, trust=trust, in_file=in_file)
+                    result = _Check(cursor, database_url, processes, progress, state_file, seal).result(started)
     except psycopg.OperationalError as error:
         raise CheckError(f"the database went away: {' '.join(str(error).split())}") from error
     except (StateUnfit, WorkerFailed, SealBroken) as error:
@@ -142,7 +146,7 @@ class _Check:
         processes: int | None,
         progress: Progress,
         state_file: Path | None,
-        trust: Trust,
+        seal: Callable[[Cursor[Any], int], SealCheck],
     ) -> None:
         self._cursor = cursor
         self._database_url = database_url
@@ -152,7 +156,7 @@ class _Check:
         head = self._snapshot.head
         self._processes = processes or min(os.cpu_count() or 1, 1 + head // EVENTS_PER_PROCESS_MIN, PROCESSES_MAX)
         self._state = CheckState(state_file, cursor, generations, max(self._processes, 1 + head // SHARE_EVENTS_MAX))
-        self._seal = SealCheck(cursor, head, trust)
+        self._seal = seal(cursor, head)
         self._progress = progress
         self._done = 0
 

@@ -1,5 +1,6 @@
 """The check of the log's seal: the tree over the stored bytes against its tiles, and against what was signed of it."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -13,7 +14,7 @@ from ledger.proof.merkle import HASH_BYTES, perfect_root
 from ledger.proof.note import Checkpoint, NoteInvalid, Verifier, open_checkpoint
 from ledger.proof.tile_files import tile_width
 from ledger.proof.tree import TILE_NODES, TileKey, hashes_of
-from ledger.proof.whole_tree import WholeTree
+from ledger.proof.whole_tree import WholeTree, fold_leaves
 from ledger.store.checkpoints import checkpoints_before
 from ledger.store.seal import sealed_size
 from projections.finding import Finding
@@ -41,6 +42,26 @@ class Trust(NamedTuple):
     """Without any, signatures count as right."""
 
 
+class InFile(NamedTuple):
+    """What is in the file of checkpoints."""
+
+    checkpoints: Sequence[SignedCheckpoint] = ()
+    problem: str = ""
+    """Why it cannot be read, or not to its end."""
+
+
+def read_file(trust: Trust) -> InFile:
+    """Reads the file: before the database, so that nothing is in it that is not yet there."""
+    if trust.checkpoint_file is None:
+        return InFile()
+    file = CheckpointFile(trust.checkpoint_file)
+    try:
+        file.newest()
+        return InFile(file.all()[-CHECKPOINTS_MAX:])
+    except (CheckpointFileDamaged, OSError) as error:
+        return InFile(problem=str(error))
+
+
 class Range(NamedTuple):
     """Some of the tree's leaves, from the first of a tile on."""
 
@@ -49,6 +70,8 @@ class Range(NamedTuple):
     begin: int
     end: int
     sealed: int
+    sizes: Sequence[int]
+    """Ascending sizes of checkpoints."""
 
 
 class RangeDone(NamedTuple):
@@ -63,6 +86,8 @@ class RangeDone(NamedTuple):
     """The first position whose event is not the tile's."""
     differing: list[int]
     """Tiles that differ from the events, or are not there."""
+    edges: dict[int, bytes]
+    """By size of checkpoint, the root over the events of its last tile, where that is not full."""
 
 
 class Known(NamedTuple):
@@ -75,7 +100,7 @@ class Known(NamedTuple):
 class SealCheck:
     """Looks at the seal in one snapshot of the database."""
 
-    def __init__(self, cursor: Cursor[Any], head: int, trust: Trust) -> None:
+    def __init__(self, cursor: Cursor[Any], head: int, trust: Trust, in_file: InFile) -> None:
         """`cursor` is in the transaction of the snapshot. Raises SealBroken."""
         self.findings: list[Finding] = []
         self.signed = 0
@@ -84,17 +109,20 @@ class SealCheck:
         self._head = head
         self._trust = trust
         self.sealed = sealed_size(cursor)
-        self._known = self._kept()
+        self._known = self._kept(in_file)
         sizes = [one.checkpoint.size for one in self._known]
         self.size = min(max([self.sealed, *sizes]), head)
         """The size of the tree that is looked at."""
 
     def ranges(self, database_url: str, snapshot_id: str) -> list[Range]:
         """What there is to hash."""
-        return [
-            Range(database_url, snapshot_id, begin, min(begin + RANGE_EVENTS, self.size), self.sealed)
-            for begin in range(0, self.size, RANGE_EVENTS)
-        ]
+        sizes = sorted({one.checkpoint.size for one in self._known})
+        ranges: list[Range] = []
+        for begin in range(0, self.size, RANGE_EVENTS):
+            end = min(begin + RANGE_EVENTS, self.size)
+            own = sizes[bisect_right(sizes, begin) : bisect_right(sizes, end)]
+            ranges.append(Range(database_url, snapshot_id, begin, end, self.sealed, own))
+        return ranges
 
     def judge(self, parts: Sequence[RangeDone]) -> None:
         """What the ranges come to together."""
@@ -112,16 +140,22 @@ class SealCheck:
 
     # -- what was signed
 
-    def _kept(self) -> list[Known]:
+    def _kept(self, in_file: InFile) -> list[Known]:
         kept = [(one, "the database") for one in checkpoints_before(self._cursor, FOREVER, CHECKPOINTS_MAX)]
         if self._trust.checkpoint_file is not None:
-            file = CheckpointFile(self._trust.checkpoint_file)
-            try:
-                file.newest()
-                kept += [(one, str(file.path)) for one in file.all()[-CHECKPOINTS_MAX:]]
-            except (CheckpointFileDamaged, OSError) as error:
-                self.findings.append(Finding(PLACE, str(file.path), "the checkpoints that were signed", str(error)))
+            where = str(self._trust.checkpoint_file)
+            problem = in_file.problem
+            if kept and not in_file.checkpoints:
+                problem = problem or "no checkpoint is there, and some are in the database"
+            if problem:
+                self.findings.append(Finding(PLACE, where, "the checkpoints that were signed", problem))
+            kept += [(one, where) for one in in_file.checkpoints]
         known = [known for one, where in kept if (known := self._open(one, where)) is not None]
+        origin = known[0].checkpoint.origin if known else ""
+        for other in [one for one in known if one.checkpoint.origin != origin]:
+            found = f"one of the log {other.checkpoint.origin}"
+            self.findings.append(Finding(PLACE, other.said, f"one of the log {origin}", found))
+            known.remove(other)
         return sorted(known, key=lambda one: one.checkpoint.size)
 
     def _open(self, kept: SignedCheckpoint, where: str) -> Known | None:
@@ -147,7 +181,9 @@ class SealCheck:
     def _compare(self, parts: Sequence[RangeDone], known: Sequence[Known]) -> None:
         tiles = SealedTiles(self._cursor, min(self.sealed, self.size))
         proved = WholeTree(
-            EventTiles(self._cursor, self.size), dict(enumerate(root for part in parts for root in part.roots))
+            EventTiles(self._cursor, self.size),
+            dict(enumerate(root for part in parts for root in part.roots)),
+            {size: edge for part in parts for size, edge in part.edges.items()},
         )
         shown = WholeTree(tiles, dict(enumerate(root for part in parts for root in part.their_roots)))
         wrong = [one for one in known if proved.root(one.checkpoint.size) != one.checkpoint.root]
@@ -198,7 +234,7 @@ class SealCheck:
 
 def hash_range(task: Range, report: Report) -> RangeDone:
     """Hashes the events of a range, and compares them with the tiles."""
-    done = RangeDone(task.begin, [], [], None, [])
+    done = RangeDone(task.begin, [], [], None, [], {})
     with connect(task.database_url, "check seal") as connection, connection.transaction():
         cursor = connection.cursor(binary=True, row_factory=tuple_row)
         cursor.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -209,6 +245,9 @@ def hash_range(task: Range, report: Report) -> RangeDone:
             own, theirs = events.read_all(keys), tiles.read_all(keys)
             for key in keys:
                 done = _compare_tile(done, key[1], own[key], theirs[key], tile_width(key, tiles.size))
+            for size in task.sizes[bisect_right(task.sizes, first * TILE_NODES) :]:
+                if size % TILE_NODES and (key := (0, size // TILE_NODES)) in own:
+                    done.edges[size] = fold_leaves(hashes_of(own[key][: size % TILE_NODES * HASH_BYTES]))
             report(sum(len(tile) // HASH_BYTES for tile in own.values()))
     return done
 

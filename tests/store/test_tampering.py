@@ -18,7 +18,7 @@ from ledger.proof.note import Checkpoint, Signer, Verifier, sign
 from ledger.proof.verify import verify_export
 from ledger.store.arrays import register_arrays
 from ledger.store.seal import seal
-from projections.check_seal import SealCheck, Trust, hash_range
+from projections.check_seal import SealCheck, Trust, hash_range, read_file
 from tests.running import Databases
 
 ORIGIN = "log.example/loyalty"
@@ -96,13 +96,15 @@ def kinds(report: Report) -> list[tuple[Kind, int | None]]:
 
 def checked(log: Log, file: Path | None = None, keys: Sequence[Verifier] = (SIGNER.verifier,)) -> list[tuple[str, str]]:
     """What `loyalty check` says of the seal: what was found, and where."""
+    trust = Trust(file, keys)
+    in_file = read_file(trust)
     with connect(log.url) as connection, connection.transaction():
         cursor = connection.cursor(binary=True, row_factory=tuple_row)
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         ((snapshot, head),) = cursor.execute(
             "SELECT pg_export_snapshot(), coalesce(max(notification_id), 0) FROM events"
         ).fetchall()
-        seal_check = SealCheck(cursor, head, Trust(file, keys))
+        seal_check = SealCheck(cursor, head, trust, in_file)
         seal_check.judge([hash_range(one, lambda _: None) for one in seal_check.ranges(log.url, snapshot)])
     return [(one.found, one.key) for one in seal_check.findings]
 
@@ -207,6 +209,21 @@ def test_a_checkpoint_with_another_root_is_named_without_a_key(log: Log) -> None
     ((found, where),) = checked(log, keys=())
     assert found.startswith("forged: ")
     assert (found.endswith("between position 1 and 300"), where) == (True, "position 1")
+
+
+def test_a_file_of_checkpoints_that_is_not_the_logs(log: Log, tmp_path: Path) -> None:
+    """L2: gone, damaged, or of another log: the file is named, and so is the checkpoint."""
+    newest = newest_note(log)
+    file = tmp_path / "checkpoints.jsonl"
+    ((found, where),) = checked(log, file)
+    assert ("some are in the database" in found, where) == (True, str(file))
+    kept_file(tmp_path, log.old, newest)
+    file.write_text(file.read_text("utf-8").replace('"size": 700', '"sice": 700'), "utf-8")
+    assert checked(log, file)[0] == (f"the last line of {file} is not what was written", str(file))
+    file.unlink()
+    kept_file(tmp_path, newest, sign(Checkpoint("other.example", OLD, bytes(32)).text, [SIGNER]))
+    ((found, where),) = checked(log, file, keys=())
+    assert (found, where.endswith(f"in {file}")) == ("one of the log other.example", True)
 
 
 def test_a_changed_tile_is_told_from_a_changed_event(log: Log, tmp_path: Path) -> None:
