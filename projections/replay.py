@@ -105,9 +105,10 @@ def replay(
             _drop(cursor, schema)
         until = _until(cursor, position, recorded_until)
         recorded_at = _recorded_at(cursor, until)
-        _begin(cursor, schema, until, recorded_at)
+        indexes = _begin(cursor, schema, until, recorded_at)
         try:
-            _replay(cursor, database_url, schema, until, processes, progress)
+            shared = _replay(database_url, _tables(schema), until, processes, progress)
+            _finish(cursor, schema, until, indexes, shared)
         except BaseException:
             if not cursor.connection.broken:
                 _drop(cursor, schema)
@@ -186,7 +187,8 @@ def _recorded_at(cursor: Cursor[Any], position: int) -> int:
 # -- making it
 
 
-def _begin(cursor: Cursor[Any], schema: str, until: int, recorded_at: int) -> None:
+def _begin(cursor: Cursor[Any], schema: str, until: int, recorded_at: int) -> list[str]:
+    """Makes the tables; returns the indexes that they are to have at the end, when they cost far less."""
     tables = _tables(schema)
     if cursor.execute(_SQL["schema"], ([schema, tables],)).fetchone() is not None:
         raise ReplayError(f"there is a schema {schema} or {tables} already, and it is no replay: choose another name")
@@ -197,12 +199,16 @@ def _begin(cursor: Cursor[Any], schema: str, until: int, recorded_at: int) -> No
         enter_schema(cursor, tables, base_path)
         for name in PROJECTIONS:
             cursor.execute(f"CALL projection.create_{name}()".encode())
+        indexes = cursor.execute(_SQL["indexes"], (tables,)).fetchall()
+        for name, _ in indexes:
+            cursor.execute(f"DROP INDEX {name}".encode())
+        return [definition for _, definition in indexes]
 
 
 def _replay(
-    cursor: Cursor[Any], database_url: str, schema: str, until: int, processes: int | None, progress: Progress
-) -> None:
-    tables = _tables(schema)
+    database_url: str, tables: str, until: int, processes: int | None, progress: Progress
+) -> list[dict[str, Rows]]:
+    """Fills the tables of members; returns the rows of the others by share."""
     count = processes or max(min(os.cpu_count() or 1, until // EVENTS_PER_PROCESS_MIN), 1)
     shares = [Share(database_url, tables, until, share, count) for share in range(count)]
     done = 0
@@ -219,9 +225,18 @@ def _replay(
     for result in results:
         if result.problem:
             raise ReplayError(f"the log cannot be replayed: {result.problem}. Run `loyalty check`")
+    return [result.shared for result in results]
+
+
+def _finish(
+    cursor: Cursor[Any], schema: str, until: int, indexes: Sequence[str], shares: Sequence[dict[str, Rows]]
+) -> None:
+    """All that makes it whole, at once, and on the disk when this returns."""
     with cursor.connection.transaction():
         cursor.execute(b"SET LOCAL synchronous_commit = on")
-        _add_up(cursor, [result.shared for result in results])
+        _add_up(cursor, shares)
+        for definition in indexes:
+            cursor.execute(definition.encode())
         _show(cursor, schema, until)
         cursor.execute(_SQL["finish"], (schema,))
 

@@ -30,6 +30,12 @@ SELECT finished FROM projection.replays WHERE schema = %b
 -- name: begin
 INSERT INTO projection.replays (schema, position, recorded_at) VALUES (%b, %b, %b)
 
+-- name: indexes
+-- What only readers need: the indexes of a schema that are no primary keys.
+SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid)
+FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+WHERE c.relnamespace = %b::text::regnamespace AND NOT i.indisprimary ORDER BY 1
+
 -- name: finish
 UPDATE projection.replays SET finished = true, made_at = clock_timestamp() WHERE schema = %b
 

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from projections import replay as module
+from projections.catalogue import PROJECTIONS
 from projections.hub import connect
 from projections.replay import Replay, ReplayError, drop, replay, replays
 from projections.tracking import try_lock
@@ -42,6 +43,12 @@ def names_in(database_url: str, schema: str) -> list[tuple[Any, ...]]:
     )
 
 
+def indexes_of(database_url: str, schema: str) -> list[str]:
+    """What the indexes of a schema are."""
+    found = rows(database_url, f"SELECT indexdef FROM pg_indexes WHERE schemaname = '{schema}'")
+    return sorted(definition.replace(f"{schema}.", "") for (definition,) in found)
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_the_head_is_what_is_live(
     database_url: str, history: History, processes: int, monkeypatch: pytest.MonkeyPatch
@@ -56,6 +63,9 @@ def test_the_head_is_what_is_live(
     assert replayed(database_url, "audit") == live == tables(database_url)
     assert done[-1] == (head, head)
     assert names_in(database_url, "audit") == names_in(database_url, "views")
+    assert indexes_of(database_url, "audit_tables") == sorted(
+        index for name in PROJECTIONS for index in indexes_of(database_url, f"{name}_1")
+    )
     for query in (
         "SELECT * FROM {0}.balances b, {0}.balance_at(b.member_id, 5) ORDER BY 1",
         "SELECT * FROM {0}.balances b, {0}.expiries_at(b.member_id, 5) ORDER BY 1, 10",
