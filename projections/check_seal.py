@@ -203,7 +203,7 @@ class SealCheck:
         """The events that are signed are right: where tiles are other than they, those are damaged."""
         for part in parts:
             for index in part.differing:
-                if index * TILE_NODES < signed:
+                if index * TILE_NODES < signed or part.first_bad is None:
                     self._damaged((0, index))
             if part.first_bad is not None and part.first_bad > signed:
                 self._diagnose(part.first_bad)
@@ -214,9 +214,7 @@ class SealCheck:
     def _damaged(self, key: TileKey) -> None:
         level, index = key
         first = index * TILE_NODES ** (level + 1) + 1
-        tile = (
-            f"tile {index} of level {level} is not whole, or not the log's; the events are those that were signed for"
-        )
+        tile = f"tile {index} of level {level} is not whole, or not that of the events, which are right"
         self._find(first, "the log's tree", tile)
 
     def _diagnose(self, first_bad: int) -> None:

@@ -58,16 +58,9 @@ class WholeTree:
         pairs = zip(self.over_tiles, other.over_tiles, strict=True)
         return [index for index, (one, its) in enumerate(pairs) if one != its]
 
-    def damaged_above(self) -> list[tuple[int, int]]:
+    def damaged_above(self) -> list[TileKey]:
         """The tiles above those of leaves' roots that do not fit them, or are not there."""
-        damaged = []
-        level = 2
-        while self._files.size >> TILE_HEIGHT * level:
-            nodes = self._levels[TILE_HEIGHT * (level - 1)]
-            there = self._files.level(level)
-            damaged += sorted({(level, at // TILE_NODES) for at, node in enumerate(there) if node != nodes[at]})
-            level += 1
-        return damaged
+        return [key for key in self.differing_above(self._files) if key[0] > 1]
 
     def differing_above(self, tiles: Tiles) -> list[TileKey]:
         """Of other tiles of this tree, or of an earlier one, those above the leaves' that are not this tree's."""

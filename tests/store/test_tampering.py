@@ -232,6 +232,7 @@ def test_a_changed_tile_is_told_from_a_changed_event(log: Log, tmp_path: Path) -
     assert kinds(audited(log, tmp_path / "export")) == [("tile", 258)]
     ((found, where),) = checked(log)
     assert (found[:17], where) == ("tile 1 of level 0", "position 257")
+    lost = "DELETE FROM log_checkpoints; DELETE FROM log_tiles WHERE level = 0 AND index = 1"
     tamper_tile = "UPDATE log_tiles SET hashes = set_byte(hashes, 40, 1) WHERE level = 1"
     with connect(log.url) as connection:
         connection.execute(tamper_tile)
@@ -239,6 +240,13 @@ def test_a_changed_tile_is_told_from_a_changed_event(log: Log, tmp_path: Path) -
     assert [found[:17] for found, _ in checked(log)] == [
         f"tile {tile} of level {level}" for tile, level in ((0, 0), (1, 0), (0, 1))
     ]
+    with connect(log.url) as connection:
+        connection.execute(lost)
+    assert [found[:17] for found, _ in checked(log)] == [
+        "tile 0 of level 0",
+        "tile 1 of level 0",
+        "tile 0 of level 1",
+    ], "also where nobody has signed"
 
 
 def test_an_event_changed_with_all_above_it_is_narrowed_down(log: Log, tmp_path: Path) -> None:
