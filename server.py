@@ -76,7 +76,7 @@ from ledger.writer.writer import Result, Writer
 from projections.audit_reader import PostgresAuditTrail
 from projections.books import PostgresBooks
 from projections.books_check import BooksChecker
-from projections.cli import check, rebuild
+from projections.cli import check, rebuild, replay
 from projections.histories import PostgresHistories
 from projections.hub import Hub
 from projections.process import ReadSideProcess
@@ -103,6 +103,7 @@ app.add_typer(reconcile.app, name="reconcile")
 for command in (
     check,
     rebuild,
+    replay,
     export,
     verify,
     balances,

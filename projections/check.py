@@ -1,40 +1,39 @@
-"""The check: everything replayed from event 1 and compared, byte for byte, with the live views.
+"""The check: everything replayed from event 1 and compared, byte for byte, with the live views; the log with its seal.
 
-It works beside a running ledger. The events up to where the views are get replayed first, each share of the streams in
-a process of its own, into tables that only its connection sees. Then one snapshot of the database says where each view
-is; the replay goes on to exactly there and compares.
+It works beside a running ledger. One snapshot of the database says where each view is. Each share of the streams is
+replayed, in whatever process is free, into tables that only its connection sees, and compared there. What is done can
+be kept in a file: a check that was interrupted goes on behind it.
 """
 
-import multiprocessing
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from decimal import Decimal
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
-from ledger.store.archive import Archive, sealed_leaves
+from ledger.store.seal import SealBroken
 from projections.catalogue import PROJECTIONS
+from projections.check_seal import PLACE as SEAL
+from projections.check_seal import Range, RangeDone, SealCheck, Trust, hash_range, read_file
+from projections.check_state import CheckState, ShareDone, StateUnfit
 from projections.finding import FIRST_FINDINGS_MAX, Finding, Findings
 from projections.hub import HEAD, connect
-from projections.page import large_pages
-from projections.share import Share, ShareResult, Snapshot
+from projections.share import ShareResult, ShareTask, Since, Snapshot, check_share
+from projections.shared_rows import Rows, moved_on, rows_of, together
 from projections.sql import statements
-from projections.tracking import Generation, live_generation, try_lock
-
-PROCESSES_MAX: Final = 16
+from projections.tracking import Generation, live_generation, try_lock, unlocking
+from projections.workers import PROCESSES_MAX, Report, WorkerFailed, run
 
 EVENTS_PER_PROCESS_MIN: Final = 50_000
 """With fewer events than this for each, starting processes takes longer than it saves."""
 
-ARCHIVE_PAGE_EVENTS: Final = 10_000
+SHARE_EVENTS_MAX: Final = 250_000
+"""Events of a share, about: what a check that is interrupted does again at most, in each process."""
 
 _SQL: Final = statements("check.sql")
 
@@ -59,6 +58,10 @@ class CheckResult(NamedTuple):
     """The first findings of each place."""
     counts: dict[str, int]
     """How many there are by place."""
+    sealed: int
+    """How much of the log is sealed."""
+    signed: int
+    """How much of it the newest checkpoints are of, those that can be read."""
 
     @property
     def ok(self) -> bool:
@@ -75,6 +78,8 @@ class CheckResult(NamedTuple):
             wrong = sum(n for place, n in self.counts.items() if place.split()[0].split(".")[0] == name)
             behind = f", {self.head - position} events behind" if position < self.head else ""
             yield f"{name}: {f'{wrong} differences' if wrong else 'same'} at position {position}{behind}"
+        broken = self.counts.get(SEAL, 0)
+        yield f"{SEAL}: {f'{broken} differences' if broken else 'same'} up to {self.sealed}, signed up to {self.signed}"
         for finding in self.first:
             yield str(finding)
         for place, count in self.counts.items():
@@ -87,6 +92,8 @@ class CheckResult(NamedTuple):
             "ok": self.ok,
             "head": self.head,
             "positions": self.positions,
+            "sealed": self.sealed,
+            "signed": self.signed,
             "accounts": self.accounts,
             "seconds": round(self.seconds, 3),
             "counts": self.counts,
@@ -98,69 +105,137 @@ def check(
     database_url: str,
     processes: int | None = None,
     progress: Progress = lambda _done, _of: None,
+    state_file: Path | None = None,
+    trust: Trust = Trust(),  # noqa: B008 - it cannot be changed
     archive: Path | None = None,
 ) -> CheckResult:
     """Checks a database, in as many processes as there are CPUs unless told otherwise; a short log in this one.
 
-    What of the log is archived is read from the folder `archive`. Raises CheckError.
+    Where there is a file, what is done is kept in it, and what is in it is not done again, except for streams that have
+    moved on since. It is removed at the end. What of the log is archived is read from the folder `archive`. Raises
+    CheckError.
     """
     started = time.monotonic()
     try:
         with connect(database_url, "check") as connection:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
             _check_archive(cursor, archive)
-            for name in PROJECTIONS:
-                if not try_lock(cursor, f"rebuild {name}"):
-                    raise CheckError(f"{name} is being rebuilt or checked: wait until that is done")
-            until = min(live_generation(cursor, name).position for name in PROJECTIONS)
-            head = _head(cursor)
-            shares = processes or min(os.cpu_count() or 1, 1 + head // EVENTS_PER_PROCESS_MIN, PROCESSES_MAX)
-            with (
-                large_pages(),
-                _workers(database_url, shares, archive, lambda done: progress(done, head)) as workers,
-            ):
-                workers.replay(until)
-                return _compare(cursor, workers, Archive(archive), started)
+            with unlocking(cursor):
+                for name in PROJECTIONS:
+                    if not try_lock(cursor, f"rebuild {name}"):
+                        raise CheckError(f"{name} is being rebuilt or checked: wait until that is done")
+                in_file = read_file(trust)
+                with connection.transaction():
+                    cursor.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                    cursor.execute(b"SET LOCAL idle_in_transaction_session_timeout = 0")
+                    seal = partial(SealCheck, trust=trust, in_file=in_file, archive=archive)
+                    one = _Check(cursor, database_url, processes, progress, state_file, seal, archive)
+                    result = one.result(started)
     except psycopg.OperationalError as error:
         raise CheckError(f"the database went away: {' '.join(str(error).split())}") from error
+    except (StateUnfit, WorkerFailed, SealBroken) as error:
+        raise CheckError(str(error)) from error
+    if state_file is not None:
+        state_file.unlink(missing_ok=True)
+    return result
 
 
-def _compare(cursor: Cursor[Any], workers: "_Workers", archive: Archive, started: float) -> CheckResult:
-    findings = Findings()
-    with cursor.connection.transaction():
-        cursor.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+class _Check:
+    """A check of one snapshot of the database."""
+
+    def __init__(
+        self,
+        cursor: Cursor[Any],
+        database_url: str,
+        processes: int | None,
+        progress: Progress,
+        state_file: Path | None,
+        seal: Callable[[Cursor[Any], int], SealCheck],
+        archive: Path | None,
+    ) -> None:
+        self._cursor = cursor
+        self._database_url = database_url
         row = cursor.execute(b"SELECT pg_export_snapshot()").fetchone()
         generations = [live_generation(cursor, name) for name in PROJECTIONS]
-        snapshot = Snapshot(row[0] if row is not None else "", _head(cursor), generations)
-        workers.compare(snapshot)
-        _check_log(cursor, snapshot.head, findings)
-        _check_archived(cursor, archive, findings)
-        _check_programs(cursor, generations, findings)
-        _check_strangers(cursor, generations, findings)
-        results = workers.results()
-        for result in results:
-            findings.merge(result.findings)
-        for generation in generations:
+        self._snapshot = Snapshot(row[0] if row is not None else "", _head(cursor), generations)
+        head = self._snapshot.head
+        self._processes = processes or min(os.cpu_count() or 1, 1 + head // EVENTS_PER_PROCESS_MIN, PROCESSES_MAX)
+        self._state = CheckState(state_file, cursor, generations, max(self._processes, 1 + head // SHARE_EVENTS_MAX))
+        self._seal = seal(cursor, head)
+        self._archive = archive
+        self._progress = progress
+        self._done = 0
+
+    def result(self, started: float) -> CheckResult:
+        """What it comes to."""
+        ranges = self._check_shares()
+        self._seal.judge(ranges)
+        findings = Findings()
+        _check_log(self._cursor, self._snapshot.head, findings)
+        for finding in self._seal.findings:
+            findings.add(finding)
+        _check_programs(self._cursor, self._snapshot.generations, findings)
+        _check_strangers(self._cursor, self._snapshot.generations, findings)
+        shares = list(self._state.done.values())
+        for share in shares:
+            findings.merge(share.findings)
+        for generation in self._snapshot.generations:
             for table in PROJECTIONS[generation.name].shared_tables:
-                _compare_shared(cursor, generation, table, results, findings)
-    return CheckResult(
-        snapshot.head,
-        {generation.name: generation.position for generation in generations},
-        sum(result.accounts for result in results),
-        time.monotonic() - started,
-        findings.first,
-        dict(findings.count),
-    )
+                place = f"{generation.name}.{table}"
+                replayed = together(share.shared_rows[place] for share in shares)
+                _compare_shared(self._cursor, generation, table, replayed, findings)
+        return CheckResult(
+            self._snapshot.head,
+            {generation.name: generation.position for generation in self._snapshot.generations},
+            sum(share.accounts for share in shares),
+            time.monotonic() - started,
+            findings.first,
+            dict(findings.count),
+            self._seal.sealed,
+            self._seal.signed,
+        )
+
+    def _check_shares(self) -> list[RangeDone]:
+        """Checks the shares that are not done, or have moved on, and hashes the events for the seal."""
+        snapshot = self._snapshot
+        tasks: list[ShareTask | Range] = []
+        for share in range(self._state.shares):
+            done = self._state.done.get(share)
+            since = done.since if done is not None else None
+            if since is None or since.head < snapshot.head or since.positions != self._positions():
+                tasks.append(ShareTask(self._database_url, self._archive, share, self._state.shares, snapshot, since))
+        tasks += self._seal.ranges(self._database_url, snapshot.snapshot_id)
+        of = snapshot.head * len([one for one in tasks if isinstance(one, ShareTask)]) // self._state.shares
+        of += self._seal.size
+
+        def report(events: int) -> None:
+            self._done += events
+            self._progress(min(self._done, of), of)
+
+        ranges: list[RangeDone] = []
+        for one in run(_do, tasks, self._processes, report):
+            if isinstance(one.result, RangeDone):
+                ranges.append(one.result)
+            elif isinstance(one.task, ShareTask):
+                self._add(one.task.share, one.result)
+        return ranges
+
+    def _positions(self) -> dict[str, int]:
+        return {generation.name: generation.position for generation in self._snapshot.generations}
+
+    def _add(self, share: int, result: ShareResult) -> None:
+        since = Since(self._snapshot.head, self._positions())
+        findings, accounts, rows = result.findings, result.accounts, result.shared_rows
+        before = self._state.done.get(share)
+        if before is not None:
+            findings = before.findings.and_new(findings)
+            accounts += before.accounts
+            rows = {place: moved_on(before.shared_rows[place], result.before[place], rows[place]) for place in rows}
+        self._state.add(share, ShareDone(since, accounts, findings, rows))
 
 
-def _check_archived(cursor: Cursor[Any], archive: Archive, findings: Findings) -> None:
-    """The rows of archived events are those that were sealed: commands look up their keys."""
-    for first, last in cursor.execute(_SQL["archived"]).fetchall():
-        for after in range(first - 1, last, ARCHIVE_PAGE_EVENTS):
-            rows = archive.leaves(cursor, after, min(after + ARCHIVE_PAGE_EVENTS, last))
-            sealed = sealed_leaves(cursor, list(rows))
-            for position in (position for position, leaf in rows.items() if leaf != sealed[position]):
-                findings.add(Finding("log", f"event {position}", "the row that was sealed", "another one"))
+def _do(task: ShareTask | Range, report: Report) -> ShareResult | RangeDone:
+    return hash_range(task, report) if isinstance(task, Range) else check_share(task, report)
 
 
 def _check_archive(cursor: Cursor[Any], archive: Path | None) -> None:
@@ -204,157 +279,11 @@ def _check_strangers(cursor: Cursor[Any], generations: Sequence[Generation], fin
 
 
 def _compare_shared(
-    cursor: Cursor[Any],
-    generation: Generation,
-    table: str,
-    results: Sequence[ShareResult],
-    findings: Findings,
+    cursor: Cursor[Any], generation: Generation, table: str, replayed: Rows, findings: Findings
 ) -> None:
     """Compares a table that is not of members with what the shares come to together."""
-    place = f"{generation.name}.{table}"
-    keys = PROJECTIONS[generation.name].shared_tables[table]
-    rows = cursor.execute(f"SELECT * FROM {generation.schema}.{table}".encode()).fetchall()
-    names = [column.name for column in cursor.description or ()]
-    live = _by_key([dict(zip(names, row, strict=True)) for row in rows], keys)
-    replayed: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for result in results:
-        for key, row in _by_key(result.shared_rows[place], keys).items():
-            replayed[key] = _add(replayed[key], row) if key in replayed else row
+    live = rows_of(cursor, f"{generation.schema}.{table}", PROJECTIONS[generation.name].shared_tables[table])
     for key in sorted(live.keys() | replayed.keys()):
         if live.get(key) != replayed.get(key):
+            place = f"{generation.name}.{table}"
             findings.add(Finding(place, str(key), str(replayed.get(key)), str(live.get(key))))
-
-
-def _by_key(rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
-    return {tuple(row[key] for key in keys): row for row in rows}
-
-
-def _add(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value + other[name] if isinstance(value, Decimal) else value for name, value in one.items()}
-
-
-# -- processes
-
-
-class _Workers(Protocol):
-    """The shares. What they are told to do they do at the same time; `results` waits for all of them."""
-
-    def replay(self, until: int) -> None:
-        """Has all shares replay up to a position and waits for them."""
-
-    def compare(self, snapshot: Snapshot) -> None:
-        """Has all shares compare."""
-
-    def results(self) -> list[ShareResult]:
-        """What all shares came to."""
-
-
-class _Here:
-    """One share, in this process."""
-
-    def __init__(self, share: Share, report: Callable[[int], None]) -> None:
-        self._share = share
-        self._report = report
-        self._done = 0
-        self._results: list[ShareResult] = []
-
-    def replay(self, until: int) -> None:
-        self._share.replay(until, self._progress)
-
-    def compare(self, snapshot: Snapshot) -> None:
-        self._results = [self._share.compare(snapshot, self._progress)]
-
-    def results(self) -> list[ShareResult]:
-        return self._results
-
-    def _progress(self, events: int) -> None:
-        self._done += events
-        self._report(self._done)
-
-
-class _Processes:
-    """Each share in a process of its own, at the other end of a pipe."""
-
-    def __init__(self, pipes: Sequence[Connection], report: Callable[[int], None]) -> None:
-        self._pipes = pipes
-        self._report = report
-        self._done = Counter[int]()
-
-    def replay(self, until: int) -> None:
-        self._send(("replay", until))
-        self.results()
-
-    def compare(self, snapshot: Snapshot) -> None:
-        self._send(("compare", snapshot))
-
-    def results(self) -> list[Any]:
-        return [self._result(number, pipe) for number, pipe in enumerate(self._pipes)]
-
-    def _send(self, order: tuple[str, Any]) -> None:
-        for pipe in self._pipes:
-            pipe.send(order)
-
-    def _result(self, number: int, pipe: Connection) -> Any:
-        while True:
-            try:
-                kind, value = pipe.recv()
-            except EOFError:
-                raise CheckError("a process of the check was killed: is there enough memory?") from None
-            if kind == "progress":
-                self._done[number] = value
-                self._report(self._done.total())
-            elif kind == "error":
-                raise CheckError(f"a process of the check failed: {value}")
-            else:
-                return value
-
-
-@contextmanager
-def _workers(database_url: str, shares: int, archive: Path | None, report: Callable[[int], None]) -> Iterator[_Workers]:
-    if shares == 1:
-        with closing(Share(database_url, 0, 1, Archive(archive))) as share:
-            yield _Here(share, report)
-        return
-    context = multiprocessing.get_context("spawn")
-    pipes: list[Connection] = []
-    processes = []
-    try:
-        for number in range(shares):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(database_url, number, shares, archive, theirs), daemon=True)
-            process.start()
-            theirs.close()
-            pipes.append(ours)
-            processes.append(process)
-        yield _Processes(pipes, report)
-    finally:
-        for pipe in pipes:
-            pipe.close()
-        for process in processes:
-            process.terminate()
-            process.join()
-            process.close()
-
-
-def _work(database_url: str, number: int, shares: int, archive: Path | None, pipe: Connection) -> None:
-    """The process of a share: does what it is told until nobody tells it anything."""
-    done = 0
-
-    def progress(events: int) -> None:
-        nonlocal done
-        done += events
-        pipe.send(("progress", done))
-
-    try:
-        with large_pages(), closing(Share(database_url, number, shares, Archive(archive))) as share:
-            while True:
-                order, argument = pipe.recv()
-                if order == "replay":
-                    share.replay(argument, progress)
-                    pipe.send(("done", None))
-                else:
-                    pipe.send(("done", share.compare(argument, progress)))
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
-        return
-    except Exception as error:  # noqa: BLE001 - told to the parent, which reports it
-        pipe.send(("error", f"{type(error).__name__}: {error}"))

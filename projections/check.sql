@@ -1,11 +1,15 @@
--- What `loyalty check` asks.
+-- What `loyalty check` asks. What is {mine} is of the share's streams, or of those among them that have moved on since.
 
 -- name: read
 -- The events of one share of the streams.
 SELECT {columns}, e.request_id, e.transaction_id, e.sale_reference FROM events e
 WHERE e.notification_id > %(after)b AND e.notification_id <= %(until)b
-  AND (uuid_hash(e.originator_id) & 2147483647) %% %(shares)b = %(share)b
+  AND {mine:e.originator_id}
 ORDER BY e.notification_id LIMIT %(limit)b
+
+-- name: moved
+-- The streams that have events behind a position.
+INSERT INTO pg_temp.moved SELECT DISTINCT originator_id FROM events WHERE notification_id > %(since)b
 
 -- name: log
 -- Positions are 1, 2, 3 and so on, and recorded_at never decreases.
@@ -25,7 +29,7 @@ SELECT first_position, last_position FROM log_archives ORDER BY first_position
 -- Rows that are not the same, byte for byte, in a live table and in what the replay made of it.
 SELECT coalesce(to_jsonb(live), 'null')::text, coalesce(to_jsonb(replayed), 'null')::text, count(*) OVER ()
 FROM (
-    SELECT * FROM {live}.{table} WHERE (uuid_hash({owner}) & 2147483647) %% %(shares)b = %(share)b
+    SELECT * FROM {live}.{table} WHERE {mine:{owner}}
 ) AS live
 FULL JOIN pg_temp.{table} AS replayed USING ({key})
 WHERE live IS NULL OR replayed IS NULL OR live *<> replayed
@@ -37,7 +41,7 @@ SELECT a.member_id, a.program, a.version, a.owed_points, coalesce(l.points, 0)::
 FROM {live}.accounts a
 LEFT JOIN (SELECT member_id, sum(points) AS points FROM {live}.lots GROUP BY member_id) AS l USING (member_id)
 LEFT JOIN (SELECT member_id, sum(points) AS points FROM {live}.held_lots GROUP BY member_id) AS h USING (member_id)
-WHERE (uuid_hash(a.member_id) & 2147483647) %% %(shares)b = %(share)b
+WHERE {mine:a.member_id}
 
 -- name: liability
 -- What every member holds, by lot.
@@ -45,7 +49,7 @@ SELECT member_id, array_agg(held ORDER BY held COLLATE "C") FROM (
     SELECT member_id, concat_ws(' ', lot, sum(points)) AS held FROM {live}.movements
     GROUP BY member_id, lot HAVING sum(points) <> 0
 ) AS lots
-WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
+WHERE {mine:member_id}
 GROUP BY member_id
 
 -- name: rewards
@@ -57,20 +61,20 @@ SELECT member_id, array_agg(right_now ORDER BY right_now COLLATE "C") FROM (
     SELECT member_id, concat_ws(' ', entitlement_id, used_times, starts_at, expires_at)
     FROM {live}.entitlements WHERE state = 1
 ) AS rights
-WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
+WHERE {mine:member_id}
 GROUP BY member_id
 
 -- name: statements
 SELECT member_id, total_points FROM {live}.member_totals
-WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
+WHERE {mine:member_id}
 
 -- name: tiers
 SELECT member_id, tier, standing FROM {live}.tiers
-WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
+WHERE {mine:member_id}
 
 -- name: trial_balance
 SELECT member_id, points FROM {live}.member_points
-WHERE (uuid_hash(member_id) & 2147483647) %% %(shares)b = %(share)b
+WHERE {mine:member_id}
 
 -- name: members_of_programs
 -- The account `member` of a program is the sum of its members'.
@@ -81,7 +85,7 @@ GROUP BY t.program, t.member HAVING t.member <> coalesce(sum(m.points), 0)
 -- name: snapshots
 -- The accounts that commands start from.
 SELECT originator_id, originator_version, state FROM snapshots
-WHERE (uuid_hash(originator_id) & 2147483647) %% %(shares)b = %(share)b
+WHERE {mine:originator_id}
 
 -- name: strangers
 -- Identifiers and people whose program is not their member's.

@@ -49,3 +49,12 @@ class Findings:
         for finding in other.first:
             self.add(finding)
         self.count += other.count - kept
+
+    def and_new(self, later: "Findings") -> "Findings":
+        """These, with what is found later and is not among them."""
+        both = Findings()
+        both.merge(self)
+        for finding in later.first:
+            if finding not in self.first:
+                both.add(finding)
+        return both

@@ -13,7 +13,7 @@ from uuid import UUID
 from loyalty.v1.events_pb2 import MemberEnrolled
 
 from ledger.domain.effect import effective_at
-from projections.movements import lots, movements
+from projections.movements import Movement, lots, movements
 from projections.page import Event
 from projections.projection import Projection, Step, columns
 from projections.sql import statements
@@ -47,10 +47,21 @@ class Liability(Projection):
             if not booked:
                 continue
             effective = effective_at(event.payload, event.recorded_at)
-            opened += [(member_id, lot.number, effective) for lot in lots(payload)]
+            own = [lot.number for lot in lots(payload)]
+            opened += [(member_id, number, effective) for number in own]
             moved += [
-                (member_id, event.position, lot, kind, points, sold_minor, event.recorded_at, effective)
-                for (lot, kind), (points, sold_minor) in booked.items()
+                (
+                    member_id,
+                    event.position,
+                    lot,
+                    kind,
+                    points,
+                    sold_minor,
+                    event.recorded_at,
+                    effective,
+                    int(lot in own),
+                )
+                for kind, lot, points, sold_minor in booked
             ]
         steps: list[Step] = []
         if enrolled:
@@ -62,10 +73,15 @@ class Liability(Projection):
         return steps
 
 
-def _summed(payload: Any) -> dict[tuple[int, str], tuple[int, int]]:
-    """Points and money of an event by lot and kind: lots that differ in their dates alone are one."""
-    booked: dict[tuple[int, str], tuple[int, int]] = {}
-    for kind, lot, points, sold_minor in movements(payload):
-        before = booked.get((lot, kind), (0, 0))
-        booked[lot, kind] = (before[0] + points, before[1] + sold_minor)
-    return booked
+def _summed(payload: Any) -> Sequence[Movement]:
+    """Movements of an event, one for each lot and kind: lots that differ in their dates alone are one."""
+    booked = list(movements(payload))
+    if len(booked) < 2:  # noqa: PLR2004 - nothing to add up
+        return booked
+    summed: dict[tuple[int, str], Movement] = {}
+    for one in booked:
+        before = summed.get((one.lot, one.kind))
+        if before is not None:
+            one = one._replace(points=before.points + one.points, sold_minor=before.sold_minor + one.sold_minor)  # noqa: PLW2901
+        summed[one.lot, one.kind] = one
+    return list(summed.values())

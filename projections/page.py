@@ -119,7 +119,12 @@ def read_page(cursor: Cursor[Any], after: int, until: int, limit: int, archive: 
 def _event_at(position: int, row: Sequence[Any]) -> Event:
     if row[0] != position:
         raise Poisoned(position, "it is missing in the log")
+    return readable(row)
+
+
+def readable(row: Sequence[Any]) -> Event:
+    """The event of a row of COLUMNS. Raises Poisoned where it cannot be read."""
     try:
         return event_of(row)
     except (MapperDeserialisationError, ValueError) as error:
-        raise Poisoned(position, str(error).removeprefix(f"event {position}: ")) from error
+        raise Poisoned(row[0], str(error).removeprefix(f"event {row[0]}: ")) from error

@@ -22,6 +22,7 @@ from projections.tracking import (
     search_path,
     try_lock,
     tune,
+    unlocking,
 )
 
 PAGE_EVENTS: Final = 10_000
@@ -74,7 +75,7 @@ def rebuild(
             raise RebuildError(f"{name} is being rebuilt or checked already: wait until that is done")
         tune(cursor)
         try:
-            with large_pages():
+            with large_pages(), unlocking(cursor):
                 return _rebuild(cursor, projection, progress, archive)
         except Poisoned as poisoned:
             raise RebuildError(

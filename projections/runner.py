@@ -12,9 +12,9 @@ it, and the lock is free for a process of a release that may know better.
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import psycopg
 from psycopg import Cursor
@@ -46,6 +46,8 @@ STAND_BY_S: Final = 1.0
 END: Final = 2**63 - 1
 
 log = logging.getLogger(__name__)
+
+StateT = TypeVar("StateT")
 
 
 REST: Final = 10.0
@@ -79,9 +81,20 @@ def apply_page(
     Where the page as a whole cannot be applied, its parts are, up to the event that cannot. Raises Poisoned with that
     event, Fenced, and psycopg.OperationalError.
     """
+    return apply_events(cursor, projection, generation, events, advance)
+
+
+def apply_events(
+    cursor: Cursor[Any],
+    projection: Projection,
+    state: StateT,
+    events: Sequence[Event],
+    move: Callable[[Cursor[Any], StateT, int], StateT],
+) -> StateT:
+    """The same for tables whose position is kept otherwise: `move` moves it, within the transaction."""
     try:
         with cursor.connection.transaction():
-            moved = advance(cursor, generation, events[-1].position)
+            moved = move(cursor, state, events[-1].position)
             projection.apply(cursor, events)
             return moved
     except (psycopg.OperationalError, psycopg.InterfaceError):
@@ -90,8 +103,8 @@ def apply_page(
         if len(events) == 1:
             raise Poisoned(events[0].position, " ".join(str(error).split())) from error
     half = len(events) // 2
-    generation = apply_page(cursor, projection, generation, events[:half])
-    return apply_page(cursor, projection, generation, events[half:])
+    state = apply_events(cursor, projection, state, events[:half], move)
+    return apply_events(cursor, projection, state, events[half:], move)
 
 
 class Turns:

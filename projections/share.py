@@ -1,6 +1,9 @@
 """A share of a check: some of the streams, replayed into tables of its own and compared with the live ones."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -16,7 +19,7 @@ from ledger.domain.entitlement import ISSUED as ENTITLEMENT_ISSUED
 from ledger.domain.pool import Pool, PoolEvent
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.voucher import ISSUED as VOUCHER_ISSUED
-from ledger.store.archive import NO_ARCHIVE, Archive
+from ledger.store.archive import Archive
 from projections.catalogue import PROJECTIONS
 from projections.finding import FIRST_FINDINGS_MAX, Finding, Findings
 from projections.hub import connect
@@ -24,6 +27,7 @@ from projections.keys import wrong_key
 from projections.movements import OWED
 from projections.page import COLUMNS, POSITION_AT, STATE_AT, Event, event_of
 from projections.projection import Contradiction, Projection
+from projections.shared_rows import Rows, rows_of
 from projections.sql import statements
 from projections.tracking import Generation, enter_schema, search_path, tune
 
@@ -34,7 +38,6 @@ MEMORY_MB: Final = 256
 """Of the database server, for the tables of a share before they go to disk."""
 
 _SQL: Final = statements("check.sql")
-_READ: Final = _SQL["read"].replace(b"{columns}", COLUMNS.strip().encode())
 _EVENT_COLUMNS: Final = 7
 _NOT_OF_ACCOUNTS: Final = frozenset({ReversalAwaited, CommandBlocked, ProgramPublished, AuditRecorded})
 
@@ -50,22 +53,51 @@ class Snapshot(NamedTuple):
     generations: Sequence[Generation]
 
 
+class Since(NamedTuple):
+    """How far everything was when a share was checked before."""
+
+    head: int
+    positions: dict[str, int]
+    """Of the views, by name."""
+
+
+class ShareTask(NamedTuple):
+    """A share to check."""
+
+    database_url: str
+    archive: Path | None
+    share: int
+    shares: int
+    snapshot: Snapshot
+    since: Since | None = None
+    """Where the share was checked before: only the streams that have moved on since are looked at."""
+
+
 class ShareResult(NamedTuple):
     """What a share came to."""
 
     events: int
     accounts: int
     findings: Findings
-    shared_rows: dict[str, list[dict[str, Any]]]
+    shared_rows: dict[str, Rows]
     """The rows of the tables that are not of members, by `projection.table`."""
+    before: dict[str, Rows]
+    """The same when it was checked before; empty where it was not."""
+
+
+def check_share(task: ShareTask, report: Progress) -> ShareResult:
+    """Checks a share."""
+    with closing(Share(task)) as share:
+        return share.check(report)
 
 
 class Share:
     """One connection and one fold. Streams are shared out by their ids, so shares have nothing to tell each other."""
 
-    def __init__(self, database_url: str, number: int, of: int, archive: Archive = NO_ARCHIVE) -> None:
-        self._archive = archive
-        self._share = {"share": number, "shares": of}
+    def __init__(self, task: ShareTask) -> None:
+        self._task = task
+        self._archive = Archive(task.archive)
+        self._share = {"share": task.share, "shares": task.shares}
         self._findings = Findings()
         self._accounts: dict[UUID, Account] = {}
         self._pools: dict[UUID, Pool] = {}
@@ -73,13 +105,10 @@ class Share:
         self._damaged: set[UUID] = set()
         self._position = 0
         self._events = 0
-        self._connection = connect(database_url, f"check {number}")
+        self._connection = connect(task.database_url, f"check {task.share}")
         self._cursor = self._connection.cursor(binary=True, row_factory=tuple_row)
         self._create_tables()
-        self._snapshots: dict[UUID, tuple[int, bytes]] = {
-            stream_id: (version, state)
-            for stream_id, version, state in self._cursor.execute(_SQL["snapshots"], self._share).fetchall()
-        }
+        self._snapshots: dict[UUID, tuple[int, bytes]] = {}
 
     def close(self) -> None:
         """Drops the tables."""
@@ -92,48 +121,68 @@ class Share:
         enter_schema(self._cursor, "pg_temp", search_path(self._cursor))
         for name in PROJECTIONS:
             self._cursor.execute(f"CALL projection.create_{name}()".encode())
+        if self._task.since is not None:
+            self._cursor.execute(b"CREATE TEMP TABLE moved (stream_id uuid PRIMARY KEY)")
 
-    def replay(self, until: int, progress: Progress) -> None:
-        """Applies the share's events up to a position to everything."""
-        self._replay(until, list(PROJECTIONS.values()), progress)
+    def _sql(self, name: str, **names: str) -> bytes:
+        """A statement about the share's own streams."""
+        text = _SQL[name].decode()
+        for placeholder, value in names.items():
+            text = text.replace(f"{{{placeholder}}}", value)
+        own = r"(uuid_hash(\1) & 2147483647) %% %(shares)b = %(share)b"
+        if self._task.since is not None:
+            own += r" AND \1 IN (SELECT stream_id FROM pg_temp.moved)"
+        return re.sub(r"\{mine:([\w.]+)\}", own, text).encode()
 
-    def compare(self, snapshot: Snapshot, progress: Progress) -> ShareResult:
-        """Goes on to where each live view is in a snapshot, and compares it there; then to the end of the log."""
+    def check(self, report: Progress) -> ShareResult:
+        """Replays to where each live view is in the snapshot, and compares it there; then to the end of the log."""
+        snapshot, since = self._task.snapshot, self._task.since
+        waiting = {generation.name: generation for generation in snapshot.generations}
+        stops = [(generation.position, True, name) for name, generation in waiting.items()]
+        if since is not None:
+            stops += [(position, False, name) for name, position in since.positions.items()]
+        stops.sort()
+        before: dict[str, Rows] = {}
+        after: dict[str, Rows] = {}
+        accounts = 0
         with self._connection.transaction():
-            self._cursor.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            self._cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot.snapshot_id}'".encode())
-            for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"):
-                self._cursor.execute(b"SELECT set_config(%s, 'on', true)", (setting,))
-            waiting = sorted(snapshot.generations, key=lambda generation: generation.position)
-            for number, generation in enumerate(waiting):
-                behind = [PROJECTIONS[later.name] for later in waiting[number:]]
-                self._replay(generation.position, behind, progress)
-                self._compare(generation)
-            self._replay(snapshot.head, [], progress)
+            self._enter(snapshot)
+            for position, is_end, name in stops:
+                self._replay(position, [PROJECTIONS[one] for one in waiting], report)
+                if is_end:
+                    self._compare(waiting.pop(name))
+                    after |= self._shared_rows(name)
+                else:
+                    before |= self._shared_rows(name)
+                    accounts = len(self._accounts)
+            self._replay(snapshot.head, [], report)
+        self._finish()
+        return ShareResult(self._events, len(self._accounts) - accounts, self._findings, after, before)
+
+    def _enter(self, snapshot: Snapshot) -> None:
+        """From here on only what is of the snapshot is seen, and what is done in the transaction itself."""
+        self._cursor.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        self._cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot.snapshot_id}'".encode())
+        if self._task.since is not None:
+            self._cursor.execute(_SQL["moved"], {"since": self._task.since.head})
+        rows = self._cursor.execute(self._sql("snapshots"), self._share).fetchall()
+        self._snapshots = {stream_id: (version, state) for stream_id, version, state in rows}
+
+    def _finish(self) -> None:
         for account in self._accounts.values():
             self._check(account)
         for stream_id, (version, _) in self._snapshots.items():
             if stream_id not in self._damaged:
                 self._findings.add(Finding("snapshots", str(stream_id), "a version in the log", str(version)))
-        return ShareResult(
-            self._events,
-            len(self._accounts),
-            self._findings,
-            {
-                f"{projection.name}.{table}": self._rows(f"pg_temp.{table}")
-                for projection in PROJECTIONS.values()
-                for table in projection.shared_tables
-            },
-        )
 
-    def _rows(self, table: str) -> list[dict[str, Any]]:
-        rows = self._cursor.execute(f"SELECT * FROM {table}".encode()).fetchall()
-        names = [column.name for column in self._cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in rows]
+    def _shared_rows(self, name: str) -> dict[str, Rows]:
+        tables = PROJECTIONS[name].shared_tables
+        return {f"{name}.{table}": rows_of(self._cursor, f"pg_temp.{table}", keys) for table, keys in tables.items()}
 
     # -- replaying
 
     def _replay(self, until: int, projections: Sequence[Projection], progress: Progress) -> None:
+        read = self._sql("read", columns=COLUMNS.strip())
         while self._position < until:
             parameters = {
                 "after": self._position,
@@ -141,11 +190,10 @@ class Share:
                 "limit": PAGE_EVENTS,
                 **self._share,
             }
-            rows = self._cursor.execute(_READ, parameters, prepare=True).fetchall()
+            rows = self._cursor.execute(read, parameters, prepare=True).fetchall()
             rows = self._archive.fill(self._cursor, rows, POSITION_AT, STATE_AT)
             events = [event for row in rows if (event := self._admit(row)) is not None]
-            for projection in projections:
-                self._apply(projection, events)
+            self._apply_all(projections, events)
             self._position = until if len(rows) < PAGE_EVENTS else rows[-1][0]
             self._events += len(rows)
             progress(len(rows))
@@ -207,6 +255,18 @@ class Share:
         self._pools.pop(stream_id, None)
         self._findings.add(Finding("log", f"event {position}", f"the next event of stream {stream_id}", reason))
 
+    def _apply_all(self, projections: Sequence[Projection], events: Sequence[Event]) -> None:
+        """At once, since PostgreSQL keeps few savepoints of a transaction at hand; one by one where that fails."""
+        try:
+            with self._connection.transaction():
+                for projection in projections if events else ():
+                    projection.apply(self._cursor, events)
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise
+        except (Contradiction, psycopg.Error, ValueError, LookupError, ArithmeticError):
+            for projection in projections:
+                self._apply(projection, events)
+
     def _apply(self, projection: Projection, events: Sequence[Event]) -> None:
         if not events:
             return
@@ -231,16 +291,23 @@ class Share:
 
     def _compare(self, generation: Generation) -> None:
         projection = PROJECTIONS[generation.name]
+        self._plan("on")
         for table, key in projection.tables.items():
             self._cursor.execute(f"ANALYZE pg_temp.{table}".encode())
             rows = self._cursor.execute(
-                _fill_in("compare", live=generation.schema, table=table, key=", ".join(key), owner=projection.owner),
+                self._sql("compare", live=generation.schema, table=table, key=", ".join(key), owner=projection.owner),
                 {**self._share, "limit": FIRST_FINDINGS_MAX},
             ).fetchall()
             place = f"{generation.name}.{table}"
             first = [Finding(place, f"row {number}", row[1], row[0]) for number, row in enumerate(rows, 1)]
             self._findings.add_counted(place, first, rows[0][2] if rows else 0)
         self._compare_with_fold(generation)
+        self._plan("off")
+
+    def _plan(self, whole_tables: str) -> None:
+        """Whether statements may go through whole tables: a comparison does, a page does not."""
+        for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"):
+            self._cursor.execute(b"SELECT set_config(%s, %s, true)", (setting, whole_tables))
 
     def _compare_with_fold(self, generation: Generation) -> None:
         """Compares a view with the accounts as commands see them."""
@@ -249,7 +316,7 @@ class Share:
             return
         seen: set[UUID] = set()
         place = f"{generation.name} of account"
-        sql = _fill_in(generation.name, live=generation.schema)
+        sql = self._sql(generation.name, live=generation.schema)
         for member_id, *found in self._cursor.execute(sql, self._share).fetchall():
             seen.add(member_id)
             account = self._accounts.get(member_id)
@@ -271,13 +338,6 @@ class Share:
 def _check_version(before: int, version: int) -> None:
     if version != before + 1:
         raise InvariantBroken(f"event {version} of its stream where {before + 1} was due")
-
-
-def _fill_in(name: str, **names: str) -> bytes:
-    sql = _SQL[name].decode()
-    for placeholder, value in names.items():
-        sql = sql.replace(f"{{{placeholder}}}", value)
-    return sql.encode()
 
 
 def _held(account: Account) -> int:

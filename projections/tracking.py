@@ -5,6 +5,8 @@ overlapping pages the second would apply the common events again. Here a page is
 that it follows, and the row stays locked until the page is in.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from psycopg import Cursor
@@ -14,6 +16,8 @@ _LIVE: Final = b"SELECT generation, position FROM projection.tracking WHERE name
 _ADVANCE: Final = b"UPDATE projection.tracking SET position = %b WHERE name = %b AND generation = %b AND position = %b"
 
 _SEARCH_PATH: Final = b"SELECT set_config('search_path', %s, false)"
+
+_UNLOCK: Final = b"SELECT pg_advisory_unlock_all()"
 
 _TRY_LOCK: Final = b"SELECT pg_try_advisory_lock(hashtext('loyalty.projection'), hashtext(%s))"
 
@@ -94,3 +98,13 @@ def try_lock(cursor: Cursor[Any], key: str) -> bool:
     """Takes a lock for as long as the connection lasts; False when another connection has it."""
     row = cursor.execute(_TRY_LOCK, (key,)).fetchone()
     return bool(row is not None and row[0])
+
+
+@contextmanager
+def unlocking(cursor: Cursor[Any]) -> Iterator[None]:
+    """Gives locks back at the end of the block: those of a closed connection the server has for a moment longer."""
+    try:
+        yield
+    finally:
+        if not cursor.connection.broken:
+            cursor.execute(_UNLOCK)

@@ -93,7 +93,7 @@ def verify(
 ) -> None:
     """Verify an export, offline. Status 0: verified; 1: something is wrong; 2: it cannot be read."""
     try:
-        verifiers = [verifier for key in keys or () for verifier in _verifiers(key)]
+        verifiers = [verifier for key in keys or () for verifier in verifiers_of(key)]
         kept = [(path.name, path.read_text(encoding="utf-8")) for path in checkpoints or ()]
         with progress_bar("verifying") as bar:
             report = verify_export(folder, kept, verifiers, processes or None, bar)
@@ -133,7 +133,7 @@ def signers_of(key_file: Path | None, data_dir: Path, *, local: bool) -> tuple[S
         fail(str(error))
 
 
-def _verifiers(key: str) -> list[Verifier]:
+def verifiers_of(key: str) -> list[Verifier]:
     """The public keys of a text, or of a file with one a line."""
     if "+" in key and not Path(key).is_file():
         return [Verifier.parse(key)]

@@ -5,6 +5,7 @@ JSON Lines, oldest first: `signed_at` (RFC 3339, UTC), `size` and `note`. Lines 
 
 import json
 import os
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -63,6 +64,18 @@ class CheckpointFile:
             return SignedCheckpoint.parse(complete[-1])
         except ValueError:
             raise CheckpointFileDamaged(f"the last line of {self.path} is not what was written") from None
+
+    def all(self) -> list[SignedCheckpoint]:
+        """All that can be read, oldest first."""
+        try:
+            lines = self.path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        found: list[SignedCheckpoint] = []
+        for line in lines:
+            with suppress(ValueError):
+                found.append(SignedCheckpoint.parse(line))
+        return found
 
     def append(self, checkpoint: SignedCheckpoint) -> None:
         """Adds a checkpoint; it is on the disk when this returns."""

@@ -13,7 +13,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Final
 
-from ledger.proof.diagnosis import Diagnosis
+from ledger.proof.diagnosis import ExportDiagnosis
 from ledger.proof.event_file import FileResult, FileTask, look_at
 from ledger.proof.event_rows import ExtraMissing, parquet_libraries
 from ledger.proof.finding import Finding, Report
@@ -269,7 +269,7 @@ class _Verification:
 
     def _locate(self, results: Sequence[FileResult], shown: WholeTree, proved: WholeTree) -> None:
         """Where events are not what the tiles say, whose root is the one that was signed."""
-        diagnosis = Diagnosis(self._folder, self._manifest)
+        diagnosis = ExportDiagnosis(self._folder, self._manifest)
         differing = shown.differing_tiles(proved)
         is_moved = False
         for result in results:

@@ -1,10 +1,22 @@
-"""The whole log's tree as an export shows it, put together from its events or from its tiles alone."""
+"""The whole log's tree, put together from its events or from its tiles alone."""
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from ledger.proof.merkle import fold, levels_of, nodes_of, perfect_root
-from ledger.proof.tile_files import TileFiles
-from ledger.proof.tree import TILE_HEIGHT, TILE_NODES, hashes_of
+from ledger.proof.tree import TILE_HEIGHT, TILE_NODES, TileKey, hashes_of
+
+
+class Tiles(Protocol):
+    """The tiles of a tree of some size, wherever they are. None stands for one that is not there, or not whole."""
+
+    size: int
+
+    def read(self, key: TileKey) -> bytes | None:
+        """A tile, with all the hashes that it has in the tree."""
+
+    def level(self, level: int) -> list[bytes | None]:
+        """All nodes that tiles of a level have, from the first on."""
 
 
 class WholeTree:
@@ -17,7 +29,7 @@ class WholeTree:
     """
 
     def __init__(
-        self, files: TileFiles, roots: Mapping[int, bytes] | None = None, edges: Mapping[int, bytes] | None = None
+        self, files: Tiles, roots: Mapping[int, bytes | None] | None = None, edges: Mapping[int, bytes] | None = None
     ) -> None:
         self._files = files
         self._edges = edges or {}
@@ -46,16 +58,20 @@ class WholeTree:
         pairs = zip(self.over_tiles, other.over_tiles, strict=True)
         return [index for index, (one, its) in enumerate(pairs) if one != its]
 
-    def damaged_above(self) -> list[tuple[int, int]]:
+    def damaged_above(self) -> list[TileKey]:
         """The tiles above those of leaves' roots that do not fit them, or are not there."""
-        damaged = []
-        level = 2
-        while self._files.size >> TILE_HEIGHT * level:
+        return [key for key in self.differing_above(self._files) if key[0] > 1]
+
+    def differing_above(self, tiles: Tiles) -> list[TileKey]:
+        """Of other tiles of this tree, or of an earlier one, those above the leaves' that are not this tree's."""
+        differing: list[TileKey] = []
+        level = 1
+        while tiles.size >> TILE_HEIGHT * level:
             nodes = self._levels[TILE_HEIGHT * (level - 1)]
-            there = self._files.level(level)
-            damaged += sorted({(level, at // TILE_NODES) for at, node in enumerate(there) if node != nodes[at]})
+            there = tiles.level(level)
+            differing += sorted({(level, at // TILE_NODES) for at, node in enumerate(there) if node != nodes[at]})
             level += 1
-        return damaged
+        return differing
 
     def _edge(self, size: int) -> bytes | None:
         tile = self._files.read((0, size // TILE_NODES))

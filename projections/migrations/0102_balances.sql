@@ -61,75 +61,78 @@ BEGIN
     );
 END $$;
 
-CREATE PROCEDURE projection.show_balances() LANGUAGE plpgsql AS $$
+CREATE PROCEDURE projection.show_balances(names text) LANGUAGE plpgsql AS $$
 BEGIN
-    CREATE OR REPLACE VIEW views.balances AS
-        SELECT member_id, program, version, position, recorded_at, owed_points, activity_expires_at, following_points,
-               notified_until
-        FROM accounts;
-    CREATE OR REPLACE VIEW views.lots AS
-        SELECT l.member_id, l.number, l.activates_at, l.follows_activity, l.points, l.expires_at AS own_expires_at,
-               CASE WHEN l.follows_activity THEN greatest(l.expires_at, a.activity_expires_at) ELSE l.expires_at END
-                   AS expires_at
-        FROM accounts a JOIN lots l USING (member_id);
-    CREATE OR REPLACE VIEW views.expired_lots AS
-        SELECT member_id, number, activates_at, expires_at, points FROM expired_lots;
-    CREATE OR REPLACE VIEW views.holds AS
-        SELECT member_id, hold_id, expires_at, reward_id FROM holds;
-    CREATE OR REPLACE VIEW views.held_lots AS
-        SELECT h.member_id, h.hold_id, h.expires_at AS hold_expires_at, l.number, l.activates_at, l.points,
-               CASE WHEN l.follows_activity THEN greatest(l.expires_at, a.activity_expires_at) ELSE l.expires_at END
-                   AS expires_at
-        FROM holds h JOIN held_lots l USING (member_id, hold_id) JOIN accounts a USING (member_id);
+    EXECUTE format($names$
+        CREATE OR REPLACE VIEW %1$I.balances AS
+            SELECT member_id, program, version, position, recorded_at, owed_points, activity_expires_at,
+                   following_points, notified_until
+            FROM accounts;
+        CREATE OR REPLACE VIEW %1$I.lots AS
+            SELECT l.member_id, l.number, l.activates_at, l.follows_activity, l.points, l.expires_at AS own_expires_at,
+                   CASE WHEN l.follows_activity THEN greatest(l.expires_at, a.activity_expires_at) ELSE l.expires_at END
+                       AS expires_at
+            FROM accounts a JOIN lots l USING (member_id);
+        CREATE OR REPLACE VIEW %1$I.expired_lots AS
+            SELECT member_id, number, activates_at, expires_at, points FROM expired_lots;
+        CREATE OR REPLACE VIEW %1$I.holds AS
+            SELECT member_id, hold_id, expires_at, reward_id FROM holds;
+        CREATE OR REPLACE VIEW %1$I.held_lots AS
+            SELECT h.member_id, h.hold_id, h.expires_at AS hold_expires_at, l.number, l.activates_at, l.points,
+                   CASE WHEN l.follows_activity THEN greatest(l.expires_at, a.activity_expires_at) ELSE l.expires_at END
+                       AS expires_at
+            FROM holds h JOIN held_lots l USING (member_id, hold_id) JOIN accounts a USING (member_id);
+
+        -- A member's points at an instant. Points are active from activates_at up to, not including, expires_at.
+        CREATE OR REPLACE FUNCTION %1$I.balance_at(of_member uuid, at_instant bigint)
+        RETURNS TABLE (
+            active_points       bigint,  -- less what is owed, that is what can be spent
+            pending_points      bigint,
+            held_points         bigint,
+            next_expiry_points  bigint,  -- NULL when nothing expires
+            next_expires_at     bigint
+        ) LANGUAGE sql STABLE AS $body$
+            SELECT coalesce(sum(points) FILTER (WHERE is_active), 0)::bigint,
+                   coalesce(sum(points) FILTER (WHERE is_pending), 0)::bigint,
+                   coalesce(sum(points) FILTER (WHERE is_held), 0)::bigint,
+                   sum(points) FILTER (WHERE is_active AND expires_at = next_expiry)::bigint,
+                   max(next_expiry)
+            FROM (
+                SELECT points, is_active, is_pending, is_held, expires_at,
+                       min(expires_at) FILTER (WHERE is_active AND expires_at < 9223372036854775807) OVER ()
+                           AS next_expiry
+                FROM (
+                    SELECT points, expires_at, activates_at <= at_instant AND expires_at > at_instant AS is_active,
+                           activates_at > at_instant AS is_pending, false AS is_held
+                    FROM %1$I.lots WHERE member_id = of_member
+                    UNION ALL
+                    SELECT points, expires_at, activates_at <= at_instant, activates_at > at_instant, false
+                    FROM %1$I.expired_lots WHERE member_id = of_member AND expires_at > at_instant
+                    UNION ALL
+                    SELECT points, expires_at, hold_expires_at <= at_instant AND expires_at > at_instant, false,
+                           hold_expires_at > at_instant
+                    FROM %1$I.held_lots WHERE member_id = of_member
+                ) AS part
+            ) AS counted
+        $body$;
+
+        -- What a member's active and pending points come to by expiry, at an instant, soonest first.
+        CREATE OR REPLACE FUNCTION %1$I.expiries_at(of_member uuid, at_instant bigint)
+        RETURNS TABLE (expires_at bigint, points bigint) LANGUAGE sql STABLE AS $body$
+            SELECT part.expires_at, sum(part.points)::bigint
+            FROM (
+                SELECT l.expires_at, l.points FROM %1$I.lots l WHERE l.member_id = of_member
+                UNION ALL
+                SELECT e.expires_at, e.points FROM %1$I.expired_lots e WHERE e.member_id = of_member
+                UNION ALL
+                SELECT h.expires_at, h.points FROM %1$I.held_lots h
+                WHERE h.member_id = of_member AND h.hold_expires_at <= at_instant
+            ) AS part
+            WHERE part.expires_at > at_instant AND part.expires_at < 9223372036854775807
+            GROUP BY part.expires_at ORDER BY part.expires_at LIMIT 1000
+        $body$;
+    $names$, names);
 END $$;
 
 CALL projection.begin_generation('balances', 1);
 CALL projection.show_generation('balances', 1);
-
--- A member's points at an instant. Points are active from activates_at up to, not including, expires_at.
-CREATE FUNCTION views.balance_at(of_member uuid, at_instant bigint)
-RETURNS TABLE (
-    active_points       bigint,  -- less what is owed, that is what can be spent
-    pending_points      bigint,
-    held_points         bigint,
-    next_expiry_points  bigint,  -- NULL when nothing expires
-    next_expires_at     bigint
-) LANGUAGE sql STABLE AS $$
-    SELECT coalesce(sum(points) FILTER (WHERE is_active), 0)::bigint,
-           coalesce(sum(points) FILTER (WHERE is_pending), 0)::bigint,
-           coalesce(sum(points) FILTER (WHERE is_held), 0)::bigint,
-           sum(points) FILTER (WHERE is_active AND expires_at = next_expiry)::bigint,
-           max(next_expiry)
-    FROM (
-        SELECT points, is_active, is_pending, is_held, expires_at,
-               min(expires_at) FILTER (WHERE is_active AND expires_at < 9223372036854775807) OVER () AS next_expiry
-        FROM (
-            SELECT points, expires_at, activates_at <= at_instant AND expires_at > at_instant AS is_active,
-                   activates_at > at_instant AS is_pending, false AS is_held
-            FROM views.lots WHERE member_id = of_member
-            UNION ALL
-            SELECT points, expires_at, activates_at <= at_instant, activates_at > at_instant, false
-            FROM views.expired_lots WHERE member_id = of_member AND expires_at > at_instant
-            UNION ALL
-            SELECT points, expires_at, hold_expires_at <= at_instant AND expires_at > at_instant, false,
-                   hold_expires_at > at_instant
-            FROM views.held_lots WHERE member_id = of_member
-        ) AS part
-    ) AS counted
-$$;
-
--- What a member's active and pending points come to by expiry, at an instant, soonest first.
-CREATE FUNCTION views.expiries_at(of_member uuid, at_instant bigint)
-RETURNS TABLE (expires_at bigint, points bigint) LANGUAGE sql STABLE AS $$
-    SELECT part.expires_at, sum(part.points)::bigint
-    FROM (
-        SELECT l.expires_at, l.points FROM views.lots l WHERE l.member_id = of_member
-        UNION ALL
-        SELECT e.expires_at, e.points FROM views.expired_lots e WHERE e.member_id = of_member
-        UNION ALL
-        SELECT h.expires_at, h.points FROM views.held_lots h
-        WHERE h.member_id = of_member AND h.hold_expires_at <= at_instant
-    ) AS part
-    WHERE part.expires_at > at_instant AND part.expires_at < 9223372036854775807
-    GROUP BY part.expires_at ORDER BY part.expires_at LIMIT 1000
-$$;

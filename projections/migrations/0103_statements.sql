@@ -20,12 +20,14 @@ BEGIN
     );
 END $$;
 
-CREATE PROCEDURE projection.show_statements() LANGUAGE plpgsql AS $$
+CREATE PROCEDURE projection.show_statements(names text) LANGUAGE plpgsql AS $$
 BEGIN
-    CREATE OR REPLACE VIEW views.member_totals AS SELECT member_id, total_points FROM member_totals;
-    CREATE OR REPLACE VIEW views.statements AS
-        SELECT member_id, position, effective_at, recorded_at, type, transaction_id, points, total_points, store
-        FROM entries;
+    EXECUTE format($names$
+        CREATE OR REPLACE VIEW %1$I.member_totals AS SELECT member_id, total_points FROM member_totals;
+        CREATE OR REPLACE VIEW %1$I.statements AS
+            SELECT member_id, position, effective_at, recorded_at, type, transaction_id, points, total_points, store
+            FROM entries;
+    $names$, names);
 END $$;
 
 CALL projection.begin_generation('statements', 1);

@@ -22,11 +22,13 @@ BEGIN
     );
 END $$;
 
-CREATE PROCEDURE projection.show_tiers() LANGUAGE plpgsql AS $$
+CREATE PROCEDURE projection.show_tiers(names text) LANGUAGE plpgsql AS $$
 BEGIN
-    CREATE OR REPLACE VIEW views.tiers AS
-        SELECT member_id, program, tier, since, standing, counted, next_change_at, next_change_to FROM tiers;
-    CREATE OR REPLACE VIEW views.programs AS SELECT program, version, starts_at, definition FROM programs;
+    EXECUTE format($names$
+        CREATE OR REPLACE VIEW %1$I.tiers AS
+            SELECT member_id, program, tier, since, standing, counted, next_change_at, next_change_to FROM tiers;
+        CREATE OR REPLACE VIEW %1$I.programs AS SELECT program, version, starts_at, definition FROM programs;
+    $names$, names);
 END $$;
 
 CALL projection.begin_generation('tiers', 1);

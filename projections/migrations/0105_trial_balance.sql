@@ -21,11 +21,13 @@ BEGIN
     );
 END $$;
 
-CREATE PROCEDURE projection.show_trial_balance() LANGUAGE plpgsql AS $$
+CREATE PROCEDURE projection.show_trial_balance(names text) LANGUAGE plpgsql AS $$
 BEGIN
-    CREATE OR REPLACE VIEW views.trial_balance AS
-        SELECT program, member, issued, redeemed, breakage, clawed_back, restored, adjusted FROM program_totals;
-    CREATE OR REPLACE VIEW views.member_points AS SELECT member_id, program, points FROM member_points;
+    EXECUTE format($names$
+        CREATE OR REPLACE VIEW %1$I.trial_balance AS
+            SELECT program, member, issued, redeemed, breakage, clawed_back, restored, adjusted FROM program_totals;
+        CREATE OR REPLACE VIEW %1$I.member_points AS SELECT member_id, program, points FROM member_points;
+    $names$, names);
 END $$;
 
 CALL projection.begin_generation('trial_balance', 1);

@@ -57,28 +57,30 @@ BEGIN
     );
 END $$;
 
-CREATE PROCEDURE projection.show_rewards() LANGUAGE plpgsql AS $$
+CREATE PROCEDURE projection.show_rewards(names text) LANGUAGE plpgsql AS $$
 BEGIN
-    CREATE OR REPLACE VIEW views.vouchers AS
-        SELECT member_id, voucher_id, position, reward_id, reward, starts_at, expires_at, left_minor, state
-        FROM vouchers;
-    CREATE OR REPLACE VIEW views.entitlements AS
-        SELECT member_id, entitlement_id, position, reward_id, reward, starts_at, expires_at, used_times, state, sale,
-               line_id, sku
-        FROM entitlements;
-    CREATE OR REPLACE VIEW views.stocks AS SELECT program, pool, drawn, uploaded FROM stocks;
-    CREATE OR REPLACE VIEW views.stock_holds AS SELECT program, pool, hold_id, amount, expires_at FROM stock_holds;
+    EXECUTE format($names$
+        CREATE OR REPLACE VIEW %1$I.vouchers AS
+            SELECT member_id, voucher_id, position, reward_id, reward, starts_at, expires_at, left_minor, state
+            FROM vouchers;
+        CREATE OR REPLACE VIEW %1$I.entitlements AS
+            SELECT member_id, entitlement_id, position, reward_id, reward, starts_at, expires_at, used_times, state, sale,
+                   line_id, sku
+            FROM entitlements;
+        CREATE OR REPLACE VIEW %1$I.stocks AS SELECT program, pool, drawn, uploaded FROM stocks;
+        CREATE OR REPLACE VIEW %1$I.stock_holds AS SELECT program, pool, hold_id, amount, expires_at FROM stock_holds;
+
+        -- What is drawn of each stock of a program at an instant.
+        CREATE OR REPLACE FUNCTION %1$I.stocks_at(of_program text, at_instant bigint)
+        RETURNS TABLE (pool text, drawn bigint, uploaded bigint) LANGUAGE sql STABLE AS $body$
+            SELECT s.pool, s.drawn - coalesce(
+                       (SELECT sum(h.amount) FROM %1$I.stock_holds h
+                        WHERE h.program = s.program AND h.pool = s.pool AND h.expires_at <= at_instant), 0)::bigint,
+                   s.uploaded
+            FROM %1$I.stocks s WHERE s.program = of_program
+        $body$;
+    $names$, names);
 END $$;
 
 CALL projection.begin_generation('rewards', 1);
 CALL projection.show_generation('rewards', 1);
-
--- What is drawn of each stock of a program at an instant.
-CREATE FUNCTION views.stocks_at(of_program text, at_instant bigint)
-RETURNS TABLE (pool text, drawn bigint, uploaded bigint) LANGUAGE sql STABLE AS $$
-    SELECT s.pool, s.drawn - coalesce(
-               (SELECT sum(h.amount) FROM views.stock_holds h
-                WHERE h.program = s.program AND h.pool = s.pool AND h.expires_at <= at_instant), 0)::bigint,
-           s.uploaded
-    FROM views.stocks s WHERE s.program = of_program
-$$;

@@ -48,17 +48,19 @@ BEGIN
     ) WITH (fillfactor = 60);
 END $$;
 
-CREATE PROCEDURE projection.show_liability() LANGUAGE plpgsql AS $$
+CREATE PROCEDURE projection.show_liability(names text) LANGUAGE plpgsql AS $$
 BEGIN
-    CREATE OR REPLACE VIEW views.liability_days AS
-        SELECT program, vintage, booked_on, effective_on, issued, restored, reinstated, adjusted, redeemed, expired,
-               clawed_back, sold_minor
-        FROM liability_days;
-    CREATE OR REPLACE VIEW views.movements AS
-        SELECT member_id, position, lot, kind, points, sold_minor, program, vintage, booked_on, effective_on
-        FROM movements;
-    CREATE OR REPLACE VIEW views.vintages AS SELECT member_id, lot, vintage FROM vintages;
-    CREATE OR REPLACE VIEW views.booked_members AS SELECT member_id, program, time_zone FROM booked_members;
+    EXECUTE format($names$
+        CREATE OR REPLACE VIEW %1$I.liability_days AS
+            SELECT program, vintage, booked_on, effective_on, issued, restored, reinstated, adjusted, redeemed, expired,
+                   clawed_back, sold_minor
+            FROM liability_days;
+        CREATE OR REPLACE VIEW %1$I.movements AS
+            SELECT member_id, position, lot, kind, points, sold_minor, program, vintage, booked_on, effective_on
+            FROM movements;
+        CREATE OR REPLACE VIEW %1$I.vintages AS SELECT member_id, lot, vintage FROM vintages;
+        CREATE OR REPLACE VIEW %1$I.booked_members AS SELECT member_id, program, time_zone FROM booked_members;
+    $names$, names);
 END $$;
 
 CALL projection.begin_generation('liability', 1);

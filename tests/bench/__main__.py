@@ -38,6 +38,7 @@ CASES: Final[Mapping[str, tuple[Case, Mapping[str, Measure]]]] = {
     "read_side": (cases.read_side, measures.READ_SIDE),
     "audit": (audit_cases.audit, measures.AUDIT),
     "as_of": (as_of_cases.as_of, measures.AS_OF),
+    "replay": (audit_cases.replay_year, measures.REPLAY),
     "fifty_rules": (rule_cases.fifty, measures.FIFTY_RULES),
     "thousand_rules": (rule_cases.thousand, measures.THOUSAND_RULES),
     "seal": (seal_cases.seal, measures.SEAL),

@@ -1,4 +1,4 @@
-"""The cases of auditors: the whole log as an export, in each format, and its verification."""
+"""The cases of auditors: the whole log as an export, in each format, its verification, and its replay."""
 
 import json
 import subprocess
@@ -11,15 +11,23 @@ from typing import Final, get_args
 import psycopg
 from psycopg.rows import tuple_row
 
+from ledger.demo.own_server import Endpoint
+from ledger.demo.run import run
 from ledger.proof.manifest import Format
 from ledger.proof.note import Checkpoint, Signer, sign
 from ledger.proof.verify import verify_export
 from ledger.store.arrays import register_arrays
 from ledger.store.seal import seal
+from projections.replay import replay
 from tests.bench.cases import Bench, Figure, Figures
-from tests.running import ROOT
+from tests.bench.process import Served
+from tests.demo.silent import Silent
+from tests.running import ROOT, token
 
 PAGE_EVENTS: Final = 50_000
+
+YEAR_BASKETS: Final = 155_848
+"""In all of the real year: what a part of it takes is told for the whole."""
 
 # Runs the command, then says what it took of memory.
 _MEASURED: Final = """
@@ -58,6 +66,22 @@ def audit(bench: Bench) -> Figures:
         "export_rss_mb": Figure(max(rss_mb.values()), ", ".join(f"{kind} {mb:.0f}" for kind, mb in rss_mb.items())),
         "verify_events_per_s": Figure(verified[1], "one process"),
         "verify_two_cores_events_per_s": Figure(verified[2], "two processes, their start included"),
+    }
+
+
+def replay_year(bench: Bench) -> Figures:
+    """Loads the real year, and replays every view of it into a schema of its own, in two processes."""
+    url = bench.databases.url(bench.databases.create())
+    with Served(url, environment={"LOYALTY_LOG_SEAL": "no"}) as server:
+        done = run(Endpoint(server.address, token(url)), bench.plan.year_baskets, Silent())
+    bench.console.log(f"replay: {done.sales_loaded:,} sales are loaded")
+    started = time.perf_counter()
+    made = replay(url, "replayed", processes=2)
+    seconds = time.perf_counter() - started
+    year_s = seconds * YEAR_BASKETS / done.sales_loaded
+    return {
+        "replay_year_s": Figure(year_s, f"all views of {made.position:,} events in {seconds:.1f} s, two processes"),
+        "replay_events_per_s": Figure(made.position / seconds),
     }
 
 

@@ -76,6 +76,11 @@ AS_OF: Final[Mapping[str, Measure]] = {
     "as_of_p50_ms": Measure("ms"),
 }
 
+REPLAY: Final[Mapping[str, Measure]] = {
+    "replay_year_s": Measure("s", Goal("<", 10)),
+    "replay_events_per_s": Measure("events/s"),
+}
+
 FIFTY_RULES: Final[Mapping[str, Measure]] = {
     "rules50_unary_vs_echo": Measure("ratio", Goal(">=", 0.6)),
     "rules50_batch_vs_simple": Measure("ratio", Goal(">=", 0.7)),
@@ -105,6 +110,7 @@ ALL: Final[Mapping[str, Measure]] = {
     **READ_SIDE,
     **AUDIT,
     **AS_OF,
+    **REPLAY,
     **FIFTY_RULES,
     **THOUSAND_RULES,
     **SEAL,

@@ -17,6 +17,8 @@ class Plan:
     members: int
     growth_events_max: int
     """Where growth is measured, against a log that has just the members' enrolments."""
+    year_baskets: int | None
+    """Of the real year, in order; None for all."""
 
 
 FULL: Final = Plan(
@@ -27,6 +29,7 @@ FULL: Final = Plan(
     lag_s=15.0,
     members=10_000,
     growth_events_max=1_000_000,
+    year_baskets=None,
 )
 
 QUICK: Final = Plan(
@@ -37,6 +40,7 @@ QUICK: Final = Plan(
     lag_s=4.0,
     members=5_000,
     growth_events_max=50_000,
+    year_baskets=10_000,
 )
 
 SMOKE: Final = Plan(
@@ -47,4 +51,5 @@ SMOKE: Final = Plan(
     lag_s=0.2,
     members=100,
     growth_events_max=500,
+    year_baskets=100,
 )

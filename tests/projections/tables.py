@@ -1,6 +1,7 @@
 """What projections have made of a log: their tables, as bytes."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -40,13 +41,30 @@ def tables(database_url: str, *names: str) -> dict[str, bytes]:
                 continue
             generation = live_generation(connection.cursor(), projection.name)
             found[projection.name] = str(generation.position).encode()
-            for table, key in {**projection.tables, **projection.shared_tables}.items():
-                copy = sql.SQL("COPY (SELECT * FROM {} ORDER BY {}) TO STDOUT (FORMAT binary)").format(
-                    sql.Identifier(generation.schema, table),
-                    sql.SQL(", ").join(map(sql.Identifier, key)),
-                )
-                with connection.cursor().copy(copy) as data:
-                    found[f"{projection.name}.{table}"] = b"".join(bytes(block) for block in data)
+            found |= _copied(connection, projection, generation.schema)
+    return found
+
+
+def replayed(database_url: str, schema: str) -> dict[str, bytes]:
+    """The same of a replay."""
+    found: dict[str, bytes] = {}
+    with psycopg.connect(database_url) as connection:
+        positions = connection.execute(f"SELECT name, position FROM {schema}.positions".encode()).fetchall()
+        for name, position in positions:
+            found[name] = str(position).encode()
+            found |= _copied(connection, PROJECTIONS[name], f"{schema}_tables")
+    return found
+
+
+def _copied(connection: psycopg.Connection[Any], projection: Projection, schema: str) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for table, key in {**projection.tables, **projection.shared_tables}.items():
+        copy = sql.SQL("COPY (SELECT * FROM {} ORDER BY {}) TO STDOUT (FORMAT binary)").format(
+            sql.Identifier(schema, table),
+            sql.SQL(", ").join(map(sql.Identifier, key)),
+        )
+        with connection.cursor().copy(copy) as data:
+            found[f"{projection.name}.{table}"] = b"".join(bytes(block) for block in data)
     return found
 
 

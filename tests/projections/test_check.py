@@ -1,13 +1,18 @@
 """The check finds what was changed behind the ledger's back, and nothing where nothing was (L2)."""
 
+from pathlib import Path
 from uuid import UUID
 
 import pytest
+from loyalty.v1.events_pb2 import CommandBlocked
 from loyalty.v1.snapshot_pb2 import AccountSnapshot
+from psycopg.rows import tuple_row
 
+from ledger.store.seal import seal
 from projections.catalogue import PROJECTIONS
 from projections.check import CheckError, CheckResult, check
 from projections.hub import connect
+from projections.rebuild import rebuild
 from projections.runner import ReadSide
 from projections.tracking import try_lock
 from tests.projections.history import History, append, inactivity_program
@@ -258,3 +263,94 @@ def write_snapshot(database_url: str, account_id: UUID, snapshot: AccountSnapsho
             "INSERT INTO snapshots VALUES (%s, %s, %s)",
             (account_id, snapshot.version, snapshot.SerializeToString()),
         )
+
+
+# -- going on where it was
+
+
+@pytest.fixture(name="small_shares")
+def _small_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shares of some thirty events."""
+    monkeypatch.setattr("projections.check.SHARE_EVENTS_MAX", 30)
+
+
+def interrupted(database_url: str, file: Path, after_events: int) -> None:
+    """A check that is stopped after so many events, and keeps what is done."""
+
+    def stop(done: int, _of: int) -> None:
+        if done > after_events:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check(database_url, 1, stop, file)
+    assert file.exists()
+
+
+@pytest.mark.usefixtures("small_shares")
+def test_an_interrupted_check_goes_on(database_url: str, history: History, tmp_path: Path) -> None:
+    """What is done is not done again, unless it has moved on since; it comes to the same."""
+    file = tmp_path / "check.json"
+    interrupted(database_url, file, 150)
+    interrupted(database_url, file, 60)
+    whole = check(database_url, 1)
+    left: list[int] = []
+    result = check(database_url, 2, lambda _done, of: left.append(of), file)
+    assert result._replace(seconds=0) == whole._replace(seconds=0)
+    assert result.ok, text(result)
+    assert 0 < left[-1] < whole.head / 2
+    assert not file.exists()
+
+    interrupted(database_url, file, 150)
+    before = len(history.events)
+    history.enrol()
+    for member in list(history.accounts)[:3]:
+        history.sell(member, 5_000)
+    append(database_url, history.events[before:], at=history.at)
+    catch_up(database_url)
+    result = check(database_url, 1, state_file=file)
+    assert result.ok, text(result)
+    assert (result.head, result.accounts) == (len(history.events), len(history.accounts))
+
+
+@pytest.mark.usefixtures("small_shares")
+def test_what_was_found_before_is_not_forgotten(database_url: str, history: History, tmp_path: Path) -> None:
+    """Findings of shares that are done are in the file too, and each is told once."""
+    execute(database_url, "UPDATE statements_1.entries SET store = 'x'; UPDATE tiers_1.programs SET starts_at = 5")
+    file = tmp_path / "check.json"
+    interrupted(database_url, file, len(history.events) - 5)
+    counts = check(database_url, 1).counts
+    assert check(database_url, 1, state_file=file).counts == counts
+    assert counts["tiers.programs"] == 1
+
+
+@pytest.mark.usefixtures("small_shares", "history")
+def test_a_state_that_does_not_fit(
+    database_url: str, another_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another log, release or generation of a view, or no state at all: it is said which, and nothing is checked."""
+    file = tmp_path / "check.json"
+    interrupted(database_url, file, 100)
+    with pytest.raises(CheckError, match=r"begun on another log: event \d+ is not the same\. Delete the file"):
+        check(another_url, 1, state_file=file)
+    with monkeypatch.context() as newer:
+        newer.setattr("projections.check_state.release", lambda: "9.9")
+        with pytest.raises(CheckError, match="begun by another release"):
+            check(database_url, 1, state_file=file)
+    rebuild(database_url, "tiers")
+    with pytest.raises(CheckError, match="begun before a view was rebuilt"):
+        check(database_url, 1, state_file=file)
+    file.write_text('{"release": 1}')
+    with pytest.raises(CheckError, match="is not the state of a check: name another file"):
+        check(database_url, 1, state_file=file)
+
+
+def test_the_seal_is_looked_at(database_url: str, history: History) -> None:
+    """L2: what no view shows, such as when an event was recorded, is found by the log's tree, in every share."""
+    with connect(database_url, "test") as connection, connection.transaction():
+        seal(connection.cursor(binary=True, row_factory=tuple_row), len(history.events))
+    assert f"log seal: same up to {len(history.events)}, signed up to 0" in text(check(database_url, 2))
+    execute(database_url, "UPDATE events SET recorded_at = recorded_at - 1 WHERE topic = 'blocked/1'")
+    result = check(database_url, 2)
+    first = next(number for number, event in enumerate(history.events, 1) if isinstance(event.payload, CommandBlocked))
+    found = [finding.key for finding in result.first if finding.place == "log seal"]
+    assert found == [f"position {first}"], text(result)

@@ -1,5 +1,6 @@
 """L2, in the database itself: what a superuser does to the log, an export and an old checkpoint bring to light."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +12,13 @@ from psycopg.rows import tuple_row
 
 from ledger.export.export import Order, export
 from ledger.export.folder import ExportError
+from ledger.proof.checkpoint_file import CheckpointFile, SignedCheckpoint
 from ledger.proof.finding import Kind, Report
-from ledger.proof.note import Checkpoint, Signer, sign
+from ledger.proof.note import Checkpoint, Signer, Verifier, sign
 from ledger.proof.verify import verify_export
 from ledger.store.arrays import register_arrays
 from ledger.store.seal import seal
+from projections.check_seal import SealCheck, Trust, hash_range, read_file
 from tests.running import Databases
 
 ORIGIN = "log.example/loyalty"
@@ -91,8 +94,32 @@ def kinds(report: Report) -> list[tuple[Kind, int | None]]:
     return [(one.kind, one.position) for one in report.findings]
 
 
+def checked(log: Log, file: Path | None = None, keys: Sequence[Verifier] = (SIGNER.verifier,)) -> list[tuple[str, str]]:
+    """What `loyalty check` says of the seal: what was found, and where."""
+    trust = Trust(file, keys)
+    in_file = read_file(trust)
+    with connect(log.url) as connection, connection.transaction():
+        cursor = connection.cursor(binary=True, row_factory=tuple_row)
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        ((snapshot, head),) = cursor.execute(
+            "SELECT pg_export_snapshot(), coalesce(max(notification_id), 0) FROM events"
+        ).fetchall()
+        seal_check = SealCheck(cursor, head, trust, in_file, None)
+        seal_check.judge([hash_range(one, lambda _: None) for one in seal_check.ranges(log.url, snapshot)])
+    return [(one.found, one.key) for one in seal_check.findings]
+
+
+def kept_file(folder: Path, *notes: str) -> Path:
+    """A file of checkpoints, outside of the database."""
+    file = CheckpointFile(folder / "checkpoints.jsonl")
+    for note in notes:
+        file.append(SignedCheckpoint(1, Checkpoint.parse(note.partition("\n\n")[0] + "\n").size, note))
+    return file.path
+
+
 def test_nothing_was_done(log: Log, tmp_path: Path) -> None:
     """L3: last month's checkpoint is consistent with today's, without access to the database."""
+    assert checked(log, kept_file(tmp_path, log.old, newest_note(log))) == []
     report = audited(log, tmp_path / "export")
     assert (report.ok, report.findings, report.rows, report.checkpoints) == (True, [], SIZE, 3)
 
@@ -131,6 +158,8 @@ def test_what_was_done_to_events_is_named(log: Log, tmp_path: Path, kind: Kind, 
     report = audited(log, tmp_path / "export")
     assert (kind, 123) in kinds(report)
     assert report.first_bad_position == 123
+    found, where = checked(log)[0]
+    assert (found.partition(":")[0], where) == (kind, "position 123")
 
 
 def test_the_end_cut_off_is_named(log: Log, tmp_path: Path) -> None:
@@ -138,8 +167,10 @@ def test_the_end_cut_off_is_named(log: Log, tmp_path: Path) -> None:
     tamper(log, "DELETE FROM events WHERE notification_id > 650")
     assert kinds(audited(log, tmp_path / "events"))[0] == ("missing", 651)
     newest = newest_note(log)
+    assert [where for _, where in checked(log)] == ["position 651"] * 2
     with connect(log.url) as connection:
         connection.execute("DELETE FROM log_checkpoints WHERE size > 300")
+    assert checked(log) == [("the log ends at 650: its end was removed", "position 651")]
     assert kinds(audited(log, tmp_path / "checkpoints", newest)) == [("future", 301)]
 
 
@@ -166,12 +197,56 @@ def test_a_changed_checkpoint_is_named(log: Log, tmp_path: Path, change: str, ex
     """L2: as one whose signature is wrong, or that is not of its size."""
     tamper(log, change)
     assert expected in [kind for kind, _ in kinds(audited(log, tmp_path / "export"))]
+    ((found, where),) = checked(log)
+    assert "wrong" in found or "one of" in found
+    assert re.fullmatch(r"the checkpoint of (300|700) events, signed at .*, in the database", where)
+
+
+def test_a_checkpoint_with_another_root_is_named_without_a_key(log: Log) -> None:
+    """L2: the log does not continue it."""
+    other = sign(Checkpoint(ORIGIN, OLD, bytes(32)).text, [SIGNER])
+    tamper(log, f"UPDATE log_checkpoints SET note = '{other}' WHERE size = {OLD}")
+    ((found, where),) = checked(log, keys=())
+    assert found.startswith("forged: ")
+    assert (found.endswith("between position 1 and 300"), where) == (True, "position 1")
+
+
+def test_a_file_of_checkpoints_that_is_not_the_logs(log: Log, tmp_path: Path) -> None:
+    """L2: gone, damaged, or of another log: the file is named, and so is the checkpoint."""
+    newest = newest_note(log)
+    file = tmp_path / "checkpoints.jsonl"
+    ((found, where),) = checked(log, file)
+    assert ("some are in the database" in found, where) == (True, str(file))
+    kept_file(tmp_path, log.old, newest)
+    file.write_text(file.read_text("utf-8").replace('"size": 700', '"sice": 700'), "utf-8")
+    assert checked(log, file)[0] == (f"the last line of {file} is not what was written", str(file))
+    file.unlink()
+    kept_file(tmp_path, newest, sign(Checkpoint("other.example", OLD, bytes(32)).text, [SIGNER]))
+    ((found, where),) = checked(log, file, keys=())
+    assert (found, where.endswith(f"in {file}")) == ("one of the log other.example", True)
 
 
 def test_a_changed_tile_is_told_from_a_changed_event(log: Log, tmp_path: Path) -> None:
     """L2: the events are right."""
     tamper(log, "UPDATE log_tiles SET hashes = set_byte(hashes, 40, 1) WHERE level = 0 AND index = 1")
     assert kinds(audited(log, tmp_path / "export")) == [("tile", 258)]
+    ((found, where),) = checked(log)
+    assert (found[:17], where) == ("tile 1 of level 0", "position 257")
+    lost = "DELETE FROM log_checkpoints; DELETE FROM log_tiles WHERE level = 0 AND index = 1"
+    tamper_tile = "UPDATE log_tiles SET hashes = set_byte(hashes, 40, 1) WHERE level = 1"
+    with connect(log.url) as connection:
+        connection.execute(tamper_tile)
+        connection.execute("DELETE FROM log_tiles WHERE level = 0 AND index = 0")
+    assert [found[:17] for found, _ in checked(log)] == [
+        f"tile {tile} of level {level}" for tile, level in ((0, 0), (1, 0), (0, 1))
+    ]
+    with connect(log.url) as connection:
+        connection.execute(lost)
+    assert [found[:17] for found, _ in checked(log)] == [
+        "tile 0 of level 0",
+        "tile 1 of level 0",
+        "tile 0 of level 1",
+    ], "also where nobody has signed"
 
 
 def test_an_event_changed_with_all_above_it_is_narrowed_down(log: Log, tmp_path: Path) -> None:
@@ -187,6 +262,9 @@ def test_an_event_changed_with_all_above_it_is_narrowed_down(log: Log, tmp_path:
     report = audited(log, tmp_path / "export")
     assert kinds(report) == [("forged", 301)]
     assert "between position 301 and 700" in report.findings[0].message
+    ((found, where),) = checked(log)
+    assert found.startswith("forged: ")
+    assert (found.endswith("between position 301 and 700"), where) == (True, "position 301")
 
 
 def test_a_tree_signed_anew_contradicts_what_was_kept(log: Log, tmp_path: Path) -> None:
@@ -198,8 +276,10 @@ def test_a_tree_signed_anew_contradicts_what_was_kept(log: Log, tmp_path: Path) 
         "UPDATE log_seal SET size = 0",
         "DELETE FROM log_checkpoints",
     )
-    append(log.url, SIZE + 1, SIZE + 1)
+    newest = append(log.url, SIZE + 1, SIZE + 1)
     assert kinds(audited(log, tmp_path / "export")) == [("inconsistent", 1)]
+    assert checked(log) == [], "in itself the database is right"
+    assert [where for _, where in checked(log, kept_file(tmp_path, log.old, newest))] == ["position 1"]
 
 
 @pytest.mark.parametrize(("goes_on_to", "expected"), [(500, ("future", 501)), (900, ("inconsistent", 301))])
@@ -212,8 +292,12 @@ def test_a_database_that_was_rolled_back_is_named(
     backup = databases.create(name)
     newest = append(databases.url(name), OLD + 1, SIZE)
     old = append(databases.url(backup), OLD + 1, goes_on_to)
-    report = audited(Log(databases.url(backup), backup, old), tmp_path / "export", newest)
-    assert kinds(report) == [expected]
+    log = Log(databases.url(backup), backup, old)
+    assert kinds(audited(log, tmp_path / "export", newest)) == [expected]
+    assert checked(log) == [], "in itself the database is right"
+    ((found, where),) = checked(log, kept_file(tmp_path, newest))
+    assert where == f"position {expected[1]}"
+    assert ("rolled back to a backup" if goes_on_to < SIZE else "between position 301 and 700") in found
 
 
 # -- the export itself
