@@ -12,6 +12,7 @@ from ledger.domain.account import Account
 from ledger.domain.instant import set_timestamp
 from ledger.domain.lot import points_of
 from ledger.domain.names import hold_name
+from ledger.domain.purse import Purse
 
 
 class Points(NamedTuple):
@@ -22,21 +23,21 @@ class Points(NamedTuple):
     held: int
     owed: int
 
-    @property
-    def total(self) -> int:
-        """All of them, less what is owed."""
-        return self.active + self.pending + self.held - self.owed
+
+def purse_at(account: Account, at: int) -> Purse:
+    """The purse of an account as time has left it at an instant, whether or not what was due by then is recorded."""
+    purse = Purse()
+    purse.owed, purse.pending_until = account.owed, account.pending_until
+    purse.lots = [lot for lot in account.lots_at(at) if lot.expires_at > at]
+    purse.lot_points = points_of(purse.lots)
+    purse.holds = {key: hold for key, hold in account.holds.items() if hold.expires_at > at}
+    return purse
 
 
-def points_at(account: Account, at: int) -> Points:
-    """The points of an account at an instant, whether or not what was due by then is recorded."""
-    lots = account.lots_at(at)
-    return Points(
-        points_of(lot for lot in lots if lot.activates_at <= at < lot.expires_at),
-        points_of(lot for lot in lots if lot.activates_at > at and lot.expires_at > at),
-        points_of(hold for hold in account.holds.values() if hold.expires_at > at),
-        account.owed,
-    )
+def points_at(purse: Purse, at: int) -> Points:
+    """The points of a purse as time has left it at an instant."""
+    active = purse.available(at) + purse.owed
+    return Points(active, purse.lot_points - active, purse.held, purse.owed)
 
 
 def tier_at(account: Account, at: int) -> str:
@@ -47,21 +48,19 @@ def tier_at(account: Account, at: int) -> str:
 
 def state_of(account: Account, at: int, events: int) -> MemberState:
     """The state of an account at an instant, whether or not what was due by then is recorded."""
-    points = points_at(account, at)
-    state = MemberState(owed_points=points.owed, total_points=points.total, tier=tier_at(account, at), events=events)
-    account.write_balance(state.balance, at)
-    for lot in account.lots_at(at):
-        if lot.expires_at > at:
-            lot._replace(expiry=None).write(state.lots.add())
-    for hold in account.holds.values():
-        if hold.expires_at > at:
-            message = state.holds.add(
-                name=hold_name(account.account_id, hold.hold_id),
-                reward_id=hold.reward.reward_id,
-                quantity=hold.quantity,
-                points=hold.points,
-            )
-            set_timestamp(message.expires_at, hold.expires_at)
+    purse = purse_at(account, at)
+    state = MemberState(owed_points=purse.owed, total_points=purse.balance, tier=tier_at(account, at), events=events)
+    purse.write_balance(state.balance, at)
+    for lot in purse.lots:
+        lot._replace(expiry=None).write(state.lots.add())
+    for hold in purse.holds.values():
+        message = state.holds.add(
+            name=hold_name(account.account_id, hold.hold_id),
+            reward_id=hold.reward.reward_id,
+            quantity=hold.quantity,
+            points=hold.points,
+        )
+        set_timestamp(message.expires_at, hold.expires_at)
     for voucher in account.vouchers.values():
         shown = state.vouchers.add()
         voucher._replace(code_hash="").write(shown)

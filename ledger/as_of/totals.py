@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ledger.as_of.state import points_at, tier_at
+from ledger.as_of.state import points_at, purse_at, tier_at
 from ledger.domain.account import Account
 
 
@@ -45,7 +45,7 @@ class Totals:
 
     def add(self, account: Account, at: int) -> None:
         """Adds a member as they were at an instant."""
-        self._add(tier_at(account, at), Sum(1, *points_at(account, at)))
+        self._add(tier_at(account, at), Sum(1, *points_at(purse_at(account, at), at)))
 
     def merge(self, other: "Totals") -> None:
         """Adds other members."""

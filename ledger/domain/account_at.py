@@ -171,10 +171,13 @@ def _together(parts: Iterable[Lot]) -> list[Lot]:
     """Lots in the order of spending. Where more was taken from a part of one than was there, the others have less."""
     merged: dict[tuple[int, int, int], Lot] = {}
     for lot in parts:
-        there = merged.get(lot[:3])
-        merged[lot[:3]] = lot if there is None else there._replace(points=there.points + lot.points)
+        key = lot[:3]
+        there = merged.get(key)
+        merged[key] = lot if there is None else there._replace(points=there.points + lot.points)
     lots = sorted(merged.values(), key=lambda lot: lot[:3])
     short = {lot.number: lot for lot in lots if lot.points < 0}
+    if not short:
+        return [lot for lot in lots if lot.points]
     missing = Counter[int]()
     for lot in lots:
         missing[lot.number] += max(-lot.points, 0)
