@@ -29,12 +29,14 @@ BEGIN
     CREATE INDEX audit_entries_method_idx ON audit_entries (method, position, entry);
 END $$;
 
-CREATE PROCEDURE projection.show_audit_trail() LANGUAGE plpgsql AS $$
+CREATE PROCEDURE projection.show_audit_trail(names text) LANGUAGE plpgsql AS $$
 BEGIN
-    CREATE OR REPLACE VIEW views.audit_trail AS
-        SELECT position, entry, recorded_at, kind, actor, role, operator, method, resource, member_id, store, terminal,
-               network, reason, count, first_at, last_at, details
-        FROM audit_entries;
+    EXECUTE format($names$
+        CREATE OR REPLACE VIEW %1$I.audit_trail AS
+            SELECT position, entry, recorded_at, kind, actor, role, operator, method, resource, member_id, store, terminal,
+                   network, reason, count, first_at, last_at, details
+            FROM audit_entries;
+    $names$, names);
 END $$;
 
 CALL projection.begin_generation('audit_trail', 1);

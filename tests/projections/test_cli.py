@@ -107,7 +107,7 @@ def test_check_with_key_and_state(database_url: str, tmp_path: Path, signing: Si
     [
         (("replay",), "give --into SCHEMA, with or without --until; or --drop SCHEMA; or --list"),
         (("replay", "--until", "5", "--drop", "x"), "give --into SCHEMA"),
-        (("replay", "--until", "yesterday", "--into", "x"), "'yesterday' is neither a position nor a time such as"),
+        (("replay", "--until", "yesterday", "--into", "x"), "--until yesterday: give a position, or a time as"),
         (("replay", "--until", "2999-01-01", "--into", "x"), "--until 2999-01-01 lies in the future"),
         (("replay", "--until", "-1", "--into", "x"), "position -1 does not exist: the log ends at 99"),
         (("replay", "--until", "100", "--into", "x"), "position 100 does not exist: the log ends at 99"),
