@@ -13,6 +13,7 @@ from psycopg.rows import tuple_row
 
 from ledger.archive.archive import ArchiveDone, archive
 from ledger.proof.note import Checkpoint, Signer, sign
+from ledger.store.archive import ARCHIVED_TOPICS
 from ledger.store.arrays import register_arrays
 from ledger.store.seal import seal
 from tests.programs import spend
@@ -39,6 +40,10 @@ class Lived(NamedTuple):
     answer: pos.RecordSaleResponse
     checkpoint: str
     """What the auditor has."""
+    sold_at: int
+    """The position of that sale."""
+    joined_at: int
+    """The position of the first event that can be archived: the first member's enrolment."""
 
     def copied(self, databases: Databases) -> "Lived":
         """A copy of it."""
@@ -58,6 +63,12 @@ class Lived(NamedTuple):
             shop = Shop(channel, token(self.url))
             shop.program, shop.terminal = self.program, self.terminal
             yield shop
+
+
+def archivable(url: str, until: int, first: int = 1) -> int:
+    """How many events up to a position have a state that goes to the archive."""
+    query = f"SELECT topic FROM events WHERE notification_id BETWEEN {first} AND {until}"
+    return sum(topic in ARCHIVED_TOPICS for (topic,) in stored(url, query))
 
 
 def stored(url: str, query: str) -> list[tuple[Any, ...]]:
@@ -94,4 +105,6 @@ def live(databases: Databases) -> Lived:
         for member in members:
             prove(shop, member)
     sealed(url)
-    return Lived(name, url, shop.program, shop.terminal, members, sale, answer, checkpoint)
+    ((sold_at,),) = stored(url, f"SELECT notification_id FROM events WHERE request_id = '{sale.request_id}'")
+    ((joined_at,),) = stored(url, "SELECT min(notification_id) FROM events WHERE topic = 'enrolled/1'")
+    return Lived(name, url, shop.program, shop.terminal, members, sale, answer, checkpoint, sold_at, joined_at)
