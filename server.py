@@ -52,7 +52,8 @@ from ledger.cli.database import JsonOption
 from ledger.cli.demo import demo
 from ledger.cli.export import export, verify
 from ledger.cli.health import health
-from ledger.cli.log import LOCAL_CHECKPOINTS, LOCAL_ORIGIN, local_key_file
+from ledger.cli.keys import local_key_file
+from ledger.cli.log import LOCAL_CHECKPOINTS, LOCAL_ORIGIN
 from ledger.config import Config, ConfigError
 from ledger.domain.instant import set_timestamp
 from ledger.local_postgres import LocalPostgres, LocalPostgresError

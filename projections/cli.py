@@ -12,8 +12,8 @@ import typer
 
 from ledger.cli.connection import DataDirOption, fail
 from ledger.cli.database import ArchiveOption, DatabaseOption, JsonOption, LocalOption, database
-from ledger.cli.export import verifiers_of
 from ledger.cli.instants import timestamp_of
+from ledger.cli.keys import verifiers_of
 from ledger.cli.progress import progress_bar
 from ledger.domain.instant import from_timestamp, instant_text
 from ledger.local_postgres import LocalPostgresError
@@ -62,7 +62,7 @@ def check(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Replay every event, compare every view byte for byte, the log with its seal; status 1 when anything differs."""
     try:
-        trust = Trust(checkpoint_file, [verifier for key in keys or () for verifier in verifiers_of(key)])
+        trust = Trust(checkpoint_file, verifiers_of(keys or ()))
     except (NoteInvalid, OSError, UnicodeDecodeError) as error:
         fail(f"--key: {error}")
     with _database(database_url, data_dir, local=local) as url, progress_bar("replaying") as bar:

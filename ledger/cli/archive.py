@@ -16,8 +16,8 @@ from ledger.archive.parts import ArchiveError
 from ledger.archive.restore import restore
 from ledger.cli.connection import DataDirOption, fail
 from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
-from ledger.cli.export import KeyFileOption, signers_of
 from ledger.cli.instants import timestamp_of
+from ledger.cli.keys import KeyFileOption, signers_of
 from ledger.cli.progress import progress_bar
 from ledger.domain.instant import from_timestamp
 from ledger.export.folder import ExportError

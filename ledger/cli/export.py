@@ -8,18 +8,17 @@ from typing import Annotated, Final
 import psycopg
 import typer
 
-from ledger.cli.connection import LOCAL_DATABASE, DataDirOption, fail
+from ledger.cli.connection import DataDirOption, fail
 from ledger.cli.database import ArchiveOption, DatabaseOption, JsonOption, LocalOption, database
-from ledger.cli.log import local_key_file
+from ledger.cli.keys import KeyFileOption, signers_of, verifiers_of
 from ledger.cli.progress import progress_bar
 from ledger.export.export import Order
 from ledger.export.export import export as export_to
 from ledger.export.folder import ExportError
 from ledger.local_postgres import LocalPostgresError
 from ledger.proof.event_rows import ExtraMissing
-from ledger.proof.keys import KeysInvalid, read_keys
 from ledger.proof.manifest import Format
-from ledger.proof.note import NoteInvalid, Signer, Verifier
+from ledger.proof.note import NoteInvalid
 from ledger.proof.verify import PROCESSES_MAX, ExportUnreadable, verify_export
 from ledger.store.actions import record_action_in
 from ledger.store.archive import Archive
@@ -27,12 +26,6 @@ from ledger.store.topics import Archived
 
 UNREADABLE: Final = 2
 """The status of a verification that could not begin."""
-
-
-KeyFileOption = Annotated[
-    Path | None,
-    typer.Option(envvar="LOYALTY_LOG_KEY_FILE", help="Private keys of the log, one a line; they sign the manifest."),
-]
 
 
 def export(  # noqa: PLR0913, PLR0917 - one for each option
@@ -93,7 +86,7 @@ def verify(
 ) -> None:
     """Verify an export, offline. Status 0: verified; 1: something is wrong; 2: it cannot be read."""
     try:
-        verifiers = [verifier for key in keys or () for verifier in verifiers_of(key)]
+        verifiers = verifiers_of(keys or ())
         kept = [(path.name, path.read_text(encoding="utf-8")) for path in checkpoints or ()]
         with progress_bar("verifying") as bar:
             report = verify_export(folder, kept, verifiers, processes or None, bar)
@@ -120,22 +113,3 @@ def _record(database_url: str, order: Order) -> None:
     told = {name: str(value) for name, value in details.items() if value is not None}
     if not record_action_in(database_url, "loyalty export", f"exports/{order.exported}", told):
         typer.echo("loyalty: the database role may only read, so that the audit trail lacks this export", err=True)
-
-
-def signers_of(key_file: Path | None, data_dir: Path, *, local: bool) -> tuple[Signer, ...]:
-    """The keys that sign: those of a file, or else of the local server. Ends the command where they cannot be used."""
-    local_file = local_key_file(data_dir / LOCAL_DATABASE)
-    if key_file is None and local and local_file.exists():
-        key_file = local_file
-    try:
-        return read_keys(key_file).signers if key_file is not None else ()
-    except KeysInvalid as error:
-        fail(str(error))
-
-
-def verifiers_of(key: str) -> list[Verifier]:
-    """The public keys of a text, or of a file with one a line."""
-    if "+" in key and not Path(key).is_file():
-        return [Verifier.parse(key)]
-    lines = Path(key).read_text(encoding="utf-8").splitlines()
-    return [Verifier.parse(line) for line in lines if line.strip()]

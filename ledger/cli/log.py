@@ -8,6 +8,7 @@ import typer
 
 from ledger.cli.connection import LOCAL_DATABASE, DataDirOption, fail
 from ledger.cli.database import JsonOption
+from ledger.cli.keys import local_key_file
 from ledger.cli.witness import witness
 from ledger.proof.keys import Keys, KeysInvalid, create_keys, read_keys, replace_keys
 from ledger.proof.note import NoteInvalid, Signer
@@ -29,11 +30,6 @@ KeyFileOption = Annotated[
 
 app = typer.Typer(help="The log's keys and its witness.", no_args_is_help=True)
 app.command()(witness)
-
-
-def local_key_file(folder: Path) -> Path:
-    """Where the local server keeps its key, in the folder of its database."""
-    return folder / "log.key"
 
 
 @app.command("new-key")

@@ -13,6 +13,7 @@ from loyalty.v1.proof_pb2 import GetCheckpointRequest, ProveConsistencyRequest
 
 from ledger.cli.connection import AddressOption, Connection, DataDirOption, TokenOption, connect, fail, fail_call
 from ledger.cli.database import JsonOption
+from ledger.cli.keys import verifiers_of
 from ledger.proof.checkpoint_file import CheckpointFile, CheckpointFileDamaged, SignedCheckpoint
 from ledger.proof.keys import KeysInvalid, read_keys
 from ledger.proof.note import Checkpoint, NoteInvalid, Verifier
@@ -35,7 +36,7 @@ def witness(
     ],
     log_key: Annotated[
         list[str],
-        typer.Option("--log-key", help="A public key of the log, as `loyalty log key` prints it; repeatable."),
+        typer.Option("--log-key", help="The log's public key, as text or the name of a file; repeatable."),
     ],
     address: AddressOption = "",
     token: TokenOption = "",
@@ -51,7 +52,7 @@ def witness(
     with connection.channel:
         try:
             keys = read_keys(key_file)
-            log_keys = [Verifier.parse(text) for text in log_key]
+            log_keys = verifiers_of(log_key)
             kept = kept_file.newest()
             old = kept_checkpoint(kept, keys) if kept is not None else None
             newest = _newest(connection, log_keys)
@@ -62,7 +63,7 @@ def witness(
                 kept_file.append(SignedCheckpoint(time.time_ns() // 1_000, newest.checkpoint.size, note))
         except grpc.RpcError as error:
             fail_call(error)
-        except (KeysInvalid, NoteInvalid, CheckpointFileDamaged, LogMisbehaves, OSError) as error:
+        except (KeysInvalid, NoteInvalid, CheckpointFileDamaged, LogMisbehaves, OSError, UnicodeDecodeError) as error:
             fail(str(error))
     old_size, size = old.size if old is not None else 0, newest.checkpoint.size
     if as_json:

@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from loyalty.v1.account_pb2 import Balance
 
-from ledger.cli.log import LOCAL_CHECKPOINTS, local_key_file
+from ledger.cli.keys import local_key_file
+from ledger.cli.log import LOCAL_CHECKPOINTS
 from ledger.demo.failure import DemoFailed
 from ledger.demo.own_server import OwnServer
 from ledger.local_postgres import LocalPostgres
