@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import grpc
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from loyalty.v1.program_pb2 import Program
 
 from tests.running import Databases, ServerProcess, running, token
@@ -22,6 +22,8 @@ settings.register_profile(
     deadline=None,
     print_blob=True,
     report_multiple_bugs=False,
+    # To explain a failure it traces every line, which takes minutes before Python 3.12.
+    phases=[phase for phase in Phase if phase is not Phase.explain],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 settings.register_profile("ci", settings.get_profile("deep"), derandomize=True, database=None)

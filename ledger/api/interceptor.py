@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias, cast
 
 import eventsourcing.persistence
 import grpc
@@ -49,6 +49,9 @@ _PLACE: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 
 _Metadata = Sequence[tuple[str, str | bytes]]
 _METADATA: Final[ContextVar[_Metadata]] = ContextVar("metadata")
+
+DEADLINE_TOLERANCE_S: Final = 0.1
+"""What a request may have been under way when its deadline is told from a cancellation."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -435,12 +438,18 @@ def _language(metadata: _Metadata) -> str:
 def _gone(context: Context, error: BaseException) -> str | None:
     """The code of a call that needs no answer: its caller went away, or it was answered already."""
     if isinstance(error, asyncio.CancelledError):
-        return "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED"
+        return "DEADLINE_EXCEEDED" if _is_late(context) else "CANCELLED"
     if isinstance(error, grpc.aio.AbortError):
         return context.code().name
     if isinstance(error, grpc.aio.BaseError) and not isinstance(error, grpc.aio.UsageError):
         return "CANCELLED"  # a message could not be sent any more
     return None
+
+
+def _is_late(context: Context) -> bool:
+    """Whether the deadline ended the call. The caller's clock began to run first, and so it gives up first."""
+    remaining = cast("float | None", context.time_remaining())  # its type forgets calls without a deadline
+    return remaining is not None and remaining < DEADLINE_TOLERANCE_S
 
 
 def _incident(call: _Call, error: Exception) -> ApiError:

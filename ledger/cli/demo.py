@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import grpc
 import typer
@@ -116,12 +116,18 @@ def failures_told() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("Stopped. Run it again to go on from here.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        _stopped()
     except DemoFailed as error:
         fail(str(error))
     except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.CANCELLED:  # nobody but Ctrl-C does that
+            _stopped()
         fail(f"{error.code().name}: {error.details()}")
+
+
+def _stopped() -> NoReturn:
+    typer.echo("Stopped. Run it again to go on from here.", err=True)
+    raise typer.Exit(INTERRUPTED)
 
 
 def own_server(baskets: int | None, program: Program | None, data_dir: Path) -> OwnServer:
