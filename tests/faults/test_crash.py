@@ -25,6 +25,10 @@ ROUNDS = 2
 COMMANDS_A_ROUND = 120
 
 
+AWAY_TIMEOUT_S = 10.0
+"""Longer than a server tries to reach its database."""
+
+
 @pytest.fixture
 def own_databases() -> Iterator[Databases]:
     """A PostgreSQL that a test may stop. Not below pytest's folder, which every other run of pytest closes again."""
@@ -166,7 +170,7 @@ def test_every_call_while_the_database_is_away(own_databases: Databases) -> None
 def _code(call: Callable[..., Any], request: Message, shop: Shop) -> grpc.StatusCode:
     """How a call fails."""
     with pytest.raises(grpc.RpcError) as caught:
-        _complete(call(request, metadata=shop.metadata, timeout=TIMEOUT_S))
+        _complete(call(request, metadata=shop.metadata, timeout=AWAY_TIMEOUT_S))
     return caught.value.code()
 
 
