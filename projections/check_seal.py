@@ -11,7 +11,7 @@ from psycopg.rows import tuple_row
 from ledger.domain.instant import FOREVER, instant_text
 from ledger.proof.checkpoint_file import CheckpointFile, CheckpointFileDamaged, SignedCheckpoint
 from ledger.proof.merkle import HASH_BYTES, perfect_root
-from ledger.proof.note import Checkpoint, NoteInvalid, Verifier, open_checkpoint
+from ledger.proof.note import Checkpoint, NoteInvalid, Verifier, open_own_checkpoint
 from ledger.proof.tile_files import tile_width
 from ledger.proof.tree import TILE_NODES, TileKey, hashes_of
 from ledger.proof.whole_tree import WholeTree, fold_leaves
@@ -176,7 +176,7 @@ class SealCheck:
 
     def _opened(self, kept: SignedCheckpoint) -> Checkpoint:
         if self._trust.verifiers:
-            return open_checkpoint(kept.note, self._trust.verifiers)
+            return open_own_checkpoint(kept.note, self._trust.verifiers)
         return Checkpoint.parse(kept.note.partition("\n\n")[0] + "\n")
 
     # -- the tree

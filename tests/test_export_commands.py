@@ -24,7 +24,7 @@ from tests.proof import prove
 from tests.running import Databases, running, token
 from tests.shop import Shop
 
-SIGNER = Signer.generate("log.example")
+SIGNER = Signer.generate("log.example/loyalty")
 READ = {"jsonl": "read_json('{}/*.jsonl')", "csv": "read_csv('{}/*.csv')", "parquet": "read_parquet('{}/*.parquet')"}
 _COLUMNS = """
 SELECT column_name FROM information_schema.columns WHERE table_schema = 'views' AND table_name = '{}'

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ledger.proof.finding import Finding
 from ledger.proof.manifest import CHECKPOINT, CHECKPOINTS, Manifest
-from ledger.proof.note import Checkpoint, NoteInvalid, Verifier, open_checkpoint
+from ledger.proof.note import Checkpoint, NoteInvalid, Verifier, open_own_checkpoint
 
 
 class Known(NamedTuple):
@@ -80,16 +80,15 @@ class KnownCheckpoints:
 
     def _opened(self, note: str, source: str, origin: str | None) -> Known | None:
         try:
+            checkpoint = Checkpoint.parse(note.partition("\n\n")[0] + "\n")
+            if origin is not None and checkpoint.origin != origin:
+                message = f"{source} is of the log {checkpoint.origin!r}, the export of {origin!r}"
+                self.findings.append(Finding("other_log", message))
+                return None
             if self._verifiers:
-                checkpoint = open_checkpoint(note, self._verifiers)
-            else:
-                checkpoint = Checkpoint.parse(note.partition("\n\n")[0] + "\n")
+                checkpoint = open_own_checkpoint(note, self._verifiers)
         except NoteInvalid as error:
             self.findings.append(Finding("signature", f"{source}: {error}"))
-            return None
-        if origin is not None and checkpoint.origin != origin:
-            message = f"{source} is of the log {checkpoint.origin!r}, the export of {origin!r}"
-            self.findings.append(Finding("other_log", message))
             return None
         return Known(checkpoint, source)
 

@@ -10,6 +10,7 @@ tile/               the log's tree, as C2SP's tlog-tiles lays it out
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -43,6 +44,8 @@ FILE_EVENTS: Final = 1 << 17
 """Events of a file: files begin at multiples of it, so that each whole one is a subtree of the log's tree."""
 
 TREE_SIZE_MAX: Final = 1 << 40
+
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9._/-]{1,200}")
 
 _NOTE_HEAD: Final = "loyalty-ledger export manifest"
 
@@ -149,8 +152,7 @@ def _checked_file(fields: dict[str, Any]) -> dict[str, Any]:
     if type(name) is not str or type(fields["sha256"]) is not str:
         _refuse()
     # A name that leads out of the folder would have the verifier read other files.
-    parts = name.split("/")
-    if not all(part.strip(".") for part in parts) or "\\" in name or "\0" in name or ":" in name:
+    if not _FILE_NAME.fullmatch(name) or not all(part.strip(".") for part in name.split("/")):
         _refuse()
     if not all(type(one) is int and one >= 0 for one in numbers):
         _refuse()

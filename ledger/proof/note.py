@@ -187,6 +187,19 @@ def open_checkpoint(note: str, verifiers: Sequence[Verifier], origin: str | None
     return checkpoint
 
 
+def open_own_checkpoint(note: str, verifiers: Sequence[Verifier]) -> Checkpoint:
+    """The checkpoint of a note that the log itself has signed: its keys have its name.
+
+    Keys of witnesses may be among the verifiers: what they have signed must be right, and is not enough.
+
+    Raises NoteInvalid.
+    """
+    checkpoint = open_checkpoint(note, verifiers)
+    if not signed_by(note, [one for one in verifiers if one.name == checkpoint.origin]):
+        raise NoteInvalid(f"no key of the log {checkpoint.origin} that is trusted has signed the note")
+    return checkpoint
+
+
 def _checked_name(name: str) -> str:
     if not name or "+" in name or any(character.isspace() for character in name):
         raise NoteInvalid("the name of a key has no spaces and no plus sign")

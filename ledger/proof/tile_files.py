@@ -1,5 +1,6 @@
 """Tiles as files, where C2SP's tlog-tiles has them: tile/0/x001/234, with .p/17 behind it where it is not full."""
 
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +41,12 @@ class TileFiles:
         except OSError:
             return None
         return tile if len(tile) == width * HASH_BYTES else None
+
+    def could_be_whole(self) -> bool:
+        """Whether there are as many tiles as the tree needs behind its first level; a size alone is only a claim."""
+        needed = -(-(self.size >> TILE_HEIGHT) // TILE_NODES)
+        there = (self.folder / "tile" / "1").rglob("*")
+        return sum(1 for _ in islice(there, needed)) >= needed
 
     def level(self, level: int) -> list[bytes | None]:
         """All nodes that tiles of a level have, from the first on."""

@@ -85,6 +85,7 @@ class _Verification:
         self._folder = folder
         self._manifest = manifest
         self._verifiers = verifiers
+        self._brought = len(kept)
         self._known = KnownCheckpoints(folder, manifest, kept, verifiers)
         self._files = TileFiles(folder, manifest.tree_size)
         self._findings: list[Finding] = []
@@ -144,8 +145,9 @@ class _Verification:
         except (OSError, UnicodeDecodeError):
             self._find(Finding("signature", f"{MANIFEST_NOTE} cannot be read"))
             return
+        own = [one for one in self._verifiers if one.name == self._manifest.origin or not self._manifest.origin]
         try:
-            signed = open_note(note, self._verifiers) if self._verifiers else note.partition("\n\n")[0] + "\n"
+            signed = open_note(note, own) if self._verifiers else note.partition("\n\n")[0] + "\n"
         except NoteInvalid as error:
             self._find(Finding("signature", f"{MANIFEST_NOTE}: {error}"))
             return
@@ -164,6 +166,9 @@ class _Verification:
     def check_rows(self) -> None:
         """The files of a view, which no tree proves."""
         self._notes.append("the rows of views are signed with the manifest; only events are proved by the log's tree")
+        if self._brought:
+            message = f"a checkpoint proves events, and this is an export of {self._manifest.exported}"
+            self._find(Finding("unproved", message))
         for file in self._manifest.files:
             self._check_bytes(file)
             self._rows += file.rows
@@ -174,6 +179,9 @@ class _Verification:
         """The events, the tree and the checkpoints."""
         manifest = self._manifest
         self._check_range()
+        if not self._files.could_be_whole():
+            self._find(Finding("truncated", f"the tree of {manifest.tree_size} events has more tiles than the export"))
+            return
         known = self._known.of_size_up_to(manifest.tree_size)
         sizes = sorted({one.checkpoint.size for one in known} | {manifest.tree_size})
         tasks = [

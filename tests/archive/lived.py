@@ -23,7 +23,7 @@ from tests.shop import Shop
 from tests.test_export_commands import wait_for_views
 
 ORIGIN: Final = "log.example/loyalty"
-SIGNER: Final = Signer.generate("log.example")
+SIGNER: Final = Signer.generate("log.example/loyalty")
 ROWS: Final = "SELECT * FROM events ORDER BY notification_id"
 
 

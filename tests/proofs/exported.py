@@ -21,7 +21,7 @@ from ledger.proof.tile_files import tile_name
 from ledger.proof.tree import Tree
 
 ORIGIN = "log.example/loyalty"
-SIGNER = Signer("log.example", bytes(range(32)))
+SIGNER = Signer("log.example/loyalty", bytes(range(32)))
 FILE_EVENTS = 256
 
 Row = tuple[int, StoredEvent]

@@ -1,10 +1,11 @@
 """The verifier against exports that somebody has been at: each change is found, named, and named where it is."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import get_args
+from typing import Any, get_args
 from uuid import UUID
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from ledger.proof.finding import Kind, Report
 from ledger.proof.leaf import StoredEvent
 from ledger.proof.manifest import Format, Manifest
-from ledger.proof.note import Signer
+from ledger.proof.note import Signer, sign
 from ledger.proof.verify import ExportUnreadable, verify_export
 from tests.proofs.exported import (
     FILE_EVENTS,
@@ -267,7 +268,7 @@ def test_other_checkpoints_are_refused(tmp_path: Path) -> None:
     for note, expected in (
         (note_of(LOG[:300], "other.example"), ("other_log", None)),
         (note_of(log_of(701)), ("future", 701)),
-        (note_of(LOG[:300], signer=Signer.generate("log.example")), ("signature", None)),
+        (note_of(LOG[:300], signer=Signer.generate("log.example/loyalty")), ("signature", None)),
         ("nothing", ("signature", None)),
     ):
         assert kinds(verified(tmp_path, note)) == [expected]
@@ -321,3 +322,40 @@ def test_a_signature_of_a_manifest_is_no_checkpoint(tmp_path: Path) -> None:
     make(tmp_path, "jsonl", numbered(LOG), LOG)
     assert kinds(verified(tmp_path, (tmp_path / "manifest.note").read_text())) == [("signature", None)]
     assert ORIGIN in (tmp_path / "manifest.note").read_text()
+
+
+def test_a_witness_cannot_sign_for_the_log(tmp_path: Path) -> None:
+    """Its key may be given beside the log's; an export that it alone has signed is not verified."""
+    witness = Signer.generate("witness.example")
+    make(tmp_path, "jsonl", numbered(LOG), LOG)
+    for name in ("checkpoint", "manifest.note"):
+        text, _, _ = (tmp_path / name).read_text().rpartition("\n\n")
+        (tmp_path / name).write_text(sign(text + "\n", [witness]))
+    report = verify_export(tmp_path, [], [*KEYS, witness.verifier], 1)
+    assert [one.kind for one in report.findings] == ["signature", "signature"]
+
+
+def changed_manifest(folder: Path, **changes: Any) -> None:
+    """An export whose manifest says something else, and that nobody has signed."""
+    make(folder, "jsonl", numbered(LOG), LOG)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["files"][0] |= changes.pop("file", {})
+    (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+    (folder / "manifest.note").unlink()
+
+
+def test_a_view_proves_no_checkpoint(tmp_path: Path) -> None:
+    """Whoever calls an export of events that of a view does not get around the checkpoint that was kept."""
+    changed_manifest(tmp_path, exported="balances")
+    report = verify_export(tmp_path, [("old", note_of(LOG[:300]))])
+    assert [one.kind for one in report.findings] == ["unproved"]
+
+
+def test_a_manifest_that_claims_too_much(tmp_path: Path) -> None:
+    """What no folder has is refused or found, and costs nothing."""
+    changed_manifest(tmp_path, tree_size=1 << 40)
+    assert "truncated" in [one.kind for one in verify_export(tmp_path).findings]
+    for name in ("events/" + "x" * 300, "events/\ud800", "events/\n"):
+        changed_manifest(tmp_path, file={"name": name})
+        with pytest.raises(ExportUnreadable, match="has a file that cannot be"):
+            verify_export(tmp_path)

@@ -22,7 +22,7 @@ from projections.check_seal import SealCheck, Trust, hash_range, read_file
 from tests.running import Databases
 
 ORIGIN = "log.example/loyalty"
-SIGNER = Signer("log.example", bytes(range(32)))
+SIGNER = Signer("log.example/loyalty", bytes(range(32)))
 OLD, SIZE = 300, 700
 
 APPEND = """
