@@ -27,11 +27,17 @@ TEMPLATE = "template_ledger"
 
 
 class Databases:
-    """A PostgreSQL of our own, and migrated databases in it."""
+    """A PostgreSQL of our own, and migrated databases in it.
 
-    def __init__(self, data_dir: Path) -> None:
+    Unless it is durable it does not wait for the disk: processes are killed in tests, and no machine loses its power.
+    """
+
+    def __init__(self, data_dir: Path, *, durable: bool = False) -> None:
         self.postgres = LocalPostgres(data_dir, tcp=True)
         self.postgres.start()
+        if not durable:
+            self._execute("ALTER SYSTEM SET fsync = off")
+            self._execute("SELECT pg_reload_conf()")
         self._execute(f"CREATE DATABASE {TEMPLATE}")
         migrate(self.url(TEMPLATE))
 

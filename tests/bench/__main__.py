@@ -110,7 +110,7 @@ def _databases() -> Iterator[Databases]:
     """A PostgreSQL in a temporary folder, as durable as in production."""
     with tempfile.TemporaryDirectory(prefix="loyalty-bench-") as folder:
         Path(folder).chmod(0o755)
-        databases = Databases(Path(folder) / "postgres")
+        databases = Databases(Path(folder) / "postgres", durable=True)
         try:
             with psycopg.connect(databases.postgres.url) as connection:
                 for name in ("fsync", "synchronous_commit", "full_page_writes"):

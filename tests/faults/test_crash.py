@@ -34,7 +34,7 @@ def own_databases() -> Iterator[Databases]:
     """A PostgreSQL that a test may stop. Not below pytest's folder, which every other run of pytest closes again."""
     with tempfile.TemporaryDirectory(prefix="loyalty-") as path:
         Path(path).chmod(0o755)
-        databases = Databases(Path(path) / "postgres")
+        databases = Databases(Path(path) / "postgres", durable=True)
         yield databases
         databases.stop()
 
