@@ -172,6 +172,7 @@ class _Check:
         self._seal.judge(ranges)
         findings = Findings()
         _check_log(self._cursor, self._snapshot.head, findings)
+        _check_states(self._cursor, findings)
         for finding in self._seal.findings:
             findings.add(finding)
         _check_programs(self._cursor, self._snapshot.generations, findings)
@@ -180,6 +181,9 @@ class _Check:
         for share in shares:
             findings.merge(share.findings)
         for generation in self._snapshot.generations:
+            if generation.position > self._snapshot.head:
+                ahead = f"position {generation.position}: the next events would be left out"
+                findings.add(Finding(generation.name, "its position", f"{self._snapshot.head} at most", ahead))
             for table in PROJECTIONS[generation.name].shared_tables:
                 place = f"{generation.name}.{table}"
                 replayed = together(share.shared_rows[place] for share in shares)
@@ -236,6 +240,12 @@ class _Check:
 
 def _do(task: ShareTask | Range, report: Report) -> ShareResult | RangeDone:
     return hash_range(task, report) if isinstance(task, Range) else check_share(task, report)
+
+
+def _check_states(cursor: Cursor[Any], findings: Findings) -> None:
+    for first, count in cursor.execute(_SQL["stateless"]).fetchall():
+        found = f"nothing, as with {count} in all: log_archives was changed"
+        findings.add(Finding("log", f"event {first}", "a state, or an archive that has it", found))
 
 
 def _check_archive(cursor: Cursor[Any], archive: Path | None) -> None:

@@ -25,6 +25,13 @@ ORDER BY position LIMIT %(limit)b
 -- What of the log is in the archive.
 SELECT first_position, last_position FROM log_archives ORDER BY first_position
 
+-- name: stateless
+-- Events whose states are gone, and that no archive is known to have.
+SELECT min(notification_id), count(*) FROM events e
+WHERE state IS NULL AND NOT EXISTS (
+    SELECT FROM log_archives a WHERE e.notification_id BETWEEN a.first_position AND a.last_position
+) HAVING count(*) > 0
+
 -- name: compare
 -- Rows that are not the same, byte for byte, in a live table and in what the replay made of it.
 SELECT coalesce(to_jsonb(live), 'null')::text, coalesce(to_jsonb(replayed), 'null')::text, count(*) OVER ()

@@ -112,6 +112,7 @@ class SealCheck:
         self._trust = trust
         self._archive = archive
         self.sealed = sealed_size(cursor)
+        self._signed_here = max((one.size for one in checkpoints_before(cursor, FOREVER, 1)), default=0)
         self._known = self._kept(in_file)
         sizes = [one.checkpoint.size for one in self._known]
         self.size = min(max([self.sealed, *sizes]), head)
@@ -133,6 +134,9 @@ class SealCheck:
         if self.sealed > self._head:
             ends = f"the log ends at {self._head}: its end was removed"
             self._find(self._head + 1, f"{self.sealed} sealed events", ends)
+        if self.sealed < self._signed_here:
+            says = f"at least the {self._signed_here} events that were signed"
+            self.findings.append(Finding(PLACE, "log_seal", says, f"{self.sealed} sealed events"))
         if self._known and self._known[-1].checkpoint.size > self._head:
             says = f"at least {self._known[-1].checkpoint.size} events, as {self._known[-1].said} says"
             ends = f"the log ends at {self._head}: it was rolled back to a backup, or has lost its end"
@@ -206,7 +210,7 @@ class SealCheck:
         """The events that are signed are right: where tiles are other than they, those are damaged."""
         for part in parts:
             for index in part.differing:
-                if index * TILE_NODES < signed or part.first_bad is None:
+                if (index + 1) * TILE_NODES <= signed or part.first_bad is None or part.first_bad <= signed:
                     self._damaged((0, index))
             if part.first_bad is not None and part.first_bad > signed:
                 self._diagnose(part.first_bad)

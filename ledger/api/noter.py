@@ -28,8 +28,8 @@ NOTED_REFUSALS: Final = frozenset(
 NETWORK_BITS: Final = {4: 24, 6: 48}
 """How much of an address is kept, by IP version: what is finer may single out a person, and the log never forgets."""
 
-_NAMED_BY: Final = ("member", "hold", "voucher", "entitlement", "name", "program", "subject")
-_NAME: Final = re.compile(f"(?:members|transactions|trails)/{ID}(?:/[a-z]+/{ID})?|programs/[a-z0-9-]{{1,63}}")
+_NAMED_BY: Final = ("member", "hold", "voucher", "entitlement", "name", "subject")
+_NAME: Final = re.compile(f"(?:members|transactions|trails)/{ID}(?:/[a-z]+/{ID})?")
 
 
 class Noter:

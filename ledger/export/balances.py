@@ -96,8 +96,10 @@ class Fold:
             account.apply(event)
 
     def balances(self, at: int) -> Iterator[MemberBalance]:
-        """What each member holds at an instant, given these events, by program and member."""
+        """What each member holds at an instant, given these events, by program and member. Raises NotFolded."""
         for account in sorted(self._accounts.values(), key=lambda one: (one.program, one.account_id)):
+            if account.program not in self._programs:
+                raise NotFolded(f"the program of {member_name(account.account_id)} is not there: run `loyalty verify`")
             program = self._programs[account.program].at(at)
             case = Case(Empty(), Origin(), UUID(int=0), at, program, account, {})
             settle_account(case)

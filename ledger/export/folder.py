@@ -47,7 +47,7 @@ class Plan:
         try:
             fields: dict[str, Any] = json.loads(content)
             return cls(**{**fields, "files": [ExportedFile(**one) for one in fields["files"]]})
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise ExportError(f"{UNFINISHED} cannot be read: export anew into another folder") from None
 
 

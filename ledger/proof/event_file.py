@@ -11,6 +11,7 @@ from ledger.proof.event_rows import FormatUnreadable, Row, read_rows
 from ledger.proof.leaf import hash_of_parts
 from ledger.proof.manifest import ExportedFile, Format
 from ledger.proof.merkle import EMPTY_ROOT, fold, levels_of, nodes_of
+from ledger.proof.ordinary_file import open_ordinary
 from ledger.proof.tile_files import TileFiles, tile_width
 from ledger.proof.tree import TILE_HEIGHT, TILE_NODES, hashes_of
 
@@ -73,7 +74,7 @@ def look_at(task: FileTask) -> FileResult:
     reading = _Reading(file.first_position)
     problem, is_listed = "", False
     try:
-        with (task.folder / file.name).open("rb") as opened:
+        with open_ordinary(task.folder / file.name) as opened:
             is_listed = file_digest(opened, "sha256").hexdigest() == file.sha256
         for rows in read_rows(task.folder / file.name, task.format):
             reading.add(rows)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ledger.proof.manifest import EVENT_COLUMNS, Format
+from ledger.proof.ordinary_file import open_ordinary
 
 Row = tuple[int, bytes, int, int, bytes, bytes, bytes, bytes, bytes]
 """Position, then the parts that `hash_of_parts` takes."""
@@ -54,10 +55,10 @@ def read_rows(path: Path, kind: Format) -> Iterator[list[Row | None]]:
 
     Raises FormatUnreadable, ExtraMissing and OSError.
     """
-    if kind == "parquet":
-        yield from _parquet_rows(path)
-        return
-    with path.open("rb") as file:
+    with open_ordinary(path) as file:
+        if kind == "parquet":
+            yield from _parquet_rows(path)
+            return
         if not path.stat().st_size:
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ledger.proof.finding import Finding
 from ledger.proof.manifest import CHECKPOINT, CHECKPOINTS, Manifest
 from ledger.proof.note import Checkpoint, NoteInvalid, Verifier, open_own_checkpoint
+from ledger.proof.ordinary_file import read_small_text
 
 
 class Known(NamedTuple):
@@ -50,7 +51,7 @@ class KnownCheckpoints:
 
     def _read_newest(self, folder: Path) -> None:
         try:
-            note = (folder / CHECKPOINT).read_text(encoding="utf-8")
+            note = read_small_text(folder / CHECKPOINT)
         except (OSError, UnicodeDecodeError):
             self.findings.append(Finding("file_missing", f"{CHECKPOINT} is not there or cannot be read"))
             return
@@ -67,7 +68,7 @@ class KnownCheckpoints:
 
     def _read_own(self, folder: Path, name: str) -> None:
         try:
-            lines = (folder / name).read_text(encoding="utf-8").splitlines()
+            lines = read_small_text(folder / name).splitlines()
         except (OSError, UnicodeDecodeError):
             return  # the manifest's files are looked at elsewhere
         for size, note in _notes(lines):

@@ -119,6 +119,8 @@ class Manifest:
             raise ManifestInvalid(f"{MANIFEST} has an unknown format")
         if self.tree_size > TREE_SIZE_MAX:
             raise ManifestInvalid(f"{MANIFEST} has a tree that no log has")
+        if self.exported == EVENTS and any(file.first_position < 1 for file in self.files):
+            raise ManifestInvalid(f"{MANIFEST} has a file that begins before position 1")
         if any(file.last_position - file.first_position >= FILE_EVENTS for file in self.files):
             raise ManifestInvalid(f"{MANIFEST} has a file that is too large")
         # A tile of events that are in two files would be verified twice, each time with half of them.

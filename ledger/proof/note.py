@@ -208,6 +208,9 @@ def _checked_name(name: str) -> str:
 
 def _decode(text: str, what: str) -> bytes:
     try:
-        return b64decode(text, validate=True)
+        content = b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise NoteInvalid(what) from None
+    if b64encode(content).decode() != text:  # the bits behind the last byte could be any
+        raise NoteInvalid(what)
+    return content

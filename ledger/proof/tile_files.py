@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from ledger.proof.merkle import HASH_BYTES
+from ledger.proof.ordinary_file import read_small
 from ledger.proof.tree import TILE_HEIGHT, TILE_NODES, TileKey, hashes_of
 
 _GROUP: Final = 1000
@@ -37,7 +38,7 @@ class TileFiles:
         """A tile, with all the hashes that it has in the tree."""
         width = tile_width(key, self.size)
         try:
-            tile = (self.folder / tile_name(key, width)).read_bytes()
+            tile = read_small(self.folder / tile_name(key, width))
         except OSError:
             return None
         return tile if len(tile) == width * HASH_BYTES else None

@@ -28,11 +28,10 @@ from ledger.proof.manifest import (
     manifest_text,
 )
 from ledger.proof.note import NoteInvalid, Verifier, open_note
+from ledger.proof.ordinary_file import open_ordinary, read_small, read_small_text
 from ledger.proof.tile_files import TileFiles, tile_name, tile_width
 from ledger.proof.tree import TILE_NODES
 from ledger.proof.whole_tree import WholeTree
-
-MANIFEST_BYTES_MAX: Final = 64 << 20
 
 PROCESSES_MAX: Final = 64
 
@@ -60,8 +59,7 @@ def verify_export(
     """
     started = time.monotonic()
     try:
-        with (folder / MANIFEST).open("rb") as file:
-            content = file.read(MANIFEST_BYTES_MAX + 1)
+        content = read_small(folder / MANIFEST)
         manifest = Manifest.parse(content)
         if manifest.format == "parquet":
             parquet_libraries()
@@ -135,7 +133,7 @@ class _Verification:
 
     def _check_signature(self, text: str) -> None:
         try:
-            note = (self._folder / MANIFEST_NOTE).read_text(encoding="utf-8")
+            note = read_small_text(self._folder / MANIFEST_NOTE)
         except FileNotFoundError:
             if self._verifiers:
                 self._find(Finding("signature", f"the manifest is not signed: there is no {MANIFEST_NOTE}"))
@@ -156,7 +154,7 @@ class _Verification:
 
     def _check_bytes(self, file: ExportedFile) -> None:
         try:
-            with (self._folder / file.name).open("rb") as opened:
+            with open_ordinary(self._folder / file.name) as opened:
                 if file_digest(opened, "sha256").hexdigest() == file.sha256:
                     return
         except OSError:

@@ -33,6 +33,9 @@ NOTED_MAX: Final = 10_000
 """Different reads that may wait, and different refusals: neither takes the other's room. What is noted beyond is only
 counted, and the count is recorded."""
 
+REFUSED_RESOURCES_MAX: Final = 20
+"""On how many different things like refusals of a minute are told apart."""
+
 ENTRIES_MAX: Final = 1_000
 """Entries of one event."""
 
@@ -81,6 +84,9 @@ class Trail:
         """What was noted while there was no room."""
         self._folded_until: dict[Noted, int] = {}
         """Until when refusals like the one that was recorded wait."""
+        self._named: dict[Noted, set[str]] = {}
+        """What refusals of this minute were about, which are alike but for that."""
+        self._named_until = 0
         self._unsent: list[Command] = []
         """What is not known to be in the log. It is sent again as it is, so that it gets there once."""
         self._trail, self._number, self._day = "", 0, -1
@@ -101,6 +107,7 @@ class Trail:
         """Notes something that happened now."""
         now = self._clock()
         with self._lock:
+            noted = self._bounded(noted, now)
             waiting = self._noted[noted.kind]
             times = waiting.get(noted)
             if times is None and len(waiting) < NOTED_MAX:
@@ -114,6 +121,20 @@ class Trail:
                     return
             times.count += 1
             times.last_at = now
+
+    def _bounded(self, noted: Noted, now: int) -> Noted:
+        """Of a refusal that somebody provokes again and again, each time on something else, only how often."""
+        if noted.kind != _REFUSAL or not noted.resource:
+            return noted
+        if now >= self._named_until:
+            self._named.clear()
+            self._named_until = now + FOLD_REFUSALS
+        anything = noted._replace(resource="")
+        named = self._named.setdefault(anything, set())
+        if noted.resource not in named and len(named) >= REFUSED_RESOURCES_MAX:
+            return anything
+        named.add(noted.resource)
+        return noted
 
     def record(self, *, all_of_it: bool = False) -> None:
         """Hands what is due to the writer and waits until it is in the log; what is not stays for the next time.

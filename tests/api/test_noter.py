@@ -1,7 +1,7 @@
 """What is noted of callers: enough to find them, and no more."""
 
 import pytest
-from loyalty.v1.commands_pb2 import AdjustPointsRequest, PublishProgramRequest
+from loyalty.v1.commands_pb2 import AdjustPointsRequest, EnrollMemberRequest, PublishProgramRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.pos_service_pb2 import GetTransactionRequest
 
@@ -41,6 +41,7 @@ def test_network(peer: str, network: str) -> None:
             MEMBER.replace("members", "transactions"),
         ),
         (PublishProgramRequest(), ""),
+        (EnrollMemberRequest(program="programs/4006381333931"), ""),
         (None, ""),
     ],
 )

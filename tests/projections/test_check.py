@@ -354,3 +354,19 @@ def test_the_seal_is_looked_at(database_url: str, history: History) -> None:
     first = next(number for number, event in enumerate(history.events, 1) if isinstance(event.payload, CommandBlocked))
     found = [finding.key for finding in result.first if finding.place == "log seal"]
     assert found == [f"position {first}"], text(result)
+
+
+def test_a_view_that_is_ahead_of_the_log_is_found(database_url: str, history: History) -> None:
+    """It would leave out what comes next."""
+    execute(database_url, "UPDATE projection.tracking SET position = position + 3 WHERE name = 'balances' AND live")
+    result = check(database_url)
+    assert not result.ok
+    assert f"position {len(history.events) + 3}: the next events would be left out" in text(result)
+
+
+@pytest.mark.usefixtures("history")
+def test_a_state_that_is_gone_without_an_archive_is_found(database_url: str, tmp_path: Path) -> None:
+    """Whatever made the list of archives forget it."""
+    execute(database_url, "UPDATE events SET state = NULL WHERE notification_id BETWEEN 5 AND 6")
+    result = check(database_url, archive=tmp_path)
+    assert "event 5" in [one.key for one in result.first if one.expected == "a state, or an archive that has it"]

@@ -1,6 +1,7 @@
 """The verifier against exports that somebody has been at: each change is found, named, and named where it is."""
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -359,3 +360,39 @@ def test_a_manifest_that_claims_too_much(tmp_path: Path) -> None:
         changed_manifest(tmp_path, file={"name": name})
         with pytest.raises(ExportUnreadable, match="has a file that cannot be"):
             verify_export(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "manifest.note", "checkpoint", "checkpoints.jsonl", "events", "tile"]
+)
+def test_what_is_no_ordinary_file_is_not_read(tmp_path: Path, name: str) -> None:
+    """A pipe would be waited for, for ever; a link to a device never ends."""
+    make(tmp_path, "jsonl", numbered(LOG), LOG)
+    file = tmp_path / name
+    if file.is_dir():
+        file = next(path for path in sorted(file.rglob("*")) if path.is_file())
+    file.unlink()
+    os.mkfifo(file)
+    if name == "manifest.json":
+        with pytest.raises(ExportUnreadable, match="no ordinary file"):
+            verified(tmp_path)
+    else:
+        assert not verified(tmp_path).ok
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "manifest.note"])
+def test_other_line_ends_and_spare_bits_are_changes(tmp_path: Path, name: str) -> None:
+    """Though they mean the same to many a reader."""
+    make(tmp_path, "jsonl", numbered(LOG), LOG)
+    file = tmp_path / name
+    content = file.read_bytes()
+    for changed in (content.replace(b"\n", b"\r", 1), content[:-3] + bytes([content[-3] + 1]) + content[-2:]):
+        file.write_bytes(changed)
+        assert not verified(tmp_path).ok
+
+
+def test_a_file_before_the_first_position(tmp_path: Path) -> None:
+    """Is none of a log."""
+    changed_manifest(tmp_path, file={"first_position": 0})
+    with pytest.raises(ExportUnreadable, match="begins before position 1"):
+        verify_export(tmp_path)

@@ -228,12 +228,15 @@ def test_a_file_of_checkpoints_that_is_not_the_logs(log: Log, tmp_path: Path) ->
 
 def test_a_changed_tile_is_told_from_a_changed_event(log: Log, tmp_path: Path) -> None:
     """L2: the events are right."""
-    tamper(log, "UPDATE log_tiles SET hashes = set_byte(hashes, 40, 1) WHERE level = 0 AND index = 1")
+    tamper(
+        log,
+        "UPDATE log_tiles SET hashes = set_byte(hashes, 40, 255 - get_byte(hashes, 40)) WHERE level = 0 AND index = 1",
+    )
     assert kinds(audited(log, tmp_path / "export")) == [("tile", 258)]
     ((found, where),) = checked(log)
     assert (found[:17], where) == ("tile 1 of level 0", "position 257")
     lost = "DELETE FROM log_checkpoints; DELETE FROM log_tiles WHERE level = 0 AND index = 1"
-    tamper_tile = "UPDATE log_tiles SET hashes = set_byte(hashes, 40, 1) WHERE level = 1"
+    tamper_tile = "UPDATE log_tiles SET hashes = set_byte(hashes, 40, 255 - get_byte(hashes, 40)) WHERE level = 1"
     with connect(log.url) as connection:
         connection.execute(tamper_tile)
         connection.execute("DELETE FROM log_tiles WHERE level = 0 AND index = 0")
@@ -369,3 +372,20 @@ def test_a_log_without_checkpoints_is_exported_unsigned(databases: Databases, tm
     assert verify_export(tmp_path / "export").ok
     assert kinds(verify_export(tmp_path / "export", [], [SIGNER.verifier])) == [("signature", None)] * 2
     shutil.rmtree(tmp_path / "export")
+
+
+def test_a_seal_that_was_taken_back_is_named(log: Log) -> None:
+    """It cannot be behind what was signed."""
+    tamper(log, "UPDATE log_seal SET size = 0")
+    assert ("0 sealed events", "log_seal") in checked(log)
+
+
+def test_a_change_behind_what_was_signed_is_named_first(log: Log) -> None:
+    """And no tile is blamed for it that is right."""
+    tamper(
+        log,
+        f"DELETE FROM log_checkpoints WHERE size = {SIZE}",
+        "UPDATE events SET state = '' WHERE notification_id = 414",
+    )
+    first, *_ = checked(log)
+    assert first[1] == "position 414"

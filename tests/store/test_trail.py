@@ -9,7 +9,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import AuditRecorded
 
 from ledger.domain.instant import DAY, MINUTE, SECOND
-from ledger.writer.trail import ENTRIES_MAX, NOTED_MAX, Noted, Trail
+from ledger.writer.trail import ENTRIES_MAX, NOTED_MAX, REFUSED_RESOURCES_MAX, Noted, Trail
 from ledger.writer.writer import Writer
 from projections.check import check
 from tests.model.in_process import InProcess
@@ -159,3 +159,17 @@ def test_the_end_of_a_process(noting: Noting) -> None:
         noting.trail.note(REFUSAL)
     noting.trail.stop()
     assert sum(entry.count for entry in noting.entries()) == 3
+
+
+def test_refusals_on_ever_other_things_are_told_apart_up_to_a_limit(noting: Noting) -> None:
+    """So that nobody can fill the log by failing, each time on something made up; the next minute begins anew."""
+    for number in range(500):
+        noting.trail.note(REFUSAL._replace(resource=f"members/{number}"))
+    noting.trail.record()
+    found = noting.entries()
+    assert len(found) == REFUSED_RESOURCES_MAX + 1
+    assert [one.count for one in found if not one.resource] == [500 - REFUSED_RESOURCES_MAX]
+    noting.now += MINUTE
+    noting.trail.note(REFUSAL._replace(resource="members/last"))
+    noting.trail.record()
+    assert noting.entries()[-1].resource == "members/last"
