@@ -10,7 +10,7 @@ import typer
 
 from ledger.cli.connection import DataDirOption, fail
 from ledger.cli.database import ArchiveOption, DatabaseOption, JsonOption, LocalOption, database
-from ledger.cli.keys import KeyFileOption, signers_of, verifiers_of
+from ledger.cli.keys import KeyFileOption, keys_of, verifiers_of
 from ledger.cli.progress import progress_bar
 from ledger.export.export import Order
 from ledger.export.export import export as export_to
@@ -45,7 +45,7 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
     as_json: JsonOption = False,
 ) -> None:
     """Write events or a view to files that anybody can verify and read."""
-    signers = signers_of(key_file, data_dir, local=local)
+    signers = keys_of(key_file, data_dir, local=local).signers
     started = time.monotonic()
     try:
         with database(database_url, data_dir, local=local) as url, progress_bar("exporting") as bar:
