@@ -74,3 +74,29 @@ def test_all_goes_on_with_the_archive(lived: Lived, tmp_path: Path) -> None:
     assert restore(lived.url, tmp_path) == (0, 0)
     with pytest.raises(errors.IntegrityConstraintViolation):
         stored(lived.url, "UPDATE events SET state = state")
+
+
+def test_a_check_that_was_interrupted(lived: Lived, tmp_path: Path) -> None:
+    """Its state fits the log whether the last event was archived before it, or since."""
+    state, folder = tmp_path / "state.json", tmp_path / "archive"
+    interrupted(lived, state, folder)
+    lived.archived(folder)
+    assert check(lived.url, 1, state_file=state, archive=folder).ok
+    interrupted(lived, state, folder)
+    assert check(lived.url, 1, state_file=state, archive=folder).ok
+
+
+class Interrupted(Exception):
+    """Somebody stopped the check."""
+
+
+def interrupted(lived: Lived, state: Path, folder: Path) -> None:
+    """A check that is stopped once something is done."""
+
+    def stop(_done: int, _of: int) -> None:
+        if state.exists():
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        check(lived.url, 1, stop, state, archive=folder)
+    assert state.exists()
