@@ -19,6 +19,7 @@ from ledger.proof.note import Signer
 from ledger.proof.verify import verify_export
 from projections.check import check
 from tests.archive.lived import KEYS, ROWS, SIGNER, Lived, archivable, stored
+from tests.commands import loyalty
 from tests.running import ROOT, Databases
 
 ARCHIVES = "SELECT first_position, last_position FROM log_archives ORDER BY 1"
@@ -173,3 +174,14 @@ def archived(once: Lived, databases: Databases, tmp_path_factory: pytest.TempPat
     copy = once.copied(databases)
     copy.archived(tmp_path_factory.mktemp("archive"), 6)
     return copy
+
+
+def test_a_database_that_may_only_be_read(lived: Lived, tmp_path: Path) -> None:
+    """Whoever begins is told that the audit trail does not say so."""
+    with psycopg.connect(lived.url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {lived.database} SET default_transaction_read_only = on".encode())
+    where = ("--database-url", lived.url)
+    says = loyalty("archive", "--to", tmp_path / "archive", "--until", 6, *where, status=1)
+    assert "the audit trail lacks this `loyalty archive`" in says
+    says = loyalty("restore-archive", "--archive", tmp_path / "archive", *where)
+    assert "the audit trail lacks this `loyalty restore-archive`" in says
