@@ -41,6 +41,8 @@ CREATE FUNCTION lock_log() RETURNS void LANGUAGE sql AS $$
     SELECT pg_advisory_xact_lock(7106407)  -- "log"
 $$;
 
+REVOKE EXECUTE ON FUNCTION lock_log() FROM PUBLIC;  -- who may only read has no need to stop the tills
+
 -- Appends a batch and gives it its positions. The lock makes commit order and position order the same, so no reader
 -- ever passes over an event; it is held only while this one statement runs and commits. recorded_at never decreases,
 -- even when the clocks of two servers differ. A log that has lost what the writer has seen takes nothing that was decided
