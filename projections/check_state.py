@@ -20,7 +20,10 @@ from projections.share import Since
 from projections.shared_rows import Rows
 from projections.tracking import Generation
 
-_LEAF: Final = "SELECT leaf_hash(e) FROM events e WHERE notification_id = %b"
+# What is archived has no hash but the sealed one, which is the same.
+_LEAF: Final = """
+SELECT coalesce(leaf_hash(e), sealed_leaf(notification_id), '') FROM events e WHERE notification_id = %b
+"""
 
 
 class StateUnfit(Exception):

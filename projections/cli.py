@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +16,10 @@ from ledger.cli.database import ArchiveOption, DatabaseOption, JsonOption, Local
 from ledger.cli.instants import timestamp_of
 from ledger.cli.keys import verifiers_of
 from ledger.cli.progress import progress_bar
+from ledger.cli.trail import record
 from ledger.domain.instant import from_timestamp, instant_text
 from ledger.local_postgres import LocalPostgresError
 from ledger.proof.note import NoteInvalid
-from ledger.store.actions import record_action_in
 from ledger.store.archive import Archive
 from projections.catalogue import PROJECTIONS
 from projections.check import CheckError
@@ -87,7 +88,7 @@ def rebuild(
     """Make a projection anew beside the live one, and switch to it."""
     with _database(database_url, data_dir, local=local) as url, progress_bar("rebuilding") as bar:
         if name in PROJECTIONS:
-            record_action_in(url, "loyalty rebuild", f"views/{name}", {})
+            record(url, "loyalty rebuild", f"views/{name}", {})
         done = rebuild_projection(url, name, bar, Archive(archive))
     if as_json:
         typer.echo(json.dumps(done._asdict()))
@@ -127,12 +128,13 @@ def replay(  # noqa: PLR0913, PLR0917 - one for each option
                 recorded_until=instant,
                 processes=processes or None,
                 archive=archive,
+                begins=partial(record, url, "loyalty replay", f"replays/{into}", {"until": until} if until else {}),
                 progress=bar,
             )
             listed = [made]
             said = f"{_said(made)} Read it as {into}.balances, {into}.statements and so on"
         elif drop:
-            drop_replay(url, drop)
+            drop_replay(url, drop, partial(record, url, "loyalty replay", f"replays/{drop}", {"drop": "True"}))
         else:
             listed = replays(url)
             said = "\n".join(map(_said, listed)) or "there is no replay"

@@ -47,6 +47,9 @@ _READ: Final = _SQL["read"].replace(b"{columns}", COLUMNS.strip().encode())
 Progress = Callable[[int, int], None]
 """(events done, events in all), now and then."""
 
+Begins = Callable[[], None]
+"""Is called once nothing stands against what was asked, before it is done."""
+
 
 class ReplayError(Exception):
     """The replay was not made, or there is none. The message says what to do."""
@@ -93,6 +96,7 @@ def replay(
     recorded_until: int | None = None,
     processes: int | None = None,
     archive: Path | None = None,
+    begins: Begins = lambda: None,
     progress: Progress = lambda _done, _of: None,
 ) -> Replay:
     """Makes every view as of a position, or of the last that was recorded up to an instant; of the head without both.
@@ -109,6 +113,8 @@ def replay(
             _drop(cursor, schema)
         until = _until(cursor, position, recorded_until)
         recorded_at = _recorded_at(cursor, until)
+        _check_free(cursor, schema)
+        begins()
         indexes = _begin(cursor, schema, until, recorded_at)
         try:
             shared = _replay(database_url, _tables(schema), until, archive, processes, progress)
@@ -127,11 +133,12 @@ def replays(database_url: str) -> list[Replay]:
         return [Replay(*row) for row in cursor.execute(_SQL["all"]).fetchall()]
 
 
-def drop(database_url: str, schema: str) -> None:
+def drop(database_url: str, schema: str, begins: Begins = lambda: None) -> None:
     """Drops a replay, and nothing else. Raises ReplayError."""
     with _at_work(database_url, schema) as cursor:
         if cursor.execute(_SQL["known"], (schema,)).fetchone() is None:
             raise ReplayError(f"{schema} is no replay: `loyalty replay --list` says which there are")
+        begins()
         _drop(cursor, schema)
 
 
@@ -191,11 +198,15 @@ def _recorded_at(cursor: Cursor[Any], position: int) -> int:
 # -- making it
 
 
-def _begin(cursor: Cursor[Any], schema: str, until: int, recorded_at: int) -> list[str]:
-    """Makes the tables; returns the indexes that they are to have at the end, when they cost far less."""
+def _check_free(cursor: Cursor[Any], schema: str) -> None:
     tables = _tables(schema)
     if cursor.execute(_SQL["schema"], ([schema, tables],)).fetchone() is not None:
         raise ReplayError(f"there is a schema {schema} or {tables} already, and it is no replay: choose another name")
+
+
+def _begin(cursor: Cursor[Any], schema: str, until: int, recorded_at: int) -> list[str]:
+    """Makes the tables; returns the indexes that they are to have at the end, when they cost far less."""
+    tables = _tables(schema)
     base_path = search_path(cursor)
     with cursor.connection.transaction():
         cursor.execute(_SQL["begin"], (schema, until, recorded_at))

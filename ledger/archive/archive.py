@@ -7,6 +7,7 @@ finished, a finished one is verified again.
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -16,8 +17,9 @@ from ledger.archive.parts import ArchiveError, archived_parts, archiving, moving
 from ledger.archive.snapshots import keep_snapshots
 from ledger.export.export import Order, export
 from ledger.export.folder import UNFINISHED, Progress
-from ledger.proof.manifest import EVENTS, MANIFEST, file_ranges
-from ledger.proof.note import Signer
+from ledger.proof.keys import NO_KEYS, Keys
+from ledger.proof.manifest import EVENTS, MANIFEST, MANIFEST_NOTE, file_ranges
+from ledger.proof.note import NoteInvalid, open_note
 from ledger.proof.verify import verify_export
 from ledger.store.archive import ARCHIVED_TOPICS, Archive, range_folder
 from ledger.store.checkpoints import newest_checkpoint
@@ -56,7 +58,7 @@ def archive(
     until: int,
     *,
     now: int,
-    signers: Sequence[Signer] = (),
+    keys: Keys = NO_KEYS,
     progress: Progress = lambda _done, _of: None,
 ) -> ArchiveDone:
     """Archives the events up to a position, in parts. `now` is in microseconds.
@@ -71,10 +73,11 @@ def archive(
         done, states = [], 0
         for first, last in file_ranges(before + 1, until):
             part = folder / range_folder(first, last)
-            _export(database_url, part, first, last, now, signers)
-            _verify(part, signers)
+            _make_room(cursor, part, first, last, keys)
+            _export(database_url, part, first, last, now, keys)
+            _verify(part, keys)
             keep_snapshots(cursor, Archive(folder), first, last)
-            _read_back(cursor, Archive(folder), first, last)
+            _read_back(cursor, folder, first, last)
             _flush(folder, part)
             states += _detach(cursor, first, last)
             done.append(part.name)
@@ -101,31 +104,56 @@ def _check_there(folder: Path, parts: Sequence[tuple[int, int]]) -> None:
             raise ArchiveError(f"{folder} lacks events {first} to {last}, archived earlier: give the folder with them")
 
 
-def _export(database_url: str, part: Path, first: int, last: int, now: int, signers: Sequence[Signer]) -> None:
-    is_begun = (part / UNFINISHED).exists()
-    if (part / MANIFEST).exists() and not is_begun:
+def _make_room(cursor: Cursor[Any], part: Path, first: int, last: int, keys: Keys) -> None:
+    """Removes what an earlier run left and none can go on with. What is in use by another log is not removed."""
+    if not part.exists() or (part / UNFINISHED).exists() or _is_signed(part, keys):
         return
-    if part.exists() and not is_begun:
-        shutil.rmtree(part)  # killed before the export had a plan
-    export(database_url, part, Order(EVENTS, "jsonl", first, last, resume=is_begun), now=now, signers=signers)
+    if (part / MANIFEST).exists() and (other := _other_state(cursor, part.parent, first, last)) is not None:
+        raise ArchiveError(
+            f"{part} is not signed by the log's keys, and its event {other} is not the log's: move it away"
+        )
+    shutil.rmtree(part)
 
 
-def _verify(part: Path, signers: Sequence[Signer]) -> None:
+def _is_signed(part: Path, keys: Keys) -> bool:
+    """Whether there is a whole export, with a signature where there are keys."""
+    if not keys.verifiers:
+        return (part / MANIFEST).exists()
+    with suppress(FileNotFoundError, UnicodeDecodeError, NoteInvalid):
+        open_note((part / MANIFEST_NOTE).read_text(encoding="utf-8"), keys.verifiers)
+        return (part / MANIFEST).exists()
+    return False
+
+
+def _export(database_url: str, part: Path, first: int, last: int, now: int, keys: Keys) -> None:
+    order = Order(EVENTS, "jsonl", first, last, resume=part.exists())
+    export(database_url, part, order, now=now, signers=keys.signers)
+
+
+def _verify(part: Path, keys: Keys) -> None:
     """Verifies the export by itself, as an auditor would."""
-    report = verify_export(part, verifiers=[signer.verifier for signer in signers], processes=1)
+    report = verify_export(part, verifiers=keys.verifiers, processes=1)
     if not report.ok:
         raise ArchiveError(f"{part} is not what was sealed, so that nothing of it was detached: {report.findings[0]}")
 
 
-def _read_back(cursor: Cursor[Any], archive: Archive, first: int, last: int) -> None:
-    """Reads every state the way servers will, and compares it with what would go."""
+def _read_back(cursor: Cursor[Any], folder: Path, first: int, last: int) -> None:
+    other = _other_state(cursor, folder, first, last)
+    if other is not None:
+        raise ArchiveError(f"event {other} cannot be read back, so that nothing was detached with it")
+
+
+def _other_state(cursor: Cursor[Any], folder: Path, first: int, last: int) -> int | None:
+    """Reads every state the way servers will: the first position where it is not what would go."""
+    archive = Archive(folder)
     after = first - 1
     while rows := cursor.execute(_STATES, (after, last, ARCHIVED_TOPICS, PAGE_EVENTS), prepare=True).fetchall():
         states = archive.states(cursor, [position for position, _ in rows])
         for position, state in rows:
             if states[position] != state:
-                raise ArchiveError(f"event {position} cannot be read back, so that nothing was detached with it")
+                return int(position)
         after = rows[-1][0]
+    return None
 
 
 def _flush(folder: Path, part: Path) -> None:

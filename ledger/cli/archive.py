@@ -17,13 +17,13 @@ from ledger.archive.restore import restore
 from ledger.cli.connection import DataDirOption, fail
 from ledger.cli.database import DatabaseOption, JsonOption, LocalOption, database
 from ledger.cli.instants import timestamp_of
-from ledger.cli.keys import KeyFileOption, signers_of
+from ledger.cli.keys import KeyFileOption, keys_of
 from ledger.cli.progress import progress_bar
+from ledger.cli.trail import record
 from ledger.domain.instant import from_timestamp
 from ledger.export.folder import ExportError
 from ledger.local_postgres import LocalPostgresError
 from ledger.proof.verify import ExportUnreadable
-from ledger.store.actions import record_action_in
 from ledger.store.topics import Archived
 from projections.reader import first_recorded_at, head_position
 
@@ -41,11 +41,11 @@ def archive(
     as_json: JsonOption = False,
 ) -> None:
     """Move what old events say to files, once these are verified. Servers find them by LOYALTY_ARCHIVE."""
-    signers = signers_of(key_file, data_dir, local=local)
+    keys = keys_of(key_file, data_dir, local=local)
     with _database(database_url, data_dir, local=local) as url, progress_bar("archiving") as bar:
         position = _position(url, until)
-        record_action_in(url, "loyalty archive", "archive", {"until": str(position)})
-        done = archive_until(url, folder, position, now=time.time_ns() // 1_000, signers=signers, progress=bar)
+        record(url, "loyalty archive", "archive", {"until": str(position)})
+        done = archive_until(url, folder, position, now=time.time_ns() // 1_000, keys=keys, progress=bar)
     if as_json:
         typer.echo(json.dumps(done._asdict()))
     elif not done.parts:
@@ -65,7 +65,7 @@ def restore_archive(
 ) -> None:
     """Bring archived events back into the database. The files stay."""
     with _database(database_url, data_dir, local=local) as url, progress_bar("restoring") as bar:
-        record_action_in(url, "loyalty restore-archive", "archive", {"from": str(first)})
+        record(url, "loyalty restore-archive", "archive", {"from": str(first)})
         parts, states = restore(url, folder, first, bar)
     if as_json:
         typer.echo(json.dumps({"parts": parts, "states": states}))

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from ledger.cli.connection import LOCAL_DATABASE, fail
-from ledger.proof.keys import KeysInvalid, read_keys
-from ledger.proof.note import Signer, Verifier
+from ledger.proof.keys import NO_KEYS, Keys, KeysInvalid, read_keys
+from ledger.proof.note import Verifier
 
 KeyFileOption = Annotated[
     Path | None,
@@ -25,13 +25,13 @@ def local_key_file(folder: Path) -> Path:
     return folder / "log.key"
 
 
-def signers_of(key_file: Path | None, data_dir: Path, *, local: bool) -> tuple[Signer, ...]:
-    """The keys that sign: those of a file, or else of the local server. Ends the command where they cannot be used."""
+def keys_of(key_file: Path | None, data_dir: Path, *, local: bool) -> Keys:
+    """The log's keys: those of a file, or else of the local server. Ends the command where they cannot be used."""
     local_file = local_key_file(data_dir / LOCAL_DATABASE)
     if key_file is None and local and local_file.exists():
         key_file = local_file
     try:
-        return read_keys(key_file).signers if key_file is not None else ()
+        return read_keys(key_file) if key_file is not None else NO_KEYS
     except KeysInvalid as error:
         fail(str(error))
 

@@ -1,18 +1,17 @@
-"""Events to be exported whose states are in the archive: they are read into a table of the session's own."""
+"""Events to be exported whose states are in the archive: they are read into a table of the transaction's own."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from psycopg import Connection, sql
+from psycopg import Connection, Cursor, sql
 
 from ledger.store.archive import Archive
 from ledger.store.topics import Archived
 
 PAGE_EVENTS: Final = 10_000
 
-_IS_ARCHIVED: Final = "SELECT FROM log_archives WHERE first_position <= %s AND last_position >= %s LIMIT 1"
-
 _CREATE: Final = """
-CREATE TEMPORARY TABLE IF NOT EXISTS archived_states (position bigint PRIMARY KEY, state bytea NOT NULL)
+CREATE TEMPORARY TABLE archived_states (position bigint PRIMARY KEY, state bytea NOT NULL) ON COMMIT DROP
 """
 
 _POSITIONS: Final = """
@@ -33,25 +32,31 @@ FROM (
 
 
 def whole_events(connection: Connection[Any], archive: Archive, first: int, last: int) -> sql.Composed:
-    """Where to select the events of a range from, with what is in the archive. Raises Archived."""
+    """Where to select the events of a range from, each with its state, in the same transaction and snapshot.
+
+    Raises Archived for an event whose state is nowhere.
+    """
     source = _ALL
-    if connection.execute(_IS_ARCHIVED, (last, first)).fetchall():
-        _read_in(connection, archive, first, last)
-        source = _WITH_ARCHIVED
+    with connection.cursor(binary=True) as cursor:
+        positions = _without_state(cursor, first - 1, last)
+        if positions:
+            source = _WITH_ARCHIVED
+            cursor.execute(_CREATE)
+        while positions:
+            _read_in(cursor, archive, positions)
+            positions = _without_state(cursor, positions[-1], last)
     return source.format(sql.Literal(first), sql.Literal(last))
 
 
-def _read_in(connection: Connection[Any], archive: Archive, first: int, last: int) -> None:
-    connection.execute(_CREATE)
-    connection.execute("TRUNCATE pg_temp.archived_states")
-    after = first - 1
-    with connection.cursor(binary=True) as cursor:
-        while rows := cursor.execute(_POSITIONS, (after, last, PAGE_EVENTS)).fetchall():
-            states = archive.states(cursor, [position for (position,) in rows])
-            with cursor.copy("COPY pg_temp.archived_states (position, state) FROM STDIN (FORMAT binary)") as copy:
-                copy.set_types(["bigint", "bytea"])
-                for position, state in states.items():
-                    if isinstance(state, Archived):
-                        raise state
-                    copy.write_row((position, state))
-            after = rows[-1][0]
+def _without_state(cursor: Cursor[Any], after: int, last: int) -> list[int]:
+    return [position for (position,) in cursor.execute(_POSITIONS, (after, last, PAGE_EVENTS)).fetchall()]
+
+
+def _read_in(cursor: Cursor[Any], archive: Archive, positions: Sequence[int]) -> None:
+    states = archive.states(cursor, positions)
+    with cursor.copy("COPY pg_temp.archived_states (position, state) FROM STDIN (FORMAT binary)") as copy:
+        copy.set_types(["bigint", "bytea"])
+        for position, state in states.items():
+            if isinstance(state, Archived):
+                raise state
+            copy.write_row((position, state))

@@ -76,10 +76,13 @@ def export_events(
     ranges = file_ranges(plan.first_position, plan.last_position)
     of = plan.last_position - plan.first_position + 1
     for first, last in ranges[len(plan.files) :]:
-        selection = Selection(_COLUMNS, _EXPRESSIONS, whole_events(connection, archive, first, last))
-        stream = RowStream(connection.cursor(), selection, plan.format)
-        for file in stream.write(folder, iter([event_file(first, plan.format)]), EXTRA_ROWS):
-            plan = folder.done(plan, replace(file, first_position=first, last_position=last))
+        with connection.transaction():
+            # One snapshot: events may be archived while this goes on.
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            selection = Selection(_COLUMNS, _EXPRESSIONS, whole_events(connection, archive, first, last))
+            stream = RowStream(connection.cursor(), selection, plan.format)
+            for file in stream.write(folder, iter([event_file(first, plan.format)]), EXTRA_ROWS):
+                plan = folder.done(plan, replace(file, first_position=first, last_position=last))
         progress(last - plan.first_position + 1, of)
     return plan
 

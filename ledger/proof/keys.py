@@ -46,6 +46,10 @@ class Keys(NamedTuple):
         return Keys((current,), (*(signer.verifier for signer in old), *self.retired))
 
 
+NO_KEYS: Final = Keys(())
+"""Of who signs nothing and trusts nobody."""
+
+
 def read_keys(path: Path, origin: str | None = None) -> Keys:
     """The keys of a file, which nobody but its owner may read, for the log of that name where one is given.
 

@@ -14,7 +14,7 @@ BEGIN
         END;
     END IF;
     GRANT USAGE ON SCHEMA public, views TO loyalty_auditor;
-    GRANT SELECT ON events, log_seal, log_tiles, log_checkpoints, migrations TO loyalty_auditor;
+    GRANT SELECT ON events, log_seal, log_tiles, log_checkpoints, log_archives, migrations TO loyalty_auditor;
     GRANT SELECT ON ALL TABLES IN SCHEMA views TO loyalty_auditor;
     ALTER DEFAULT PRIVILEGES IN SCHEMA views GRANT SELECT ON TABLES TO loyalty_auditor;
 END $$;

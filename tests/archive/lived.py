@@ -12,6 +12,7 @@ from loyalty.v1.program_pb2 import Program
 from psycopg.rows import tuple_row
 
 from ledger.archive.archive import ArchiveDone, archive
+from ledger.proof.keys import Keys
 from ledger.proof.note import Checkpoint, Signer, sign
 from ledger.store.archive import ARCHIVED_TOPICS
 from ledger.store.arrays import register_arrays
@@ -24,6 +25,7 @@ from tests.test_export_commands import wait_for_views
 
 ORIGIN: Final = "log.example/loyalty"
 SIGNER: Final = Signer.generate("log.example/loyalty")
+KEYS: Final = Keys((SIGNER,))
 ROWS: Final = "SELECT * FROM events ORDER BY notification_id"
 
 
@@ -50,10 +52,10 @@ class Lived(NamedTuple):
         name = databases.create(self.database)
         return self._replace(database=name, url=databases.url(name))
 
-    def archived(self, folder: Path, until: int | None = None) -> ArchiveDone:
+    def archived(self, folder: Path, until: int | None = None, keys: Keys = KEYS) -> ArchiveDone:
         """Archives all of it, or up to a position."""
         until = until or int(stored(self.url, "SELECT max(notification_id) FROM events")[0][0])
-        return archive(self.url, folder, until, now=1, signers=[SIGNER])
+        return archive(self.url, folder, until, now=1, keys=keys)
 
     @contextmanager
     def open(self, folder: Path | None = None) -> Iterator[Shop]:

@@ -1,12 +1,13 @@
 """What was archived is where it was for everybody: tills, auditors, views and proofs."""
 
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
-from psycopg import errors
+from psycopg import errors, sql
 
 from ledger.archive.restore import restore
+from ledger.export.archived import whole_events
 from ledger.export.export import Order, export
 from ledger.proof.manifest import Format
 from ledger.proof.verify import verify_export
@@ -17,6 +18,7 @@ from projections.check import CheckError, check
 from projections.rebuild import RebuildError, rebuild
 from tests.archive.lived import ROWS, SIGNER, Lived, archivable, sealed, stored
 from tests.proof import prove
+from tests.sealing.signing import change
 from tests.test_export_commands import wait_for_views
 
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -74,3 +76,55 @@ def test_all_goes_on_with_the_archive(lived: Lived, tmp_path: Path) -> None:
     assert restore(lived.url, tmp_path) == (0, 0)
     with pytest.raises(errors.IntegrityConstraintViolation):
         stored(lived.url, "UPDATE events SET state = state")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_archived_while_it_is_exported(
+    lived: Lived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Format
+) -> None:
+    """All of a file is of one moment, whatever leaves the database between its look for the archive and its rows."""
+
+    def then_archived(*where: Any) -> sql.Composed:
+        monkeypatch.undo()
+        found = whole_events(*where)
+        lived.archived(tmp_path / "archive")
+        return found
+
+    monkeypatch.setattr("ledger.export.events.whole_events", then_archived)
+    export(lived.url, tmp_path / "export", Order("events", kind), now=1)
+    assert stored(lived.url, "SELECT FROM events WHERE state IS NULL")
+    assert verify_export(tmp_path / "export", [("old", lived.checkpoint)], []).ok
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_state_that_is_nowhere(lived: Lived, tmp_path: Path, kind: Format) -> None:
+    """An event without what it says is not exported: the export ends there, and names it."""
+    change(lived.url, f"UPDATE events SET state = NULL WHERE notification_id = {lived.sold_at}")
+    with pytest.raises(Archived, match=f"event {lived.sold_at}: it is in the archive, and no part of it"):
+        export(lived.url, tmp_path / "export", Order("events", kind), now=1, archive=Archive(tmp_path))
+
+
+def test_a_check_that_was_interrupted(lived: Lived, tmp_path: Path) -> None:
+    """Its state fits the log whether the last event was archived before it, or since."""
+    state, folder = tmp_path / "state.json", tmp_path / "archive"
+    interrupted(lived, state, folder)
+    lived.archived(folder)
+    assert check(lived.url, 1, state_file=state, archive=folder).ok
+    interrupted(lived, state, folder)
+    assert check(lived.url, 1, state_file=state, archive=folder).ok
+
+
+class Interrupted(Exception):
+    """Somebody stopped the check."""
+
+
+def interrupted(lived: Lived, state: Path, folder: Path) -> None:
+    """A check that is stopped once something is done."""
+
+    def stop(_done: int, _of: int) -> None:
+        if state.exists():
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        check(lived.url, 1, stop, state, archive=folder)
+    assert state.exists()

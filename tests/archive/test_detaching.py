@@ -12,10 +12,14 @@ from psycopg.errors import IntegrityConstraintViolation
 from ledger.archive.archive import ArchiveDone
 from ledger.archive.parts import ArchiveError, archiving, moving
 from ledger.archive.restore import restore
+from ledger.export.export import Order, export
 from ledger.export.folder import UNFINISHED
-from ledger.proof.manifest import MANIFEST, event_file
+from ledger.proof.manifest import MANIFEST, MANIFEST_NOTE, event_file
+from ledger.proof.note import Signer
+from ledger.proof.verify import verify_export
 from projections.check import check
-from tests.archive.lived import ROWS, SIGNER, Lived, archivable, stored
+from tests.archive.lived import KEYS, ROWS, SIGNER, Lived, archivable, stored
+from tests.commands import loyalty
 from tests.running import ROOT, Databases
 
 ARCHIVES = "SELECT first_position, last_position FROM log_archives ORDER BY 1"
@@ -84,6 +88,33 @@ def test_what_an_earlier_run_left(lived: Lived, databases: Databases, tmp_path: 
     assert check(lived.url, 1, archive=tmp_path).ok
 
 
+def test_after_a_rotation(lived: Lived, tmp_path: Path) -> None:
+    """What only a retired key has signed can be archived, and a part that it signed is gone on with."""
+    keys = KEYS.rotated().without_old()
+    assert lived.archived(tmp_path, 6, keys).states == archivable(lived.url, 6)
+    restore(lived.url, tmp_path)
+    signed = (tmp_path / f"{1:013}-{6:013}" / MANIFEST_NOTE).read_text()
+    assert lived.archived(tmp_path, 6, keys.rotated().without_old()).states == archivable(lived.url, 6)
+    assert (tmp_path / f"{1:013}-{6:013}" / MANIFEST_NOTE).read_text() == signed
+
+
+@pytest.mark.parametrize("signers", [(), (Signer.generate("log.example"),)])
+def test_an_export_that_the_keys_did_not_sign(
+    lived: Lived, databases: Databases, tmp_path: Path, signers: tuple[Signer, ...]
+) -> None:
+    """It is made anew with a key; where another log may need it, it stays and is named."""
+    part = tmp_path / f"{1:013}-{6:013}"
+    export(lived.url, part, Order("events", "jsonl", 1, 6), now=1, signers=signers)
+    other = lived.copied(databases)
+    with psycopg.connect(other.url, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("UPDATE events SET state = state || '\\x00' WHERE notification_id = %s", (lived.joined_at,))
+    with pytest.raises(ArchiveError, match=rf"its event {lived.joined_at} is not the log's: move it away"):
+        other.archived(tmp_path, 6)
+    assert lived.archived(tmp_path, 6).states == archivable(lived.url, 6)
+    assert verify_export(part, verifiers=KEYS.verifiers).ok
+
+
 def test_what_cannot_be_archived(lived: Lived, tmp_path: Path) -> None:
     """Events that are not sealed, that a view lacks, or whose accounts have broken snapshots; by two at a time."""
     head = len(stored(lived.url, ROWS))
@@ -143,3 +174,14 @@ def archived(once: Lived, databases: Databases, tmp_path_factory: pytest.TempPat
     copy = once.copied(databases)
     copy.archived(tmp_path_factory.mktemp("archive"), 6)
     return copy
+
+
+def test_a_database_that_may_only_be_read(lived: Lived, tmp_path: Path) -> None:
+    """Whoever begins is told that the audit trail does not say so."""
+    with psycopg.connect(lived.url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {lived.database} SET default_transaction_read_only = on".encode())
+    where = ("--database-url", lived.url)
+    says = loyalty("archive", "--to", tmp_path / "archive", "--until", 6, *where, status=1)
+    assert "the audit trail lacks this `loyalty archive`" in says
+    says = loyalty("restore-archive", "--archive", tmp_path / "archive", *where)
+    assert "the audit trail lacks this `loyalty restore-archive`" in says

@@ -49,7 +49,7 @@ def wait_until_blocked(database_url: str) -> None:
         for _ in range(2_000):
             row = connection.execute(
                 "SELECT count(*) FROM pg_locks JOIN pg_database AS d ON d.oid = database"
-                " WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted"
+                " WHERE datname = current_database() AND relation = 'log_lock'::regclass AND NOT granted"
             ).fetchone()
             if row is not None and row[0]:
                 return

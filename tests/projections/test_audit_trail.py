@@ -28,6 +28,7 @@ FORBIDDEN = (
     "UPDATE events SET topic = 'x'",
     "DELETE FROM log_checkpoints",
     "CREATE TABLE mine (x int)",
+    "SELECT lock_log()",
 )
 
 
@@ -83,7 +84,14 @@ def test_the_role_of_auditors(database_url: str) -> None:
         connection.execute("SET ROLE loyalty_auditor")
         views = connection.execute("SELECT relname FROM pg_class WHERE relnamespace = 'views'::regnamespace").fetchall()
         assert len(views) > 10
-        for name in ("events", "log_seal", "log_tiles", "log_checkpoints", *(f"views.{view}" for (view,) in views)):
+        for name in (
+            "events",
+            "log_seal",
+            "log_tiles",
+            "log_checkpoints",
+            "log_archives",
+            *(f"views.{view}" for (view,) in views),
+        ):
             assert connection.execute(f"SELECT count(*) FROM {name}".encode()).fetchone() is not None
         for statement in FORBIDDEN:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):

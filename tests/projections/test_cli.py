@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import typer
+from loyalty.v1.audit_trail_pb2 import AuditEntry
+from loyalty.v1.events_pb2 import AuditRecorded
 from typer.testing import CliRunner, Result
 
 from ledger.proof.note import Signer
@@ -84,6 +86,22 @@ def test_replay(database_url: str) -> None:
     for name in ("now", "then"):
         assert loyalty("replay", "--drop", name, *where).output == f"{name} was dropped\n"
     assert loyalty("replay", "--list", *where).output == "there is no replay\n"
+    assert loyalty("replay", "--drop", "then", *where).exit_code == 1
+    trail = [(entry.method, entry.resource, dict(entry.details)) for entry in recorded(database_url)]
+    assert trail == [
+        ("loyalty replay", "replays/then", {"until": "2020-01-01T01:00:00+01:00"}),
+        ("loyalty replay", "replays/now", {}),
+        ("loyalty replay", "replays/now", {"drop": "True"}),
+        ("loyalty replay", "replays/then", {"drop": "True"}),
+    ]
+
+
+def recorded(database_url: str) -> list[AuditEntry]:
+    """What the audit trail has in the log."""
+    query = "SELECT state FROM events WHERE topic = 'audit/1' ORDER BY notification_id"
+    with cursor_on(database_url) as cursor:
+        states = [state for (state,) in cursor.execute(query).fetchall()]
+    return [AuditRecorded.FromString(state).request.entries[0] for state in states]
 
 
 def test_check_with_key_and_state(database_url: str, tmp_path: Path, signing: Signing) -> None:

@@ -34,11 +34,14 @@ CREATE TRIGGER events_stay_as_they_are BEFORE UPDATE ON events
     FOR EACH STATEMENT WHEN (current_setting('ledger.moves_states', true) IS DISTINCT FROM 'yes')
     EXECUTE FUNCTION refuse_change();
 
--- Lets one writer at a time append, until its transaction ends. Not by LOCK TABLE: every mode that keeps writers apart
--- also waits for VACUUM and CREATE INDEX CONCURRENTLY, so that maintenance would stop the tills for as long as it runs.
--- append_events takes the same lock by itself, since a call of this function costs a tenth of appending one event.
+-- Lets one writer at a time append, until its transaction ends. Not by a lock of the log itself: every mode that keeps
+-- writers apart also waits for VACUUM and CREATE INDEX CONCURRENTLY, so that maintenance would stop the tills for as long
+-- as it runs. Nor by an advisory lock, which whoever may only read could take as well, and stop the tills. append_events
+-- takes the same lock by itself, since a call of this function costs a tenth of appending one event.
+CREATE TABLE log_lock ();
+
 CREATE FUNCTION lock_log() RETURNS void LANGUAGE sql AS $$
-    SELECT pg_advisory_xact_lock(7106407)  -- "log"
+    LOCK TABLE log_lock IN EXCLUSIVE MODE
 $$;
 
 -- Appends a batch and gives it its positions. The lock makes commit order and position order the same, so no reader
@@ -60,7 +63,7 @@ DECLARE
     head_position bigint;
     head_recorded_at bigint;
 BEGIN
-    PERFORM pg_advisory_xact_lock(7106407);  -- lock_log()
+    LOCK TABLE log_lock IN EXCLUSIVE MODE;  -- lock_log()
     SELECT e.notification_id, e.recorded_at INTO head_position, head_recorded_at
         FROM events e ORDER BY e.notification_id DESC LIMIT 1;
     head_position := coalesce(head_position, 0);
