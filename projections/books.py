@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from loyalty.v1.events_pb2 import TransactionReversed
 from loyalty.v1.program_pb2 import Program as Definition
 from psycopg import Cursor
 from psycopg.rows import tuple_row
@@ -17,7 +18,7 @@ from ledger.domain.instant import from_timestamp, local_date, to_datetime
 from ledger.domain.names import program_stream
 from ledger.store.archive import NO_ARCHIVE, Archive
 from ledger.store.datastore import LedgerDatastore
-from ledger.store.topics import State, decode
+from ledger.store.topics import TOPICS, State, decode
 from ledger.views import ViewBehind
 from projections.reader import first_recorded_at, head_position
 from projections.sql import statements
@@ -104,9 +105,17 @@ class PostgresBooks:
             return first_recorded_at(cursor, instant + 1, 0, head_position(cursor)) - 1
 
     def receipts(self, program: str, day: str, position: int) -> list[Receipt]:
-        """The sales up to a position with that day of the tills' books, in the order of the tills' numbers."""
+        """The sales up to a position with that day of the tills' books, in the order of the tills' numbers.
+
+        Without those that were reversed by then; what came back of one does not change it.
+        """
         key = f"{program}|{day}|"
-        parameters = {"from": key, "until": key[:-1] + chr(ord("|") + 1), "position": position}
+        parameters = {
+            "from": key,
+            "until": key[:-1] + chr(ord("|") + 1),
+            "position": position,
+            "reversed": TOPICS[TransactionReversed],
+        }
         with self._datastore.get_connection() as connection:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
             rows = cursor.execute(_SQL["receipts"], parameters, prepare=True).fetchall()

@@ -55,10 +55,15 @@ ORDER BY originator_version DESC
 SELECT recorded_at FROM events WHERE notification_id = %(position)b
 
 -- name: receipts
--- The sales of one day of the tills' books. References of a day lie together: see ledger.domain.sale_reference.
-SELECT notification_id, request_id, topic, state FROM events
-WHERE sale_reference >= %(from)b AND sale_reference < %(until)b AND notification_id <= %(position)b
-ORDER BY sale_reference
+-- The sales of one day of the tills' books that no reversal has voided. References of a day lie together: see
+-- ledger.domain.sale_reference.
+SELECT s.notification_id, s.request_id, s.topic, s.state FROM events s
+WHERE s.sale_reference >= %(from)b AND s.sale_reference < %(until)b AND s.notification_id <= %(position)b
+  AND NOT EXISTS (
+      SELECT FROM events r
+      WHERE r.transaction_id = s.request_id AND r.topic = %(reversed)b AND r.notification_id <= %(position)b
+  )
+ORDER BY s.sale_reference
 
 -- name: broken_days
 -- Days booked since one whose sums are not those of their movements.

@@ -100,18 +100,16 @@ def _undone(event: SaleReturned | TransactionReversed) -> Iterator[Movement]:
     taken = [(allocation.lot, allocation.points) for allocation in undo.clawed_back]
     if undo.owed_points:
         taken.append((OWED, undo.owed_points))
-    elif undo.shortfall_points and not taken:
-        taken.append((OWED, 0))  # nothing is left to take back, but the goods are back all the same
-    back = event.returned_minor
     expired = undo.expired_points
     for lot, points in taken:
         again = min(points, expired)
         expired -= again
         if again:
             yield Movement("expired", lot, -again)
-        if points > again or not points:
-            yield Movement("clawed_back", lot, again - points, -back)
-            back = 0
+        if points > again:
+            yield Movement("clawed_back", lot, again - points)
+    if event.returned_minor and event.HasField("sold_lot"):
+        yield Movement("clawed_back", event.sold_lot, 0, -event.returned_minor)  # wherever its points are by now
 
 
 def _moved(kind: Kind, allocations: Iterable[Allocation], sign: int) -> Iterator[Movement]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from ledger.cli.report import _expectation
 from server import app
 from tests.projections.history import History, append
 from tests.projections.tables import catch_up
@@ -19,6 +20,7 @@ from tests.running import Databases, running, token
 Loyalty = Callable[..., Result]
 
 PROGRAM = ("--program", "programs/shop")
+NO_PERCENTAGES = ("many", "", "inf", "-inf", "nan", "snan", "2026-01=", "2026-01=inf", "1e999999999", "-1", "100.0001")
 
 
 @pytest.fixture(scope="module", name="loyalty")
@@ -100,7 +102,10 @@ def test_revenue_by_what_is_expected(loyalty: Loyalty) -> None:
     [
         (("report", "liability", "--as-of", "yesterday"), "give a position, or a time"),
         (("report", "liability", "--as-of", "999999"), "OUT_OF_RANGE"),
-        (("report", "revenue", "--expect", "many"), "give a percentage"),
+        (("report", "liability", "--as-of", "99999999999999999999"), "give a position of at most 9223372036854775807"),
+        (("report", "liability", "--as-of", "9" * 5_000), "give a position of at most"),
+        (("report", "liability", "--as-of", "0001-01-01T00:00:00+14:00"), "give a position, or a time"),
+        *((("report", "revenue", "--expect", text), "give a percentage from 0 to 100") for text in NO_PERCENTAGES),
         (("report", "state", "--effective-at", "yesterday"), "give a time as"),
         (("member", "state", "members/ada"), "members/{member}, with a UUID"),
         (("reconcile", "tills", "nowhere.csv"), "No such file"),
@@ -112,6 +117,20 @@ def test_what_is_wrong_is_one_line(loyalty: Loyalty, words: tuple[str, ...], say
     assert result.exit_code == 1
     assert says in result.output
     assert result.output.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "millionths"), [("100", 1_000_000), ("0", 0), ("64.9999", 649_999), ("1.005", 10_050)]
+)
+def test_a_percentage_is_exact(text: str, millionths: int) -> None:
+    """Four digits behind the point, none of them lost to binary."""
+    assert _expectation(f"2026-01={text}").redeemed_millionths == millionths
+
+
+@pytest.mark.parametrize("option", [("revenue", "--price"), ("breakage", "--vintages")])
+def test_numbers_have_a_limit(loyalty: Loyalty, option: tuple[str, str]) -> None:
+    """What is beyond it is wrong usage."""
+    assert loyalty("report", *option, "99999999999999999999").exit_code == 2
 
 
 def test_state_of_the_program(loyalty: Loyalty) -> None:

@@ -13,6 +13,6 @@ def timestamp_of(text: str, option: str, wanted: str = "a time") -> Timestamp:
     try:
         moment = datetime.fromisoformat(text)
         stamp.FromDatetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-    except ValueError:
+    except (ValueError, OverflowError):
         fail(f"{option} {text}: give {wanted} as 2026-01-31T00:00:00+01:00")
     return stamp

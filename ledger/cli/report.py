@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Container, Sequence
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -21,8 +22,13 @@ from rich.table import Table
 
 from ledger.cli.connection import AddressOption, DataDirOption, TokenOption, connect, fail, fail_call
 from ledger.cli.instants import timestamp_of
+from ledger.domain.publish import MINOR_PER_THOUSAND_POINTS_MAX
+from ledger.domain.rounding import INT64_MAX
 
 CALL_TIMEOUT_S: Final = 120.0
+
+VINTAGES_MAX: Final = 1_000
+"""Vintages that a factor of the chain ladder may be said to need."""
 
 ResultT = TypeVar("ResultT")
 
@@ -52,7 +58,12 @@ EffectiveAtOption = Annotated[
     str, typer.Option("--effective-at", help="A time: count what took effect by then, and show what came late.")
 ]
 PriceOption = Annotated[
-    int, typer.Option(min=0, help="What 1,000 points are worth, in minor units; 0: what the program says.")
+    int,
+    typer.Option(
+        min=0,
+        max=MINOR_PER_THOUSAND_POINTS_MAX,
+        help="What 1,000 points are worth, in minor units; 0: what the program says.",
+    ),
 ]
 FromOption = Annotated[str, typer.Option("--from", help="The first day, as 2026-01-31.")]
 UntilOption = Annotated[str, typer.Option("--until", help="The first day that is not wanted any more.")]
@@ -114,7 +125,7 @@ def breakage(
     program: ProgramOption = DEFAULT_PROGRAM,
     as_of: AsOfOption = "",
     day: DayOption = Day.effective,
-    vintages: Annotated[int, typer.Option(min=0, help="Vintages that a factor needs; 0 for 3.")] = 0,
+    vintages: Annotated[int, typer.Option(min=0, max=VINTAGES_MAX, help="Vintages that a factor needs; 0 for 3.")] = 0,
     form: FormatOption = Format.table,
     address: AddressOption = "",
     token: TokenOption = "",
@@ -235,7 +246,10 @@ def ask(
 def as_of_of(text: str) -> b.AsOf:
     """The instant that a text names: a position, or a time."""
     if text.isdecimal():
-        return b.AsOf(position=int(text))
+        try:
+            return b.AsOf(position=int(text))
+        except ValueError:
+            fail(f"--as-of {text}: give a position of at most {INT64_MAX}, or a time as 2026-01-31T00:00:00+01:00")
     return b.AsOf(recorded_at=timestamp_of(text, "--as-of", "a position, or a time")) if text else b.AsOf()
 
 
@@ -247,9 +261,12 @@ def effective_at_of(text: str) -> Timestamp | None:
 def _expectation(text: str) -> b.Expectation:
     month, _, percent = text.rpartition("=")
     try:
-        return b.Expectation(from_month=month, redeemed_millionths=round(float(percent) * 10_000))
-    except ValueError:
-        fail(f"--expect {text}: give a percentage, as 97, or one from a month on, as 2026-01=96.5")
+        share = Decimal(percent)
+    except InvalidOperation:
+        share = Decimal("NaN")
+    if not share.is_finite() or not 0 <= share <= 100:  # noqa: PLR2004 - percent
+        fail(f"--expect {text}: give a percentage from 0 to 100, as 97, or one from a month on, as 2026-01=96.5")
+    return b.Expectation(from_month=month, redeemed_millionths=round(share * 10_000))
 
 
 def show(

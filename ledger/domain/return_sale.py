@@ -28,7 +28,7 @@ from ledger.domain.names import transaction_name
 from ledger.domain.qualify import amount_of, change_tier, qualify
 from ledger.domain.refusal import Refused, Rejected
 from ledger.domain.sale_reference import sale_reference
-from ledger.domain.sold import Due, Sold
+from ledger.domain.sold import Due, Sold, sold_lot
 from ledger.domain.taken_back import give_back_uses, take_back
 from ledger.domain.transaction import Transaction
 from ledger.domain.undo import claimed, part_of, restore_vouchers, undo, write_undo
@@ -108,6 +108,7 @@ def _decide(
         sale=sale.name,
         lines=lines,
         returned_minor=sum(line.amount_minor for line in lines),
+        sold_lot=sold_lot(main),
     )
     rung = undo_earned(case, event.undo, sale, before, state.due(), also)
     take_back(case, [one.redemption for one in warranties], sale.transaction_id)

@@ -34,7 +34,7 @@ from ledger.domain.qualify import change_tier
 from ledger.domain.redeem import open_hold
 from ledger.domain.refusal import InvariantBroken, Refused
 from ledger.domain.return_sale import undo_earned
-from ledger.domain.sold import NOTHING_DUE, Sold, due_of_activity
+from ledger.domain.sold import NOTHING_DUE, Sold, due_of_activity, sold_lot
 from ledger.domain.taken_back import check_unused, give_back_uses, take_back
 from ledger.domain.transaction import Transaction
 from ledger.domain.undo import restore_vouchers, taken_back, undo, write_undo
@@ -56,6 +56,9 @@ def reverse_transaction(case: Case[ReverseTransactionRequest]) -> None:
     rung = _undo(case, target, event.undo)
     if isinstance(target.main, SaleRecorded):
         event.returned_minor = sum(line.amount_minor for line in Sold(target.main, target.returns()).rest())
+        sold_in = sold_lot(target.main)
+        if sold_in is not None:
+            event.sold_lot = sold_in
     case.record(event, main=True, transaction_id=target.transaction_id)
     change_tier(case, rung)
     write_undo(event.receipt, event.undo)

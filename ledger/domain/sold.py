@@ -51,6 +51,14 @@ def due_of_activity(activity: ActivityRecorded) -> Due:
     return Due.of(activity.awards, [award.points for award in activity.awards])
 
 
+def sold_lot(sale: SaleRecorded) -> int | None:
+    """The lot with which the money of a sale is in the books; 0 for what was owed, None where it gave no points."""
+    for lot in sale.lots:
+        if lot.points:
+            return lot.number
+    return 0 if sale.repaid_points else None
+
+
 class Sold:
     """A recorded sale: how much of each line has come back, by quantity and by net amount."""
 

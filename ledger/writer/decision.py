@@ -1,7 +1,7 @@
 """From a command and the book to events: duplicates, then the domain."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from google.protobuf.empty_pb2 import Empty
@@ -26,6 +26,7 @@ from loyalty.v1.events_pb2 import (
 )
 from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.program_pb2 import DuplicateEnrolment
+from loyalty.v1.program_pb2 import Program as Definition
 
 from ledger.domain.account import Account, AccountEvent
 from ledger.domain.case import Case
@@ -44,6 +45,9 @@ from ledger.store.topics import Archived
 from ledger.writer.book import Book
 from ledger.writer.command import Command
 from ledger.writer.difference import first_difference
+
+KEPT: Final = ("currency", "time_zone")
+"""Fields of a program that are the same in all its versions."""
 
 
 class Decided(NamedTuple):
@@ -244,6 +248,8 @@ def _publish(book: Book, command: Command, request: PublishProgramRequest) -> De
         raise Rejected(ErrorReason.ERROR_REASON_ETAG_MISMATCH, etag=etag)
     if request.program.HasField("starts_at"):
         _check_start(current)
+    if current is not None:
+        _check_kept(current.newest.definition, request.program)
     event = publish_program(request, command.request_id, command.origin, version + 1)
     book.publish(event.payload)  # type: ignore[arg-type]  # publish_program makes a ProgramPublished
     return Decided([event], None)
@@ -265,6 +271,15 @@ def _check_start(current: Versions | None) -> None:
         why = f"must be left out now and then: {SCHEDULED_MAX} versions in a row have one"
     if why:
         raise Rejected(ErrorReason.ERROR_REASON_INVALID_FIELD, field="program.starts_at", description=why)
+
+
+def _check_kept(before: Definition, program: Definition) -> None:
+    """Raises Rejected where a version changes what the books of all versions are kept in."""
+    for field in KEPT:
+        kept = getattr(before, field)
+        if getattr(program, field) != kept:
+            why = f"must stay {kept}: the books of all versions are kept in it. A new program may have another"
+            raise Rejected(ErrorReason.ERROR_REASON_INVALID_FIELD, field=f"program.{field}", description=why)
 
 
 def _enroll(book: Book, command: Command, request: EnrollMemberRequest, new_id: UUID) -> Decided | Exists:

@@ -125,6 +125,18 @@ def test_all_problems_at_once(open_shop: OpenShop, *, validate_only: bool) -> No
     assert shop.written(head) == []
 
 
+@pytest.mark.parametrize(("field", "value"), [("currency", "INR"), ("time_zone", "UTC")])
+def test_the_books_stay_in_their_currency_and_time_zone(open_shop: OpenShop, field: str, value: str) -> None:
+    """Another one would move days that are over, so no version may have it; a new program may."""
+    shop = open_shop(program())
+    other = changed(shop, **{field: value})
+    with refused("INVALID_FIELD", INVALID, field=f"program.{field}"):
+        send(shop, other)
+    other.name = f"programs/new-{new_id()}"
+    assert send(shop, other).program.version == 1
+    assert get(shop).version == 1
+
+
 def test_etag(open_shop: OpenShop) -> None:
     """Of two managers who change the same version, the slower one is told, with the etag to start from."""
     shop = open_shop(program())

@@ -5,6 +5,7 @@ from collections import Counter
 import psycopg
 import pytest
 from loyalty.v1 import program_pb2 as p
+from loyalty.v1.events_pb2 import SaleRecorded
 
 from projections.movements import OWED, movements
 from projections.postings import postings
@@ -33,6 +34,22 @@ def test_movements_are_the_postings_by_lot(definition: p.Program, seed: int) -> 
                 expected[member, allocation.lot] += allocation.points
         found = {key: points for key, points in held.items() if key[0] == member and points}
         assert found == {key: points for key, points in expected.items() if points}
+
+
+@pytest.mark.parametrize("definition", [program(), inactivity_program()], ids=["rolling", "inactivity"])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_comes_back_lowers_what_was_sold_with_the_same_lot(definition: p.Program, seed: int) -> None:
+    """Whatever became of the points: once every sale is undone, nothing was sold with any lot."""
+    history = History(definition, seed).live(300)
+    sales = {name: file.account_id for name, file in history.files.items() if isinstance(file.main, SaleRecorded)}
+    for sale, member in sales.items():
+        history.reverse(member, sale)
+    sold: Counter[tuple[object, int]] = Counter()
+    for event in history.events:
+        for movement in movements(event.payload):
+            sold[event.stream_id, movement.lot] += movement.sold_minor
+    assert sold
+    assert not any(sold.values())
 
 
 def test_vintages_come_to_the_trial_balance(database_url: str) -> None:

@@ -45,7 +45,7 @@ QUESTIONS: dict[str, tuple[bytes, Any]] = {
     ),
     "due_by_vintage": (books._SQL["due"], {"at": 1, "program": "programs/shop"}),
     "publications": (books._SQL["publications"], {"stream": MEMBER, "position": 10}),
-    "receipts": (books._SQL["receipts"], {"from": "a", "until": "b", "position": 10}),
+    "receipts": (books._SQL["receipts"], {"from": "a", "until": "b", "position": 10, "reversed": "r/1"}),
     "range": (reader._SQL["range"], {"after": 1, "until": 10, "limit": 5}),
     "stream": (
         reader._SQL["stream"],

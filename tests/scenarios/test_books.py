@@ -210,6 +210,35 @@ def deferred_revenue(shop: Shop, **fields: object) -> b.GetDeferredRevenueRespon
     return shop.audit.GetDeferredRevenue(request, metadata=shop.metadata, timeout=TIMEOUT_S)
 
 
+@pytest.mark.parametrize("gone", ["spent", "expired", "cancelled", "owed"])
+@pytest.mark.parametrize("undo", ["return", "reversal"])
+def test_what_comes_back_was_not_sold_whatever_became_of_its_points(open_shop: OpenShop, gone: str, undo: str) -> None:
+    """The January goods come back in two parts: January sold nothing, and February what it did."""
+    fields: dict[str, dict[str, object]] = {
+        "expired": {"expiry": rolling(months=1)},
+        "cancelled": {"pending": pending(60)},
+    }
+    shop = open_shop(books_program(**fields.get(gone, {})))
+    member = shop.member()
+    january = shop.sale(member, 100_00, at="2026-01-10T12:00").outcome.transaction
+    if gone == "cancelled":
+        shop.settle_pending(member, "cancel", transaction=january, at="2026-01-11T12:00")
+    if gone in {"spent", "owed"}:
+        shop.sale(member, 20_00, at="2026-02-11T12:00", points_payment=pay(1_000))
+    if gone == "owed":
+        shop.adjust(member, -200, at="2026-02-11T13:00")
+    if gone in {"expired", "cancelled"}:
+        shop.sale(member, 20_00, at="2026-02-11T12:00")
+    shop.give_back(january, [ReturnLine(line_id="1", amount_minor=40_00)], at="2026-02-12T12:00")
+    if undo == "return":
+        shop.give_back(january, at="2026-02-13T12:00")
+    else:
+        shop.reverse(january, at="2026-02-13T12:00")
+    prove(shop, member)
+    sold = {one.vintage: one.sold_minor for one in deferred_revenue(shop).allocations}
+    assert sold == {"2026-01": 0, "2026-02": 20_00}
+
+
 def test_l6_deferred_revenue(open_shop: OpenShop) -> None:
     """100,000 sold with 10,000 points of which 97 % are expected to be redeemed: a stand-alone price of 9,700.
 

@@ -115,7 +115,7 @@ def test_a_till_shows_how_many_are_left(open_shop: OpenShop) -> None:
     shop.grant(member, "coded", 2)
     left = left_in(shop)
     assert (left["seat"], left["discount"], left["coded"]) == (9, 3, 1)
-    shop.publish(program(name=shop.program, rewards=[discount(5, terms={"stock": 5})]))
+    shop.publish(program(name=shop.program, rewards=[discount(5, terms={"stock": 5})], time_zone="UTC"))
     assert left_in(shop) == {"discount": 5}
     prove(shop, member)
 

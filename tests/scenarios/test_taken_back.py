@@ -332,7 +332,8 @@ def test_a_forgotten_voucher_that_expired_meanwhile(open_shop: OpenShop) -> None
         VoucherState.VOUCHER_STATE_EXPIRED
     ]
     prove(shop, member)
-    shop.publish(program(name=shop.program, rewards=[voucher(0)], returns=ReturnPolicy(keeps_vouchers=True)))
+    keeps = ReturnPolicy(keeps_vouchers=True)
+    shop.publish(program(name=shop.program, rewards=[voucher(0)], returns=keeps, time_zone="UTC"))
     kept = _used_and_forgotten(shop, member, "voucher")
     shop.give_back(kept[0])
     assert not vouchers_of(shop, member, "ISSUED")

@@ -380,7 +380,8 @@ def test_a_new_version_takes_tiers_at_the_next_review(open_shop: OpenShop) -> No
     shop = open_shop(program(tiers=tiers(**METALS), tier_policy=tier_policy(calendar=YEAR), time_zone="UTC"))
     member = shop.member()
     shop.sale(member, 20_000_00, at="2020-05-01")
-    shop.publish(program(tiers=tiers(bronze=0, silver=15_000, gold=40_000), tier_policy=tier_policy(calendar=YEAR)))
+    changed = tiers(bronze=0, silver=15_000, gold=40_000)
+    shop.publish(program(tiers=changed, tier_policy=tier_policy(calendar=YEAR), time_zone="UTC"))
     progress = shop.sale(member, 1_00, at="2020-06-01").receipt.tier
     assert (progress.tier, progress.amount_to_keep) == ("gold", 19_999)
     prove(shop, member)

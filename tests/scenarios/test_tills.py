@@ -97,6 +97,24 @@ def test_totals_of_a_day(open_shop: OpenShop) -> None:
     ]  # fmt: skip
 
 
+def test_a_reversed_sale_is_a_void(open_shop: OpenShop) -> None:
+    """It is in no till's total; a till that lists it has a receipt that the ledger does not have."""
+    shop, sales = busy_shop(open_shop)
+    shop.reverse(sales[0])
+    assert not shop.reconcile_tills(file(shop, "2,4700", header=TOTALS)).differences
+    assert not shop.reconcile_tills(file(shop, "2,2000", "3,2700")).differences
+    assert found(shop.reconcile_tills(file(shop, "1,1000", "2,2000", "3,2700"))) == [(MISSING, 1, 10_00, 0)]
+
+
+def test_returns_change_no_receipt(open_shop: OpenShop) -> None:
+    """What was sold is compared, in part or wholly returned as it may be."""
+    shop, sales = busy_shop(open_shop)
+    shop.give_back(sales[0])
+    shop.give_back(sales[2], ["1"])
+    assert not shop.reconcile_tills(file(shop, "1,1000", "2,2000", "3,2700")).differences
+    assert not shop.reconcile_tills(file(shop, "3,5700", header=TOTALS)).differences
+
+
 def test_other_tills_and_days_do_not_count(open_shop: OpenShop) -> None:
     """Only what the file names is compared."""
     shop, _ = busy_shop(open_shop)

@@ -879,7 +879,9 @@ class ReconcileTillsRequest(_message.Message):
     csv: _builtins.bytes
     """The tills' own list as CSV in UTF-8, at most 3 MiB and 50,000 lines, with a header: either every receipt, as
     store,terminal,business_date,sequence,amount_minor,request_id (the last may be left out or empty), or totals of a day, as
-    store,terminal,business_date,sales,amount_minor.
+    store,terminal,business_date,sales,amount_minor. A receipt that was voided is not in it: the ledger's side leaves out
+    sales that were reversed. Returns change neither side: a sale counts with all that it was sold for, and a return is no
+    receipt of its own here.
     """
     def __init__(
         self,

@@ -1079,12 +1079,17 @@ class SaleReturned(_message.Message):
     UNDO_FIELD_NUMBER: _builtins.int
     RETURNED_MINOR_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    SOLD_LOT_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     sale: _builtins.str
     """transactions/{request_id} of the sale."""
     returned_minor: _builtins.int
     """What the lines were sold for, in minor units."""
+    sold_lot: _builtins.int
+    """The lot with which what was sold is in the books: the first that the sale put points in; 0 where all of them repaid what
+    was owed; absent where it gave none.
+    """
     @_builtins.property
     def origin(self) -> _origin_pb2.Origin:
         """Where it came from."""
@@ -1116,12 +1121,15 @@ class SaleReturned(_message.Message):
         undo: Global___Undo | None = ...,
         returned_minor: _builtins.int = ...,
         receipt: _account_pb2.Receipt | None = ...,
+        sold_lot: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "receipt", b"receipt", "request", b"request", "undo", b"undo"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_sold_lot", b"_sold_lot", "origin", b"origin", "receipt", b"receipt", "request", b"request", "sold_lot", b"sold_lot", "undo", b"undo"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request", "returned_minor", b"returned_minor", "sale", b"sale", "undo", b"undo"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sold_lot", b"_sold_lot", "lines", b"lines", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request", "returned_minor", b"returned_minor", "sale", b"sale", "sold_lot", b"sold_lot", "undo", b"undo"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__sold_lot: _TypeAlias = _typing.Literal["sold_lot"]  # noqa: Y015
+    _WhichOneofArgType__sold_lot: _TypeAlias = _typing.Literal["_sold_lot", b"_sold_lot"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sold_lot) -> _WhichOneofReturnType__sold_lot | None: ...
 
 Global___SaleReturned: _TypeAlias = SaleReturned  # noqa: Y015
 
@@ -1178,12 +1186,17 @@ class TransactionReversed(_message.Message):
     UNDO_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     RETURNED_MINOR_FIELD_NUMBER: _builtins.int
+    SOLD_LOT_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     reversed: _builtins.str
     """transactions/{request_id} of what was reversed."""
     returned_minor: _builtins.int
     """Of a sale: what it was sold for and had not come back, in minor units."""
+    sold_lot: _builtins.int
+    """The lot with which what was sold is in the books: the first that the sale put points in; 0 where all of them repaid what
+    was owed; absent where it gave none, and where no sale was reversed.
+    """
     @_builtins.property
     def origin(self) -> _origin_pb2.Origin:
         """Where it came from."""
@@ -1210,12 +1223,15 @@ class TransactionReversed(_message.Message):
         undo: Global___Undo | None = ...,
         receipt: _account_pb2.Receipt | None = ...,
         returned_minor: _builtins.int = ...,
+        sold_lot: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "receipt", b"receipt", "request", b"request", "undo", b"undo"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_sold_lot", b"_sold_lot", "origin", b"origin", "receipt", b"receipt", "request", b"request", "sold_lot", b"sold_lot", "undo", b"undo"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request", "returned_minor", b"returned_minor", "reversed", b"reversed", "undo", b"undo"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sold_lot", b"_sold_lot", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request", "returned_minor", b"returned_minor", "reversed", b"reversed", "sold_lot", b"sold_lot", "undo", b"undo"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__sold_lot: _TypeAlias = _typing.Literal["sold_lot"]  # noqa: Y015
+    _WhichOneofArgType__sold_lot: _TypeAlias = _typing.Literal["_sold_lot", b"_sold_lot"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sold_lot) -> _WhichOneofReturnType__sold_lot | None: ...
 
 Global___TransactionReversed: _TypeAlias = TransactionReversed  # noqa: Y015
 

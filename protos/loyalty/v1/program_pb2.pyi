@@ -236,9 +236,9 @@ class Program(_message.Message):
     version: _builtins.int
     """The version; set by the server."""
     currency: _builtins.str
-    """ISO 4217 code of all amounts."""
+    """ISO 4217 code of all amounts; the same in all versions."""
     time_zone: _builtins.str
-    """IANA time zone in which days, months and years are counted."""
+    """IANA time zone in which days, months and years are counted; the same in all versions."""
     default_region: _builtins.str
     """ISO 3166-1 alpha-2 region for phone numbers without a country code."""
     combination: _earning_pb2.Combination.ValueType
