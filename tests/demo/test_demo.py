@@ -226,7 +226,7 @@ def test_its_own_server_ends_with_it_and_ctrl_c_loses_nothing(tmp_path: Path) ->
     kept.write_text(json.dumps(first._replace(note=first.note.replace("\n", "1\n", 2)).as_json()) + "\n")
     proof = prove_offline(own, "2026-01-01T00:00:00Z", {"members/nobody": Balance(available_points=1)})
     assert (proof.verified, proof.differences, proof.holds) == (False, 1, False)
-    assert "signature" in proof.findings[0]
+    assert "other_log" in proof.findings[0]
 
 
 def test_without_the_extra_it_says_how_to_install_it() -> None:
