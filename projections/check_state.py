@@ -13,6 +13,7 @@ from uuid import UUID
 
 from psycopg import Cursor
 
+from ledger.domain.instant import FOREVER
 from ledger.store.migrate import migrations
 from projections.catalogue import PROJECTIONS
 from projections.finding import Finding, Findings
@@ -21,6 +22,9 @@ from projections.shared_rows import Rows
 from projections.tracking import Generation
 
 # What is archived has no hash but the sealed one, which is the same.
+SHARES_MAX: Final = 1 << 16
+"""More than a log has for which there is disk."""
+
 _LEAF: Final = """
 SELECT coalesce(leaf_hash(e), sealed_leaf(notification_id), '') FROM events e WHERE notification_id = %b
 """
@@ -79,10 +83,14 @@ class CheckState:
             self.shares = int(content["shares"])
             self.done = {int(share): _done(fields) for share, fields in content["done"].items()}
             head = int(content["head"])
-        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
             raise StateUnfit(f"{file} is not the state of a check: name another file") from None
         except OSError as error:
             raise StateUnfit(f"{file} cannot be read: {error.strerror}") from None
+        if not (
+            1 <= self.shares <= SHARES_MAX and 0 <= head < FOREVER and all(0 <= one < self.shares for one in self.done)
+        ):
+            raise StateUnfit(f"{file} is not the state of a check: name another file")
         for there, here, what in zip(
             of,
             (self._release, self._schemas, self._leaf(head)),

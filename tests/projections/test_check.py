@@ -330,6 +330,7 @@ def test_a_state_that_does_not_fit(
     """Of another log, release or generation of a view, or no state at all: it is said which, and nothing is checked."""
     file = tmp_path / "check.json"
     interrupted(database_url, file, 100)
+    sound = file.read_text()
     with pytest.raises(CheckError, match=r"begun on another log: event \d+ is not the same\. Delete the file"):
         check(another_url, 1, state_file=file)
     with monkeypatch.context() as newer:
@@ -339,9 +340,11 @@ def test_a_state_that_does_not_fit(
     rebuild(database_url, "tiers")
     with pytest.raises(CheckError, match="begun before a view was rebuilt"):
         check(database_url, 1, state_file=file)
-    file.write_text('{"release": 1}')
-    with pytest.raises(CheckError, match="is not the state of a check: name another file"):
-        check(database_url, 1, state_file=file)
+    negative, huge = (sound.replace('"shares": ', f'"shares": {number}') for number in ("-", "1e9"))
+    for damaged in ('{"release": 1}', "[" * 200_000, negative, huge):
+        file.write_text(damaged)
+        with pytest.raises(CheckError, match="is not the state of a check: name another file"):
+            check(database_url, 1, state_file=file)
 
 
 def test_the_seal_is_looked_at(database_url: str, history: History) -> None:
