@@ -81,7 +81,9 @@ def _summed(payload: Any) -> Sequence[Movement]:
     summed: dict[tuple[int, str], Movement] = {}
     for one in booked:
         before = summed.get((one.lot, one.kind))
-        if before is not None:
-            one = one._replace(points=before.points + one.points, sold_minor=before.sold_minor + one.sold_minor)  # noqa: PLW2901
-        summed[one.lot, one.kind] = one
+        summed[one.lot, one.kind] = (
+            one
+            if before is None
+            else one._replace(points=before.points + one.points, sold_minor=before.sold_minor + one.sold_minor)
+        )
     return list(summed.values())

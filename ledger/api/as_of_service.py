@@ -18,7 +18,7 @@ from ledger.api.binding import sees
 from ledger.api.check import CHECKS
 from ledger.api.dispatch import wait_s
 from ledger.api.errors import ApiError
-from ledger.api.interceptor import PRINCIPAL
+from ledger.api.known_program import check_known
 from ledger.as_of.histories import Histories, Unchanged
 from ledger.as_of.question import Question
 from ledger.as_of.sides import Late, NoMember, Sides
@@ -73,7 +73,7 @@ class AsOfService(AuditServiceServicer):
         now = self._time()
         CHECKS[pb.GetProgramStateRequest](request, now)
         question, head = await self._question(request, now)
-        await self._check_program(request.program)
+        await check_known(request.program, self._events)
         response = pb.GetProgramStateResponse(
             program=request.program, position=question.position, head_position=head, at=to_timestamp(question.at)
         )
@@ -165,12 +165,6 @@ class AsOfService(AuditServiceServicer):
             return await asyncio.to_thread(read, *asked)
         except ViewBehind as behind:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
-
-    async def _check_program(self, program: str) -> None:
-        """Raises ApiError where the caller may not know a program, or nobody does."""
-        page = await asyncio.to_thread(self._events.read_events, 0, 0, program, ("ProgramPublished",), None, None, 1)
-        if not PRINCIPAL.get().sees(program) or not page.events:
-            raise ApiError.of(ErrorReason.ERROR_REASON_PROGRAM_NOT_FOUND, program=program)
 
     @contextmanager
     def _room(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ from ledger.api.check import CHECKS
 from ledger.api.dispatch import wait_s
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
+from ledger.api.known_program import check_known, unknown_program
 from ledger.books.breakage import VINTAGES_MIN, Estimate, breakage
 from ledger.books.journal import Entry, journal
 from ledger.books.line import OWED, Basis, Books, Grain, Line, Reading, by_vintage, month_of
@@ -137,7 +138,7 @@ class BooksService(AuditServiceServicer):
     async def ReconcileTills(self, request: pb.ReconcileTillsRequest, context: Context) -> pb.ReconcileTillsResponse:
         """What tills say they sold against what the ledger has."""
         CHECKS[pb.ReconcileTillsRequest](request, self._now())
-        await self._known(request.program)
+        await check_known(request.program, self._log)
         try:
             file = await asyncio.to_thread(read_file, request.csv)
         except BadFile as bad:
@@ -159,7 +160,7 @@ class BooksService(AuditServiceServicer):
         """The books that a request is about. Raises ApiError."""
         CHECKS[type(request)](request, self._now())  # type: ignore[index]  # it is a message
         if not PRINCIPAL.get().sees(request.program):
-            raise _unknown(request.program)
+            raise unknown_program(request.program)
         position, read_at = await position_as_of(request.as_of, self._log, self._books, self._now())
         read = self._books.read if request.as_of.WhichOneof("instant") else self._books.read_now
         try:
@@ -167,21 +168,10 @@ class BooksService(AuditServiceServicer):
         except ViewBehind as behind:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
         if reading is None:
-            raise _unknown(request.program)
+            raise unknown_program(request.program)
         if any(abs(value) > INT64_MAX for line in reading.lines for value in line[2:]):
             raise ApiError.of(ErrorReason.ERROR_REASON_OVERFLOW)
         return reading
-
-    async def _known(self, program: str) -> None:
-        """Raises ApiError where the caller may not know a program, or nobody does."""
-        seen = PRINCIPAL.get().sees(program)
-        page = await asyncio.to_thread(self._log.read_events, 0, 0, program, ("ProgramPublished",), None, None, 1)
-        if not seen or not page.events:
-            raise _unknown(program)
-
-
-def _unknown(program: str) -> ApiError:
-    return ApiError.of(ErrorReason.ERROR_REASON_PROGRAM_NOT_FOUND, program=program)
 
 
 def _header(request: BooksRequest, reading: Reading, price: int) -> pb.BooksHeader:

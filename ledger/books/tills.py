@@ -32,6 +32,9 @@ TOTALS: Final = ("store", "terminal", "business_date", "sales", "amount_minor")
 _REQUEST_ID: Final = "request_id"
 
 _INTEGER: Final = re.compile(r"-?\d{1,19}", re.ASCII).fullmatch
+ID_MAX: Final = 100
+"""Characters of a store, terminal or sequence."""
+
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
 
 
@@ -189,7 +192,7 @@ class _Reader:
 
 
 def _id(value: str | None) -> str:
-    return "is required" if not value else "must be at most 100 characters" if len(value) > 100 else ""  # noqa: PLR2004
+    return "is required" if not value else f"must be at most {ID_MAX} characters" if len(value) > ID_MAX else ""
 
 
 def _day(value: str | None) -> str:
