@@ -1,5 +1,6 @@
 """A ledger that has lived a little, sealed and signed, to be archived."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,11 +22,11 @@ from tests.programs import spend
 from tests.proof import prove
 from tests.running import Databases, running, token
 from tests.shop import Shop
-from tests.test_export_commands import wait_for_views
 
 ORIGIN: Final = "log.example/loyalty"
 SIGNER: Final = Signer.generate("log.example/loyalty")
 KEYS: Final = Keys((SIGNER,))
+BEHIND: Final = "SELECT (SELECT max(notification_id) FROM events) - min(position) FROM views.positions"
 ROWS: Final = "SELECT * FROM events ORDER BY notification_id"
 
 
@@ -79,6 +80,18 @@ def stored(url: str, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query.encode()).fetchall()
 
 
+def wait_for_views(url: str) -> None:
+    """Waits until every view has the whole log: nothing is archived that a view lacks."""
+    end = time.monotonic() + 60
+    while True:
+        ((behind,),) = stored(url, BEHIND)
+        if behind == 0:
+            return
+        if time.monotonic() > end:
+            raise AssertionError(f"a view still lacks {behind} events")
+        time.sleep(0.02)
+
+
 def sealed(url: str) -> str:
     """Seals the log and signs it; returns the checkpoint."""
     with psycopg.connect(url) as connection:
@@ -103,7 +116,7 @@ def live(databases: Databases) -> Lived:
         checkpoint = sealed(url)
         shop.give_back(shop.sale(members[1], 20_00).outcome.transaction)
         shop.adjust(members[2], 7)
-        wait_for_views(shop, members[0])
+        wait_for_views(url)
         for member in members:
             prove(shop, member)
     sealed(url)

@@ -16,10 +16,9 @@ from ledger.store.topics import Archived
 from projections.catalogue import PROJECTIONS
 from projections.check import CheckError, check
 from projections.rebuild import RebuildError, rebuild
-from tests.archive.lived import ROWS, SIGNER, Lived, archivable, sealed, stored
+from tests.archive.lived import ROWS, SIGNER, Lived, archivable, sealed, stored, wait_for_views
 from tests.proof import prove
 from tests.sealing.signing import change
-from tests.test_export_commands import wait_for_views
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 LIVE = "SELECT topic FROM events WHERE state IS NOT NULL ORDER BY notification_id"
@@ -53,7 +52,7 @@ def test_all_goes_on_with_the_archive(lived: Lived, tmp_path: Path) -> None:
         again.outcome.replayed = False
         assert again.SerializeToString(deterministic=True) == lived.answer.SerializeToString(deterministic=True)
         shop.sale(lived.members[0], 1_00)
-        wait_for_views(shop, lived.members[0])
+        wait_for_views(lived.url)
         back = shop.give_back(receipt=shop.reference(1), member=lived.members[0])
         assert (back.waiting, back.returned_minor, shop.balance(lived.members[0]).available_points) == (False, 10_00, 6)
         for member in lived.members:

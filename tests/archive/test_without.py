@@ -11,11 +11,10 @@ from ledger.archive.restore import restore
 from ledger.proof.manifest import event_file
 from ledger.store.topics import Archived
 from projections.check import check
-from tests.archive.lived import Lived, sealed, stored
+from tests.archive.lived import Lived, sealed, stored, wait_for_views
 from tests.proof import prove
 from tests.sealing.signing import change
 from tests.shop import refused
-from tests.test_export_commands import wait_for_views
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 COUNT = "SELECT count(*) FROM events"
@@ -49,11 +48,11 @@ def test_a_server_without_the_archive(lived: Lived, tmp_path: Path) -> None:
         retried, new = shop.batch(lived.sale, shop.sale_request(second, 3_00))
         assert (retried.error.reason, new.WhichOneof("result")) == (ErrorReason.ERROR_REASON_ARCHIVED, "record_sale")
         assert stored(lived.url, COUNT) == [(before[0][0] + 1,)]
-        wait_for_views(shop, second)
+        wait_for_views(lived.url)
         assert shop.balance(second).available_points == 8
     with lived.open(tmp_path) as shop:
         assert shop.record(lived.sale).outcome.replayed
-        wait_for_views(shop, first)
+        wait_for_views(lived.url)
         prove(shop, first)
 
 
@@ -64,12 +63,12 @@ def test_a_cache_that_is_older_than_the_archive(lived: Lived, tmp_path: Path) ->
         a.sale(member, 1_00)
         with lived.open() as b:
             b.sale(member, 2_00)
-            wait_for_views(b, member)
+            wait_for_views(lived.url)
             sealed(lived.url)
             lived.archived(tmp_path)
             assert a.sale(member, 4_00).awards[0].points == 4
             assert b.sale(member, 8_00).awards[0].points == 8
-        wait_for_views(a, member)
+        wait_for_views(lived.url)
         assert a.balance(member).available_points == 30
     assert check(lived.url, 1, archive=tmp_path).ok
 
