@@ -112,9 +112,9 @@ def _read(
     ordered = sorted(names)
     defaults = [FACTS[name].or_else for name in ordered]
     for member_id, *values in cursor.execute(question, parameters, prepare=True).fetchall():
-        if None in values:
-            values = [default if value is None else value for value, default in zip(values, defaults, strict=True)]
-        yield member_id, dict(zip(ordered, values, strict=True))
+        found = zip(values, defaults, strict=True) if None in values else ()
+        filled = [default if value is None else value for value, default in found] or values
+        yield member_id, dict(zip(ordered, filled, strict=True))
 
 
 @lru_cache(1_000)
