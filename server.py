@@ -83,6 +83,7 @@ from projections.hub import Hub
 from projections.process import ReadSideProcess
 from projections.reader import PostgresReader
 from projections.standalone import build_views, notary
+from projections.value import PostgresValues
 from projections.views import PostgresViews
 
 READ_SIDE_COMMAND: Final = (sys.executable, "-m", "projections")
@@ -200,7 +201,7 @@ class Ledger:
         add_PosServiceServicer_to_server(pos, server)
         program = ProgramService(dispatch, self.programs, self.views, codes, system_clock)
         add_ProgramServiceServicer_to_server(program, server)
-        crm = CrmService(self.views, self.reader, system_clock)
+        crm = CrmService(self.views, self.reader, PostgresValues(self.reads), system_clock)
         add_CrmServiceServicer_to_server(crm, server)
         audit = AuditService(
             self.reader,

@@ -115,7 +115,7 @@ class PostgresValues:
         row = self._wait("member", {"member_id": member_id}, min_position, timeout_s)
         if row[1] is None:
             return None
-        estimate = None if row[7] is None else Estimate(*row[7:13], score=_score(row[13:]))
+        estimate = None if row[7] is None else Estimate._make((*row[7:13], _score(row[13:])))
         return SoFar(*map(int, row[1:7])), estimate, row[0]
 
     def _wait(
@@ -149,4 +149,4 @@ class PostgresValues:
 
 
 def _score(row: tuple[Any, ...]) -> Score:
-    return Score(*row[:6], net_minor=int(row[6]))
+    return Score._make((*row[:6], int(row[6])))

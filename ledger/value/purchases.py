@@ -1,10 +1,10 @@
 """BG/NBD: when members buy, and whether they still will.
 
-While active, a member buys at a rate of their own, gamma distributed over members with shape r and rate alpha; after each
-purchase they become inactive with a chance of their own, beta distributed with a and b. Peter S. Fader, Bruce G. S.
-Hardie and Ka Lok Lee, "'Counting Your Customers' the Easy Way: An Alternative to the Pareto/NBD Model", Marketing Science
-24 (2005) 275-284. A history is how many purchases followed the first (x), how long after the first the last was (t_x),
-and how long ago the first was (T), in weeks as in the paper.
+While active, a member buys at a rate of their own, gamma distributed over members with shape r and rate alpha; after
+each purchase they become inactive with a chance of their own, beta distributed with a and b. Peter S. Fader, Bruce G.
+S. Hardie and Ka Lok Lee, "'Counting Your Customers' the Easy Way: An Alternative to the Pareto/NBD Model", Marketing
+Science 24 (2005) 275-284. A history is how many purchases followed the first (x), how long after the first the last
+was (t_x), and how long ago the first was (T), in weeks as in the paper.
 
 Needs SciPy, the extra `value`.
 """
@@ -118,7 +118,8 @@ def _mean_minus_log_likelihood(logs: Vector, histories: Histories) -> tuple[floa
 def _minus_log_likelihood(logs: Vector, histories: Histories) -> tuple[float, Vector]:
     """And its gradient by the logarithms of the parameters.
 
-    As the paper's note on its implementation has it: ln A1 + ln A2 + ln(exp(ln A3) + exp(ln A4)), the last only for x > 0.
+    As the authors' note on its implementation has it: ln A1 + ln A2 + ln(exp(ln A3) + exp(ln A4)), the last only for
+    x > 0.
     """
     r, alpha, a, b = np.exp(logs)
     x, t_x, age, members = histories

@@ -189,7 +189,5 @@ class Values(Protocol):
     def model(self, program: str, version: int) -> tuple[ModelRow, list[HoldoutRow]] | None:
         """A version of a program's model, 0 for the newest; None where there is none."""
 
-    def member(
-        self, member_id: UUID, min_position: int, timeout_s: float
-    ) -> tuple[SoFar, Estimate | None, int] | None:
+    def member(self, member_id: UUID, min_position: int, timeout_s: float) -> tuple[SoFar, Estimate | None, int] | None:
         """What a member has been worth, what is expected, and the position; None for one that is not known yet."""

@@ -26,12 +26,12 @@ GRID: Final = (
     ("promising", "potential_loyalists", "potential_loyalists", "loyal", "loyal"),
     ("new", "potential_loyalists", "potential_loyalists", "champions", "champions"),
 )
-"""The group of each score of recency (row 1 to 5) and of FM, the mean of those of frequency and monetary value (column).
+"""The group of each score of recency (row) and of FM, the mean of those of frequency and monetary value (column).
 
-The usual published definition, Putler's RFM segmentation, gives each group a range of both: champions 4-5 and 4-5, loyal
-2-5 and 3-5, potential loyalists 3-5 and 1-3, new 4-5 and 0-1, promising 3-4 and 0-1, need attention 2-3 and 2-3, about to
-sleep 2-3 and 0-2, at risk 0-2 and 2-5, cannot lose 0-1 and 4-5, hibernating 1-2 and 1-2, lost 0-2 and 0-2. The ranges
-overlap; here each cell has one of the groups that may have it.
+The usual published definition, known from Putler's RFM segmentation, gives each group a range of both: champions 4-5
+and 4-5, loyal 2-5 and 3-5, potential loyalists 3-5 and 1-3, new 4-5 and 0-1, promising 3-4 and 0-1, need attention
+2-3 and 2-3, about to sleep 2-3 and 0-2, at risk 0-2 and 2-5, cannot lose 0-1 and 4-5, hibernating 1-2 and 1-2, lost
+0-2 and 0-2. The ranges overlap; here each cell has one of the groups that may have it.
 """
 
 FLAT_GRID: Final = [group for row in GRID for group in row]

@@ -1,8 +1,9 @@
 """Gamma-Gamma: what members spend when they buy.
 
 Purchases of a member differ around a mean of their own; it is gamma distributed with shape p, at a rate that is gamma
-distributed over members with shape q and rate v. Peter S. Fader and Bruce G. S. Hardie, "The Gamma-Gamma Model of Monetary
-Value" (2013). It takes for granted that what members spend and how often they buy have nothing to do with each other.
+distributed over members with shape q and rate v. Peter S. Fader and Bruce G. S. Hardie, "The Gamma-Gamma Model of
+Monetary Value" (2013). It takes for granted that what members spend and how often they buy have nothing to do with
+each other.
 
 Needs SciPy, the extra `value`.
 """
