@@ -43,7 +43,7 @@ from ledger.api.noter import Noter
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
-from ledger.cli import log, member, program, reconcile, report, terminals, till
+from ledger.cli import log, member, program, reconcile, report, terminals, till, value
 from ledger.cli.archive import archive, restore_archive
 from ledger.cli.audit import audit
 from ledger.cli.balances import balances
@@ -102,6 +102,7 @@ app.add_typer(terminals.app, name="terminals")
 app.add_typer(log.app, name="log")
 app.add_typer(report.app, name="report")
 app.add_typer(reconcile.app, name="reconcile")
+app.add_typer(value.app, name="value")
 for command in (
     check,
     rebuild,

@@ -140,11 +140,3 @@ CROSS JOIN LATERAL (
     WHERE member_id = m.member_id AND type IN ('SaleRecorded', 'ActivityRecorded', 'RewardGranted')
 ) AS t
 LEFT JOIN estimates.members e ON e.member_id = m.member_id
-
--- name: facts
--- What segments may ask of given members: NULL where no model knows them. `value_minor` is net spend so far.
-SELECT m.member_id, e.probability_active, e.expected_spend_minor, e.recency, e.frequency, e.monetary, e.rfm_group,
-       m.net_minor
-FROM unnest(%(member_ids)b::uuid[]) AS asked (member_id)
-JOIN views.sales_members m USING (member_id)
-LEFT JOIN estimates.members e USING (member_id)

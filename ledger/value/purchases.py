@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import digamma, gammaln, hyp2f1
+from scipy.special import digamma, expit, gammaln, hyp2f1
 
 Vector = NDArray[np.float64]
 
@@ -59,7 +59,7 @@ class PurchaseModel(NamedTuple):
 
         Fader, Hardie and Lee, "Computing P(alive) using the BG/NBD model" (2008).
         """
-        active: Vector = 1.0 / (1.0 + np.exp(self._log_odds_inactive(x, t_x, age)))
+        active: Vector = expit(-self._log_odds_inactive(x, t_x, age))
         return active
 
     def expected_purchases(self, x: Vector, t_x: Vector, age: Vector, weeks: float) -> Vector:
