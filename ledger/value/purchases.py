@@ -27,6 +27,9 @@ LOG_PARAMETER_MAX: Final = 12.0
 POLE_WIDTH: Final = 1e-5
 """How near a may be to 1, where the formula of expected purchases is 0 / 0."""
 
+TOLERANCE: Final = 1e-9
+"""By which rounding may put a result beyond its bounds."""
+
 
 class Histories(NamedTuple):
     """Histories of purchases, each with how many members have it."""
@@ -63,25 +66,46 @@ class PurchaseModel(NamedTuple):
         return active
 
     def expected_purchases(self, x: Vector, t_x: Vector, age: Vector, weeks: float) -> Vector:
-        """In so many weeks to come: equation (10) of the paper.
-
-        By Euler's transformation of its hypergeometric function, whose parameters then do not grow with x: the series
-        converges quickly, and no power over- or underflows.
-        """
-        r, alpha, a, b = self
-        if abs(a - 1.0) < POLE_WIDTH:
-            a = 1.0 + POLE_WIDTH
-        rest = (alpha + age) / (alpha + age + weeks)
-        series = hyp2f1(a + b - 1.0 - r, a - 1.0, a + b + x - 1.0, 1.0 - rest)
-        while_active = (a + b + x - 1.0) / (a - 1.0) * (1.0 - rest ** (a - 1.0) * series)
+        """In so many weeks to come: equation (10) of the paper."""
+        while_active = self._while_active(x, weeks / (self.alpha + age))
         expected: Vector = while_active * self.probability_active(x, t_x, age)
         return expected
+
+    def _while_active(self, x: Vector, ratio: Vector) -> Vector:
+        """Of members who are active now, in a time to come that is so many times alpha + T.
+
+        By Euler's transformation of the paper's hypergeometric function, whose parameters then do not grow with x: the
+        series converges quickly. Where a is so large that it overflows, members hardly differ in their chance p to
+        become inactive: two values a deviation from its mean then stand for all. What is right lies between what
+        comes at the mean of p, since that is convex in p, and what comes at p = 0.
+        """
+        r, _, a, b = self
+        if abs(a - 1.0) < POLE_WIDTH:
+            a = 1.0 + POLE_WIDTH
+        shape, total = r + x, a + b + x
+        with np.errstate(all="ignore"):
+            rest = 1.0 / (1.0 + ratio)
+            series = hyp2f1(a + b - 1.0 - r, a - 1.0, total - 1.0, 1.0 - rest)
+            exact = (total - 1.0) / (a - 1.0) * (1.0 - rest ** (a - 1.0) * series)
+        mean = a / total
+        deviation = mean * np.sqrt((b + x) / (a * (total + 1.0)))
+        least, most = _at_chance(mean, shape, ratio), shape * ratio
+        sound = (exact >= least * (1.0 - TOLERANCE)) & (exact <= most * (1.0 + TOLERANCE))
+        low, high = np.maximum(mean - deviation, mean * TOLERANCE), np.minimum(mean + deviation, 1.0)
+        alike = (_at_chance(low, shape, ratio) + _at_chance(high, shape, ratio)) / 2.0
+        return np.where(sound, exact, np.clip(alike, least, most))
 
     def _log_odds_inactive(self, x: Vector, t_x: Vector, age: Vector) -> Vector:
         r, alpha, a, b = self
         repeats = np.maximum(x, 1.0)
         odds = np.log(a) - np.log(b + repeats - 1.0) + (r + x) * np.log((alpha + age) / (alpha + t_x))
         return np.where(x > 0, odds, -np.inf)
+
+
+def _at_chance(p: Vector, shape: Vector, ratio: Vector) -> Vector:
+    """Purchases to come of members who become inactive with a chance p after each, over their gamma rates."""
+    purchases: Vector = -np.expm1(-shape * np.log1p(p * ratio)) / p
+    return purchases
 
 
 def fit_purchases(histories: Histories) -> PurchaseModel:

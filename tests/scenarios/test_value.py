@@ -1,6 +1,10 @@
 """Value: M3 of the scenario book, RFM, high-value members and cohorts against an independent computation."""
 
-from collections import defaultdict
+import csv
+import json
+import math
+import sys
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from random import Random
@@ -8,15 +12,23 @@ from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import grpc
+import numpy as np
+import psycopg
 import pytest
 from loyalty.v1 import value_pb2 as v
 from loyalty.v1.sale_pb2 import ReturnLine
+from psycopg.rows import tuple_row
 
+from ledger.domain.names import last_id
+from ledger.value.purchases import Histories, PurchaseModel, fit_purchases
+from ledger.value.spend import SpendModel
+from projections.facts import FACTS, read_facts
+from tests.commands import loyalty
 from tests.conftest import OpenShop
 from tests.programs import program
 from tests.proof import prove
 from tests.running import ServerProcess, token
-from tests.shop import TIMEOUT_S, Shop, line, refused
+from tests.shop import TIMEOUT_S, Shop, instant, line, refused
 
 BERLIN: Final = ZoneInfo("Europe/Berlin")
 MILLIONTHS: Final = 1_000_000
@@ -328,3 +340,153 @@ def test_nobody_looks_into_another_program(
     assert not crm.ListHighValueMembers(ranked, **options).members
     with refused("VALUE_MODEL_NOT_FOUND", grpc.StatusCode.NOT_FOUND):
         crm.GetValueModel(v.GetValueModelRequest(program=other.program), **options)
+
+
+@pytest.fixture(scope="module")
+def fitted(server: ServerProcess, sold: Sold) -> dict[str, Any]:
+    """A model of the sales up to the end of June, fitted by the command, once the view has them."""
+    sold.shop.crm.GetRfm(
+        v.GetRfmRequest(span=v.SalesSpan(program=sold.shop.program), min_position=sold.shop.head()),
+        metadata=sold.shop.metadata,
+        timeout=TIMEOUT_S,
+    )
+    done: dict[str, Any] = json.loads(fit(server, sold, "--json"))
+    return done
+
+
+def fit(server: ServerProcess, sold: Sold, *options: str, as_of: str = "2025-06-30", status: int = 0) -> str:
+    """What `loyalty value fit` prints."""
+    words = ("value", "fit", "--program", sold.shop.program, "--as-of", as_of)
+    return loyalty(*words, "--database-url", server.database_url, *options, status=status)
+
+
+def purchases(sold: Sold, as_of: date) -> dict[str, tuple[int, int, int, int]]:
+    """Repeat purchases, days from the first to the last, days since the first, and net spend of the repeats."""
+    seen = [one for one in sold.receipts if one.day <= as_of]
+    voided = {one.number for one in seen if one.kind == "reversal"}
+    day_of = {one.number: one.day for one in seen if one.kind == "sale" and one.number not in voided}
+    found = {}
+    for member in sold.members:
+        net: Counter[date] = Counter()
+        for one in seen:
+            if one.member == member and one.number in day_of:
+                net[day_of[one.number]] += one.net_minor
+        if net:
+            first, last = min(net), max(net)
+            repeat_net = net.total() - net[first]
+            found[member] = (len(net) - 1, (last - first).days, (as_of - first).days, repeat_net)
+    return found
+
+
+def test_a_fit_is_stored_with_its_evidence(sold: Sold, fitted: dict[str, Any]) -> None:
+    """The model knows what was bought by that day and no more, and GetValueModel shows it all."""
+    shop = sold.shop
+    request = v.GetValueModelRequest(program=shop.program, version=fitted["version"])
+    model = shop.crm.GetValueModel(request, metadata=shop.metadata, timeout=TIMEOUT_S).model
+    known = purchases(sold, date(2025, 6, 30))
+    assert (model.as_of, model.members) == ("2025-06-30", len(known))
+    assert model.repeat_members == sum(one[0] > 0 for one in known.values())
+    x, t_x, age, _ = (np.array(column, dtype=np.float64) for column in zip(*known.values(), strict=True))
+    histories = Histories(x, t_x / 7, age / 7, np.ones_like(x))
+    purchase = PurchaseModel(model.r, model.alpha, model.a, model.b)
+    assert purchase.log_likelihood(histories) == pytest.approx(model.log_likelihood)
+    assert model.log_likelihood >= fit_purchases(histories).log_likelihood(histories) - 1e-3
+    assert fitted["log_likelihood"] == model.log_likelihood
+    before = purchases(sold, date(2025, 6, 30) - timedelta(days=model.holdout_days))
+    assert model.holdout_days == max(one[2] for one in known.values()) // 3
+    assert sum(one.members for one in model.holdout) == len(before)
+    came = sum(max(known[member][0] - before[member][0], 0) for member in before if member in known)
+    assert sum(one.purchases for one in model.holdout) == came
+    assert "scipy" in model.method
+
+
+def test_what_is_expected_of_each_member(server: ServerProcess, sold: Sold, fitted: dict[str, Any]) -> None:
+    """As the models say of what they bought; the scores are those of the same day, and facts say the same."""
+    shop = sold.shop
+    known = purchases(sold, date(2025, 6, 30))
+    purchase = PurchaseModel(fitted["r"], fitted["alpha"], fitted["a"], fitted["b"])
+    spend = SpendModel(**fitted["spend"])
+    scores = {one.member: one for one in rfm_members(shop, v.ListRfmMembersRequest(span=span(sold, date(2025, 6, 30))))}
+    with psycopg.connect(server.database_url, row_factory=tuple_row) as connection:
+        names = [name for name, fact in FACTS.items() if fact.group == "value"]
+        at = instant("2026-07-01T12:00").seconds * 1_000_000
+        facts = read_facts(connection.cursor(), shop.program, at, names, [last_id(one) for one in sold.members])
+    for member in sold.members:
+        answer = member_value(shop, member)
+        told = facts[last_id(member)]
+        assert answer.HasField("estimate") == (member in known)
+        if member not in known:
+            assert set(told.values()) == {None}
+            continue
+        x, t_x, age, net = known[member]
+        history = (np.array([float(x)]), np.array([t_x / 7]), np.array([age / 7]))
+        estimate = answer.estimate
+        assert (estimate.as_of, estimate.repeat_purchases, estimate.rfm) == ("2025-06-30", x, scores[member])
+        assert estimate.probability_active == pytest.approx(purchase.probability_active(*history)[0])
+        assert estimate.churn_risk == 1 - estimate.probability_active
+        bought_next = purchase.expected_purchases(*history, 365 / 7)[0]
+        assert estimate.expected_purchases == pytest.approx(bought_next)
+        spent = x if net > 0 else 0
+        each = spend.expected_spend(np.array([float(spent)]), np.array([net / x if spent else 0.0]))[0]
+        if math.isfinite(each):
+            assert estimate.expected_spend_minor == round(float(bought_next * each))
+        assert told["probability_active"] == estimate.probability_active
+        assert told["rfm_group"].upper() == v.RfmGroup.Name(estimate.rfm.group).removeprefix("RFM_GROUP_")
+        assert (told["rfm_recency"], told["rfm_monetary"]) == (estimate.rfm.recency, estimate.rfm.monetary)
+        if estimate.HasField("expected_spend_minor"):
+            assert told["value_minor"] == estimate.rfm.net_minor + estimate.expected_spend_minor
+
+
+def test_a_second_fit_is_a_second_version(server: ServerProcess, sold: Sold, fitted: dict[str, Any]) -> None:
+    """The same sales give the same parameters; the first stays, and the estimates are those of the newest."""
+    shop = sold.shop
+    again = json.loads(fit(server, sold, "--json"))
+    assert again == {**fitted, "version": fitted["version"] + 1}
+    said = fit(server, sold, as_of="2025-05-31")
+    assert f"model {again['version'] + 1} of {shop.program} as of 2025-05-31" in said
+    assert member_value(shop, sold.members[0]).estimate.model_version == again["version"] + 1
+    first = shop.crm.GetValueModel(
+        v.GetValueModelRequest(program=shop.program, version=1), metadata=shop.metadata, timeout=TIMEOUT_S
+    )
+    assert first.model.r == fitted["r"]
+    fit(server, sold)
+
+
+def test_what_cannot_be_fitted_says_why(
+    server: ServerProcess, sold: Sold, open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No program, no sales yet, nobody who came back, no day, no SciPy: one line each, and nothing is stored."""
+    other = open_shop(program())
+    empty = Sold(other, [], [])
+    assert "has no members whose sales are known" in fit(server, empty, status=1)
+    assert "has no sales up to 2024-12-31" in fit(server, sold, as_of="2024-12-31", status=1)
+    member = other.member()
+    other.sale(member, 10_00, at="2025-01-05T12:00")
+    member_value(other, member)
+    assert "nobody has bought on more than one day" in fit(server, empty, status=1)
+    assert "give a day, as 2026-01-31" in fit(server, sold, as_of="June", status=1)
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    for name in [name for name in sys.modules if name.startswith(("scipy.", "ledger.value.", "projections.estimates"))]:
+        monkeypatch.delitem(sys.modules, name)
+    assert "pip install 'loyalty-ledger[value]'" in fit(server, sold, status=1)
+
+
+def test_the_commands(server: ServerProcess, admin_token: str, sold: Sold) -> None:
+    """Groups, members of high value and cohorts as CSV and JSON."""
+    where = ("--program", sold.shop.program, "--address", server.address, "--token", admin_token)
+    groups = list(
+        csv.DictReader(loyalty("value", "rfm", *where, "--as-of", "2026-03-01", "--format", "csv").split("\n"))
+    )
+    facts = bought(sold, date(2026, 3, 1))
+    assert sum(int(one["members"]) for one in groups) == len(facts)
+    assert {one["group"].upper() for one in groups} == set(PUBLISHED)
+    high = list(
+        csv.DictReader(loyalty("value", "high-value", *where, "--percent", "50", "--format", "csv").split("\n"))
+    )
+    assert [one["rank"] for one in high] == [str(rank) for rank in range(1, (len(facts) + 1) // 2 + 1)]
+    assert all(one["reason_en"] and one["reason_hi"] for one in high)
+    cohorts = json.loads(loyalty("value", "cohorts", *where, "--by-enrolment", "--format", "json"))
+    assert [one["cohort"] for one in cohorts["cohorts"]] == ["2025-01"]
+    lines = loyalty("value", "cohorts", *where, "--as-of", "2025-03-01").splitlines()
+    assert lines[0] == "cohort,members,month,active_members,active_millionths,sales,net_minor"
+    assert "Traceback" not in loyalty("value", "rfm", *where)

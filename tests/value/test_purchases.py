@@ -167,6 +167,28 @@ def test_long_histories_stay_finite() -> None:
             assert (np.isfinite(expected) & (expected >= 0)).all()
 
 
+@pytest.mark.parametrize("a", [30.0, 300.0, 1e4, 160_000.0])
+@pytest.mark.parametrize("x", [0.0, 4.0, 200.0])
+def test_members_who_hardly_differ(a: float, x: float) -> None:
+    """With a so large that powers of it underflow, by integration over the narrow range of chances."""
+    model = PurchaseModel(2.0, 0.5, a, 3 * a)
+    b, age = model.b + x, 60.0
+    mean = a / (a + b)
+    width = 12 * mean * math.sqrt(b / (a * (a + b + 1)))
+    ratio = WEEKS / (model.alpha + age)
+
+    def density(p: float) -> float:
+        return math.exp((a - 1) * (math.log(p) - math.log(mean)) + (b - 1) * (math.log1p(-p) - math.log1p(-mean)))
+
+    def purchases(p: float) -> float:
+        return -math.expm1(-(model.r + x) * math.log1p(p * ratio)) / p
+
+    low, high = max(mean - width, 1e-9), min(mean + width, 1 - 1e-9)
+    whole = integral(density, low, high)
+    expected = integral(lambda p: density(p) * purchases(p), low, high) / whole
+    assert model._while_active(one(x), one(ratio))[0] == pytest.approx(expected, rel=1e-5)
+
+
 def test_nothing_to_learn_from() -> None:
     """No members, nobody who came back, or only one day: there is no model, and it says why."""
     nobody = Histories(*(np.array([]) for _ in range(4)))
