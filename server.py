@@ -43,7 +43,7 @@ from ledger.api.noter import Noter
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
-from ledger.cli import log, member, program, reconcile, report, terminals, till
+from ledger.cli import log, member, program, reconcile, report, terminals, till, value
 from ledger.cli.archive import archive, restore_archive
 from ledger.cli.audit import audit
 from ledger.cli.balances import balances
@@ -83,6 +83,7 @@ from projections.hub import Hub
 from projections.process import ReadSideProcess
 from projections.reader import PostgresReader
 from projections.standalone import build_views, notary
+from projections.value import PostgresValues
 from projections.views import PostgresViews
 
 READ_SIDE_COMMAND: Final = (sys.executable, "-m", "projections")
@@ -101,6 +102,7 @@ app.add_typer(terminals.app, name="terminals")
 app.add_typer(log.app, name="log")
 app.add_typer(report.app, name="report")
 app.add_typer(reconcile.app, name="reconcile")
+app.add_typer(value.app, name="value")
 for command in (
     check,
     rebuild,
@@ -200,7 +202,7 @@ class Ledger:
         add_PosServiceServicer_to_server(pos, server)
         program = ProgramService(dispatch, self.programs, self.views, codes, system_clock)
         add_ProgramServiceServicer_to_server(program, server)
-        crm = CrmService(self.views, self.reader, system_clock)
+        crm = CrmService(self.views, self.reader, PostgresValues(self.reads), system_clock)
         add_CrmServiceServicer_to_server(crm, server)
         audit = AuditService(
             self.reader,

@@ -62,6 +62,13 @@ FACTS: Final[Mapping[str, Fact]] = {
         "text", "categories", "The category in most sales; of several the one with the most spent."
     ),
     "favourite_product": Fact("text", "products", "The SKU in most sales; of several the one with the most paid for."),
+    "probability_active": Fact("number", "value", "That the member will buy again some time: 0 to 1."),
+    "expected_spend_minor": Fact("number", "value", "Spend that is expected in the year after the newest model's day."),
+    "value_minor": Fact("number", "value", "Spent until the newest model's day, and expected_spend_minor."),
+    "rfm_recency": Fact("number", "value", "1 to 5, 5 for those whose last sale is the most recent."),
+    "rfm_frequency": Fact("number", "value", "1 to 5, 5 for those with the most sales."),
+    "rfm_monetary": Fact("number", "value", "1 to 5, 5 for those who spent the most."),
+    "rfm_group": Fact("text", "value", "The RFM group, as champions or at_risk."),
     "categories": Fact("map", "categories", f"The categories that were bought. {_ENTRIES}", {}),
 }
 """All facts. One that is nothing is None."""

@@ -60,6 +60,14 @@ from loyalty.v1.proof_pb2 import (
     ProveConsistencyRequest,
     ProveInclusionRequest,
 )
+from loyalty.v1.value_pb2 import (
+    GetCohortsRequest,
+    GetMemberValueRequest,
+    GetRfmRequest,
+    GetValueModelRequest,
+    ListHighValueMembersRequest,
+    ListRfmMembersRequest,
+)
 
 from ledger.api.check_as_of import check_member_state, check_program_state
 from ledger.api.check_books import (
@@ -92,6 +100,14 @@ from ledger.api.check_reads import (
     check_watch_changes,
 )
 from ledger.api.check_sale import check_sale
+from ledger.api.check_value import (
+    check_cohorts,
+    check_high_value,
+    check_member_value,
+    check_rfm,
+    check_rfm_members,
+    check_value_model,
+)
 from ledger.api.errors import ApiError
 from ledger.api.fields import (
     CODE_CHARACTERS_MIN,
@@ -438,6 +454,12 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     GetDeferredRevenueRequest: _check(check_deferred_revenue),
     ReadJournalRequest: _check(check_journal),
     ReconcileTillsRequest: _check(check_reconcile_tills),
+    GetRfmRequest: _check(check_rfm),
+    ListRfmMembersRequest: _check(check_rfm_members),
+    ListHighValueMembersRequest: _check(check_high_value),
+    GetCohortsRequest: _check(check_cohorts),
+    GetValueModelRequest: _check(check_value_model),
+    GetMemberValueRequest: _check(check_member_value),
     ListAuditEntriesRequest: _check(check_list_audit_entries),
     GetMemberStateRequest: _check(check_member_state),
     GetProgramStateRequest: _check(check_program_state),

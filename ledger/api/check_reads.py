@@ -1,6 +1,6 @@
 """Checks of the requests that read."""
 
-from typing import Final
+from typing import Final, Protocol
 
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
 from loyalty.v1.audit_trail_pb2 import AuditKind, ListAuditEntriesRequest
@@ -18,7 +18,6 @@ from loyalty.v1.pos_service_pb2 import (
     LookupMemberRequest,
 )
 from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListRewardsRequest
-from loyalty.v1.proof_pb2 import ListCheckpointsRequest
 from loyalty.v1.reward_pb2 import EntitlementState, VoucherState
 
 from ledger.api.check_parts import check_identifier, check_who
@@ -43,15 +42,13 @@ EVENT_TYPES_MAX: Final = 50
 TOKEN_CHARACTERS_MAX: Final = 1_000
 """Length of a page token."""
 
-_Paged = (
-    ListProgramVersionsRequest
-    | ListStatementEntriesRequest
-    | ListVouchersRequest
-    | ListEntitlementsRequest
-    | ListRewardsRequest
-    | ListCheckpointsRequest
-    | ListAuditEntriesRequest
-)
+
+class Paged(Protocol):
+    """What every request for a page of a list has."""
+
+    page_size: int
+    page_token: str
+
 
 _AUDIT_KINDS: Final = frozenset(AuditKind.values())
 _VOUCHER_STATES: Final = frozenset(VoucherState.values())
@@ -126,7 +123,7 @@ def check_list_rewards(request: ListRewardsRequest, _now: int, problems: Problem
     check_not_negative(request.min_position, "min_position", problems)
 
 
-def check_page(request: _Paged, problems: Problems) -> None:
+def check_page(request: Paged, problems: Problems) -> None:
     """Which page of a list is asked for."""
     check_not_negative(request.page_size, "page_size", problems)
     check_text(request.page_token, "page_token", problems, most=TOKEN_CHARACTERS_MAX)

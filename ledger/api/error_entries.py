@@ -274,6 +274,12 @@ ENTRIES: Final = {
         "रिकॉर्ड पर अभी वहाँ तक हस्ताक्षर नहीं हुए हैं। कृपया थोड़ी देर में फिर कोशिश करें।",
         retry_delay_ms=1_000,
     ),
+    ErrorReason.ERROR_REASON_VALUE_MODEL_NOT_FOUND: Entry(
+        StatusCode.NOT_FOUND,
+        "{program} has no such value model. Run `loyalty value fit` for its first one.",
+        "There is no forecast yet. Call support.",
+        "अभी कोई पूर्वानुमान नहीं है। सहायता केंद्र को बताएँ।",
+    ),
     ErrorReason.ERROR_REASON_TIER_NOT_FOUND: Entry(
         StatusCode.NOT_FOUND,
         "The program has no tier {tier}. Fetch the program for the present tiers.",

@@ -66,6 +66,16 @@ from loyalty.v1.proof_pb2 import (
 )
 from loyalty.v1.reward_pb2 import VoucherState
 from loyalty.v1.sale_pb2 import LineKind, Sale, TenderKind
+from loyalty.v1.value_pb2 import (
+    GetCohortsRequest,
+    GetMemberValueRequest,
+    GetRfmRequest,
+    GetValueModelRequest,
+    ListHighValueMembersRequest,
+    ListRfmMembersRequest,
+    RfmGroup,
+    SalesSpan,
+)
 
 from ledger.api.check import (
     CHECKS,
@@ -236,6 +246,16 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     GetCheckpointRequest: GetCheckpointRequest,
     ListCheckpointsRequest: ListCheckpointsRequest,
     ListAuditEntriesRequest: list_audit_entries,
+    GetRfmRequest: lambda: GetRfmRequest(span=SalesSpan(program="programs/p", as_of="2020-01-31", window_days=365)),
+    ListRfmMembersRequest: lambda: ListRfmMembersRequest(
+        span=SalesSpan(program="programs/p"), group=RfmGroup.RFM_GROUP_LOST
+    ),
+    ListHighValueMembersRequest: lambda: ListHighValueMembersRequest(
+        span=SalesSpan(program="programs/p"), share_millionths=200_000
+    ),
+    GetCohortsRequest: lambda: GetCohortsRequest(span=SalesSpan(program="programs/p")),
+    GetValueModelRequest: lambda: GetValueModelRequest(program="programs/p", version=1),
+    GetMemberValueRequest: lambda: GetMemberValueRequest(member=MEMBER),
     ProveInclusionRequest: lambda: ProveInclusionRequest(position=5),
     ProveConsistencyRequest: lambda: ProveConsistencyRequest(old_size=5, tree_size=9),
     GetLiabilityRequest: lambda: GetLiabilityRequest(program="programs/p", as_of=AsOf(position=1)),

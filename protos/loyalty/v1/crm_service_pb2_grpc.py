@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from loyalty.v1 import crm_service_pb2 as loyalty_dot_v1_dot_crm__service__pb2
+from loyalty.v1 import value_pb2 as loyalty_dot_v1_dot_value__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -55,6 +56,36 @@ class CrmServiceStub:
                 request_serializer=loyalty_dot_v1_dot_crm__service__pb2.WatchChangesRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_crm__service__pb2.WatchChangesResponse.FromString,
                 _registered_method=True)
+        self.GetRfm = channel.unary_unary(
+                '/loyalty.v1.CrmService/GetRfm',
+                request_serializer=loyalty_dot_v1_dot_value__pb2.GetRfmRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_value__pb2.GetRfmResponse.FromString,
+                _registered_method=True)
+        self.ListRfmMembers = channel.unary_unary(
+                '/loyalty.v1.CrmService/ListRfmMembers',
+                request_serializer=loyalty_dot_v1_dot_value__pb2.ListRfmMembersRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_value__pb2.ListRfmMembersResponse.FromString,
+                _registered_method=True)
+        self.ListHighValueMembers = channel.unary_unary(
+                '/loyalty.v1.CrmService/ListHighValueMembers',
+                request_serializer=loyalty_dot_v1_dot_value__pb2.ListHighValueMembersRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_value__pb2.ListHighValueMembersResponse.FromString,
+                _registered_method=True)
+        self.GetCohorts = channel.unary_unary(
+                '/loyalty.v1.CrmService/GetCohorts',
+                request_serializer=loyalty_dot_v1_dot_value__pb2.GetCohortsRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_value__pb2.GetCohortsResponse.FromString,
+                _registered_method=True)
+        self.GetValueModel = channel.unary_unary(
+                '/loyalty.v1.CrmService/GetValueModel',
+                request_serializer=loyalty_dot_v1_dot_value__pb2.GetValueModelRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_value__pb2.GetValueModelResponse.FromString,
+                _registered_method=True)
+        self.GetMemberValue = channel.unary_unary(
+                '/loyalty.v1.CrmService/GetMemberValue',
+                request_serializer=loyalty_dot_v1_dot_value__pb2.GetMemberValueRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_value__pb2.GetMemberValueResponse.FromString,
+                _registered_method=True)
 
 
 class CrmServiceServicer:
@@ -95,6 +126,51 @@ class CrmServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRfm(self, request, context):
+        """-- value
+
+        How many members have which scores of recency, frequency and monetary value, quintiles as of any day, and the named
+        groups these make. A server works out two answers of this kind at once; further ones wait.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRfmMembers(self, request, context):
+        """The scores of members.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHighValueMembers(self, request, context):
+        """Members of high value: the top share by spend or margin, each with the reason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCohorts(self, request, context):
+        """Members who began in the same month, and how many of them bought in each month since.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetValueModel(self, request, context):
+        """The model that `loyalty value fit` has fitted, with the evidence for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMemberValue(self, request, context):
+        """What a member has been worth so far, and what the newest model expects.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CrmServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -117,6 +193,36 @@ def add_CrmServiceServicer_to_server(servicer, server):
                     servicer.WatchChanges,
                     request_deserializer=loyalty_dot_v1_dot_crm__service__pb2.WatchChangesRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_crm__service__pb2.WatchChangesResponse.SerializeToString,
+            ),
+            'GetRfm': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRfm,
+                    request_deserializer=loyalty_dot_v1_dot_value__pb2.GetRfmRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_value__pb2.GetRfmResponse.SerializeToString,
+            ),
+            'ListRfmMembers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRfmMembers,
+                    request_deserializer=loyalty_dot_v1_dot_value__pb2.ListRfmMembersRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_value__pb2.ListRfmMembersResponse.SerializeToString,
+            ),
+            'ListHighValueMembers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHighValueMembers,
+                    request_deserializer=loyalty_dot_v1_dot_value__pb2.ListHighValueMembersRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_value__pb2.ListHighValueMembersResponse.SerializeToString,
+            ),
+            'GetCohorts': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCohorts,
+                    request_deserializer=loyalty_dot_v1_dot_value__pb2.GetCohortsRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_value__pb2.GetCohortsResponse.SerializeToString,
+            ),
+            'GetValueModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetValueModel,
+                    request_deserializer=loyalty_dot_v1_dot_value__pb2.GetValueModelRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_value__pb2.GetValueModelResponse.SerializeToString,
+            ),
+            'GetMemberValue': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMemberValue,
+                    request_deserializer=loyalty_dot_v1_dot_value__pb2.GetMemberValueRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_value__pb2.GetMemberValueResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -228,6 +334,168 @@ class CrmService:
             '/loyalty.v1.CrmService/WatchChanges',
             loyalty_dot_v1_dot_crm__service__pb2.WatchChangesRequest.SerializeToString,
             loyalty_dot_v1_dot_crm__service__pb2.WatchChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRfm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/GetRfm',
+            loyalty_dot_v1_dot_value__pb2.GetRfmRequest.SerializeToString,
+            loyalty_dot_v1_dot_value__pb2.GetRfmResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRfmMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ListRfmMembers',
+            loyalty_dot_v1_dot_value__pb2.ListRfmMembersRequest.SerializeToString,
+            loyalty_dot_v1_dot_value__pb2.ListRfmMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHighValueMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ListHighValueMembers',
+            loyalty_dot_v1_dot_value__pb2.ListHighValueMembersRequest.SerializeToString,
+            loyalty_dot_v1_dot_value__pb2.ListHighValueMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCohorts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/GetCohorts',
+            loyalty_dot_v1_dot_value__pb2.GetCohortsRequest.SerializeToString,
+            loyalty_dot_v1_dot_value__pb2.GetCohortsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetValueModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/GetValueModel',
+            loyalty_dot_v1_dot_value__pb2.GetValueModelRequest.SerializeToString,
+            loyalty_dot_v1_dot_value__pb2.GetValueModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMemberValue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/GetMemberValue',
+            loyalty_dot_v1_dot_value__pb2.GetMemberValueRequest.SerializeToString,
+            loyalty_dot_v1_dot_value__pb2.GetMemberValueResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from loyalty.v1 import crm_service_pb2 as _crm_service_pb2
+from loyalty.v1 import value_pb2 as _value_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -49,6 +50,22 @@ class CrmServiceStub:
     A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
     all programs, so a credential that is bound to one gets PERMISSION_DENIED.
     """
+    GetRfm: _grpc.UnaryUnaryMultiCallable[_value_pb2.GetRfmRequest, _value_pb2.GetRfmResponse]
+    """-- value
+
+    How many members have which scores of recency, frequency and monetary value, quintiles as of any day, and the named
+    groups these make. A server works out two answers of this kind at once; further ones wait.
+    """
+    ListRfmMembers: _grpc.UnaryUnaryMultiCallable[_value_pb2.ListRfmMembersRequest, _value_pb2.ListRfmMembersResponse]
+    """The scores of members."""
+    ListHighValueMembers: _grpc.UnaryUnaryMultiCallable[_value_pb2.ListHighValueMembersRequest, _value_pb2.ListHighValueMembersResponse]
+    """Members of high value: the top share by spend or margin, each with the reason."""
+    GetCohorts: _grpc.UnaryUnaryMultiCallable[_value_pb2.GetCohortsRequest, _value_pb2.GetCohortsResponse]
+    """Members who began in the same month, and how many of them bought in each month since."""
+    GetValueModel: _grpc.UnaryUnaryMultiCallable[_value_pb2.GetValueModelRequest, _value_pb2.GetValueModelResponse]
+    """The model that `loyalty value fit` has fitted, with the evidence for it."""
+    GetMemberValue: _grpc.UnaryUnaryMultiCallable[_value_pb2.GetMemberValueRequest, _value_pb2.GetMemberValueResponse]
+    """What a member has been worth so far, and what the newest model expects."""
 
 @_typing.type_check_only
 class CrmServiceAsyncStub(CrmServiceStub):
@@ -71,6 +88,22 @@ class CrmServiceAsyncStub(CrmServiceStub):
     A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
     all programs, so a credential that is bound to one gets PERMISSION_DENIED.
     """
+    GetRfm: _aio.UnaryUnaryMultiCallable[_value_pb2.GetRfmRequest, _value_pb2.GetRfmResponse]  # type: ignore[assignment]
+    """-- value
+
+    How many members have which scores of recency, frequency and monetary value, quintiles as of any day, and the named
+    groups these make. A server works out two answers of this kind at once; further ones wait.
+    """
+    ListRfmMembers: _aio.UnaryUnaryMultiCallable[_value_pb2.ListRfmMembersRequest, _value_pb2.ListRfmMembersResponse]  # type: ignore[assignment]
+    """The scores of members."""
+    ListHighValueMembers: _aio.UnaryUnaryMultiCallable[_value_pb2.ListHighValueMembersRequest, _value_pb2.ListHighValueMembersResponse]  # type: ignore[assignment]
+    """Members of high value: the top share by spend or margin, each with the reason."""
+    GetCohorts: _aio.UnaryUnaryMultiCallable[_value_pb2.GetCohortsRequest, _value_pb2.GetCohortsResponse]  # type: ignore[assignment]
+    """Members who began in the same month, and how many of them bought in each month since."""
+    GetValueModel: _aio.UnaryUnaryMultiCallable[_value_pb2.GetValueModelRequest, _value_pb2.GetValueModelResponse]  # type: ignore[assignment]
+    """The model that `loyalty value fit` has fitted, with the evidence for it."""
+    GetMemberValue: _aio.UnaryUnaryMultiCallable[_value_pb2.GetMemberValueRequest, _value_pb2.GetMemberValueResponse]  # type: ignore[assignment]
+    """What a member has been worth so far, and what the newest model expects."""
 
 class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
     """The CRM's side: views of members, and a feed of changes."""
@@ -114,5 +147,57 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
         all programs, so a credential that is bound to one gets PERMISSION_DENIED.
         """
+
+    @_abc_1.abstractmethod
+    def GetRfm(
+        self,
+        request: _value_pb2.GetRfmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_value_pb2.GetRfmResponse, _abc.Awaitable[_value_pb2.GetRfmResponse]]:
+        """-- value
+
+        How many members have which scores of recency, frequency and monetary value, quintiles as of any day, and the named
+        groups these make. A server works out two answers of this kind at once; further ones wait.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRfmMembers(
+        self,
+        request: _value_pb2.ListRfmMembersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_value_pb2.ListRfmMembersResponse, _abc.Awaitable[_value_pb2.ListRfmMembersResponse]]:
+        """The scores of members."""
+
+    @_abc_1.abstractmethod
+    def ListHighValueMembers(
+        self,
+        request: _value_pb2.ListHighValueMembersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_value_pb2.ListHighValueMembersResponse, _abc.Awaitable[_value_pb2.ListHighValueMembersResponse]]:
+        """Members of high value: the top share by spend or margin, each with the reason."""
+
+    @_abc_1.abstractmethod
+    def GetCohorts(
+        self,
+        request: _value_pb2.GetCohortsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_value_pb2.GetCohortsResponse, _abc.Awaitable[_value_pb2.GetCohortsResponse]]:
+        """Members who began in the same month, and how many of them bought in each month since."""
+
+    @_abc_1.abstractmethod
+    def GetValueModel(
+        self,
+        request: _value_pb2.GetValueModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_value_pb2.GetValueModelResponse, _abc.Awaitable[_value_pb2.GetValueModelResponse]]:
+        """The model that `loyalty value fit` has fitted, with the evidence for it."""
+
+    @_abc_1.abstractmethod
+    def GetMemberValue(
+        self,
+        request: _value_pb2.GetMemberValueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_value_pb2.GetMemberValueResponse, _abc.Awaitable[_value_pb2.GetMemberValueResponse]]:
+        """What a member has been worth so far, and what the newest model expects."""
 
 def add_CrmServiceServicer_to_server(servicer: CrmServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
