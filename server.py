@@ -62,6 +62,7 @@ from ledger.proof.keys import Keys, KeysInvalid, create_keys, read_keys
 from ledger.proof.note import Signer
 from ledger.sample_program import demo_program, sample_program
 from ledger.store.archive import Archive
+from ledger.store.consumers import Consumers
 from ledger.store.credentials import Credentials
 from ledger.store.datastore import POINT_LOOKUPS, LedgerDatastore, check_reachable
 from ledger.store.migrate import MigrationError, migrate
@@ -77,6 +78,7 @@ from ledger.writer.writer import Result, Writer
 from projections.audit_reader import PostgresAuditTrail
 from projections.books import PostgresBooks
 from projections.books_check import BooksChecker
+from projections.changes import PostgresChanges
 from projections.cli import check, rebuild, replay
 from projections.histories import PostgresHistories
 from projections.hub import Hub
@@ -200,7 +202,8 @@ class Ledger:
         add_PosServiceServicer_to_server(pos, server)
         program = ProgramService(dispatch, self.programs, self.views, codes, system_clock)
         add_ProgramServiceServicer_to_server(program, server)
-        crm = CrmService(self.views, self.reader, system_clock)
+        changes = PostgresChanges(self.reads, self.archive)
+        crm = CrmService(self.views, self.reader, changes, Consumers(self.reads), system_clock)
         add_CrmServiceServicer_to_server(crm, server)
         audit = AuditService(
             self.reader,

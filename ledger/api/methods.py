@@ -48,6 +48,10 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/loyalty.v1.CrmService/ListVouchers": _EVERYBODY,
     "/loyalty.v1.CrmService/ListEntitlements": _EVERYBODY,
     "/loyalty.v1.CrmService/WatchChanges": _CRM,
+    "/loyalty.v1.CrmService/CreateConsumer": _CRM,
+    "/loyalty.v1.CrmService/AcknowledgeChanges": _CRM,
+    "/loyalty.v1.CrmService/ListConsumers": _CRM,
+    "/loyalty.v1.CrmService/DeleteConsumer": _CRM,
     "/loyalty.v1.AuditService/ReadEvents": _AUDITOR,
     "/loyalty.v1.AuditService/GetCheckpoint": _AUDITOR,
     "/loyalty.v1.AuditService/ListCheckpoints": _AUDITOR,
@@ -85,7 +89,6 @@ names the member.
 
 WHOLE_LOG: Final = frozenset(
     {
-        "/loyalty.v1.CrmService/WatchChanges",
         "/loyalty.v1.AuditService/ReadEvents",
         "/loyalty.v1.AuditService/GetCheckpoint",
         "/loyalty.v1.AuditService/ListCheckpoints",

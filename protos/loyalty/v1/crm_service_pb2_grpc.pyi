@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from loyalty.v1 import crm_service_pb2 as _crm_service_pb2
+from loyalty.v1 import feed_pb2 as _feed_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -46,9 +47,22 @@ class CrmServiceStub:
     message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
     read in pages: a member in it may show the first changes of the tail already; each change says what it left. Who read
     what is for auditors, and is no change.
-    A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
-    all programs, so a credential that is bound to one gets PERMISSION_DENIED.
+    A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. A credential that is
+    bound to a program names it, or a consumer of it, and gets that program's changes.
     """
+    CreateConsumer: _grpc.UnaryUnaryMultiCallable[_feed_pb2.CreateConsumerRequest, _feed_pb2.CreateConsumerResponse]
+    """-- feed
+
+    Makes a consumer, whose position the server keeps. The same again gives the consumer that is there.
+    """
+    AcknowledgeChanges: _grpc.UnaryUnaryMultiCallable[_feed_pb2.AcknowledgeChangesRequest, _feed_pb2.AcknowledgeChangesResponse]
+    """Says how far a consumer is: WatchChanges by its name goes on from there. Acknowledging after each message is not needed,
+    and a consumer that keeps the position with its own data does not need it at all.
+    """
+    ListConsumers: _grpc.UnaryUnaryMultiCallable[_feed_pb2.ListConsumersRequest, _feed_pb2.ListConsumersResponse]
+    """The consumers, how far each is, and when it was last there."""
+    DeleteConsumer: _grpc.UnaryUnaryMultiCallable[_feed_pb2.DeleteConsumerRequest, _feed_pb2.DeleteConsumerResponse]
+    """Forgets a consumer and ends its stream."""
 
 @_typing.type_check_only
 class CrmServiceAsyncStub(CrmServiceStub):
@@ -68,9 +82,22 @@ class CrmServiceAsyncStub(CrmServiceStub):
     message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
     read in pages: a member in it may show the first changes of the tail already; each change says what it left. Who read
     what is for auditors, and is no change.
-    A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
-    all programs, so a credential that is bound to one gets PERMISSION_DENIED.
+    A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. A credential that is
+    bound to a program names it, or a consumer of it, and gets that program's changes.
     """
+    CreateConsumer: _aio.UnaryUnaryMultiCallable[_feed_pb2.CreateConsumerRequest, _feed_pb2.CreateConsumerResponse]  # type: ignore[assignment]
+    """-- feed
+
+    Makes a consumer, whose position the server keeps. The same again gives the consumer that is there.
+    """
+    AcknowledgeChanges: _aio.UnaryUnaryMultiCallable[_feed_pb2.AcknowledgeChangesRequest, _feed_pb2.AcknowledgeChangesResponse]  # type: ignore[assignment]
+    """Says how far a consumer is: WatchChanges by its name goes on from there. Acknowledging after each message is not needed,
+    and a consumer that keeps the position with its own data does not need it at all.
+    """
+    ListConsumers: _aio.UnaryUnaryMultiCallable[_feed_pb2.ListConsumersRequest, _feed_pb2.ListConsumersResponse]  # type: ignore[assignment]
+    """The consumers, how far each is, and when it was last there."""
+    DeleteConsumer: _aio.UnaryUnaryMultiCallable[_feed_pb2.DeleteConsumerRequest, _feed_pb2.DeleteConsumerResponse]  # type: ignore[assignment]
+    """Forgets a consumer and ends its stream."""
 
 class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
     """The CRM's side: views of members, and a feed of changes."""
@@ -111,8 +138,45 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
         read in pages: a member in it may show the first changes of the tail already; each change says what it left. Who read
         what is for auditors, and is no change.
-        A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
-        all programs, so a credential that is bound to one gets PERMISSION_DENIED.
+        A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. A credential that is
+        bound to a program names it, or a consumer of it, and gets that program's changes.
         """
+
+    @_abc_1.abstractmethod
+    def CreateConsumer(
+        self,
+        request: _feed_pb2.CreateConsumerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.CreateConsumerResponse, _abc.Awaitable[_feed_pb2.CreateConsumerResponse]]:
+        """-- feed
+
+        Makes a consumer, whose position the server keeps. The same again gives the consumer that is there.
+        """
+
+    @_abc_1.abstractmethod
+    def AcknowledgeChanges(
+        self,
+        request: _feed_pb2.AcknowledgeChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.AcknowledgeChangesResponse, _abc.Awaitable[_feed_pb2.AcknowledgeChangesResponse]]:
+        """Says how far a consumer is: WatchChanges by its name goes on from there. Acknowledging after each message is not needed,
+        and a consumer that keeps the position with its own data does not need it at all.
+        """
+
+    @_abc_1.abstractmethod
+    def ListConsumers(
+        self,
+        request: _feed_pb2.ListConsumersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.ListConsumersResponse, _abc.Awaitable[_feed_pb2.ListConsumersResponse]]:
+        """The consumers, how far each is, and when it was last there."""
+
+    @_abc_1.abstractmethod
+    def DeleteConsumer(
+        self,
+        request: _feed_pb2.DeleteConsumerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.DeleteConsumerResponse, _abc.Awaitable[_feed_pb2.DeleteConsumerResponse]]:
+        """Forgets a consumer and ends its stream."""
 
 def add_CrmServiceServicer_to_server(servicer: CrmServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
