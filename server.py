@@ -54,6 +54,7 @@ from ledger.cli.export import export, verify
 from ledger.cli.health import health
 from ledger.cli.keys import local_key_file
 from ledger.cli.log import LOCAL_CHECKPOINTS, LOCAL_ORIGIN
+from ledger.cli.watch import watch
 from ledger.config import Config, ConfigError
 from ledger.domain.instant import set_timestamp
 from ledger.local_postgres import LocalPostgres, LocalPostgresError
@@ -111,6 +112,7 @@ for command in (
     verify,
     balances,
     audit,
+    watch,
     archive,
     restore_archive,
     health,

@@ -108,7 +108,8 @@ class FeedService(ConsumerService):
         if stream is None:
             raise ApiError.of(ErrorReason.ERROR_REASON_CONSUMER_NOT_FOUND, consumer=request.consumer)
         feed = _Feed(log_id, consumer.program, consumer.types, size, consumer.consumer_id, stream)
-        return feed, request.after_position or consumer.position
+        begun = request.after_position or request.snapshot_page_token
+        return feed, request.after_position if begun else consumer.position
 
     async def _snapshot(self, feed: _Feed, token: str) -> AsyncGenerator[tuple[pb.WatchChangesResponse, int], None]:
         """The pages of a snapshot, each with the position that the tail begins behind.
