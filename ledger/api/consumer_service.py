@@ -101,9 +101,12 @@ class ConsumerService(CrmServiceServicer):
         """Raises ApiError for a position that was never handed out."""
         head = await asyncio.to_thread(self._reader.head_position)
         if position > head:
-            raise ApiError.of(
-                ErrorReason.ERROR_REASON_POSITION_IN_FUTURE, position=str(position), head_position=str(head)
-            )
+            raise in_future(position, head)
+
+
+def in_future(position: int, head: int) -> ApiError:
+    """The error of a position behind the end of the log."""
+    return ApiError.of(ErrorReason.ERROR_REASON_POSITION_IN_FUTURE, position=position, head_position=head)
 
 
 def _message(consumer: KnownConsumer) -> pb.Consumer:

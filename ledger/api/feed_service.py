@@ -14,7 +14,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.audit_service import BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX
 from ledger.api.check import CHECKS
-from ledger.api.consumer_service import ConsumerService
+from ledger.api.consumer_service import ConsumerService, in_future
 from ledger.api.errors import ApiError
 from ledger.api.paging import EVENT_BYTES_MAX, page_token
 from ledger.domain.names import last_id
@@ -80,7 +80,6 @@ class FeedService(ConsumerService):
         with self._watching():
             log_id = await self._log_id(request.log_id)
             feed, after = await self._begin(request, log_id)
-            await self._refuse_future(after)
             if after == 0:
                 async with aclosing(self._snapshot(feed, request.snapshot_page_token)) as pages:
                     async for page, start in pages:
@@ -99,17 +98,21 @@ class FeedService(ConsumerService):
                 after = scanned_to
 
     async def _begin(self, request: pb.WatchChangesRequest, log_id: str) -> tuple[_Feed, int]:
-        """What a call gets, and behind which position it begins. A consumer's older stream ends."""
+        """What a call gets, and behind which position it begins. A consumer's older stream ends. Raises ApiError."""
         size = min(request.batch_size or BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX)
+        after = request.after_position
         if not request.consumer:
-            return _Feed(log_id, self._own(request.program), request.types, size, "", 0), request.after_position
+            await self._refuse_future(after)
+            return _Feed(log_id, self._own(request.program), request.types, size, "", 0), after
         consumer = await self._consumer(request.consumer)
+        if not request.snapshot_page_token:
+            after = after or consumer.position
+        await self._refuse_future(after)
         stream = await asyncio.to_thread(self._consumers.take_over, consumer.consumer_id, self._clock())
         if stream is None:
             raise ApiError.of(ErrorReason.ERROR_REASON_CONSUMER_NOT_FOUND, consumer=request.consumer)
         feed = _Feed(log_id, consumer.program, consumer.types, size, consumer.consumer_id, stream)
-        begun = request.after_position or request.snapshot_page_token
-        return feed, request.after_position if begun else consumer.position
+        return feed, after
 
     async def _snapshot(self, feed: _Feed, token: str) -> AsyncGenerator[tuple[pb.WatchChangesResponse, int], None]:
         """The pages of a snapshot, each with the position that the tail begins behind.
@@ -145,6 +148,8 @@ class FeedService(ConsumerService):
             page = self._changes.read(after, feed.types, feed.program, feed.size)
         except Archived as archived:
             raise ApiError.of(ErrorReason.ERROR_REASON_CHANGES_ARCHIVED, position=after, where=str(archived)) from None
+        if page.head < after:
+            raise in_future(after, page.head)
         if page.scanned_to == after:
             return [], after
         parts = _parts(page.changes, page.scanned_to)

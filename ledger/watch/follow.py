@@ -49,9 +49,9 @@ class Follower:
 
         Raises grpc.RpcError for whatever does not pass by itself, and SchemaUnknown.
         """
-        self._register(copy)
         while True:
             try:
+                self._register(copy)
                 self._stream(copy, until_head=until_head)
             except grpc.RpcError as error:
                 if until_head or _code(error) is not grpc.StatusCode.UNAVAILABLE:

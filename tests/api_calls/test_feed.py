@@ -1,6 +1,9 @@
 """The feed's consumers: positions that the server keeps, one stream at a time, and positions of no use."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,6 +21,8 @@ from loyalty.v1.feed_pb2 import (
 )
 
 from ledger.api.feed_service import SCHEMA_VERSION
+from ledger.watch.copy import SqliteCopy
+from ledger.watch.follow import Follower, Wanted
 from tests.api_calls.test_binding import bound_till
 from tests.conftest import OpenShop
 from tests.programs import program
@@ -206,6 +211,28 @@ def test_a_bound_credential_follows_its_program(
             next(watch(crm, consumer=consumer.name))
         with refused("CONSUMER_NOT_FOUND", NOT_FOUND):
             acknowledge(crm, consumer, 1)
+
+
+def test_a_copy_of_another_log(open_shop: OpenShop, tmp_path: Path) -> None:
+    """What a consumer has of another log stays as it is; a new copy begins anew under the same name."""
+    shop = open_shop(program())
+    member = shop.member()
+    shop.balance(member)
+    wanted = Wanted(f"c-{uuid4()}", program=shop.program)
+    follower = Follower(shop.channel, shop.metadata, wanted)
+    with SqliteCopy(tmp_path / "copy.db") as copy:
+        follower.follow(copy, until_head=True)
+        place = copy.place()
+        other = WatchChangesResponse(log_id=str(uuid4()), position=place.position)
+        copy.apply(other)
+        with refused("OTHER_LOG", log_id=place.log_id):
+            follower.follow(copy, until_head=True)
+        assert copy.place() == (other.log_id, other.position, "")
+    with SqliteCopy(tmp_path / "anew.db") as copy:
+        follower.follow(copy, until_head=True)
+        assert copy.place().position >= place.position
+    with closing(sqlite3.connect(tmp_path / "anew.db")) as connection:
+        assert connection.execute("SELECT member FROM members").fetchall() == [(member,)]
 
 
 def test_positions_of_no_use(open_shop: OpenShop, server: ServerProcess) -> None:
