@@ -86,10 +86,7 @@ class FeedService(ConsumerService):
                         yield page
                         after = start
             while not context.done():
-                if feed.consumer_id and not await self._stays(feed):
-                    raise ApiError.of(
-                        ErrorReason.ERROR_REASON_CONSUMER_TAKEN_OVER, consumer=f"consumers/{feed.consumer_id}"
-                    )
+                await self._stay(feed)
                 messages, scanned_to = await asyncio.to_thread(self._tail, feed, after)
                 for message in messages:
                     yield message
@@ -126,6 +123,7 @@ class FeedService(ConsumerService):
             start, last = _snapshot_place(token)
             await self._refuse_future(start)
         while True:
+            await self._stay(feed)
             page = await asyncio.to_thread(self._views.snapshot, last, feed.size, self._clock(), feed.program)
             start = page.position if start < 0 else start
             message = pb.WatchChangesResponse(
@@ -155,9 +153,12 @@ class FeedService(ConsumerService):
         parts = _parts(page.changes, page.scanned_to)
         return [feed.message(changes, position, page.head) for changes, position in parts], page.scanned_to
 
-    async def _stays(self, feed: _Feed) -> bool:
-        """Whether the stream is the newest of its consumer."""
-        return await asyncio.to_thread(self._consumers.stays, feed.consumer_id, feed.stream, self._clock())
+    async def _stay(self, feed: _Feed) -> None:
+        """Notes that a consumer is there. Raises ApiError where a newer stream of it has taken over."""
+        if not feed.consumer_id:
+            return
+        if not await asyncio.to_thread(self._consumers.stays, feed.consumer_id, feed.stream, self._clock()):
+            raise ApiError.of(ErrorReason.ERROR_REASON_CONSUMER_TAKEN_OVER, consumer=f"consumers/{feed.consumer_id}")
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
