@@ -1,6 +1,7 @@
 """What others read with tools of their own: the outbox by position, the role that only reads, and names that stay."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -12,6 +13,7 @@ from psycopg.rows import tuple_row
 from ledger.store.topics import TOPICS, TOPICS_OF_ACCOUNTS
 from projections.hub import connect
 from tests.projections.history import History, append
+from tests.projections.rewarded import lively
 from tests.projections.tables import catch_up
 
 VIEWS: Final = Path(__file__).parents[2] / "projections" / "VIEWS.md"
@@ -50,9 +52,10 @@ def polled(database_url: str, after: int) -> list[tuple[Any, ...]]:
     return found
 
 
-def test_a_poller_gets_each_change_once_in_order(database_url: str) -> None:
+@pytest.mark.parametrize("lived", [lambda: History().live(120), lambda: lively(1, 120)], ids=["points", "rewards"])
+def test_a_poller_gets_each_change_once_in_order(database_url: str, lived: Callable[[], History]) -> None:
     """Also one that polls while the views are behind: what is not in them yet comes later, in its turn."""
-    events = History().live(120).events
+    events = lived().events
     append(database_url, events[:100])
     assert polled(database_url, 0) == []
     catch_up(database_url)
@@ -81,6 +84,7 @@ def test_a_poller_gets_each_change_once_in_order(database_url: str) -> None:
     told = {row[5]: row[4] for row in rows if "points" in row[4]}
     assert {position: (one["member"], one["points"], one["total_points"]) for position, one in told.items()} == lines
     issued = rows_of(database_url, "SELECT position, member_id, voucher_id FROM views.vouchers")
+    assert bool(issued) == ("VoucherIssued" in {row[3] for row in rows})
     assert {row[5]: row[4]["voucher"] for row in rows if "voucher" in row[4]} == {
         position: f"members/{member}/vouchers/{voucher}" for position, member, voucher in issued
     }

@@ -301,7 +301,7 @@ class WatchChangesRequest(_message.Message):
     """Entries per message: 1 to 2,000; 0 for 500."""
     log_id: _builtins.str
     """log_id of the message that after_position or snapshot_page_token is of: one of another log is refused. Always send it with
-    them; empty only with neither.
+    them: without it a position of another log passes for one of this.
     """
     consumer: _builtins.str
     """consumers/{consumer} whose filter holds and, with after_position 0, behind whose position the changes begin. One stream
