@@ -34,7 +34,7 @@ from psycopg_pool import PoolTimeout
 
 from ledger.api.audit_service import AuditService
 from ledger.api.authentication import Authenticator
-from ledger.api.crm_service import CrmService
+from ledger.api.crm_service import CrmService, CrmSources
 from ledger.api.dispatch import Dispatch
 from ledger.api.interceptor import Gate
 from ledger.api.lifecycle import ListenError, Listening, Parts
@@ -43,7 +43,7 @@ from ledger.api.noter import Noter
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
-from ledger.cli import log, member, program, reconcile, report, terminals, till, value
+from ledger.cli import consumers, log, member, program, reconcile, report, terminals, till, value
 from ledger.cli.archive import archive, restore_archive
 from ledger.cli.audit import audit
 from ledger.cli.balances import balances
@@ -54,6 +54,7 @@ from ledger.cli.export import export, verify
 from ledger.cli.health import health
 from ledger.cli.keys import local_key_file
 from ledger.cli.log import LOCAL_CHECKPOINTS, LOCAL_ORIGIN
+from ledger.cli.watch import watch
 from ledger.config import Config, ConfigError
 from ledger.domain.instant import set_timestamp
 from ledger.local_postgres import LocalPostgres, LocalPostgresError
@@ -62,6 +63,7 @@ from ledger.proof.keys import Keys, KeysInvalid, create_keys, read_keys
 from ledger.proof.note import Signer
 from ledger.sample_program import demo_program, sample_program
 from ledger.store.archive import Archive
+from ledger.store.consumers import Consumers
 from ledger.store.credentials import Credentials
 from ledger.store.datastore import POINT_LOOKUPS, LedgerDatastore, check_reachable
 from ledger.store.migrate import MigrationError, migrate
@@ -77,6 +79,7 @@ from ledger.writer.writer import Result, Writer
 from projections.audit_reader import PostgresAuditTrail
 from projections.books import PostgresBooks
 from projections.books_check import BooksChecker
+from projections.changes import PostgresChanges
 from projections.cli import check, rebuild, replay
 from projections.histories import PostgresHistories
 from projections.hub import Hub
@@ -101,6 +104,7 @@ app.add_typer(program.app, name="program")
 app.add_typer(terminals.app, name="terminals")
 app.add_typer(log.app, name="log")
 app.add_typer(report.app, name="report")
+app.add_typer(consumers.app, name="consumers")
 app.add_typer(reconcile.app, name="reconcile")
 app.add_typer(value.app, name="value")
 for command in (
@@ -111,6 +115,7 @@ for command in (
     verify,
     balances,
     audit,
+    watch,
     archive,
     restore_archive,
     health,
@@ -202,7 +207,14 @@ class Ledger:
         add_PosServiceServicer_to_server(pos, server)
         program = ProgramService(dispatch, self.programs, self.views, codes, system_clock)
         add_ProgramServiceServicer_to_server(program, server)
-        crm = CrmService(self.views, self.reader, PostgresValues(self.reads), system_clock)
+        sources = CrmSources(
+            self.views,
+            self.reader,
+            PostgresChanges(self.reads, self.archive),
+            Consumers(self.reads),
+            PostgresValues(self.reads),
+        )
+        crm = CrmService(sources, system_clock)
         add_CrmServiceServicer_to_server(crm, server)
         audit = AuditService(
             self.reader,

@@ -30,6 +30,12 @@ PROJECTION_STOPPED_AT: Final = Gauge(
     "Position of the event that a projection stopped at; 0 while it is well",
     ("projection",),
 )
+FEED_LAG_EVENTS: Final = Gauge(
+    "loyalty_feed_lag_events", "Events of the log behind what a consumer of the feed has acknowledged", ("consumer",)
+)
+FEED_LAG_SECONDS: Final = Gauge(
+    "loyalty_feed_lag_seconds", "How long the first of them has been there; 0 where there is none", ("consumer",)
+)
 LIABILITY_BROKEN: Final = Gauge(
     "loyalty_liability_broken", "Vintages that did not add up when the books were last checked; 0 while all is well"
 )

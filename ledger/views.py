@@ -125,8 +125,11 @@ class Views(Protocol):
     def catalogue(self, program: str, at: int, min_position: int = 0, timeout_s: float = 0) -> Catalogue | None:
         """The rewards of the version of a program that is in force at an instant; None where none is known yet."""
 
-    def snapshot(self, after: UUID | None, limit: int, at: int) -> SnapshotPage:
-        """Members behind an id, for a feed that starts; each page may reflect a later position than the one before."""
+    def snapshot(self, after: UUID | None, limit: int, at: int, program: str = "") -> SnapshotPage:
+        """Members behind an id, of a program or all, for a feed that starts.
+
+        Each page may reflect a later position than the one before.
+        """
 
 
 class EventPage(NamedTuple):
@@ -162,6 +165,35 @@ class EventReader(Protocol):
 
     def transaction(self, transaction_id: UUID) -> list[Event]:
         """A command's main event and all that followed from it, in order; empty when it is not known."""
+
+
+class Change(NamedTuple):
+    """A change, as a consumer of the feed gets it."""
+
+    position: int
+    content: bytes
+    """A loyalty.v1.Event, encoded."""
+
+
+class ChangePage(NamedTuple):
+    """Some changes, in order."""
+
+    changes: list[Change]
+    scanned_to: int
+    """Everything up to here has been looked at: go on behind it."""
+    head: int
+    """The end of the log."""
+
+
+class ChangeReader(Protocol):
+    """Read access to the log as the feed shows it. Every call blocks on the database."""
+
+    def read(self, after: int, types: Sequence[str], program: str, limit: int) -> ChangePage:
+        """Changes behind a position, of some types or all (empty), and of a program or all (empty).
+
+        A page can be short, even empty, before the end: go on behind `scanned_to`. Raises MapperDeserialisationError
+        when an event cannot be read, and Archived where it is in the archive and cannot be read there.
+        """
 
 
 class AuditQuestion(NamedTuple):

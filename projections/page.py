@@ -79,12 +79,13 @@ def event_of(row: Sequence[Any]) -> Event:
     """The event of a row of COLUMNS. Raises MapperDeserialisationError."""
     position, stream_id, version, recorded_at, command_id, topic, state = row
     payload = decode(topic, state)
-    if command_id is not None and type(payload) in _CAUSED_OTHERWISE:
+    if command_id is not None and type(payload) in CAUSED_OTHERWISE:
         command_id = _cause(payload, command_id)
     return Event(position, stream_id, version, recorded_at, command_id, payload)
 
 
-_CAUSED_OTHERWISE: Final = frozenset({RewardReleased, PoolReturned, CommandBlocked})
+CAUSED_OTHERWISE: Final = frozenset({RewardReleased, PoolReturned, CommandBlocked})
+"""Events of which their content says which command, if any, caused them."""
 
 
 def _cause(payload: Message, command_id: UUID) -> UUID | None:

@@ -16,6 +16,8 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from ledger.metrics import (
+    FEED_LAG_EVENTS,
+    FEED_LAG_SECONDS,
     LOG_SEAL_LAG_EVENTS,
     LOG_SEAL_POSITION,
     LOG_SEAL_SIGNED_POSITION,
@@ -25,6 +27,7 @@ from ledger.metrics import (
     PROJECTION_STOPPED_AT,
 )
 from ledger.store.checkpoints import newest_checkpoint
+from ledger.store.consumers import KnownConsumer, known_consumers
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.seal import sealed_size
 from projections.hub import Hub
@@ -62,6 +65,8 @@ class ReadSideProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped_at: dict[str, int] = {}
         """Where the command's projections have stopped, and its sealer, by name."""
+        self._consumers: set[str] = set()
+        """Of the feed: those that the metrics tell of."""
         self._threads = [
             threading.Thread(target=self._supervise, name="read side", daemon=True),
             threading.Thread(target=self._look, name="read side metrics", daemon=True),
@@ -118,18 +123,30 @@ class ReadSideProcess:
                     positions = cursor.execute("SELECT name, position FROM views.positions").fetchall()
                     sealed = sealed_size(cursor)
                     signed = newest_checkpoint(cursor)
+                    consumers = known_consumers(cursor, time.time_ns() // 1_000)
             except psycopg.Error:
                 continue  # health says so already
             LOG_SEAL_POSITION.set(sealed)
             LOG_SEAL_LAG_EVENTS.set(max(self._hub.head - sealed, 0))
             LOG_SEAL_SIGNED_POSITION.set(signed.size if signed is not None else 0)
             LOG_SEAL_STOPPED_AT.set(self._stopped_at.get(SEALER, 0))
+            self._tell(consumers)
             for name, position in positions:
                 PROJECTION_POSITION.labels(name).set(position)
                 PROJECTION_LAG_EVENTS.labels(name).set(max(self._hub.head - position, 0))
                 # Another server's process may know better and have gone on.
                 stopped_at = self._stopped_at.get(name, 0)
                 PROJECTION_STOPPED_AT.labels(name).set(stopped_at if stopped_at > position else 0)
+
+    def _tell(self, consumers: Sequence[KnownConsumer]) -> None:
+        """How far the feed's consumers are."""
+        for gone in self._consumers - {one.consumer_id for one in consumers}:
+            FEED_LAG_EVENTS.remove(gone)
+            FEED_LAG_SECONDS.remove(gone)
+        self._consumers = {one.consumer_id for one in consumers}
+        for one in consumers:
+            FEED_LAG_EVENTS.labels(one.consumer_id).set(max(one.lag_events, 0))
+            FEED_LAG_SECONDS.labels(one.consumer_id).set(one.lag_us / 1_000_000)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -25,7 +25,7 @@ _SQL: Final = {
     name: sql.replace(b"{columns}", COLUMNS.strip().encode()) for name, sql in statements("reader.sql").items()
 }
 
-_TOPICS: Final = {topic_type.__name__: topic for topic_type, topic in TOPICS.items()}
+TOPICS_BY_NAME: Final = {topic_type.__name__: topic for topic_type, topic in TOPICS.items()}
 
 _FIELDS: Final = {
     field.message_type.name: field.name
@@ -66,7 +66,7 @@ class PostgresReader:
                 after = max(after, first_recorded_at(cursor, recorded_from, after, last) - 1)
             if recorded_until is not None:
                 last = min(last, first_recorded_at(cursor, recorded_until, after, last) - 1)
-            topics = [_TOPICS[name] for name in types] if types else list(_TOPICS.values())
+            topics = [TOPICS_BY_NAME[name] for name in types] if types else list(TOPICS_BY_NAME.values())
             scan = last if subject else min(last, after + SCAN_EVENTS_MAX)
             rows: list[tuple[Any, ...]] = []
             if scan > after:

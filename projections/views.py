@@ -67,9 +67,12 @@ class PostgresViews:
         entries = [_entry(row) for row in rows[:limit] if row[2] is not None]
         return StatementPage(entries, len(rows) > limit, rows[0][0])
 
-    def snapshot(self, after: UUID | None, limit: int, at: int) -> SnapshotPage:
-        """Members behind an id, for a feed that starts; each page may reflect a later position than the one before."""
-        parameters = {"after": _FIRST_ID if after is None else after, "at": at, "limit": limit}
+    def snapshot(self, after: UUID | None, limit: int, at: int, program: str = "") -> SnapshotPage:
+        """Members behind an id, of a program or all, for a feed that starts.
+
+        Each page may reflect a later position than the one before.
+        """
+        parameters = {"after": _FIRST_ID if after is None else after, "at": at, "limit": limit, "program": program}
         rows = self._query("members", parameters)
         members = [
             MemberSnapshot(

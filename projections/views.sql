@@ -28,7 +28,7 @@ LEFT JOIN (
         SELECT v.version FROM views.programs v WHERE v.program = b.program AND v.starts_at <= %(at)b
         ORDER BY v.version DESC LIMIT 1
     ) AS g
-    WHERE b.member_id > %(after)b
+    WHERE b.member_id > %(after)b AND %(program)b IN ('', b.program)
     ORDER BY b.member_id LIMIT %(limit)b
 ) AS m ON true
 ORDER BY m.member_id

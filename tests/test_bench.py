@@ -29,6 +29,7 @@ REQUIRED = {
     "verify_events_per_s",
     "as_of_p99_ms",
     "replay_year_s",
+    "feed_changes_per_s",
 }
 """The names that others read var/bench.json by."""
 

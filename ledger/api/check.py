@@ -45,6 +45,12 @@ from loyalty.v1.crm_service_pb2 import (
     ListVouchersRequest,
     WatchChangesRequest,
 )
+from loyalty.v1.feed_pb2 import (
+    AcknowledgeChangesRequest,
+    CreateConsumerRequest,
+    DeleteConsumerRequest,
+    ListConsumersRequest,
+)
 from loyalty.v1.pos_service_pb2 import (
     ExplainTransactionRequest,
     GetBalanceRequest,
@@ -78,6 +84,13 @@ from ledger.api.check_books import (
     check_reconcile_tills,
     check_roll_forward,
 )
+from ledger.api.check_feed import (
+    check_acknowledge_changes,
+    check_create_consumer,
+    check_delete_consumer,
+    check_list_consumers,
+    check_watch_changes,
+)
 from ledger.api.check_parts import check_head, check_identifier, check_origin, check_request_id, check_till, check_who
 from ledger.api.check_proofs import (
     check_get_checkpoint,
@@ -97,7 +110,6 @@ from ledger.api.check_reads import (
     check_list_vouchers,
     check_lookup_member,
     check_read_events,
-    check_watch_changes,
 )
 from ledger.api.check_sale import check_sale
 from ledger.api.check_value import (
@@ -443,6 +455,10 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     ListEntitlementsRequest: _check(check_list_entitlements),
     ListRewardsRequest: _check(check_list_rewards),
     WatchChangesRequest: _check(check_watch_changes),
+    CreateConsumerRequest: _check(check_create_consumer),
+    AcknowledgeChangesRequest: _check(check_acknowledge_changes),
+    ListConsumersRequest: _check(check_list_consumers),
+    DeleteConsumerRequest: _check(check_delete_consumer),
     ReadEventsRequest: _check(check_read_events),
     GetCheckpointRequest: _check(check_get_checkpoint),
     ListCheckpointsRequest: _check(check_list_checkpoints),

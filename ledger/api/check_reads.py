@@ -1,5 +1,6 @@
 """Checks of the requests that read."""
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
@@ -8,7 +9,6 @@ from loyalty.v1.crm_service_pb2 import (
     ListEntitlementsRequest,
     ListStatementEntriesRequest,
     ListVouchersRequest,
-    WatchChangesRequest,
 )
 from loyalty.v1.events_pb2 import Event
 from loyalty.v1.pos_service_pb2 import (
@@ -129,12 +129,6 @@ def check_page(request: Paged, problems: Problems) -> None:
     check_text(request.page_token, "page_token", problems, most=TOKEN_CHARACTERS_MAX)
 
 
-def check_watch_changes(request: WatchChangesRequest, _now: int, problems: Problems) -> None:
-    """What WatchChanges is asked with."""
-    check_not_negative(request.after_position, "after_position", problems)
-    check_not_negative(request.batch_size, "batch_size", problems)
-
-
 def check_read_events(request: ReadEventsRequest, _now: int, problems: Problems) -> None:
     """What ReadEvents is asked with."""
     check_not_negative(request.after_position, "after_position", problems)
@@ -148,13 +142,18 @@ def check_read_events(request: ReadEventsRequest, _now: int, problems: Problems)
                 "must be members/{member}, programs/{program}, programs/{program}/pools/{pool} or trails/{trail}",
             )
         )
-    if len(request.types) > EVENT_TYPES_MAX:
-        problems.append(("types", f"must be at most {EVENT_TYPES_MAX}"))
-    for index, name in enumerate(request.types[:EVENT_TYPES_MAX]):
-        if name not in _EVENT_TYPES:
-            problems.append((f"types[{index}]", "must be the name of an event, as SaleRecorded"))
+    check_types(request.types, problems)
     _check_recorded(request, problems)
     check_not_negative(request.batch_size, "batch_size", problems)
+
+
+def check_types(types: Sequence[str], problems: Problems) -> None:
+    """Names of events that are wanted."""
+    if len(types) > EVENT_TYPES_MAX:
+        problems.append(("types", f"must be at most {EVENT_TYPES_MAX}"))
+    for index, name in enumerate(types[:EVENT_TYPES_MAX]):
+        if name not in _EVENT_TYPES:
+            problems.append((f"types[{index}]", "must be the name of an event, as SaleRecorded"))
 
 
 def check_list_audit_entries(request: ListAuditEntriesRequest, _now: int, problems: Problems) -> None:

@@ -1,49 +1,51 @@
 """CrmService: what CRM systems call."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Final, TypeVar
-from uuid import UUID
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import grpc
 from loyalty.v1 import crm_service_pb2 as pb
 from loyalty.v1.errors_pb2 import ErrorReason
 
-from ledger.api.audit_service import BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
 from ledger.api.dispatch import wait_s
 from ledger.api.errors import ApiError
-from ledger.api.paging import messages, number_before, page_size, page_token
+from ledger.api.feed_service import FeedService
+from ledger.api.paging import number_before, page_size, page_token
 from ledger.api.value_service import ValueService
 from ledger.domain.names import last_id
+from ledger.store.consumers import Consumers
 from ledger.value.reading import Values
-from ledger.views import EventReader, ViewBehind, Views
+from ledger.views import ChangeReader, EventReader, ViewBehind, Views
 from ledger.writer.writer import Clock
-
-TAIL_WAIT_S: Final = 1.0
-"""How long a tail waits for news before it looks whether its consumer is still there."""
-
-WATCHERS_MAX: Final = 32
-"""Calls of WatchChanges at once. Each reads every change anew, over the connections that all reads share."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 MemberRequest = pb.ListStatementEntriesRequest | pb.ListVouchersRequest | pb.ListEntitlementsRequest
 PageT = TypeVar("PageT")
 
 
-class CrmService(ValueService):
-    """Each call: check, read, convert. The value of members is in the class it is made of."""
+class CrmSources(NamedTuple):
+    """What the service reads."""
 
-    def __init__(self, views: Views, reader: EventReader, values: Values, clock: Clock) -> None:
+    views: Views
+    reader: EventReader
+    changes: ChangeReader
+    consumers: Consumers
+    values: Values
+
+
+class CrmService(FeedService, ValueService):
+    """Each call: check, read, convert. The feed and the value of members are in the classes that it is made of."""
+
+    def __init__(self, sources: CrmSources, clock: Clock) -> None:
+        views, reader, changes, consumers, values = sources
+        FeedService.__init__(self, views, reader, changes, consumers, clock)
         ValueService.__init__(self, values, reader, clock)
         self._views = views
         self._reader = reader
         self._clock = clock
-        self._watchers = 0
-        self._waiting: dict[int, asyncio.Future[bool]] = {}
-        """Who waits for the log to go beyond a position, one for all watchers that are there."""
 
     async def ListStatementEntries(
         self, request: pb.ListStatementEntriesRequest, context: Context
@@ -95,67 +97,3 @@ class CrmService(ValueService):
         if page is None or not await sees(self._reader, request.member):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
         return page
-
-    async def WatchChanges(
-        self, request: pb.WatchChangesRequest, context: Context
-    ) -> AsyncIterator[pb.WatchChangesResponse]:
-        """A snapshot of all members, then every change.
-
-        The tail starts behind the position that the first page of the snapshot reflected: a member whose page was
-        read later may already show a change that the tail brings once more, and none is missing.
-        """
-        CHECKS[pb.WatchChangesRequest](request, self._clock())
-        size = min(request.batch_size or BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX)
-        with self._watching():
-            head = await asyncio.to_thread(self._reader.head_position)
-            after = request.after_position
-            if after > head:
-                raise ApiError.of(
-                    ErrorReason.ERROR_REASON_POSITION_IN_FUTURE,
-                    position=str(after),
-                    head_position=str(head),
-                )
-            if after == 0:
-                last: UUID | None = None
-                first = True
-                while True:
-                    page = await asyncio.to_thread(self._views.snapshot, last, size, self._clock())
-                    after = page.position if first else after
-                    first = False
-                    head = await asyncio.to_thread(self._reader.head_position)
-                    if not page.members:
-                        break
-                    last = last_id(page.members[-1].member)
-                    yield pb.WatchChangesResponse(members=page.members, head_position=head)
-                yield pb.WatchChangesResponse(position=after, head_position=head)
-            while not context.done():
-                tail = await asyncio.to_thread(self._reader.read_events, after, 0, "", (), None, None, size)
-                if tail.scanned_to == after:
-                    await self._news(after)
-                    continue
-                changed = [event for event in tail.events if not event.HasField("audit_recorded")]
-                for changes, after in messages(tail._replace(events=changed)):
-                    yield pb.WatchChangesResponse(changes=changes, position=after, head_position=tail.head)
-
-    @contextmanager
-    def _watching(self) -> Iterator[None]:
-        """Has room for one more watcher for the time of a block. Raises ApiError when there is none."""
-        if self._watchers >= WATCHERS_MAX:
-            raise ApiError.of(
-                ErrorReason.ERROR_REASON_OVERLOADED,
-                f"The server has {WATCHERS_MAX} watchers, as many as it takes. Retry after the delay.",
-            )
-        self._watchers += 1
-        try:
-            yield
-        finally:
-            self._watchers -= 1
-
-    async def _news(self, after: int) -> None:
-        """Waits until the log goes beyond a position, or for TAIL_WAIT_S; one thread does so for all who are there."""
-        waiting = self._waiting.get(after)
-        if waiting is None:
-            waiting = asyncio.ensure_future(asyncio.to_thread(self._reader.wait_for, after + 1, TAIL_WAIT_S))
-            waiting.add_done_callback(lambda _: self._waiting.pop(after))
-            self._waiting[after] = waiting
-        await asyncio.shield(waiting)  # one watcher that goes away takes nothing from the others

@@ -384,5 +384,43 @@ ENTRIES: Final = {
         "Only {expired_points} expired points can be given back.",
         "केवल {expired_points} समाप्त हुए पॉइंट वापस दिए जा सकते हैं।",
     ),
+    ErrorReason.ERROR_REASON_CONSUMER_NOT_FOUND: Entry(
+        StatusCode.NOT_FOUND,
+        "There is no consumer {consumer}. Make it with CreateConsumer, or correct its name.",
+        "The connected system is not registered. Call support.",
+        "जुड़ा हुआ सिस्टम पंजीकृत नहीं है। सहायता केंद्र को बताएँ।",
+    ),
+    ErrorReason.ERROR_REASON_CONSUMER_EXISTS: Entry(
+        StatusCode.ALREADY_EXISTS,
+        "There is a consumer {consumer} with another program or other types. Choose another name.",
+        "A connected system has this name already. Choose another name.",
+        "इस नाम का सिस्टम पहले से जुड़ा है। कोई दूसरा नाम चुनें।",
+    ),
+    ErrorReason.ERROR_REASON_TOO_MANY_CONSUMERS: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "There are {limit} consumers, as many as may be. Delete those that nobody uses.",
+        "Too many systems are connected. Call support.",
+        "बहुत ज़्यादा सिस्टम जुड़े हुए हैं। सहायता केंद्र को बताएँ।",
+    ),
+    ErrorReason.ERROR_REASON_CONSUMER_TAKEN_OVER: Entry(
+        StatusCode.ABORTED,
+        "A newer stream of {consumer} has taken over, or the consumer was deleted. End: somebody else reads instead.",
+        "Another system has taken over this connection. Call support.",
+        "किसी दूसरे सिस्टम ने यह कनेक्शन ले लिया है। सहायता केंद्र को बताएँ।",
+    ),
+    ErrorReason.ERROR_REASON_OTHER_LOG: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The position is of another log than this server's, {log_id}. Look whether it is the right server; if it is,"
+        " begin anew with a snapshot.",
+        "The connected system belongs to another server. Call support.",
+        "जुड़ा हुआ सिस्टम किसी दूसरे सर्वर का है। सहायता केंद्र को बताएँ।",
+    ),
+    ErrorReason.ERROR_REASON_CHANGES_ARCHIVED: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The changes behind position {position} are in the archive, where this server cannot read them ({where})."
+        " Call the operator, or begin anew with a snapshot: after_position 0, a consumer with a reset to 0.",
+        "The connected system was away for too long. Call support.",
+        "जुड़ा हुआ सिस्टम बहुत लंबे समय तक बंद रहा। सहायता केंद्र को बताएँ।",
+    ),
 }
 """Every reason of errors.proto, which says more about each. A test holds the two alike."""

@@ -225,8 +225,8 @@ class Gate(grpc.aio.ServerInterceptor):
         if requests.failure is not None:
             raise requests.failure
 
-    async def _respond(self, call: _Call, responses: AsyncGenerator[Message, None]) -> None:
-        """Sends what a handler yields, and closes it whatever happens."""
+    async def _respond(self, call: _Call, responses: AsyncGenerator[Message | bytes, None]) -> None:
+        """Sends what a handler yields, which may be encoded already, and closes it whatever happens."""
         serialize, write = call.method.serialize, call.context.write
         task = asyncio.current_task()
         if call.method.endless and task is not None:
@@ -238,7 +238,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 async for response in responses:
                     if call.request is not None:  # what a stream of commands asked for, it gets
                         await self._admit_still(call)
-                    await write(serialize(response))
+                    await write(response if isinstance(response, bytes) else serialize(response))
         except asyncio.CancelledError:
             # By `drain`; or by a caller that went away, who does not see the answer.
             if self._draining and task in self._endless:

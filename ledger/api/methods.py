@@ -54,6 +54,10 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/loyalty.v1.CrmService/GetCohorts": _CRM | _MANAGER,
     "/loyalty.v1.CrmService/GetValueModel": _CRM | _MANAGER,
     "/loyalty.v1.CrmService/GetMemberValue": _CRM | _MANAGER,
+    "/loyalty.v1.CrmService/CreateConsumer": _CRM,
+    "/loyalty.v1.CrmService/AcknowledgeChanges": _CRM,
+    "/loyalty.v1.CrmService/ListConsumers": _CRM,
+    "/loyalty.v1.CrmService/DeleteConsumer": _CRM,
     "/loyalty.v1.AuditService/ReadEvents": _AUDITOR,
     "/loyalty.v1.AuditService/GetCheckpoint": _AUDITOR,
     "/loyalty.v1.AuditService/ListCheckpoints": _AUDITOR,
@@ -91,7 +95,6 @@ names the member.
 
 WHOLE_LOG: Final = frozenset(
     {
-        "/loyalty.v1.CrmService/WatchChanges",
         "/loyalty.v1.AuditService/ReadEvents",
         "/loyalty.v1.AuditService/GetCheckpoint",
         "/loyalty.v1.AuditService/ListCheckpoints",

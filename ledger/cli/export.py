@@ -16,6 +16,8 @@ from ledger.cli.trail import record
 from ledger.export.export import Order
 from ledger.export.export import export as export_to
 from ledger.export.folder import ExportError
+from ledger.export.member_columns import Key, Profile
+from ledger.export.members import MEMBERS, MemberOrder
 from ledger.local_postgres import LocalPostgresError
 from ledger.proof.event_rows import ExtraMissing
 from ledger.proof.manifest import Format
@@ -29,7 +31,9 @@ UNREADABLE: Final = 2
 
 
 def export(  # noqa: PLR0913, PLR0917 - one for each option
-    what: Annotated[str, typer.Argument(help="`events`, or the name of a view, such as `balances`.")],
+    what: Annotated[
+        str, typer.Argument(help="`events`, `members` with --profile, or the name of a view, such as `balances`.")
+    ],
     folder: Annotated[Path, typer.Argument(help="Where to: a folder that is new or empty.")],
     kind: Annotated[Format, typer.Option("--format", help="Parquet needs the extra `export`.")] = "jsonl",
     first: Annotated[int | None, typer.Option("--from", min=1, help="The first position.")] = None,
@@ -37,6 +41,11 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
         int | None, typer.Option("--until", min=1, help="The last position; that of the newest checkpoint without.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an export that was cut off.")] = False,
+    profile: Annotated[
+        Profile | None, typer.Option(help="Of `members`: as CSV for this system, as its import takes it.")
+    ] = None,
+    key: Annotated[Key | None, typer.Option(help="Of `members`: by what the other system knows a member.")] = None,
+    program: Annotated[str, typer.Option(help="Of `members`: only those of programs/{program}.")] = "",
     key_file: KeyFileOption = None,
     archive: ArchiveOption = None,
     database_url: DatabaseOption = "",
@@ -44,12 +53,13 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
     data_dir: DataDirOption = Path("var"),
     as_json: JsonOption = False,
 ) -> None:
-    """Write events or a view to files that anybody can verify and read."""
+    """Write events, a view, or members for a CRM system, to files that anybody can verify and read."""
     signers = keys_of(key_file, data_dir, local=local).signers
     started = time.monotonic()
     try:
         with database(database_url, data_dir, local=local) as url, progress_bar("exporting") as bar:
-            order = Order(what, kind, first, last, resume)
+            members = _members(what, profile, key, program)
+            order = Order(what, kind if members is None else "csv", first, last, resume, members)
             _record(url, order)
             now, archived = time.time_ns() // 1_000, Archive(archive)
             plan = export_to(url, folder, order, now=now, signers=signers, archive=archived, progress=bar)
@@ -105,10 +115,22 @@ def verify(
         raise typer.Exit(1)
 
 
+def _members(what: str, profile: Profile | None, key: Key | None, program: str) -> MemberOrder | None:
+    """How to export members; None where something else is exported."""
+    if profile is None:
+        return None
+    if what != MEMBERS:
+        fail(f"--profile is for `{MEMBERS}`: leave it out, or export those")
+    return MemberOrder(profile, key or ("member" if profile == "generic" else "external_id"), program)
+
+
 def _record(database_url: str, order: Order) -> None:
     """Has the audit trail say that an export begins, before it does. What is no name of a view is no export."""
     if not order.exported.isidentifier():
         return
-    details = {"format": order.format, "from": order.first, "until": order.last, "resume": order.resume or None}
+    details: dict[str, object] = {"format": order.format, "from": order.first, "until": order.last}
+    details["resume"] = order.resume or None
+    if order.members is not None:
+        details |= {name: value or None for name, value in order.members._asdict().items()}
     told = {name: str(value) for name, value in details.items() if value is not None}
     record(database_url, "loyalty export", f"exports/{order.exported}", told)

@@ -9,6 +9,7 @@ import psycopg
 
 from ledger.export.events import export_events, export_proof, plan_events
 from ledger.export.folder import ExportError, ExportFolder, Plan, Progress
+from ledger.export.members import MemberOrder, export_members
 from ledger.export.views import export_view
 from ledger.proof.manifest import EVENTS, Format, Manifest
 from ledger.proof.note import Signer
@@ -28,6 +29,8 @@ class Order(NamedTuple):
     """The last position; that of the newest checkpoint where it is None."""
     resume: bool = False
     """Whether to go on with what is in the folder."""
+    members: MemberOrder | None = None
+    """How to export members for another system; what is exported is then `members`, as CSV."""
 
 
 def export(
@@ -55,6 +58,8 @@ def export(
             origin, checkpoints = export_proof(connection, folder, plan)
         elif order.resume:
             raise ExportError("a view changes from one run to the next: export it anew, without --resume")
+        elif order.members is not None:
+            plan = export_members(connection, folder, order.members, now, progress)
         else:
             plan = export_view(connection, folder, order.exported, order.format, order.first, order.last, progress)
         row: Any = connection.execute(_SCHEMA).fetchone()

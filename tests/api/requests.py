@@ -47,6 +47,12 @@ from loyalty.v1.crm_service_pb2 import (
     ListVouchersRequest,
     WatchChangesRequest,
 )
+from loyalty.v1.feed_pb2 import (
+    AcknowledgeChangesRequest,
+    CreateConsumerRequest,
+    DeleteConsumerRequest,
+    ListConsumersRequest,
+)
 from loyalty.v1.member_pb2 import Identifier, IdentifierType, Profile
 from loyalty.v1.origin_pb2 import Channel, EntryMode, Origin
 from loyalty.v1.pos_service_pb2 import (
@@ -242,6 +248,10 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     ListEntitlementsRequest: lambda: ListEntitlementsRequest(member=MEMBER),
     ListRewardsRequest: lambda: ListRewardsRequest(program="programs/p"),
     WatchChangesRequest: WatchChangesRequest,
+    CreateConsumerRequest: lambda: CreateConsumerRequest(consumer_id="crm-1", types=["SaleRecorded"]),
+    AcknowledgeChangesRequest: lambda: AcknowledgeChangesRequest(consumer="consumers/crm-1", log_id=ID, position=5),
+    ListConsumersRequest: ListConsumersRequest,
+    DeleteConsumerRequest: lambda: DeleteConsumerRequest(name="consumers/crm-1"),
     ReadEventsRequest: read_events,
     GetCheckpointRequest: GetCheckpointRequest,
     ListCheckpointsRequest: ListCheckpointsRequest,

@@ -28,6 +28,12 @@ from loyalty.v1.crm_service_pb2 import (
     ListVouchersRequest,
     WatchChangesRequest,
 )
+from loyalty.v1.feed_pb2 import (
+    AcknowledgeChangesRequest,
+    CreateConsumerRequest,
+    DeleteConsumerRequest,
+    ListConsumersRequest,
+)
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 from loyalty.v1.pos_service_pb2 import (
     ExplainTransactionRequest,
@@ -103,9 +109,10 @@ def test_a_right_request_passes(kind: type[Message]) -> None:
 
 @pytest.mark.parametrize("kind", REQUESTS, ids=name)
 def test_an_empty_request_is_judged(kind: type[Message]) -> None:
-    """Nothing but a feed from the start, and what there is of checkpoints or audit entries, is right when empty."""
+    """Nothing but a feed from the start, and lists of what there is, are right when empty."""
     right = (
         WatchChangesRequest,
+        ListConsumersRequest,
         ReadEventsRequest,
         GetCheckpointRequest,
         ListCheckpointsRequest,
@@ -427,6 +434,18 @@ def test_a_batch_has_limits(count: int) -> None:
         (ListStatementEntriesRequest, put("min_position", -1), ["min_position"]),
         (WatchChangesRequest, put("after_position", -1), ["after_position"]),
         (WatchChangesRequest, put("batch_size", -1), ["batch_size"]),
+        (WatchChangesRequest, put("log_id", "x"), ["log_id"]),
+        (WatchChangesRequest, put("consumer", "crm"), ["consumer"]),
+        (WatchChangesRequest, put("program", "p"), ["program"]),
+        (WatchChangesRequest, lambda request: request.types.append("Nope"), ["types[0]"]),
+        (WatchChangesRequest, lambda request: request.types.append("AuditRecorded"), ["types"]),
+        (CreateConsumerRequest, put("consumer_id", "Crm"), ["consumer_id"]),
+        (CreateConsumerRequest, put("consumer_id", "x" * 64), ["consumer_id"]),
+        (CreateConsumerRequest, put("program", "p"), ["program"]),
+        (AcknowledgeChangesRequest, put("consumer", "crm-1"), ["consumer"]),
+        (AcknowledgeChangesRequest, put("log_id", ""), ["log_id"]),
+        (AcknowledgeChangesRequest, put("position", -1), ["position"]),
+        (DeleteConsumerRequest, put("name", "consumers/"), ["name"]),
         (ReadEventsRequest, put("after_position", -1), ["after_position"]),
         (ReadEventsRequest, put("until_position", -1), ["until_position"]),
         (ReadEventsRequest, put("until_position", 4), ["until_position"]),

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 from loyalty.v1.commands_pb2 import AdjustPointsRequest
-from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, StatementEntry, WatchChangesRequest
+from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, StatementEntry
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 from loyalty.v1.pos_service_pb2 import GetBalanceRequest
 from loyalty.v1.program_pb2 import ReturnPolicy, UnknownSale
@@ -132,8 +132,6 @@ def test_a_bound_credential_reads_its_program_only(
         assert mine.programs.GetProgram(GetProgramRequest(name=name), metadata=mine.metadata).program.name == name
     with refused("PROGRAM_NOT_FOUND", NOT_FOUND, program=other.program):
         crm.programs.GetProgram(GetProgramRequest(name=other.program), metadata=crm.metadata, timeout=TIMEOUT_S)
-    with refused("NOT_ALLOWED", DENIED):
-        next(crm.crm.WatchChanges(WatchChangesRequest(), metadata=crm.metadata, timeout=TIMEOUT_S))
     with refused("NOT_ALLOWED", DENIED):
         auditor.events(mine.member())
 

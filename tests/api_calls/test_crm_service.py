@@ -18,7 +18,7 @@ from loyalty.v1.crm_service_pb2 import (
 )
 from loyalty.v1.events_pb2 import Event
 
-from ledger.api.crm_service import WATCHERS_MAX
+from ledger.api.feed_service import WATCHERS_MAX
 from tests.conftest import OpenShop
 from tests.programs import MONTH, cashback, discount, end_of, program
 from tests.proof import prove

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from loyalty.v1.crm_service_pb2 import WatchChangesRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.archive.restore import restore
@@ -44,6 +45,12 @@ def test_a_server_without_the_archive(lived: Lived, tmp_path: Path) -> None:
             shop.transaction(old)
         with refused("ARCHIVED", UNAVAILABLE):
             shop.events(first)
+        behind = WatchChangesRequest(after_position=lived.joined_at)
+        with refused("CHANGES_ARCHIVED", position=lived.joined_at):
+            next(shop.crm.WatchChanges(behind, metadata=shop.metadata))
+        anew = shop.crm.WatchChanges(WatchChangesRequest(), metadata=shop.metadata)
+        assert {one.member for one in next(anew).members} == set(lived.members)
+        anew.cancel()
         before = stored(lived.url, COUNT)
         retried, new = shop.batch(lived.sale, shop.sale_request(second, 3_00))
         assert (retried.error.reason, new.WhichOneof("result")) == (ErrorReason.ERROR_REASON_ARCHIVED, "record_sale")
@@ -52,6 +59,9 @@ def test_a_server_without_the_archive(lived: Lived, tmp_path: Path) -> None:
         assert shop.balance(second).available_points == 8
     with lived.open(tmp_path) as shop:
         assert shop.record(lived.sale).outcome.replayed
+        feed = shop.crm.WatchChanges(behind, metadata=shop.metadata)
+        assert next(feed).changes[0].position == lived.joined_at + 1
+        feed.cancel()
         wait_for_views(lived.url)
         prove(shop, first)
 

@@ -92,6 +92,11 @@ THOUSAND_RULES: Final[Mapping[str, Measure]] = {
     "rules1000_cost_ratio": Measure("ratio", Goal("<=", 2)),
 }
 
+FEED: Final[Mapping[str, Measure]] = {
+    "feed_changes_per_s": Measure("changes/s", Goal(">=", 50_000)),
+    "feed_vs_read_events": Measure("ratio", Goal(">=", 1.5)),
+}
+
 SEAL: Final[Mapping[str, Measure]] = {
     "seal_unary_cost": Measure("share", Goal("<=", 0.05)),
     "seal_batch_cost": Measure("share", Goal("<=", 0.15)),
@@ -112,6 +117,7 @@ ALL: Final[Mapping[str, Measure]] = {
     **AUDIT,
     **AS_OF,
     **REPLAY,
+    **FEED,
     **FIFTY_RULES,
     **THOUSAND_RULES,
     **SEAL,

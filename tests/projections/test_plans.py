@@ -8,7 +8,7 @@ import pytest
 from psycopg.rows import tuple_row
 
 from ledger.store.datastore import LedgerDatastore
-from projections import books, facts, histories, reader, views
+from projections import books, changes, facts, histories, reader, views
 from projections.catalogue import PROJECTIONS
 from projections.hub import connect
 from projections.page import _READ, Event, read_page
@@ -21,7 +21,7 @@ MEMBER = UUID(int=7)
 
 QUESTIONS: dict[str, tuple[bytes, Any]] = {
     "member": (views._SQL["member"], {"member_id": MEMBER, "at": 1}),
-    "members": (views._SQL["members"], {"after": MEMBER, "at": 1, "limit": 10}),
+    "members": (views._SQL["members"], {"after": MEMBER, "at": 1, "limit": 10, "program": ""}),
     "statement": (views._SQL["statement"], {"member_id": MEMBER, "before": 10**15, "limit": 10}),
     "vouchers": (
         views._SQL["vouchers"],
@@ -63,6 +63,8 @@ QUESTIONS: dict[str, tuple[bytes, Any]] = {
     "member_history": (histories._SQL["member"], {"member_id": MEMBER, "after": 1, "until": 10, "limit": 5}),
     "member_histories": (histories._SQL["members"], {"member_ids": [MEMBER], "until": 10}),
     "transaction": (reader._SQL["transaction"], {"transaction": MEMBER}),
+    "changes": (changes._SQL["range"], {"after": 1, "until": 10, "limit": 5}),
+    "first_events": (changes._SQL["first_events"], ([str(MEMBER)],)),
     "page": (_READ.encode(), (1, 10, 5)),
 }
 

@@ -25,37 +25,38 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from loyalty.v1 import account_pb2 as loyalty_dot_v1_dot_account__pb2
 from loyalty.v1 import events_pb2 as loyalty_dot_v1_dot_events__pb2
+from loyalty.v1 import feed_pb2 as loyalty_dot_v1_dot_feed__pb2
 from loyalty.v1 import reward_pb2 as loyalty_dot_v1_dot_reward__pb2
 from loyalty.v1 import value_pb2 as loyalty_dot_v1_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cloyalty/v1/crm_service.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x17loyalty/v1/events.proto\x1a\x17loyalty/v1/reward.proto\x1a\x16loyalty/v1/value.proto\"j\n\x1bListStatementEntriesRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0cmin_position\x18\x04 \x01(\x03\"\xdd\x01\n\x0eStatementEntry\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecorded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x13\n\x0btransaction\x18\x05 \x01(\t\x12\x0e\n\x06points\x18\x06 \x01(\x03\x12\x14\n\x0ctotal_points\x18\x07 \x01(\x03\x12\r\n\x05store\x18\x08 \x01(\t\"v\n\x1cListStatementEntriesResponse\x12+\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.loyalty.v1.StatementEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\"\x8b\x01\n\x13ListVouchersRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.loyalty.v1.VoucherState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x14\n\x0cmin_position\x18\x05 \x01(\x03\"h\n\x14ListVouchersResponse\x12%\n\x08vouchers\x18\x01 \x03(\x0b\x32\x13.loyalty.v1.Voucher\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\"\x93\x01\n\x17ListEntitlementsRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.loyalty.v1.EntitlementState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x14\n\x0cmin_position\x18\x05 \x01(\x03\"t\n\x18ListEntitlementsResponse\x12-\n\x0c\x65ntitlements\x18\x01 \x03(\x0b\x32\x17.loyalty.v1.Entitlement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\"A\n\x13WatchChangesRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\x12\x12\n\nbatch_size\x18\x02 \x01(\x05\"\x7f\n\x0eMemberSnapshot\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x0f\n\x07program\x18\x02 \x01(\t\x12$\n\x07\x62\x61lance\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Balance\x12&\n\x04tier\x18\x04 \x01(\x0b\x32\x18.loyalty.v1.TierProgress\"\x90\x01\n\x14WatchChangesResponse\x12+\n\x07members\x18\x01 \x03(\x0b\x32\x1a.loyalty.v1.MemberSnapshot\x12\"\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x11.loyalty.v1.Event\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x15\n\rhead_position\x18\x04 \x01(\x03\x32\xff\x06\n\nCrmService\x12i\n\x14ListStatementEntries\x12\'.loyalty.v1.ListStatementEntriesRequest\x1a(.loyalty.v1.ListStatementEntriesResponse\x12Q\n\x0cListVouchers\x12\x1f.loyalty.v1.ListVouchersRequest\x1a .loyalty.v1.ListVouchersResponse\x12]\n\x10ListEntitlements\x12#.loyalty.v1.ListEntitlementsRequest\x1a$.loyalty.v1.ListEntitlementsResponse\x12S\n\x0cWatchChanges\x12\x1f.loyalty.v1.WatchChangesRequest\x1a .loyalty.v1.WatchChangesResponse0\x01\x12?\n\x06GetRfm\x12\x19.loyalty.v1.GetRfmRequest\x1a\x1a.loyalty.v1.GetRfmResponse\x12W\n\x0eListRfmMembers\x12!.loyalty.v1.ListRfmMembersRequest\x1a\".loyalty.v1.ListRfmMembersResponse\x12i\n\x14ListHighValueMembers\x12\'.loyalty.v1.ListHighValueMembersRequest\x1a(.loyalty.v1.ListHighValueMembersResponse\x12K\n\nGetCohorts\x12\x1d.loyalty.v1.GetCohortsRequest\x1a\x1e.loyalty.v1.GetCohortsResponse\x12T\n\rGetValueModel\x12 .loyalty.v1.GetValueModelRequest\x1a!.loyalty.v1.GetValueModelResponse\x12W\n\x0eGetMemberValue\x12!.loyalty.v1.GetMemberValueRequest\x1a\".loyalty.v1.GetMemberValueResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cloyalty/v1/crm_service.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x17loyalty/v1/events.proto\x1a\x15loyalty/v1/feed.proto\x1a\x17loyalty/v1/reward.proto\x1a\x16loyalty/v1/value.proto\"j\n\x1bListStatementEntriesRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0cmin_position\x18\x04 \x01(\x03\"\xdd\x01\n\x0eStatementEntry\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecorded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x13\n\x0btransaction\x18\x05 \x01(\t\x12\x0e\n\x06points\x18\x06 \x01(\x03\x12\x14\n\x0ctotal_points\x18\x07 \x01(\x03\x12\r\n\x05store\x18\x08 \x01(\t\"v\n\x1cListStatementEntriesResponse\x12+\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.loyalty.v1.StatementEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\"\x8b\x01\n\x13ListVouchersRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.loyalty.v1.VoucherState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x14\n\x0cmin_position\x18\x05 \x01(\x03\"h\n\x14ListVouchersResponse\x12%\n\x08vouchers\x18\x01 \x03(\x0b\x32\x13.loyalty.v1.Voucher\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\"\x93\x01\n\x17ListEntitlementsRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.loyalty.v1.EntitlementState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x14\n\x0cmin_position\x18\x05 \x01(\x03\"t\n\x18ListEntitlementsResponse\x12-\n\x0c\x65ntitlements\x18\x01 \x03(\x0b\x32\x17.loyalty.v1.Entitlement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\"\xa0\x01\n\x13WatchChangesRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\x12\x12\n\nbatch_size\x18\x02 \x01(\x05\x12\x0e\n\x06log_id\x18\x03 \x01(\t\x12\x10\n\x08\x63onsumer\x18\x04 \x01(\t\x12\x1b\n\x13snapshot_page_token\x18\x05 \x01(\t\x12\r\n\x05types\x18\x06 \x03(\t\x12\x0f\n\x07program\x18\x07 \x01(\t\"\x7f\n\x0eMemberSnapshot\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x0f\n\x07program\x18\x02 \x01(\t\x12$\n\x07\x62\x61lance\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Balance\x12&\n\x04tier\x18\x04 \x01(\x0b\x32\x18.loyalty.v1.TierProgress\"\xd5\x01\n\x14WatchChangesResponse\x12+\n\x07members\x18\x01 \x03(\x0b\x32\x1a.loyalty.v1.MemberSnapshot\x12\"\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x11.loyalty.v1.Event\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x15\n\rhead_position\x18\x04 \x01(\x03\x12\x0e\n\x06log_id\x18\x05 \x01(\t\x12\x16\n\x0eschema_version\x18\x06 \x01(\x05\x12\x1b\n\x13snapshot_page_token\x18\x07 \x01(\t2\xec\t\n\nCrmService\x12i\n\x14ListStatementEntries\x12\'.loyalty.v1.ListStatementEntriesRequest\x1a(.loyalty.v1.ListStatementEntriesResponse\x12Q\n\x0cListVouchers\x12\x1f.loyalty.v1.ListVouchersRequest\x1a .loyalty.v1.ListVouchersResponse\x12]\n\x10ListEntitlements\x12#.loyalty.v1.ListEntitlementsRequest\x1a$.loyalty.v1.ListEntitlementsResponse\x12S\n\x0cWatchChanges\x12\x1f.loyalty.v1.WatchChangesRequest\x1a .loyalty.v1.WatchChangesResponse0\x01\x12?\n\x06GetRfm\x12\x19.loyalty.v1.GetRfmRequest\x1a\x1a.loyalty.v1.GetRfmResponse\x12W\n\x0eListRfmMembers\x12!.loyalty.v1.ListRfmMembersRequest\x1a\".loyalty.v1.ListRfmMembersResponse\x12i\n\x14ListHighValueMembers\x12\'.loyalty.v1.ListHighValueMembersRequest\x1a(.loyalty.v1.ListHighValueMembersResponse\x12K\n\nGetCohorts\x12\x1d.loyalty.v1.GetCohortsRequest\x1a\x1e.loyalty.v1.GetCohortsResponse\x12T\n\rGetValueModel\x12 .loyalty.v1.GetValueModelRequest\x1a!.loyalty.v1.GetValueModelResponse\x12W\n\x0eGetMemberValue\x12!.loyalty.v1.GetMemberValueRequest\x1a\".loyalty.v1.GetMemberValueResponse\x12W\n\x0e\x43reateConsumer\x12!.loyalty.v1.CreateConsumerRequest\x1a\".loyalty.v1.CreateConsumerResponse\x12\x63\n\x12\x41\x63knowledgeChanges\x12%.loyalty.v1.AcknowledgeChangesRequest\x1a&.loyalty.v1.AcknowledgeChangesResponse\x12T\n\rListConsumers\x12 .loyalty.v1.ListConsumersRequest\x1a!.loyalty.v1.ListConsumersResponse\x12W\n\x0e\x44\x65leteConsumer\x12!.loyalty.v1.DeleteConsumerRequest\x1a\".loyalty.v1.DeleteConsumerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loyalty.v1.crm_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTSTATEMENTENTRIESREQUEST']._serialized_start=177
-  _globals['_LISTSTATEMENTENTRIESREQUEST']._serialized_end=283
-  _globals['_STATEMENTENTRY']._serialized_start=286
-  _globals['_STATEMENTENTRY']._serialized_end=507
-  _globals['_LISTSTATEMENTENTRIESRESPONSE']._serialized_start=509
-  _globals['_LISTSTATEMENTENTRIESRESPONSE']._serialized_end=627
-  _globals['_LISTVOUCHERSREQUEST']._serialized_start=630
-  _globals['_LISTVOUCHERSREQUEST']._serialized_end=769
-  _globals['_LISTVOUCHERSRESPONSE']._serialized_start=771
-  _globals['_LISTVOUCHERSRESPONSE']._serialized_end=875
-  _globals['_LISTENTITLEMENTSREQUEST']._serialized_start=878
-  _globals['_LISTENTITLEMENTSREQUEST']._serialized_end=1025
-  _globals['_LISTENTITLEMENTSRESPONSE']._serialized_start=1027
-  _globals['_LISTENTITLEMENTSRESPONSE']._serialized_end=1143
-  _globals['_WATCHCHANGESREQUEST']._serialized_start=1145
-  _globals['_WATCHCHANGESREQUEST']._serialized_end=1210
-  _globals['_MEMBERSNAPSHOT']._serialized_start=1212
-  _globals['_MEMBERSNAPSHOT']._serialized_end=1339
-  _globals['_WATCHCHANGESRESPONSE']._serialized_start=1342
-  _globals['_WATCHCHANGESRESPONSE']._serialized_end=1486
-  _globals['_CRMSERVICE']._serialized_start=1489
-  _globals['_CRMSERVICE']._serialized_end=2384
+  _globals['_LISTSTATEMENTENTRIESREQUEST']._serialized_start=200
+  _globals['_LISTSTATEMENTENTRIESREQUEST']._serialized_end=306
+  _globals['_STATEMENTENTRY']._serialized_start=309
+  _globals['_STATEMENTENTRY']._serialized_end=530
+  _globals['_LISTSTATEMENTENTRIESRESPONSE']._serialized_start=532
+  _globals['_LISTSTATEMENTENTRIESRESPONSE']._serialized_end=650
+  _globals['_LISTVOUCHERSREQUEST']._serialized_start=653
+  _globals['_LISTVOUCHERSREQUEST']._serialized_end=792
+  _globals['_LISTVOUCHERSRESPONSE']._serialized_start=794
+  _globals['_LISTVOUCHERSRESPONSE']._serialized_end=898
+  _globals['_LISTENTITLEMENTSREQUEST']._serialized_start=901
+  _globals['_LISTENTITLEMENTSREQUEST']._serialized_end=1048
+  _globals['_LISTENTITLEMENTSRESPONSE']._serialized_start=1050
+  _globals['_LISTENTITLEMENTSRESPONSE']._serialized_end=1166
+  _globals['_WATCHCHANGESREQUEST']._serialized_start=1169
+  _globals['_WATCHCHANGESREQUEST']._serialized_end=1329
+  _globals['_MEMBERSNAPSHOT']._serialized_start=1331
+  _globals['_MEMBERSNAPSHOT']._serialized_end=1458
+  _globals['_WATCHCHANGESRESPONSE']._serialized_start=1461
+  _globals['_WATCHCHANGESRESPONSE']._serialized_end=1674
+  _globals['_CRMSERVICE']._serialized_start=1677
+  _globals['_CRMSERVICE']._serialized_end=2937
 # @@protoc_insertion_point(module_scope)

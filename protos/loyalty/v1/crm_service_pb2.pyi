@@ -290,19 +290,45 @@ class WatchChangesRequest(_message.Message):
 
     AFTER_POSITION_FIELD_NUMBER: _builtins.int
     BATCH_SIZE_FIELD_NUMBER: _builtins.int
+    LOG_ID_FIELD_NUMBER: _builtins.int
+    CONSUMER_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TYPES_FIELD_NUMBER: _builtins.int
+    PROGRAM_FIELD_NUMBER: _builtins.int
     after_position: _builtins.int
     """Position of the last message that was dealt with. 0 for a snapshot first."""
     batch_size: _builtins.int
     """Entries per message: 1 to 2,000; 0 for 500."""
+    log_id: _builtins.str
+    """log_id of the message that after_position or snapshot_page_token is of: one of another log is refused. Always send it with
+    them: without it a position of another log passes for one of this.
+    """
+    consumer: _builtins.str
+    """consumers/{consumer} whose filter holds and, with after_position 0, behind whose position the changes begin. One stream
+    at a time: a newer one takes over, and the older ends with ABORTED and CONSUMER_TAKEN_OVER within a second.
+    """
+    snapshot_page_token: _builtins.str
+    """Goes on with a snapshot that broke: snapshot_page_token of its last message that was dealt with."""
+    program: _builtins.str
+    """programs/{program} whose members and changes are wanted; empty for all. Not with a consumer, which has its own."""
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the events that are wanted, such as SaleRecorded; empty for all. Not with a consumer, which has its own."""
+
     def __init__(
         self,
         *,
         after_position: _builtins.int = ...,
         batch_size: _builtins.int = ...,
+        log_id: _builtins.str = ...,
+        consumer: _builtins.str = ...,
+        snapshot_page_token: _builtins.str = ...,
+        types: _abc.Iterable[_builtins.str] | None = ...,
+        program: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_position", b"after_position", "batch_size", b"batch_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_position", b"after_position", "batch_size", b"batch_size", "consumer", b"consumer", "log_id", b"log_id", "program", b"program", "snapshot_page_token", b"snapshot_page_token", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -356,10 +382,19 @@ class WatchChangesResponse(_message.Message):
     CHANGES_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     HEAD_POSITION_FIELD_NUMBER: _builtins.int
+    LOG_ID_FIELD_NUMBER: _builtins.int
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     position: _builtins.int
-    """Resume from here. 0 while the snapshot is not complete: a broken snapshot starts anew."""
+    """Resume from here. 0 while the snapshot is not complete. It goes on also over events that were not asked for."""
     head_position: _builtins.int
     """The end of the log when the message was made."""
+    log_id: _builtins.str
+    """Which log it is: the same for ever, and no other log has it."""
+    schema_version: _builtins.int
+    """Of the feed: see feed.proto."""
+    snapshot_page_token: _builtins.str
+    """While the snapshot is not complete: where to go on with it if it breaks."""
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberSnapshot]:
         """Part of the snapshot."""
@@ -375,10 +410,13 @@ class WatchChangesResponse(_message.Message):
         changes: _abc.Iterable[_events_pb2.Event] | None = ...,
         position: _builtins.int = ...,
         head_position: _builtins.int = ...,
+        log_id: _builtins.str = ...,
+        schema_version: _builtins.int = ...,
+        snapshot_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "head_position", b"head_position", "members", b"members", "position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "head_position", b"head_position", "log_id", b"log_id", "members", b"members", "position", b"position", "schema_version", b"schema_version", "snapshot_page_token", b"snapshot_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from loyalty.v1 import crm_service_pb2 as loyalty_dot_v1_dot_crm__service__pb2
+from loyalty.v1 import feed_pb2 as loyalty_dot_v1_dot_feed__pb2
 from loyalty.v1 import value_pb2 as loyalty_dot_v1_dot_value__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -86,6 +87,26 @@ class CrmServiceStub:
                 request_serializer=loyalty_dot_v1_dot_value__pb2.GetMemberValueRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_value__pb2.GetMemberValueResponse.FromString,
                 _registered_method=True)
+        self.CreateConsumer = channel.unary_unary(
+                '/loyalty.v1.CrmService/CreateConsumer',
+                request_serializer=loyalty_dot_v1_dot_feed__pb2.CreateConsumerRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_feed__pb2.CreateConsumerResponse.FromString,
+                _registered_method=True)
+        self.AcknowledgeChanges = channel.unary_unary(
+                '/loyalty.v1.CrmService/AcknowledgeChanges',
+                request_serializer=loyalty_dot_v1_dot_feed__pb2.AcknowledgeChangesRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_feed__pb2.AcknowledgeChangesResponse.FromString,
+                _registered_method=True)
+        self.ListConsumers = channel.unary_unary(
+                '/loyalty.v1.CrmService/ListConsumers',
+                request_serializer=loyalty_dot_v1_dot_feed__pb2.ListConsumersRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_feed__pb2.ListConsumersResponse.FromString,
+                _registered_method=True)
+        self.DeleteConsumer = channel.unary_unary(
+                '/loyalty.v1.CrmService/DeleteConsumer',
+                request_serializer=loyalty_dot_v1_dot_feed__pb2.DeleteConsumerRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_feed__pb2.DeleteConsumerResponse.FromString,
+                _registered_method=True)
 
 
 class CrmServiceServicer:
@@ -119,8 +140,8 @@ class CrmServiceServicer:
         message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
         read in pages: a member in it may show the first changes of the tail already; each change says what it left. Who read
         what is for auditors, and is no change.
-        A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
-        all programs, so a credential that is bound to one gets PERMISSION_DENIED.
+        A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. A credential that is
+        bound to a program names it, or a consumer of it, and gets that program's changes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -166,6 +187,36 @@ class CrmServiceServicer:
 
     def GetMemberValue(self, request, context):
         """What a member has been worth so far, and what the newest model expects.
+        -- feed
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateConsumer(self, request, context):
+        """Makes a consumer, whose position the server keeps. The same again gives the consumer that is there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeChanges(self, request, context):
+        """Says how far a consumer is: WatchChanges by its name goes on from there. Acknowledging after each message is not needed,
+        and a consumer that keeps the position with its own data does not need it at all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConsumers(self, request, context):
+        """The consumers, how far each is, and when it was last there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteConsumer(self, request, context):
+        """Forgets a consumer and ends its stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -223,6 +274,26 @@ def add_CrmServiceServicer_to_server(servicer, server):
                     servicer.GetMemberValue,
                     request_deserializer=loyalty_dot_v1_dot_value__pb2.GetMemberValueRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_value__pb2.GetMemberValueResponse.SerializeToString,
+            ),
+            'CreateConsumer': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateConsumer,
+                    request_deserializer=loyalty_dot_v1_dot_feed__pb2.CreateConsumerRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_feed__pb2.CreateConsumerResponse.SerializeToString,
+            ),
+            'AcknowledgeChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeChanges,
+                    request_deserializer=loyalty_dot_v1_dot_feed__pb2.AcknowledgeChangesRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_feed__pb2.AcknowledgeChangesResponse.SerializeToString,
+            ),
+            'ListConsumers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConsumers,
+                    request_deserializer=loyalty_dot_v1_dot_feed__pb2.ListConsumersRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_feed__pb2.ListConsumersResponse.SerializeToString,
+            ),
+            'DeleteConsumer': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteConsumer,
+                    request_deserializer=loyalty_dot_v1_dot_feed__pb2.DeleteConsumerRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_feed__pb2.DeleteConsumerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -496,6 +567,114 @@ class CrmService:
             '/loyalty.v1.CrmService/GetMemberValue',
             loyalty_dot_v1_dot_value__pb2.GetMemberValueRequest.SerializeToString,
             loyalty_dot_v1_dot_value__pb2.GetMemberValueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateConsumer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/CreateConsumer',
+            loyalty_dot_v1_dot_feed__pb2.CreateConsumerRequest.SerializeToString,
+            loyalty_dot_v1_dot_feed__pb2.CreateConsumerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/AcknowledgeChanges',
+            loyalty_dot_v1_dot_feed__pb2.AcknowledgeChangesRequest.SerializeToString,
+            loyalty_dot_v1_dot_feed__pb2.AcknowledgeChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConsumers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ListConsumers',
+            loyalty_dot_v1_dot_feed__pb2.ListConsumersRequest.SerializeToString,
+            loyalty_dot_v1_dot_feed__pb2.ListConsumersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteConsumer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/DeleteConsumer',
+            loyalty_dot_v1_dot_feed__pb2.DeleteConsumerRequest.SerializeToString,
+            loyalty_dot_v1_dot_feed__pb2.DeleteConsumerResponse.FromString,
             options,
             channel_credentials,
             insecure,

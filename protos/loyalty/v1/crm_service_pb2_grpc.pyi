@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from loyalty.v1 import crm_service_pb2 as _crm_service_pb2
+from loyalty.v1 import feed_pb2 as _feed_pb2
 from loyalty.v1 import value_pb2 as _value_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -47,8 +48,8 @@ class CrmServiceStub:
     message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
     read in pages: a member in it may show the first changes of the tail already; each change says what it left. Who read
     what is for auditors, and is no change.
-    A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
-    all programs, so a credential that is bound to one gets PERMISSION_DENIED.
+    A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. A credential that is
+    bound to a program names it, or a consumer of it, and gets that program's changes.
     """
     GetRfm: _grpc.UnaryUnaryMultiCallable[_value_pb2.GetRfmRequest, _value_pb2.GetRfmResponse]
     """-- value
@@ -65,7 +66,19 @@ class CrmServiceStub:
     GetValueModel: _grpc.UnaryUnaryMultiCallable[_value_pb2.GetValueModelRequest, _value_pb2.GetValueModelResponse]
     """The model that `loyalty value fit` has fitted, with the evidence for it."""
     GetMemberValue: _grpc.UnaryUnaryMultiCallable[_value_pb2.GetMemberValueRequest, _value_pb2.GetMemberValueResponse]
-    """What a member has been worth so far, and what the newest model expects."""
+    """What a member has been worth so far, and what the newest model expects.
+    -- feed
+    """
+    CreateConsumer: _grpc.UnaryUnaryMultiCallable[_feed_pb2.CreateConsumerRequest, _feed_pb2.CreateConsumerResponse]
+    """Makes a consumer, whose position the server keeps. The same again gives the consumer that is there."""
+    AcknowledgeChanges: _grpc.UnaryUnaryMultiCallable[_feed_pb2.AcknowledgeChangesRequest, _feed_pb2.AcknowledgeChangesResponse]
+    """Says how far a consumer is: WatchChanges by its name goes on from there. Acknowledging after each message is not needed,
+    and a consumer that keeps the position with its own data does not need it at all.
+    """
+    ListConsumers: _grpc.UnaryUnaryMultiCallable[_feed_pb2.ListConsumersRequest, _feed_pb2.ListConsumersResponse]
+    """The consumers, how far each is, and when it was last there."""
+    DeleteConsumer: _grpc.UnaryUnaryMultiCallable[_feed_pb2.DeleteConsumerRequest, _feed_pb2.DeleteConsumerResponse]
+    """Forgets a consumer and ends its stream."""
 
 @_typing.type_check_only
 class CrmServiceAsyncStub(CrmServiceStub):
@@ -85,8 +98,8 @@ class CrmServiceAsyncStub(CrmServiceStub):
     message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
     read in pages: a member in it may show the first changes of the tail already; each change says what it left. Who read
     what is for auditors, and is no change.
-    A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
-    all programs, so a credential that is bound to one gets PERMISSION_DENIED.
+    A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. A credential that is
+    bound to a program names it, or a consumer of it, and gets that program's changes.
     """
     GetRfm: _aio.UnaryUnaryMultiCallable[_value_pb2.GetRfmRequest, _value_pb2.GetRfmResponse]  # type: ignore[assignment]
     """-- value
@@ -103,7 +116,19 @@ class CrmServiceAsyncStub(CrmServiceStub):
     GetValueModel: _aio.UnaryUnaryMultiCallable[_value_pb2.GetValueModelRequest, _value_pb2.GetValueModelResponse]  # type: ignore[assignment]
     """The model that `loyalty value fit` has fitted, with the evidence for it."""
     GetMemberValue: _aio.UnaryUnaryMultiCallable[_value_pb2.GetMemberValueRequest, _value_pb2.GetMemberValueResponse]  # type: ignore[assignment]
-    """What a member has been worth so far, and what the newest model expects."""
+    """What a member has been worth so far, and what the newest model expects.
+    -- feed
+    """
+    CreateConsumer: _aio.UnaryUnaryMultiCallable[_feed_pb2.CreateConsumerRequest, _feed_pb2.CreateConsumerResponse]  # type: ignore[assignment]
+    """Makes a consumer, whose position the server keeps. The same again gives the consumer that is there."""
+    AcknowledgeChanges: _aio.UnaryUnaryMultiCallable[_feed_pb2.AcknowledgeChangesRequest, _feed_pb2.AcknowledgeChangesResponse]  # type: ignore[assignment]
+    """Says how far a consumer is: WatchChanges by its name goes on from there. Acknowledging after each message is not needed,
+    and a consumer that keeps the position with its own data does not need it at all.
+    """
+    ListConsumers: _aio.UnaryUnaryMultiCallable[_feed_pb2.ListConsumersRequest, _feed_pb2.ListConsumersResponse]  # type: ignore[assignment]
+    """The consumers, how far each is, and when it was last there."""
+    DeleteConsumer: _aio.UnaryUnaryMultiCallable[_feed_pb2.DeleteConsumerRequest, _feed_pb2.DeleteConsumerResponse]  # type: ignore[assignment]
+    """Forgets a consumer and ends its stream."""
 
 class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
     """The CRM's side: views of members, and a feed of changes."""
@@ -144,8 +169,8 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         message together with what it did with it, and resumes from there, sees every change exactly once. The snapshot is
         read in pages: a member in it may show the first changes of the tail already; each change says what it left. Who read
         what is for auditors, and is no change.
-        A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
-        all programs, so a credential that is bound to one gets PERMISSION_DENIED.
+        A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. A credential that is
+        bound to a program names it, or a consumer of it, and gets that program's changes.
         """
 
     @_abc_1.abstractmethod
@@ -198,6 +223,42 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _value_pb2.GetMemberValueRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_value_pb2.GetMemberValueResponse, _abc.Awaitable[_value_pb2.GetMemberValueResponse]]:
-        """What a member has been worth so far, and what the newest model expects."""
+        """What a member has been worth so far, and what the newest model expects.
+        -- feed
+        """
+
+    @_abc_1.abstractmethod
+    def CreateConsumer(
+        self,
+        request: _feed_pb2.CreateConsumerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.CreateConsumerResponse, _abc.Awaitable[_feed_pb2.CreateConsumerResponse]]:
+        """Makes a consumer, whose position the server keeps. The same again gives the consumer that is there."""
+
+    @_abc_1.abstractmethod
+    def AcknowledgeChanges(
+        self,
+        request: _feed_pb2.AcknowledgeChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.AcknowledgeChangesResponse, _abc.Awaitable[_feed_pb2.AcknowledgeChangesResponse]]:
+        """Says how far a consumer is: WatchChanges by its name goes on from there. Acknowledging after each message is not needed,
+        and a consumer that keeps the position with its own data does not need it at all.
+        """
+
+    @_abc_1.abstractmethod
+    def ListConsumers(
+        self,
+        request: _feed_pb2.ListConsumersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.ListConsumersResponse, _abc.Awaitable[_feed_pb2.ListConsumersResponse]]:
+        """The consumers, how far each is, and when it was last there."""
+
+    @_abc_1.abstractmethod
+    def DeleteConsumer(
+        self,
+        request: _feed_pb2.DeleteConsumerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.DeleteConsumerResponse, _abc.Awaitable[_feed_pb2.DeleteConsumerResponse]]:
+        """Forgets a consumer and ends its stream."""
 
 def add_CrmServiceServicer_to_server(servicer: CrmServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -184,6 +184,27 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND. The program has no such value model: none has been fitted, or not that version. Run `loyalty value fit`."""
     ERROR_REASON_TIER_NOT_FOUND: _ErrorReason.ValueType  # 50
     """NOT_FOUND. The program has no such tier. Fetch the program for the present tiers."""
+    ERROR_REASON_CONSUMER_NOT_FOUND: _ErrorReason.ValueType  # 130
+    """NOT_FOUND. There is no such consumer; metadata has `consumer`. Make it with CreateConsumer, or correct its name."""
+    ERROR_REASON_CONSUMER_EXISTS: _ErrorReason.ValueType  # 131
+    """ALREADY_EXISTS. There is a consumer of this name with another program or other types; metadata has `consumer`. Choose another
+    name.
+    """
+    ERROR_REASON_TOO_MANY_CONSUMERS: _ErrorReason.ValueType  # 132
+    """FAILED_PRECONDITION. There are as many consumers as may be; metadata has `limit`. Delete those that nobody uses."""
+    ERROR_REASON_CONSUMER_TAKEN_OVER: _ErrorReason.ValueType  # 133
+    """ABORTED. A newer stream of the consumer has taken over, or the consumer was deleted; metadata has `consumer`. End: somebody else
+    reads in its place. Whoever comes back takes over in turn.
+    """
+    ERROR_REASON_OTHER_LOG: _ErrorReason.ValueType  # 134
+    """FAILED_PRECONDITION. The position, or the token of a snapshot, is of another log; metadata `log_id` has this one's. Look whether
+    it is the right server; if it is, what the consumer has is of another log: begin anew with a snapshot.
+    """
+    ERROR_REASON_CHANGES_ARCHIVED: _ErrorReason.ValueType  # 135
+    """FAILED_PRECONDITION. The changes behind the position are in the archive, where this server cannot read them; metadata `position`
+    has the last one before and `where` says why. Call the operator, who sets LOYALTY_ARCHIVE; or begin anew with a snapshot
+    (after_position 0; a consumer with AcknowledgeChanges, position 0 and reset).
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. It is the reason of google.rpc.ErrorInfo (domain "loyalty.v1"), without the prefix. Every value says
@@ -350,6 +371,27 @@ ERROR_REASON_VALUE_MODEL_NOT_FOUND: ErrorReason.ValueType  # 140
 """NOT_FOUND. The program has no such value model: none has been fitted, or not that version. Run `loyalty value fit`."""
 ERROR_REASON_TIER_NOT_FOUND: ErrorReason.ValueType  # 50
 """NOT_FOUND. The program has no such tier. Fetch the program for the present tiers."""
+ERROR_REASON_CONSUMER_NOT_FOUND: ErrorReason.ValueType  # 130
+"""NOT_FOUND. There is no such consumer; metadata has `consumer`. Make it with CreateConsumer, or correct its name."""
+ERROR_REASON_CONSUMER_EXISTS: ErrorReason.ValueType  # 131
+"""ALREADY_EXISTS. There is a consumer of this name with another program or other types; metadata has `consumer`. Choose another
+name.
+"""
+ERROR_REASON_TOO_MANY_CONSUMERS: ErrorReason.ValueType  # 132
+"""FAILED_PRECONDITION. There are as many consumers as may be; metadata has `limit`. Delete those that nobody uses."""
+ERROR_REASON_CONSUMER_TAKEN_OVER: ErrorReason.ValueType  # 133
+"""ABORTED. A newer stream of the consumer has taken over, or the consumer was deleted; metadata has `consumer`. End: somebody else
+reads in its place. Whoever comes back takes over in turn.
+"""
+ERROR_REASON_OTHER_LOG: ErrorReason.ValueType  # 134
+"""FAILED_PRECONDITION. The position, or the token of a snapshot, is of another log; metadata `log_id` has this one's. Look whether
+it is the right server; if it is, what the consumer has is of another log: begin anew with a snapshot.
+"""
+ERROR_REASON_CHANGES_ARCHIVED: ErrorReason.ValueType  # 135
+"""FAILED_PRECONDITION. The changes behind the position are in the archive, where this server cannot read them; metadata `position`
+has the last one before and `where` says why. Call the operator, who sets LOYALTY_ARCHIVE; or begin anew with a snapshot
+(after_position 0; a consumer with AcknowledgeChanges, position 0 and reset).
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
