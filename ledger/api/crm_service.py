@@ -8,15 +8,18 @@ from uuid import UUID
 
 import grpc
 from loyalty.v1 import crm_service_pb2 as pb
-from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.audit_service import BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
-from ledger.api.dispatch import wait_s
+from ledger.api.dispatch import Dispatch, wait_s
 from ledger.api.errors import ApiError
+from ledger.api.feedback_service import FeedbackService
+from ledger.api.noter import Noter
 from ledger.api.paging import messages, number_before, page_size, page_token
+from ledger.api.person_parts import PersonParts
+from ledger.api.person_service import PersonService
 from ledger.domain.names import last_id
 from ledger.views import EventReader, ViewBehind, Views
 from ledger.writer.writer import Clock
@@ -32,11 +35,22 @@ MemberRequest = pb.ListStatementEntriesRequest | pb.ListVouchersRequest | pb.Lis
 PageT = TypeVar("PageT")
 
 
-class CrmService(CrmServiceServicer):
-    """Each call: check, read, convert."""
+class CrmService(PersonService, FeedbackService):
+    """Each call: check, read, convert. Persons and what they think are in the classes it is made of."""
 
-    def __init__(self, views: Views, reader: EventReader, clock: Clock) -> None:
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        views: Views,
+        person: PersonParts,
+        reader: EventReader,
+        noter: Noter,
+        clock: Clock,
+    ) -> None:
+        self._dispatch = dispatch
         self._views = views
+        self._person = person
+        self._noter = noter
         self._reader = reader
         self._clock = clock
         self._watchers = 0

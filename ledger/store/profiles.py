@@ -58,6 +58,30 @@ def write_people(cursor: Cursor[TupleRow], people: Sequence[NewPerson]) -> None:
     )
 
 
+class NewText(NamedTuple):
+    """What a member wrote."""
+
+    request_id: UUID
+    member_id: UUID
+    text: str
+    language_code: str
+    recorded_at: int
+
+
+def write_texts(cursor: Cursor[TupleRow], texts: Sequence[NewText]) -> None:
+    """Writes what members wrote within the transaction that appends their feedback."""
+    cursor.execute(
+        "INSERT INTO profile.feedback_texts SELECT * FROM"
+        " unnest(%b::uuid[], %b::uuid[], %b::text[], %b::text[], %b::bigint[])",
+        tuple(map(list, zip(*texts, strict=True))),
+    )
+
+
+def erase_people(cursor: Cursor[TupleRow], members: Sequence[UUID]) -> None:
+    """Erases all that is known about some people: with its members, every table of the profile store loses its rows."""
+    cursor.execute("DELETE FROM profile.members WHERE member_id = ANY (%b::uuid[])", (list(members),))
+
+
 class Person(NamedTuple):
     """What a till may know of a member."""
 
@@ -80,6 +104,16 @@ class Profiles:
                 key,
             ).fetchone()
         return row[0] if row is not None else None
+
+    def feedback_texts(self, requests: Sequence[UUID]) -> dict[UUID, str]:
+        """What members wrote, by the request id of the feedback, as far as it is still there."""
+        with self._datastore.pool.connection() as connection:
+            cursor = connection.cursor(row_factory=tuple_row)
+            rows = cursor.execute(
+                "SELECT request_id, feedback_text FROM profile.feedback_texts WHERE request_id = ANY (%s)",
+                (list(requests),),
+            )
+            return dict(rows.fetchall())
 
     def get(self, member_id: UUID) -> Person | None:
         """What a till may know of a member; None when the person was erased or never known."""
