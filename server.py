@@ -55,6 +55,7 @@ from ledger.cli.export import export, verify
 from ledger.cli.health import health
 from ledger.cli.keys import local_key_file
 from ledger.cli.log import LOCAL_CHECKPOINTS, LOCAL_ORIGIN
+from ledger.cli.retention import retention
 from ledger.config import Config, ConfigError
 from ledger.domain.instant import set_timestamp
 from ledger.export.person import PersonExport
@@ -115,6 +116,7 @@ for command in (
     audit,
     archive,
     restore_archive,
+    retention,
     health,
     demo,
 ):

@@ -93,6 +93,14 @@ READS: Final[Mapping[str, Callable[[Any], bool]]] = {
 names the member.
 """
 
+READS_NOTED_APART: Final = frozenset(
+    {
+        "/loyalty.v1.CrmService/ExportMember",
+        "/loyalty.v1.CrmService/ListFeedback",
+    }
+)
+"""Calls that show personal data in a stream, or of several people: each notes by itself whose."""
+
 WHOLE_LOG: Final = frozenset(
     {
         "/loyalty.v1.CrmService/WatchChanges",

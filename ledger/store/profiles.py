@@ -7,6 +7,7 @@ from uuid import UUID
 from loyalty.v1.commands_pb2 import EnrollMemberRequest
 from loyalty.v1.member_pb2 import Profile
 from psycopg import Cursor
+from psycopg.errors import UniqueViolation
 from psycopg.rows import TupleRow, tuple_row
 
 from ledger.store.datastore import LedgerDatastore
@@ -39,8 +40,10 @@ def write_people(cursor: Cursor[TupleRow], people: Sequence[NewPerson]) -> None:
         ),
     )
     identifiers = [(key, person.member_id) for person in people for key in person.identifiers]
+    # A violated key would be in PostgreSQL's log, with the identifier.
     cursor.execute(
-        "INSERT INTO profile.identifiers SELECT * FROM unnest(%b::text[], %b::int[], %b::text[], %b::uuid[])",
+        "INSERT INTO profile.identifiers SELECT * FROM unnest(%b::text[], %b::int[], %b::text[], %b::uuid[])"
+        " ON CONFLICT DO NOTHING",
         (
             [key[0] for key, _ in identifiers],
             [key[1] for key, _ in identifiers],
@@ -48,6 +51,8 @@ def write_people(cursor: Cursor[TupleRow], people: Sequence[NewPerson]) -> None:
             [member_id for _, member_id in identifiers],
         ),
     )
+    if cursor.rowcount != len(identifiers):
+        raise UniqueViolation("an identifier has been taken meanwhile")
     cursor.execute(
         "INSERT INTO profile.enrollments SELECT * FROM unnest(%b::uuid[], %b::uuid[], %b::bytea[])",
         (

@@ -6,6 +6,7 @@ from loyalty.v1.commands_pb2 import EnrollMemberRequest
 from loyalty.v1.consent_pb2 import RetentionPolicy
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 from loyalty.v1.origin_pb2 import Channel
+from loyalty.v1.person_pb2 import ListConsentsRequest
 
 from ledger.domain.instant import from_timestamp
 from ledger.domain.names import last_id
@@ -66,8 +67,7 @@ def _prove_consents(shop: Shop, member: str) -> None:
     )[-2:]:
         if at < max(from_timestamp(one.at) for one in answer.decisions):
             continue  # the account knows only what holds from the last decision on
-        shown = people.consents(shop, member, as_of=None)
-        request = people.person.ListConsentsRequest(member=member)
+        request = ListConsentsRequest(member=member)
         request.as_of.FromMicroseconds(at)
         shown = shop.crm.ListConsents(request, metadata=shop.metadata, timeout=TIMEOUT_S)
         for purpose in ("marketing", "profiling"):

@@ -23,3 +23,5 @@ CREATE INDEX feedback_links_expiry_idx ON profile.feedback_links (expires_at);
 
 -- Erasing a person finds what refers to them.
 CREATE INDEX enrollments_member_idx ON profile.enrollments (member_id);
+
+CALL profile.keep_no_samples();
