@@ -31,7 +31,7 @@ BASKET = [line(40_00, "tea"), line(60_00, "pot")]
 @pytest.fixture
 def shop(open_shop: OpenShop) -> Shop:
     """A shop that gives 20 points for feedback, twice a day, with tiers from 0 and 100 points."""
-    rewards = [discount(5), entitlement("lounge", 5, priority_service=PriorityService())]
+    rewards = [discount(5), entitlement("lounge", 5, priority_service=PriorityService(service="lounge"))]
     paid = activity(20, "feedback", limits=[limit("day", times=2)])
     return open_shop(program(spend(), paid, rewards=rewards, tiers=tiers(silver=0, gold=115)))
 
