@@ -203,16 +203,15 @@ class Ledger:
         dispatch = Dispatch(self.writer, self.programs, self.gate.lookups, self.noter, system_clock)
         codes = VoucherCodes(self.reads)
         profiles = Profiles(self.reads)
-        pos = PosService(dispatch, profiles, self.programs, self.views, self.reader, codes, system_clock)
+        people = PostgresPeople(self.reads)
+        pos = PosService(dispatch, profiles, self.programs, self.views, self.reader, codes, people, system_clock)
         add_PosServiceServicer_to_server(pos, server)
         program = ProgramService(dispatch, self.programs, self.views, codes, system_clock)
         add_ProgramServiceServicer_to_server(program, server)
         crm = CrmService(
             dispatch,
             self.views,
-            PersonParts(
-                PostgresPeople(self.reads), profiles, FeedbackLinks(self.reads), PersonExport(self.reads, self.reader)
-            ),
+            PersonParts(people, profiles, FeedbackLinks(self.reads), PersonExport(self.reads, self.reader)),
             self.reader,
             self.noter,
             system_clock,

@@ -4,8 +4,16 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from loyalty.v1.consent_pb2 import HeldConsent
 from loyalty.v1.feedback_results_pb2 import Feedback, FeedbackFilter, FeedbackGroup, FeedbackResult
-from loyalty.v1.person_pb2 import ConsentDecision, HeldConsent
+from loyalty.v1.person_pb2 import ConsentDecision
+
+
+class Held(NamedTuple):
+    """What a member has consented to."""
+
+    consents: Sequence[HeldConsent]
+    position: int
 
 
 class ConsentsPage(NamedTuple):
@@ -38,6 +46,9 @@ class People(Protocol):
 
     `timeout_s` bounds the wait for `min_position`; ViewBehind is raised when it is not reached by then.
     """
+
+    def held(self, member_id: UUID, at: int, min_position: int, timeout_s: float) -> Held:
+        """What a member has consented to at an instant (microseconds)."""
 
     def consents(
         self, member_id: UUID, at: int, before: int, limit: int, min_position: int, timeout_s: float

@@ -5,17 +5,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from loyalty.v1.consent_pb2 import ConsentChange
+from loyalty.v1.consent_pb2 import ConsentChange, HeldConsent
 from loyalty.v1.feedback_pb2 import FeedbackSubject
 from loyalty.v1.feedback_results_pb2 import Feedback, FeedbackFilter, FeedbackGroup, FeedbackResult
 from loyalty.v1.origin_pb2 import Channel
-from loyalty.v1.person_pb2 import ConsentDecision, HeldConsent
+from loyalty.v1.person_pb2 import ConsentDecision
 from psycopg.rows import tuple_row
 
 from ledger.domain.instant import FOREVER, to_timestamp
 from ledger.domain.names import last_id, member_name, transaction_name
 from ledger.domain.rounding import half_up
-from ledger.person_views import ConsentsPage, FeedbackPage, FeedbackResults
+from ledger.person_views import ConsentsPage, FeedbackPage, FeedbackResults, Held
 from ledger.store.datastore import LedgerDatastore
 from ledger.views import ViewBehind
 from projections.sql import statements
@@ -61,18 +61,23 @@ class PostgresPeople:
     def __init__(self, datastore: LedgerDatastore) -> None:
         self._datastore = datastore
 
+    def held(self, member_id: UUID, at: int, min_position: int, timeout_s: float) -> Held:
+        """What a member has consented to at an instant (microseconds)."""
+        rows = self._read(_SQL["held"], {"member_id": member_id, "at": at}, min_position, timeout_s)
+        return Held([_held(row) for row in rows if row[1] is not None], rows[0][0])
+
     def consents(
         self, member_id: UUID, at: int, before: int, limit: int, min_position: int, timeout_s: float
     ) -> ConsentsPage:
         """What holds at an instant (microseconds), and decisions before a position."""
-        parameters = {"member_id": member_id, "at": at, "before": before, "limit": limit + 1}
-        held = self._read(_SQL["held"], parameters, min_position, timeout_s)
+        parameters = {"member_id": member_id, "before": before, "limit": limit + 1}
+        held = self.held(member_id, at, min_position, timeout_s)
         rows = self._read(_SQL["decisions"], parameters, min_position, timeout_s)
         return ConsentsPage(
-            [_held(row) for row in held if row[1] is not None],
+            held.consents,
             [_decision(row) for row in rows[:limit] if row[1] is not None],
             len(rows) > limit,
-            min(held[0][0], rows[0][0]),
+            min(held.position, rows[0][0]),
         )
 
     def feedback_results(

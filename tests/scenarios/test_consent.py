@@ -7,6 +7,7 @@ from loyalty.v1.consent_pb2 import RetentionPolicy
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 from loyalty.v1.origin_pb2 import Channel
 from loyalty.v1.person_pb2 import ListConsentsRequest
+from loyalty.v1.pos_service_pb2 import LookupMemberRequest
 
 from ledger.domain.instant import from_timestamp
 from ledger.domain.names import last_id
@@ -132,6 +133,9 @@ def test_again(shop: Shop) -> None:
     again.outcome.replayed = False
     assert again == first
     assert len(people.consents(shop, member).decisions) == 1
+    lookup = LookupMemberRequest(identifier=shop.here(card), min_position=shop.head())
+    shown = shop.pos.LookupMember(lookup, metadata=shop.metadata, timeout=TIMEOUT_S).consents
+    assert [one.purpose for one in shown] == ["marketing"] * 5
     with refused("REQUEST_ID_REUSED", grpc.StatusCode.INVALID_ARGUMENT, field="changes[0].given"):
         record_consents(shop, member, withdraws(), request_id=request_id, at="2026-01-01T10:00")
 

@@ -429,6 +429,25 @@ def test_reads_are_noted(open_shop: OpenShop) -> None:
     assert all(one.entry.resource == member for one in noted)
 
 
+def test_commands(site: Site) -> None:
+    """`loyalty member export` prints the document, `loyalty retention` what it would do."""
+    card = identifier("CARD", f"C-{new_id()[:20]}")
+    member = site.shop.enroll([card]).member
+    secret = site.shop.metadata[0][1].removeprefix("Bearer ")
+    printed = loyalty("member", "export", member, "--address", site.server.address, "--token", secret)
+    document = json.loads(printed)
+    assert document["member"] == member
+    assert [one["value"] for one in document["profile"]["identifiers"]] == [card.value]
+    nobody = f"members/{new_id()}"
+    refusal = loyalty("member", "export", nobody, "--address", site.server.address, "--token", secret, status=1)
+    assert "NOT_FOUND" in refusal
+    assert loyalty("retention", LOYALTY_DATABASE_URL=site.url) == "no program has rules of retention\n"
+    assert json.loads(loyalty("retention", "--json", LOYALTY_DATABASE_URL=site.url)) == []
+    assert "cannot be reached" in loyalty(
+        "retention", "--apply", status=1, LOYALTY_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none"
+    )
+
+
 def test_unknown_member(open_shop: OpenShop) -> None:
     """Of a member who is nobody there is nothing to tell or erase."""
     shop = open_shop(program())

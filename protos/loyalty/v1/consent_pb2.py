@@ -28,17 +28,17 @@ from loyalty.v1 import member_pb2 as loyalty_dot_v1_dot_member__pb2
 from loyalty.v1 import origin_pb2 as loyalty_dot_v1_dot_origin__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18loyalty/v1/consent.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x17loyalty/v1/member.proto\x1a\x17loyalty/v1/origin.proto\"X\n\x0b\x43onsentText\x12\x0f\n\x07text_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\'\n\x04text\x18\x03 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\"\x97\x01\n\x0e\x43onsentPurpose\x12\x12\n\npurpose_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12&\n\x05texts\x18\x03 \x03(\x0b\x32\x17.loyalty.v1.ConsentText\x12\x18\n\x10renew_after_days\x18\x04 \x01(\x05\"\x9a\x01\n\rConsentChange\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12+\n\x07\x63hannel\x18\x02 \x01(\x0e\x32\x1a.loyalty.v1.ContactChannel\x12\r\n\x05given\x18\x03 \x01(\x08\x12\x0f\n\x07text_id\x18\x04 \x01(\t\x12\x14\n\x0ctext_version\x18\x05 \x01(\x03\x12\x15\n\rlanguage_code\x18\x06 \x01(\t\"\xb5\x01\n\x07\x43onsent\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12+\n\x07\x63hannel\x18\x02 \x01(\x0e\x32\x1a.loyalty.v1.ContactChannel\x12\x0f\n\x07text_id\x18\x03 \x01(\t\x12\x14\n\x0ctext_version\x18\x04 \x01(\x03\x12\x15\n\rlanguage_code\x18\x05 \x01(\t\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc2\x01\n\x15RecordConsentsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12*\n\x07\x63hanges\x18\x05 \x03(\x0b\x32\x19.loyalty.v1.ConsentChangeB\x05\n\x03who\"\x95\x01\n\x12\x45raseMemberRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12)\n\x06reason\x18\x04 \x01(\x0e\x32\x19.loyalty.v1.ErasureReason\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\"F\n\x0fRetentionPolicy\x12\x17\n\x0finactive_months\x18\x01 \x01(\x05\x12\x1a\n\x12\x66\x65\x65\x64\x62\x61\x63k_text_days\x18\x02 \x01(\x05\"\x84\x01\n\x0f\x43onsentSnapshot\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12+\n\x07\x63hannel\x18\x02 \x01(\x0e\x32\x1a.loyalty.v1.ContactChannel\x12\r\n\x05given\x18\x03 \x01(\x08\x12\r\n\x05\x61t_us\x18\x04 \x01(\x03\x12\x15\n\rexpires_at_us\x18\x05 \x01(\x03*\xd1\x01\n\x0e\x43ontactChannel\x12\x1f\n\x1b\x43ONTACT_CHANNEL_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43ONTACT_CHANNEL_ALL\x10\x01\x12\x19\n\x15\x43ONTACT_CHANNEL_EMAIL\x10\x02\x12\x17\n\x13\x43ONTACT_CHANNEL_SMS\x10\x03\x12\x1c\n\x18\x43ONTACT_CHANNEL_APP_PUSH\x10\x04\x12\x18\n\x14\x43ONTACT_CHANNEL_POST\x10\x05\x12\x19\n\x15\x43ONTACT_CHANNEL_PHONE\x10\x06*\x8a\x01\n\rErasureReason\x12\x1e\n\x1a\x45RASURE_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RASURE_REASON_MEMBER_REQUEST\x10\x01\x12\x1c\n\x18\x45RASURE_REASON_RETENTION\x10\x02\x12\x18\n\x14\x45RASURE_REASON_OTHER\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18loyalty/v1/consent.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x17loyalty/v1/member.proto\x1a\x17loyalty/v1/origin.proto\"X\n\x0b\x43onsentText\x12\x0f\n\x07text_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\'\n\x04text\x18\x03 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\"\x97\x01\n\x0e\x43onsentPurpose\x12\x12\n\npurpose_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12&\n\x05texts\x18\x03 \x03(\x0b\x32\x17.loyalty.v1.ConsentText\x12\x18\n\x10renew_after_days\x18\x04 \x01(\x05\"\x9a\x01\n\rConsentChange\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12+\n\x07\x63hannel\x18\x02 \x01(\x0e\x32\x1a.loyalty.v1.ContactChannel\x12\r\n\x05given\x18\x03 \x01(\x08\x12\x0f\n\x07text_id\x18\x04 \x01(\t\x12\x14\n\x0ctext_version\x18\x05 \x01(\x03\x12\x15\n\rlanguage_code\x18\x06 \x01(\t\"\xb5\x01\n\x07\x43onsent\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12+\n\x07\x63hannel\x18\x02 \x01(\x0e\x32\x1a.loyalty.v1.ContactChannel\x12\x0f\n\x07text_id\x18\x03 \x01(\t\x12\x14\n\x0ctext_version\x18\x04 \x01(\x03\x12\x15\n\rlanguage_code\x18\x05 \x01(\t\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa6\x01\n\x0bHeldConsent\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12+\n\x07\x63hannel\x18\x02 \x01(\x0e\x32\x1a.loyalty.v1.ContactChannel\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc2\x01\n\x15RecordConsentsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12*\n\x07\x63hanges\x18\x05 \x03(\x0b\x32\x19.loyalty.v1.ConsentChangeB\x05\n\x03who\"\x95\x01\n\x12\x45raseMemberRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12)\n\x06reason\x18\x04 \x01(\x0e\x32\x19.loyalty.v1.ErasureReason\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\"F\n\x0fRetentionPolicy\x12\x17\n\x0finactive_months\x18\x01 \x01(\x05\x12\x1a\n\x12\x66\x65\x65\x64\x62\x61\x63k_text_days\x18\x02 \x01(\x05\"\x84\x01\n\x0f\x43onsentSnapshot\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12+\n\x07\x63hannel\x18\x02 \x01(\x0e\x32\x1a.loyalty.v1.ContactChannel\x12\r\n\x05given\x18\x03 \x01(\x08\x12\r\n\x05\x61t_us\x18\x04 \x01(\x03\x12\x15\n\rexpires_at_us\x18\x05 \x01(\x03*\xd1\x01\n\x0e\x43ontactChannel\x12\x1f\n\x1b\x43ONTACT_CHANNEL_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43ONTACT_CHANNEL_ALL\x10\x01\x12\x19\n\x15\x43ONTACT_CHANNEL_EMAIL\x10\x02\x12\x17\n\x13\x43ONTACT_CHANNEL_SMS\x10\x03\x12\x1c\n\x18\x43ONTACT_CHANNEL_APP_PUSH\x10\x04\x12\x18\n\x14\x43ONTACT_CHANNEL_POST\x10\x05\x12\x19\n\x15\x43ONTACT_CHANNEL_PHONE\x10\x06*\x8a\x01\n\rErasureReason\x12\x1e\n\x1a\x45RASURE_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RASURE_REASON_MEMBER_REQUEST\x10\x01\x12\x1c\n\x18\x45RASURE_REASON_RETENTION\x10\x02\x12\x18\n\x14\x45RASURE_REASON_OTHER\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loyalty.v1.consent_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONTACTCHANNEL']._serialized_start=1291
-  _globals['_CONTACTCHANNEL']._serialized_end=1500
-  _globals['_ERASUREREASON']._serialized_start=1503
-  _globals['_ERASUREREASON']._serialized_end=1641
+  _globals['_CONTACTCHANNEL']._serialized_start=1460
+  _globals['_CONTACTCHANNEL']._serialized_end=1669
+  _globals['_ERASUREREASON']._serialized_start=1672
+  _globals['_ERASUREREASON']._serialized_end=1810
   _globals['_CONSENTTEXT']._serialized_start=149
   _globals['_CONSENTTEXT']._serialized_end=237
   _globals['_CONSENTPURPOSE']._serialized_start=240
@@ -47,12 +47,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSENTCHANGE']._serialized_end=548
   _globals['_CONSENT']._serialized_start=551
   _globals['_CONSENT']._serialized_end=732
-  _globals['_RECORDCONSENTSREQUEST']._serialized_start=735
-  _globals['_RECORDCONSENTSREQUEST']._serialized_end=929
-  _globals['_ERASEMEMBERREQUEST']._serialized_start=932
-  _globals['_ERASEMEMBERREQUEST']._serialized_end=1081
-  _globals['_RETENTIONPOLICY']._serialized_start=1083
-  _globals['_RETENTIONPOLICY']._serialized_end=1153
-  _globals['_CONSENTSNAPSHOT']._serialized_start=1156
-  _globals['_CONSENTSNAPSHOT']._serialized_end=1288
+  _globals['_HELDCONSENT']._serialized_start=735
+  _globals['_HELDCONSENT']._serialized_end=901
+  _globals['_RECORDCONSENTSREQUEST']._serialized_start=904
+  _globals['_RECORDCONSENTSREQUEST']._serialized_end=1098
+  _globals['_ERASEMEMBERREQUEST']._serialized_start=1101
+  _globals['_ERASEMEMBERREQUEST']._serialized_end=1250
+  _globals['_RETENTIONPOLICY']._serialized_start=1252
+  _globals['_RETENTIONPOLICY']._serialized_end=1322
+  _globals['_CONSENTSNAPSHOT']._serialized_start=1325
+  _globals['_CONSENTSNAPSHOT']._serialized_end=1457
 # @@protoc_insertion_point(module_scope)

@@ -250,6 +250,44 @@ class Consent(_message.Message):
 Global___Consent: _TypeAlias = Consent  # noqa: Y015
 
 @_typing.final
+class HeldConsent(_message.Message):
+    """A purpose and a way of contact for which consent holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    purpose: _builtins.str
+    """The purpose's id."""
+    channel: Global___ContactChannel.ValueType
+    """The way of contact; never ALL."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """The first instant at which it counts no more; absent for never."""
+
+    def __init__(
+        self,
+        *,
+        purpose: _builtins.str = ...,
+        channel: Global___ContactChannel.ValueType = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "expires_at", b"expires_at", "purpose", b"purpose", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeldConsent: _TypeAlias = HeldConsent  # noqa: Y015
+
+@_typing.final
 class RecordConsentsRequest(_message.Message):
     """Request of RecordConsents."""
 

@@ -29,7 +29,7 @@ from loyalty.v1 import origin_pb2 as loyalty_dot_v1_dot_origin__pb2
 from loyalty.v1 import pos_service_pb2 as loyalty_dot_v1_dot_pos__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17loyalty/v1/person.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x18loyalty/v1/consent.proto\x1a\x17loyalty/v1/origin.proto\x1a\x1cloyalty/v1/pos_service.proto\"d\n\x16RecordConsentsResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"a\n\x13\x45raseMemberResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"\x8d\x01\n\x13ListConsentsRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12)\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x14\n\x0cmin_position\x18\x05 \x01(\x03\"\x82\x02\n\x0f\x43onsentDecision\x12)\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x19.loyalty.v1.ConsentChange\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btransaction\x18\x04 \x01(\t\x12\x10\n\x08position\x18\x05 \x01(\x03\x12\r\n\x05store\x18\x06 \x01(\t\x12$\n\x07\x63hannel\x18\x07 \x01(\x0e\x32\x13.loyalty.v1.Channel\x12\x10\n\x08operator\x18\x08 \x01(\t\"\xa6\x01\n\x0bHeldConsent\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12+\n\x07\x63hannel\x18\x02 \x01(\x0e\x32\x1a.loyalty.v1.ContactChannel\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x98\x01\n\x14ListConsentsResponse\x12%\n\x04held\x18\x01 \x03(\x0b\x32\x17.loyalty.v1.HeldConsent\x12.\n\tdecisions\x18\x02 \x03(\x0b\x32\x1b.loyalty.v1.ConsentDecision\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\x03\"%\n\x13\x45xportMemberRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\"-\n\x14\x45xportMemberResponse\x12\x15\n\rdocument_part\x18\x01 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17loyalty/v1/person.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x18loyalty/v1/consent.proto\x1a\x17loyalty/v1/origin.proto\x1a\x1cloyalty/v1/pos_service.proto\"d\n\x16RecordConsentsResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"a\n\x13\x45raseMemberResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"\x8d\x01\n\x13ListConsentsRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12)\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x14\n\x0cmin_position\x18\x05 \x01(\x03\"\x82\x02\n\x0f\x43onsentDecision\x12)\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x19.loyalty.v1.ConsentChange\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btransaction\x18\x04 \x01(\t\x12\x10\n\x08position\x18\x05 \x01(\x03\x12\r\n\x05store\x18\x06 \x01(\t\x12$\n\x07\x63hannel\x18\x07 \x01(\x0e\x32\x13.loyalty.v1.Channel\x12\x10\n\x08operator\x18\x08 \x01(\t\"\x98\x01\n\x14ListConsentsResponse\x12%\n\x04held\x18\x01 \x03(\x0b\x32\x17.loyalty.v1.HeldConsent\x12.\n\tdecisions\x18\x02 \x03(\x0b\x32\x1b.loyalty.v1.ConsentDecision\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\x03\"%\n\x13\x45xportMemberRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\"-\n\x14\x45xportMemberResponse\x12\x15\n\rdocument_part\x18\x01 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,12 +44,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCONSENTSREQUEST']._serialized_end=522
   _globals['_CONSENTDECISION']._serialized_start=525
   _globals['_CONSENTDECISION']._serialized_end=783
-  _globals['_HELDCONSENT']._serialized_start=786
-  _globals['_HELDCONSENT']._serialized_end=952
-  _globals['_LISTCONSENTSRESPONSE']._serialized_start=955
-  _globals['_LISTCONSENTSRESPONSE']._serialized_end=1107
-  _globals['_EXPORTMEMBERREQUEST']._serialized_start=1109
-  _globals['_EXPORTMEMBERREQUEST']._serialized_end=1146
-  _globals['_EXPORTMEMBERRESPONSE']._serialized_start=1148
-  _globals['_EXPORTMEMBERRESPONSE']._serialized_end=1193
+  _globals['_LISTCONSENTSRESPONSE']._serialized_start=786
+  _globals['_LISTCONSENTSRESPONSE']._serialized_end=938
+  _globals['_EXPORTMEMBERREQUEST']._serialized_start=940
+  _globals['_EXPORTMEMBERREQUEST']._serialized_end=977
+  _globals['_EXPORTMEMBERRESPONSE']._serialized_start=979
+  _globals['_EXPORTMEMBERRESPONSE']._serialized_end=1024
 # @@protoc_insertion_point(module_scope)
