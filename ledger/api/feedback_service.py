@@ -13,6 +13,7 @@ from loyalty.v1.feedback_pb2 import RecordFeedbackRequest
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
 from ledger.api.dispatch import Dispatch, wait_s
+from ledger.api.erased import check_not_erased
 from ledger.api.errors import ApiError
 from ledger.api.explain import main_of
 from ledger.api.interceptor import PRINCIPAL
@@ -66,10 +67,12 @@ class FeedbackService(CrmServiceServicer):
         if main.WhichOneof("event") not in _RATED:
             why = "the transaction is neither a sale nor a reward"
             raise ApiError.of(ErrorReason.ERROR_REASON_FEEDBACK_NOT_POSSIBLE, why=why)
+        await check_not_erased(self._reader, main.subject)
         expires_at = now + (request.valid_days or LINK_DAYS) * DAY
         token = await asyncio.to_thread(self._person.links.add, Link(last_id(main.subject), transaction_id, expires_at))
-        if token is None:
-            raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_ERASED, erased_at="")
+        if token is None:  # erased just now
+            await check_not_erased(self._reader, main.subject)
+            raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=main.subject)
         return pb.CreateFeedbackLinkResponse(token=token, expires_at=to_timestamp(expires_at))
 
     async def SubmitFeedback(self, request: pb.SubmitFeedbackRequest, context: Context) -> pb.SubmitFeedbackResponse:

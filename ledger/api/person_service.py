@@ -9,19 +9,18 @@ from loyalty.v1 import person_pb2 as pb
 from loyalty.v1.consent_pb2 import EraseMemberRequest, RecordConsentsRequest
 from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
-from loyalty.v1.events_pb2 import MemberErased
 
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
 from ledger.api.dispatch import Dispatch, wait_s
+from ledger.api.erased import check_not_erased
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
 from ledger.api.noter import Noter
 from ledger.api.paging import number_before, page_size, page_token
 from ledger.api.person_parts import PersonParts
 from ledger.api.reply import reply
-from ledger.domain.effect import effective_at
-from ledger.domain.instant import from_timestamp, instant_text
+from ledger.domain.instant import from_timestamp
 from ledger.domain.names import last_id
 from ledger.views import EventReader, ViewBehind
 from ledger.writer.writer import Clock
@@ -75,42 +74,28 @@ class PersonService(CrmServiceServicer):
         """All that is known about a person, as one JSON document."""
         CHECKS[pb.ExportMemberRequest](request, self._clock())
         await self._check_known(request.member)
-        await self._check_not_erased(request.member)
+        await check_not_erased(self._reader, request.member)
         head = await asyncio.to_thread(self._reader.head_position)
-        if not await asyncio.to_thread(self._person.export.wait_for, head, wait_s(context)):
-            raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position="")
+        reached = await asyncio.to_thread(self._person.export.wait_for, head, wait_s(context))
+        if reached < head:
+            raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(reached))
         self._noter.read(PRINCIPAL.get(), "loyalty.v1.CrmService/ExportMember", request.member, context.peer())
         pieces = self._person.export.document(last_id(request.member), self._clock())
-        try:
-            part: list[str] = []
-            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-                part.append(piece)
-                if sum(map(len, part)) >= PART_CHARACTERS:
-                    for response in _parts("".join(part)):
-                        yield response
-                    part.clear()
-            for response in _parts("".join(part)):
-                yield response
-        finally:
-            await asyncio.to_thread(pieces.close)
+        part: list[str] = []
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            part.append(piece)
+            if sum(map(len, part)) >= PART_CHARACTERS:
+                for response in _parts("".join(part)):
+                    yield response
+                part.clear()
+        for response in _parts("".join(part)):
+            yield response
 
     async def _check_known(self, member: str) -> None:
         """Raises ApiError where nobody, or nobody whom the caller may see, is that member."""
         enrolments = await asyncio.to_thread(self._reader.read_events, 0, 0, member, ("MemberEnrolled",), None, None, 1)
         if not enrolments.events or not await sees(self._reader, member):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=member)
-
-    async def _check_not_erased(self, member: str) -> None:
-        """Raises ApiError where the member is erased."""
-        erased = await asyncio.to_thread(self._reader.read_events, 0, 0, member, ("MemberErased",), None, None, 1)
-        for event in erased.events:
-            raise erased_error(event.member_erased, from_timestamp(event.recorded_at))
-
-
-def erased_error(event: MemberErased, recorded_at: int) -> ApiError:
-    """The answer about a member who is erased."""
-    at = instant_text(effective_at(event, recorded_at))
-    return ApiError.of(ErrorReason.ERROR_REASON_MEMBER_ERASED, erased_at=at)
 
 
 def _parts(text: str) -> list[pb.ExportMemberResponse]:

@@ -6,7 +6,7 @@ of theirs. What a later release comes to know about people is in it as well.
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -38,7 +38,7 @@ HAVING bool_or(a.attname = 'member_id')
 ORDER BY 1, 2
 """
 
-_IS_THERE: Final = "SELECT coalesce(min(position), 0) >= %s FROM views.positions"
+_REACHED: Final = "SELECT coalesce(min(position), 0) FROM views.positions"
 
 _SHOWN: Final[Mapping[tuple[str, str], Callable[[Any], Any]]] = {
     ("identifiers", "type"): lambda number: IdentifierType.Name(number).removeprefix("IDENTIFIER_TYPE_"),
@@ -55,35 +55,41 @@ class PersonExport:
         self._datastore = datastore
         self._reader = reader
 
-    def wait_for(self, position: int, timeout_s: float) -> bool:
-        """Waits until every view has reached a position. False when one has not in time."""
+    def wait_for(self, position: int, timeout_s: float) -> int:
+        """Waits until every view has reached a position; returns where the last one is by then."""
         deadline = time.monotonic() + timeout_s
         while True:
             with self._datastore.pool.connection() as connection:
-                row = connection.cursor(row_factory=tuple_row).execute(_IS_THERE, (position,)).fetchone()
-            if row is not None and row[0]:
-                return True
-            if time.monotonic() >= deadline:
-                return False
+                row = connection.cursor(row_factory=tuple_row).execute(_REACHED).fetchone()
+            reached: int = row[0] if row is not None else 0
+            if reached >= position or time.monotonic() >= deadline:
+                return reached
             time.sleep(POLL_S)
 
-    def document(self, member_id: UUID, now: int) -> Generator[str, None, None]:
-        """The document, piece by piece. Close the iterator when it is not read to its end."""
+    def document(self, member_id: UUID, now: int) -> Iterator[str]:
+        """The document, piece by piece."""
         member = member_name(member_id)
         yield f'{{"member":{json.dumps(member)},"exported_at":{json.dumps(_instant(now))}'
+        for schema, relations in self._relations(member_id).items():
+            yield f",{json.dumps(schema)}:{json.dumps(relations, ensure_ascii=False)}"
+        yield ',"events":['
+        for number, event in enumerate(self._events(member)):
+            yield ("," if number else "") + json.dumps(_message(event), ensure_ascii=False)
+        yield "]}"
+
+    def _relations(self, member_id: UUID) -> dict[str, dict[str, list[dict[str, Any]]]]:
+        """The member's rows of all tables and views, of one moment, by schema and name.
+
+        Read at once: whoever takes the document slowly must not keep a transaction open.
+        """
+        found: dict[str, dict[str, list[dict[str, Any]]]] = {}
         with self._datastore.pool.connection() as connection, connection.transaction():
             cursor = connection.cursor(row_factory=tuple_row)
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            schema = ""
-            for of_schema, relation, columns in cursor.execute(_RELATIONS).fetchall():
-                opening = "," if of_schema == schema else f"{'}' if schema else ''},{json.dumps(of_schema)}:{{"
-                schema = of_schema
-                yield f"{opening}{json.dumps(relation)}:["
-                yield from _joined(_rows(cursor, schema, relation, columns, member_id))
-                yield "]"
-        yield '},"events":['
-        yield from _joined(_message(event) for event in self._events(member))
-        yield "]}"
+            for schema, relation, columns in cursor.execute(_RELATIONS).fetchall():
+                rows = _rows(cursor, schema, relation, columns, member_id)
+                found.setdefault(schema, {})[relation] = list(rows)
+        return found
 
     def _events(self, member: str) -> Iterator[Event]:
         after = 0
@@ -93,12 +99,6 @@ class PersonExport:
             if page.scanned_to >= page.head or page.scanned_to == after:
                 return
             after = page.scanned_to
-
-
-def _joined(values: Iterator[Any]) -> Iterator[str]:
-    """Values as the elements of a JSON list."""
-    for number, value in enumerate(values):
-        yield ("," if number else "") + json.dumps(value, ensure_ascii=False)
 
 
 def _rows(

@@ -29,7 +29,7 @@ class FeedbackLinks:
         self._datastore = datastore
 
     def add(self, link: Link) -> str | None:
-        """Makes a link and returns its token; None where the member is erased."""
+        """Makes a link and returns its token; None where nothing is known of the person any more."""
         token = token_urlsafe(TOKEN_BYTES)
         try:
             with self._datastore.pool.connection() as connection:

@@ -74,10 +74,12 @@ class NewText(NamedTuple):
 
 
 def write_texts(cursor: Cursor[TupleRow], texts: Sequence[NewText]) -> None:
-    """Writes what members wrote within the transaction that appends their feedback."""
+    """Writes what members wrote within the transaction that appends their feedback, of those who are known."""
     cursor.execute(
-        "INSERT INTO profile.feedback_texts SELECT * FROM"
-        " unnest(%b::uuid[], %b::uuid[], %b::text[], %b::text[], %b::bigint[])",
+        "INSERT INTO profile.feedback_texts SELECT t.* FROM"
+        " unnest(%b::uuid[], %b::uuid[], %b::text[], %b::text[], %b::bigint[])"
+        " AS t (request_id, member_id, feedback_text, language_code, recorded_at)"
+        " JOIN profile.members USING (member_id)",
         tuple(map(list, zip(*texts, strict=True))),
     )
 
