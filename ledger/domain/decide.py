@@ -167,7 +167,8 @@ def enroll_member(
         time_zone=program.definition.time_zone,
     )
     case.record(event, main=True)
-    record_changes(case, request.consents)
+    if request.consents:
+        record_changes(case, request.consents)
     case.write_receipt(event.receipt)
     return case
 

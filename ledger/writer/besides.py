@@ -1,6 +1,7 @@
 """Besides events: what a batch writes to the profile store and other tables in the transaction of its events."""
 
 from google.protobuf.message import Message
+from loyalty.v1.consent_pb2 import EraseMemberRequest
 from loyalty.v1.events_pb2 import FeedbackRecorded, MemberErased
 from psycopg import Cursor
 from psycopg.rows import TupleRow
@@ -44,7 +45,7 @@ class Besides:
                     command.person.request,
                 )
             )
-        if account.person.erased_at or command.text:
+        if command.text or isinstance(command.request, EraseMemberRequest):
             self._note_main(command, account, main_event(decision.events).payload)
 
     def _note_main(self, command: Command, account: Account, main: Message) -> None:

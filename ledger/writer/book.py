@@ -55,18 +55,8 @@ class Missing:
     texts: set[UUID] = field(default_factory=set)
 
     def __bool__(self) -> bool:
-        return any(
-            (
-                self.streams,
-                self.programs,
-                self.requests,
-                self.transactions,
-                self.references,
-                self.identifiers,
-                self.people,
-                self.texts,
-            )
-        )
+        logged = (self.streams, self.programs, self.requests, self.transactions, self.references)
+        return any((*logged, self.identifiers, self.people, self.texts))
 
 
 class Book:
