@@ -40,6 +40,7 @@ from ledger.api.interceptor import Gate
 from ledger.api.lifecycle import ListenError, Listening, Parts
 from ledger.api.lifecycle import serve as lifecycle_serve
 from ledger.api.noter import Noter
+from ledger.api.person_parts import PersonParts
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
@@ -54,9 +55,11 @@ from ledger.cli.export import export, verify
 from ledger.cli.health import health
 from ledger.cli.keys import local_key_file
 from ledger.cli.log import LOCAL_CHECKPOINTS, LOCAL_ORIGIN
+from ledger.cli.retention import retention
 from ledger.cli.watch import watch
 from ledger.config import Config, ConfigError
 from ledger.domain.instant import set_timestamp
+from ledger.export.person import PersonExport
 from ledger.local_postgres import LocalPostgres, LocalPostgresError
 from ledger.logs import configure_logs
 from ledger.proof.keys import Keys, KeysInvalid, create_keys, read_keys
@@ -66,6 +69,7 @@ from ledger.store.archive import Archive
 from ledger.store.consumers import Consumers
 from ledger.store.credentials import Credentials
 from ledger.store.datastore import POINT_LOOKUPS, LedgerDatastore, check_reachable
+from ledger.store.feedback_links import FeedbackLinks
 from ledger.store.migrate import MigrationError, migrate
 from ledger.store.profiles import Profiles
 from ledger.store.programs import Programs
@@ -83,6 +87,7 @@ from projections.changes import PostgresChanges
 from projections.cli import check, rebuild, replay
 from projections.histories import PostgresHistories
 from projections.hub import Hub
+from projections.people import PostgresPeople
 from projections.process import ReadSideProcess
 from projections.reader import PostgresReader
 from projections.standalone import build_views, notary
@@ -118,6 +123,7 @@ for command in (
     watch,
     archive,
     restore_archive,
+    retention,
     health,
     demo,
 ):
@@ -203,16 +209,21 @@ class Ledger:
         """Puts the four services on a gRPC server and returns their names."""
         dispatch = Dispatch(self.writer, self.programs, self.gate.lookups, self.noter, system_clock)
         codes = VoucherCodes(self.reads)
-        pos = PosService(dispatch, Profiles(self.reads), self.programs, self.views, self.reader, codes, system_clock)
+        profiles = Profiles(self.reads)
+        people = PostgresPeople(self.reads)
+        pos = PosService(dispatch, profiles, self.programs, self.views, self.reader, codes, people, system_clock)
         add_PosServiceServicer_to_server(pos, server)
         program = ProgramService(dispatch, self.programs, self.views, codes, system_clock)
         add_ProgramServiceServicer_to_server(program, server)
         sources = CrmSources(
+            dispatch,
             self.views,
             self.reader,
+            self.noter,
             PostgresChanges(self.reads, self.archive),
             Consumers(self.reads),
             PostgresValues(self.reads),
+            PersonParts(people, profiles, FeedbackLinks(self.reads), PersonExport(self.reads, self.reader)),
         )
         crm = CrmService(sources, system_clock)
         add_CrmServiceServicer_to_server(crm, server)

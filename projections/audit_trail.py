@@ -14,6 +14,7 @@ from loyalty.v1.events_pb2 import (
     CommandRefused,
     EntitlementRevoked,
     ExpiryExtended,
+    MemberErased,
     PendingSettled,
     PointsAdjusted,
     PointsReinstated,
@@ -31,7 +32,8 @@ from projections.page import Event
 from projections.projection import Projection, Step, columns
 from projections.sql import statements
 
-_SERVICE: Final = "loyalty.v1.ProgramService"
+_SERVICES: Final[Mapping[str, str]] = {"EraseMember": "loyalty.v1.CrmService"}
+"""The service of what is done by hand, where it is not ProgramService."""
 
 _BY_HAND: Final = frozenset(
     {
@@ -45,6 +47,7 @@ _BY_HAND: Final = frozenset(
         RewardGranted,
         VoucherRevoked,
         EntitlementRevoked,
+        MemberErased,
     }
 )
 """What somebody does by hand. The event has its command unless something else took it along."""
@@ -59,6 +62,7 @@ _REFUSED_BY_HAND: Final = frozenset(
         "grant_reward",
         "revoke_voucher",
         "revoke_entitlement",
+        "erase_member",
     }
 )
 """The same among refused commands, by their field."""
@@ -98,11 +102,12 @@ def _by_hand(
     event: Event, request: Message, reason: ErrorReason.ValueType = ErrorReason.ERROR_REASON_UNSPECIFIED
 ) -> _Row:
     origin = event.payload.origin
+    method = request.DESCRIPTOR.name.removesuffix("Request")
     entry = AuditEntry(
         kind=AuditKind.AUDIT_KIND_REFUSAL if reason else AuditKind.AUDIT_KIND_ADMINISTRATION,
         actor=origin.credential,
         operator=origin.operator,
-        method=f"{_SERVICE}/{request.DESCRIPTOR.name.removesuffix('Request')}",
+        method=f"{_SERVICES.get(method, 'loyalty.v1.ProgramService')}/{method}",
         resource=_resource(event, request),
         store=origin.store,
         terminal=origin.terminal,

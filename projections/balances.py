@@ -1,7 +1,7 @@
 """Balances: which points each event moves into and out of which lot, hold and debt."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, get_args
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -49,6 +49,7 @@ from loyalty.v1.events_pb2 import (
 from ledger.domain.instant import FOREVER, from_timestamp
 from ledger.domain.lot import activates_at, points_of
 from ledger.domain.names import last_id
+from ledger.domain.person import PersonEvent
 from projections.page import Event
 from projections.projection import Contradiction, Projection, Step, columns
 from projections.sql import statements
@@ -344,6 +345,7 @@ _HANDLE: Final[Mapping[type[Message], Callable[[_Page, Event], None] | None]] = 
     EntitlementUsed: _unmoved,
     EntitlementRevoked: _unmoved,
     EntitlementExpired: _unmoved,
+    **dict.fromkeys(get_args(PersonEvent), _unmoved),
     # Not in an account's stream.
     PoolDrawn: None,
     PoolReturned: None,

@@ -5,6 +5,8 @@ from typing import Final
 
 from projections.audit_trail import AuditTrail
 from projections.balances import Balances
+from projections.consents import Consents
+from projections.feedback import Feedback
 from projections.liability import Liability
 from projections.projection import Projection
 from projections.rewards import Rewards
@@ -15,5 +17,16 @@ from projections.trial_balance import TrialBalance
 
 PROJECTIONS: Final[Mapping[str, Projection]] = {
     projection.name: projection
-    for projection in (Balances(), Liability(), Rewards(), Sales(), Statements(), Tiers(), TrialBalance(), AuditTrail())
+    for projection in (
+        Balances(),
+        Liability(),
+        Rewards(),
+        Sales(),
+        Statements(),
+        Tiers(),
+        TrialBalance(),
+        AuditTrail(),
+        Consents(),
+        Feedback(),
+    )
 }

@@ -6,6 +6,7 @@ from uuid import UUID
 from loyalty.v1.events_pb2 import (
     CommandBlocked,
     CommandRefused,
+    FeedbackRecorded,
     SaleRecorded,
     SaleReturned,
     TransactionReversed,
@@ -29,6 +30,9 @@ def wrong_key(
         return "transaction_id"
     if isinstance(payload, TransactionReversed) and transaction_id != last_id(payload.reversed):
         return "transaction_id"
+    if isinstance(payload, FeedbackRecorded) and payload.request.transaction:
+        about = last_id(payload.request.transaction)
+        return None if transaction_id == about and reference is None else "transaction_id"
     expected = None
     if isinstance(payload, SaleRecorded) and payload.origin.HasField("till"):
         expected = sale_reference(program, payload.origin)
@@ -47,4 +51,4 @@ def _request_id(payload: Any, stored: UUID | None) -> str | None:
         return None
     if kind is SaleReturned and stored is None:  # it had waited, and its command has that event
         return None
-    return str(payload.request.request_id)
+    return str(payload.request.request_id) or None  # an activity that feedback is has no command of its own

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 from uuid import uuid4
 
 import grpc
@@ -82,6 +82,8 @@ class ServerProcess:
         self.environment = environment
         self.address = ""
         self.process: subprocess.Popen[str] | None = None
+        self.log: IO[bytes] | None = None
+        """Where its log goes; with that of the tests unless set before it starts."""
 
     def start(self) -> Self:
         """Starts it and waits until it listens."""
@@ -99,6 +101,7 @@ class ServerProcess:
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
+            stderr=self.log,
             text=True,
         )
         if self.process.stdout is None:

@@ -27,6 +27,7 @@ def test_every_example_can_be_published(open_shop: OpenShop, name: str) -> None:
     definition = read_file(programs.find(name)).definition
     assert definition.name == f"programs/{name}"
     named: list[Any] = [*definition.earning_rules, *definition.promotions, *definition.tiers, *definition.rewards]
+    named += definition.consents
     assert all(one.display_name.en and one.display_name.hi for one in [definition, *named])
     prove(shop, shop.member())
 

@@ -39,6 +39,7 @@ from loyalty.v1.commands_pb2 import (
     UploadVoucherCodesRequest,
     UseEntitlementRequest,
 )
+from loyalty.v1.consent_pb2 import EraseMemberRequest, RecordConsentsRequest
 from loyalty.v1.crm_service_pb2 import (
     ListEntitlementsRequest,
     ListStatementEntriesRequest,
@@ -51,6 +52,14 @@ from loyalty.v1.feed_pb2 import (
     DeleteConsumerRequest,
     ListConsumersRequest,
 )
+from loyalty.v1.feedback_pb2 import RecordFeedbackRequest
+from loyalty.v1.feedback_results_pb2 import (
+    CreateFeedbackLinkRequest,
+    GetFeedbackResultsRequest,
+    ListFeedbackRequest,
+    SubmitFeedbackRequest,
+)
+from loyalty.v1.person_pb2 import ExportMemberRequest, ListConsentsRequest
 from loyalty.v1.pos_service_pb2 import (
     ExplainTransactionRequest,
     GetBalanceRequest,
@@ -91,7 +100,21 @@ from ledger.api.check_feed import (
     check_list_consumers,
     check_watch_changes,
 )
+from ledger.api.check_feedback import (
+    check_create_link,
+    check_feedback_results,
+    check_list_feedback,
+    check_record_feedback,
+    check_submit_feedback,
+)
 from ledger.api.check_parts import check_head, check_identifier, check_origin, check_request_id, check_till, check_who
+from ledger.api.check_person import (
+    check_changes,
+    check_erase_member,
+    check_export_member,
+    check_list_consents,
+    check_record_consents,
+)
 from ledger.api.check_proofs import (
     check_get_checkpoint,
     check_list_checkpoints,
@@ -197,6 +220,7 @@ def _enroll_member(request: EnrollMemberRequest, now: int, problems: Problems) -
     check_text(profile.family_name, "profile.family_name", problems)
     if profile.language_code not in _LANGUAGES:
         problems.append(("profile.language_code", 'must be "en", "hi" or empty'))
+    check_changes(request.consents, "consents", problems)
 
 
 def _record_sale(request: RecordSaleRequest, now: int, problems: Problems) -> None:
@@ -479,6 +503,15 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     ListAuditEntriesRequest: _check(check_list_audit_entries),
     GetMemberStateRequest: _check(check_member_state),
     GetProgramStateRequest: _check(check_program_state),
+    RecordConsentsRequest: _check(check_record_consents),
+    EraseMemberRequest: _check(check_erase_member),
+    ListConsentsRequest: _check(check_list_consents),
+    ExportMemberRequest: _check(check_export_member),
+    RecordFeedbackRequest: _check(check_record_feedback),
+    CreateFeedbackLinkRequest: _check(check_create_link),
+    SubmitFeedbackRequest: _check(check_submit_feedback),
+    GetFeedbackResultsRequest: _check(check_feedback_results),
+    ListFeedbackRequest: _check(check_list_feedback),
 }
 """The check of each request, called with the request and the server's clock in microseconds.
 

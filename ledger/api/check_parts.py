@@ -12,6 +12,8 @@ from loyalty.v1.commands_pb2 import (
     ReserveRewardRequest,
     ReturnSaleRequest,
 )
+from loyalty.v1.consent_pb2 import RecordConsentsRequest
+from loyalty.v1.feedback_pb2 import RecordFeedbackRequest
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 from loyalty.v1.origin_pb2 import Channel, EntryMode, Origin, TillReference
 from loyalty.v1.pos_service_pb2 import GetBalanceRequest
@@ -116,7 +118,13 @@ def _is_date(ten_characters: str) -> bool:
 
 
 def check_who(
-    request: RecordSaleRequest | ReserveRewardRequest | ReturnSaleRequest | RecordActivityRequest | GetBalanceRequest,
+    request: RecordSaleRequest
+    | ReserveRewardRequest
+    | ReturnSaleRequest
+    | RecordActivityRequest
+    | GetBalanceRequest
+    | RecordConsentsRequest
+    | RecordFeedbackRequest,
     problems: Problems,
     *,
     is_required: bool = True,

@@ -25,7 +25,9 @@ from loyalty.v1.commands_pb2 import (
     UploadVoucherCodesRequest,
     UseEntitlementRequest,
 )
+from loyalty.v1.consent_pb2 import EraseMemberRequest, RecordConsentsRequest
 from loyalty.v1.errors_pb2 import ErrorReason
+from loyalty.v1.feedback_pb2 import RecordFeedbackRequest
 from loyalty.v1.origin_pb2 import Channel, Origin
 from loyalty.v1.pos_service_pb2 import QuoteSaleRequest
 from uuid_utils.compat import uuid7
@@ -61,6 +63,9 @@ WriteRequest = (
     | RevokeEntitlementRequest
     | SetTierFloorRequest
     | GrantRewardRequest
+    | RecordConsentsRequest
+    | EraseMemberRequest
+    | RecordFeedbackRequest
 )
 
 SALE_BYTES_MAX: Final = 512 * 1024
@@ -77,10 +82,18 @@ BY_HAND: Final = (
     UploadVoucherCodesRequest,
     SetTierFloorRequest,
     GrantRewardRequest,
+    EraseMemberRequest,
 )
 """What somebody does by hand: the event must name an actor, so the credential stands in for an operator."""
 
-WITH_WHO: Final = (RecordSaleRequest, ReserveRewardRequest, ReturnSaleRequest, RecordActivityRequest)
+WITH_WHO: Final = (
+    RecordSaleRequest,
+    ReserveRewardRequest,
+    ReturnSaleRequest,
+    RecordActivityRequest,
+    RecordConsentsRequest,
+    RecordFeedbackRequest,
+)
 """Requests that name the member or an identifier of theirs."""
 
 
@@ -146,6 +159,8 @@ def _command(
     if isinstance(request, BY_HAND):
         origin.operator = origin.operator or principal.credential_id
         origin.credential = credential_name(principal.credential_id)
+    elif isinstance(request, RecordConsentsRequest):
+        origin.credential = credential_name(principal.credential_id)  # who has it must be able to say from whom
     request.ClearField("origin")
     clock_given = origin.HasField("occurred_at")
     if clock_given:
@@ -245,13 +260,22 @@ def _reversal_keys(command: Command, request: ReverseTransactionRequest) -> None
     command.transactions = (command.target,)
 
 
+def _feedback_keys(command: Command, request: RecordFeedbackRequest) -> None:
+    command.text = request.text.strip()
+    request.ClearField("text")
+    if request.WhichOneof("about") == "transaction":
+        command.target = last_id(request.transaction)
+        command.transactions = (command.target,)
+
+
 def _member_key(
     command: Command,
     request: AdjustPointsRequest
     | ExtendExpiryRequest
     | ReinstatePointsRequest
     | SetTierFloorRequest
-    | GrantRewardRequest,
+    | GrantRewardRequest
+    | EraseMemberRequest,
 ) -> None:
     command.member = last_id(request.member)
 
@@ -281,6 +305,8 @@ _KEYS: Final[Mapping[type[Message], Callable[[Command, Any], None]]] = {
     ReinstatePointsRequest: _member_key,
     SetTierFloorRequest: _member_key,
     GrantRewardRequest: _member_key,
+    EraseMemberRequest: _member_key,
+    RecordFeedbackRequest: _feedback_keys,
     SettlePendingRequest: _pending_keys,
     RevokeVoucherRequest: _voucher_keys,
     UseEntitlementRequest: _entitlement_keys,

@@ -10,10 +10,14 @@ from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
-from ledger.api.dispatch import wait_s
+from ledger.api.dispatch import Dispatch, wait_s
 from ledger.api.errors import ApiError
 from ledger.api.feed_service import FeedService
+from ledger.api.feedback_service import FeedbackService
+from ledger.api.noter import Noter
 from ledger.api.paging import number_before, page_size, page_token
+from ledger.api.person_parts import PersonParts
+from ledger.api.person_service import PersonService
 from ledger.api.value_service import ValueService
 from ledger.domain.names import last_id
 from ledger.store.consumers import Consumers
@@ -27,23 +31,29 @@ PageT = TypeVar("PageT")
 
 
 class CrmSources(NamedTuple):
-    """What the service reads."""
+    """What the service is made of."""
 
+    dispatch: Dispatch
     views: Views
     reader: EventReader
+    noter: Noter
     changes: ChangeReader
     consumers: Consumers
     values: Values
+    person: PersonParts
 
 
-class CrmService(FeedService, ValueService):
-    """Each call: check, read, convert. The feed and the value of members are in the classes that it is made of."""
+class CrmService(FeedService, ValueService, PersonService, FeedbackService):
+    """Each call: check, read, convert. Most are in the classes that it is made of."""
 
     def __init__(self, sources: CrmSources, clock: Clock) -> None:
-        views, reader, changes, consumers, values = sources
+        dispatch, views, reader, noter, changes, consumers, values, person = sources
         FeedService.__init__(self, views, reader, changes, consumers, clock)
         ValueService.__init__(self, values, reader, clock)
+        self._dispatch = dispatch
         self._views = views
+        self._person = person
+        self._noter = noter
         self._reader = reader
         self._clock = clock
 

@@ -422,5 +422,43 @@ ENTRIES: Final = {
         "The connected system was away for too long. Call support.",
         "जुड़ा हुआ सिस्टम बहुत लंबे समय तक बंद रहा। सहायता केंद्र को बताएँ।",
     ),
+    ErrorReason.ERROR_REASON_MEMBER_ERASED: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The member was erased at {erased_at}, for ever: nothing is recorded for them any more."
+        " Serve the customer without a member, or enrol them anew.",
+        "This membership has been deleted. The customer can join again.",
+        "यह सदस्यता मिटा दी गई है। ग्राहक फिर से सदस्य बन सकता है।",
+    ),
+    ErrorReason.ERROR_REASON_CONSENT_NOT_FOUND: Entry(
+        StatusCode.NOT_FOUND,
+        "The program has no purpose of consent {purpose} with version {version} of the text {text}."
+        " Fetch the program for the present ones, or publish the text first.",
+        "This consent is not offered any more. Show the member the present text.",
+        "यह सहमति अब नहीं माँगी जाती। सदस्य को मौजूदा पाठ दिखाएँ।",
+    ),
+    ErrorReason.ERROR_REASON_FEEDBACK_GIVEN: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The member has said what they think of it before. Nothing is left to do.",
+        "The member has given feedback on this already.",
+        "सदस्य इस पर पहले ही अपनी राय दे चुका है।",
+    ),
+    ErrorReason.ERROR_REASON_FEEDBACK_NOT_POSSIBLE: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "Feedback about this is not possible: {why}. Correct the command.",
+        "Feedback on this is not possible.",
+        "इस पर राय नहीं दी जा सकती।",
+    ),
+    ErrorReason.ERROR_REASON_FEEDBACK_LINK_INVALID: Entry(
+        StatusCode.NOT_FOUND,
+        "No feedback link has this token, or what it was for has been erased. Make a new link.",
+        "This link is not valid.",
+        "यह लिंक मान्य नहीं है।",
+    ),
+    ErrorReason.ERROR_REASON_FEEDBACK_LINK_EXPIRED: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The feedback link was valid until {expires_at}. Make a new link.",
+        "This link is too old.",
+        "यह लिंक बहुत पुराना हो गया है।",
+    ),
 }
 """Every reason of errors.proto, which says more about each. A test holds the two alike."""

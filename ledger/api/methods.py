@@ -58,6 +58,15 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/loyalty.v1.CrmService/AcknowledgeChanges": _CRM,
     "/loyalty.v1.CrmService/ListConsumers": _CRM,
     "/loyalty.v1.CrmService/DeleteConsumer": _CRM,
+    "/loyalty.v1.CrmService/RecordConsents": _TILL | _CRM | _MANAGER,
+    "/loyalty.v1.CrmService/ListConsents": _EVERYBODY,
+    "/loyalty.v1.CrmService/EraseMember": _CRM | _MANAGER,
+    "/loyalty.v1.CrmService/ExportMember": _CRM | _MANAGER | _AUDITOR,
+    "/loyalty.v1.CrmService/RecordFeedback": _TILL | _CRM | _MANAGER,
+    "/loyalty.v1.CrmService/CreateFeedbackLink": _TILL | _CRM | _MANAGER,
+    "/loyalty.v1.CrmService/SubmitFeedback": _TILL | _CRM,
+    "/loyalty.v1.CrmService/GetFeedbackResults": _CRM | _MANAGER | _AUDITOR,
+    "/loyalty.v1.CrmService/ListFeedback": _CRM | _MANAGER,
     "/loyalty.v1.AuditService/ReadEvents": _AUDITOR,
     "/loyalty.v1.AuditService/GetCheckpoint": _AUDITOR,
     "/loyalty.v1.AuditService/ListCheckpoints": _AUDITOR,
@@ -79,6 +88,7 @@ LOOKUPS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "/loyalty.v1.PosService/LookupMember": lambda request: True,
     "/loyalty.v1.PosService/GetBalance": lambda request: request.HasField("identifier"),
     "/loyalty.v1.PosService/QuoteSale": lambda request: request.sale.HasField("identifier"),
+    "/loyalty.v1.CrmService/ExportMember": lambda request: True,
 }
 """Which requests only tell whether somebody with an identifier is a member. Their rate is limited,
 so that nobody can try out all phone numbers. Commands whose member is not found count as well, in Dispatch.
@@ -92,6 +102,14 @@ READS: Final[Mapping[str, Callable[[Any], bool]]] = {
 """Which requests show personal data, or whom an identifier belongs to: the audit trail has each of them. The response
 names the member.
 """
+
+READS_NOTED_APART: Final = frozenset(
+    {
+        "/loyalty.v1.CrmService/ExportMember",
+        "/loyalty.v1.CrmService/ListFeedback",
+    }
+)
+"""Calls that show personal data in a stream, or of several people: each notes by itself whose."""
 
 WHOLE_LOG: Final = frozenset(
     {

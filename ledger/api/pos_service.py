@@ -38,6 +38,7 @@ from ledger.api.interceptor import PRINCIPAL
 from ledger.api.reply import reply, shorten, write_result
 from ledger.domain.instant import from_timestamp
 from ledger.domain.names import last_id, member_name
+from ledger.person_views import Held, People
 from ledger.store.profiles import Profiles
 from ledger.store.programs import Programs
 from ledger.store.vouchers import VoucherCodes
@@ -67,12 +68,14 @@ class PosService(PosServiceServicer):
         views: Views,
         reader: EventReader,
         codes: VoucherCodes,
+        people: People,
         clock: Clock,
     ) -> None:
         self._dispatch = dispatch
         self._profiles = profiles
         self._programs = programs
         self._codes = codes
+        self._people = people
         self._views = views
         self._reader = reader
         self._clock = clock
@@ -85,10 +88,12 @@ class PosService(PosServiceServicer):
         """Finds a member by identifier."""
         CHECKS[pb.LookupMemberRequest](request, self._clock())
         member_id = await self._member_by(request.identifier)
+        now = self._clock()
         view, profile = await asyncio.gather(
-            self._view(member_id, self._clock(), request.min_position, context),
+            self._view(member_id, now, request.min_position, context),
             asyncio.to_thread(self._profiles.get, member_id),
         )
+        held = await self._held(member_id, now, request.min_position, context)
         return pb.LookupMemberResponse(
             member=member_name(member_id),
             masked_name=profile.masked_name if profile is not None else "",
@@ -97,6 +102,7 @@ class PosService(PosServiceServicer):
             tier=view.tier,
             tier_benefits=view.tier_benefits,
             position=view.position,
+            consents=held.consents,
         )
 
     async def QuoteSale(self, request: pb.QuoteSaleRequest, context: Context) -> pb.QuoteSaleResponse:
@@ -264,6 +270,12 @@ class PosService(PosServiceServicer):
         if member_id is None:
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND)
         return member_id
+
+    async def _held(self, member_id: UUID, at: int, min_position: int, context: Context) -> Held:
+        try:
+            return await asyncio.to_thread(self._people.held, member_id, at, min_position, wait_s(context))
+        except ViewBehind as behind:
+            raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
 
     async def _view(self, member_id: UUID, at: int, min_position: int, context: Context) -> MemberView:
         timeout_s = wait_s(context)

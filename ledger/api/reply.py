@@ -23,6 +23,7 @@ from loyalty.v1.events_pb2 import (
     CommandRefused,
     EntitlementUsed,
     ExpiryExtended,
+    FeedbackRecorded,
     MemberEnrolled,
     PendingSettled,
     PointsRedeemed,
@@ -36,6 +37,8 @@ from loyalty.v1.events_pb2 import (
     TransactionReversed,
     VoucherCodesUploaded,
 )
+from loyalty.v1.feedback_results_pb2 import RecordFeedbackResponse
+from loyalty.v1.person_pb2 import EraseMemberResponse, RecordConsentsResponse
 from loyalty.v1.pos_service_pb2 import (
     CommandResult,
     CommitRewardResponse,
@@ -292,7 +295,11 @@ def _receipt(response: Any, result: Outcome, main: Any) -> None:
     _write_outcome(response.outcome, result)
 
 
-def _activity(response: RecordActivityResponse, result: Outcome, main: ActivityRecorded) -> None:
+def _activity(
+    response: RecordActivityResponse | RecordFeedbackResponse,
+    result: Outcome,
+    main: ActivityRecorded | FeedbackRecorded,
+) -> None:
     response.awards.MergeFrom(main.awards)
     _receipt(response, result, main)
 
@@ -343,4 +350,7 @@ _WRITE: Final[Mapping[type[Message], Callable[[Any, Outcome, Any], None]]] = {
     GrantRewardResponse: _committed,
     PublishProgramResponse: _published,
     UploadVoucherCodesResponse: _uploaded,
+    RecordConsentsResponse: _receipt,
+    EraseMemberResponse: _receipt,
+    RecordFeedbackResponse: _activity,
 }

@@ -13,6 +13,7 @@ from loyalty.v1.as_of_pb2 import GetMemberStateRequest, GetMemberStateResponse
 from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest
 from loyalty.v1.crm_service_pb2_grpc import CrmServiceStub
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
+from loyalty.v1.person_pb2 import ExportMemberRequest
 from loyalty.v1.pos_service_pb2 import GetBalanceRequest
 from loyalty.v1.pos_service_pb2_grpc import PosServiceStub
 from rich.console import Console
@@ -23,6 +24,8 @@ from ledger.cli.connection import AddressOption, DataDirOption, TokenOption, con
 from ledger.cli.report import AsOfOption, EffectiveAtOption, as_of_of, ask, effective_at_of
 
 CALL_TIMEOUT_S: Final = 10.0
+
+EXPORT_TIMEOUT_S: Final = 300.0
 
 app = typer.Typer(help="Members: points, tier and statement, now and at any instant.", no_args_is_help=True)
 
@@ -98,6 +101,26 @@ def state(
     console.print(_sides(answer))
     if answer.late_transactions:
         console.print(_late(answer))
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="members/{member}")],
+    address: AddressOption = "",
+    token: TokenOption = "",
+    data_dir: DataDirOption = Path("var"),
+) -> None:
+    """Print everything that is known about a member, as one JSON document. The audit trail says who did so."""
+    connection = connect(address, token, data_dir, "admin")
+    with connection.channel:
+        try:
+            for part in CrmServiceStub(connection.channel).ExportMember(
+                ExportMemberRequest(member=name), metadata=connection.metadata, timeout=EXPORT_TIMEOUT_S
+            ):
+                typer.echo(part.document_part, nl=False)
+        except grpc.RpcError as error:
+            fail_call(error)
+    typer.echo()
 
 
 def _sides(answer: GetMemberStateResponse) -> Table:

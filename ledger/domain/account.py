@@ -1,7 +1,7 @@
 """An account: a member's purse, tier, vouchers and entitlements, and how each event changes them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -45,6 +45,7 @@ from ledger.domain.entitlement import Entitlement, Entitlements, with_entitlemen
 from ledger.domain.gone import NOTHING_GONE, with_gone
 from ledger.domain.instant import from_timestamp, set_timestamp
 from ledger.domain.lot import Lot, points_of
+from ledger.domain.person import UNKNOWN, Person, PersonEvent
 from ledger.domain.purse import TOTALS, Hold, Purse
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.rules.tally import Counters, with_counters, with_uses
@@ -79,6 +80,7 @@ AccountEvent = (
     | PointsReinstated
     | TierFloorSet
     | RewardGranted
+    | PersonEvent
 )
 
 
@@ -108,6 +110,7 @@ class Account(Purse):
         "entitlements",
         "expired_by_lot",
         "notified_until",
+        "person",
         "program",
         "standing",
         "tier",
@@ -122,6 +125,7 @@ class Account(Purse):
         self.program = ""
         self.tier = ""
         self.standing = NO_STANDING
+        self.person = UNKNOWN
         self.awaited: tuple[Awaited, ...] = ()
         self.counters: Counters = {}
         """Never changed in place."""
@@ -141,6 +145,7 @@ class Account(Purse):
         other.program = self.program
         other.tier = self.tier
         other.standing = self.standing
+        other.person = self.person
         other.owed = self.owed
         other.next_lot = self.next_lot
         other.lot_points = self.lot_points
@@ -334,6 +339,9 @@ class Account(Purse):
         if uses:
             self.counters = with_uses(self.counters, uses, sign)
 
+    def _personal(self, event: PersonEvent) -> None:
+        self.person = self.person.after(event)
+
     def _command_refused(self, event: CommandRefused) -> None:
         """A refusal changes nothing but the account's version."""
 
@@ -391,6 +399,7 @@ class Account(Purse):
             expired_points=self.expired_by_lot,
         )
         self.standing.write(snapshot.standing)
+        self.person.write(snapshot)
         for lot in self.lots:
             lot.write(snapshot.lots.add())
         for hold in self.holds.values():
@@ -422,6 +431,7 @@ class Account(Purse):
         account.version = snapshot.version
         account.tier = snapshot.tier
         account.standing = Standing.of(snapshot.standing)
+        account.person = Person.of(snapshot)
         account.owed = snapshot.owed_points
         account.next_lot = snapshot.next_lot
         account.activity_expires_at = snapshot.activity_expires_at_us
@@ -481,4 +491,5 @@ _APPLY: Final[Mapping[type[Message], Callable[[Account, Any], None]]] = {
     PointsReinstated: Account._points_reinstated,
     TierFloorSet: Account._tier_floor_set,
     RewardGranted: Account._reward_granted,
+    **dict.fromkeys(get_args(PersonEvent), Account._personal),
 }

@@ -42,6 +42,8 @@ class Case(Generic[RequestT]):
     """What all members together draw from."""
     secret: bytes = b""
     """Random bytes that the codes of new vouchers are made from, with the request id: other commands have the same."""
+    has_text: bool = False
+    """Whether feedback has a text, which is in no event."""
     events: list[NewEvent] = field(default_factory=list)
     codes: list[NewCode] = field(default_factory=list)
     """The codes of new vouchers, which no event holds."""

@@ -25,6 +25,7 @@ from loyalty.v1.commands_pb2 import (
     SettlePendingRequest,
     UseEntitlementRequest,
 )
+from loyalty.v1.consent_pb2 import EraseMemberRequest, RecordConsentsRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import (
     CommandBlocked,
@@ -33,12 +34,15 @@ from loyalty.v1.events_pb2 import (
     ProgramPublished,
     ReversalAwaited,
 )
+from loyalty.v1.feedback_pb2 import RecordFeedbackRequest
 from loyalty.v1.origin_pb2 import Origin
 
 from ledger.domain.account import Account
 from ledger.domain.adjust import adjust_points
 from ledger.domain.case import Case
+from ledger.domain.consent import record_changes, record_consents
 from ledger.domain.entitle import revoke_entitlement, use_entitlement
+from ledger.domain.erase_member import erase_member
 from ledger.domain.grant_reward import grant_reward
 from ledger.domain.issue_vouchers import revoke_voucher
 from ledger.domain.later_expiry import extend_expiry, reinstate_points
@@ -46,6 +50,7 @@ from ledger.domain.names import blocked_stream, program_stream, transaction_name
 from ledger.domain.new_event import NewEvent
 from ledger.domain.program import Program
 from ledger.domain.record_activity import record_activity
+from ledger.domain.record_feedback import record_feedback
 from ledger.domain.record_sale import record_sale
 from ledger.domain.redeem import commit_reward, release_reward, reserve_reward
 from ledger.domain.refusal import Refused
@@ -73,6 +78,9 @@ DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
     ReinstatePointsRequest: reinstate_points,
     SetTierFloorRequest: set_tier_floor,
     GrantRewardRequest: grant_reward,
+    RecordConsentsRequest: record_consents,
+    EraseMemberRequest: erase_member,
+    RecordFeedbackRequest: record_feedback,
 }
 
 REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
@@ -92,6 +100,9 @@ REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
     ReinstatePointsRequest: "reinstate_points",
     SetTierFloorRequest: "set_tier_floor",
     GrantRewardRequest: "grant_reward",
+    RecordConsentsRequest: "record_consents",
+    EraseMemberRequest: "erase_member",
+    RecordFeedbackRequest: "record_feedback",
 }
 """The field of CommandRefused that keeps each kind of command."""
 
@@ -156,6 +167,8 @@ def enroll_member(
         time_zone=program.definition.time_zone,
     )
     case.record(event, main=True)
+    if request.consents:
+        record_changes(case, request.consents)
     case.write_receipt(event.receipt)
     return case
 

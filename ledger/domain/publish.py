@@ -17,6 +17,7 @@ from phonenumbers import SUPPORTED_REGIONS
 
 from ledger.domain.currency import MINOR_DIGITS
 from ledger.domain.instant import EARLIEST, LATEST, from_timestamp
+from ledger.domain.publish_consents import check_consents
 from ledger.domain.publish_earning import check_earning
 from ledger.domain.publish_exclusive import check_exclusive
 from ledger.domain.publish_expiry import check_expiry, check_pending
@@ -90,6 +91,7 @@ def problems(definition: Program) -> Problems:
         found.append(("minor_per_thousand_points", f"must be from 0 to {MINOR_PER_THOUSAND_POINTS_MAX}"))
     check_enum(definition.duplicate_enrolment, DuplicateEnrolment.values(), "duplicate_enrolment", found)
     _stores(definition.stores, found)
+    check_consents(definition, found)
     return found
 
 

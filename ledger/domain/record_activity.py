@@ -1,5 +1,8 @@
 """Recording an activity: what the rules give for something other than a sale."""
 
+from typing import Any
+from uuid import UUID
+
 from loyalty.v1.commands_pb2 import RecordActivityRequest
 from loyalty.v1.events_pb2 import ActivityRecorded
 
@@ -15,7 +18,14 @@ _NO_BASKET = Basket([], [])
 
 def record_activity(case: Case[RecordActivityRequest]) -> None:
     """Decides an activity. One that no rule rewards is recorded too: conditions of other systems may ask for it."""
-    request, program = case.request, case.program
+    award_activity(case, case.request)
+
+
+def award_activity(
+    case: Case[Any], request: RecordActivityRequest, transaction_id: UUID | None = None
+) -> ActivityRecorded:
+    """Records what the rules give for an activity: as the command's main event, or behind that of `transaction_id`."""
+    program = case.program
     facts = Facts(
         case.account,
         case.origin,
@@ -33,7 +43,8 @@ def record_activity(case: Case[RecordActivityRequest]) -> None:
     issue(event, case.account, earned)
     event.receipt.earned_points = points
     rung = qualify(case, event, amount_of(case, points=points))
-    case.record(event, main=True)
+    case.record(event, main=transaction_id is None, transaction_id=transaction_id)
     draw(case, event.uses)
     change_tier(case, rung)
     case.write_receipt(event.receipt)
+    return event

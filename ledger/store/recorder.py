@@ -135,6 +135,14 @@ class Session:
         )
         return {row[0]: EnrollMemberRequest.FromString(row[1]) for row in rows}
 
+    def feedback_texts(self, requests: Sequence[UUID]) -> dict[UUID, str]:
+        """The texts of earlier feedback that are still there, by request id."""
+        rows = self._cursor.execute(
+            "SELECT request_id, feedback_text FROM profile.feedback_texts WHERE request_id = ANY (%b::uuid[])",
+            (list(requests),),
+        )
+        return dict(rows.fetchall())
+
     def append(
         self,
         events: Sequence[NewEvent],

@@ -49,6 +49,11 @@ TOPICS: Final[dict[type[Message], str]] = {
     events_pb2.TierFloorSet: "tier-floor/1",
     events_pb2.RewardGranted: "granted/1",
     events_pb2.AuditRecorded: "audit/1",
+    events_pb2.ConsentsRecorded: "consents/1",
+    events_pb2.ConsentGiven: "consent-given/1",
+    events_pb2.ConsentWithdrawn: "consent-withdrawn/1",
+    events_pb2.MemberErased: "erased/1",
+    events_pb2.FeedbackRecorded: "feedback/1",
 }
 
 NOT_SET: Final = "it is in the archive: set LOYALTY_ARCHIVE to the archive's folder"

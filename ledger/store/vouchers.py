@@ -17,6 +17,11 @@ def write_codes(cursor: Cursor[TupleRow], codes: Sequence[NewCode]) -> None:
     )
 
 
+def erase_codes(cursor: Cursor[TupleRow], hashes: Sequence[str]) -> None:
+    """Erases the codes of some hashes."""
+    cursor.execute("DELETE FROM voucher_codes WHERE code_hash = ANY (%b::text[])", (list(hashes),))
+
+
 class VoucherCodes:
     """Reads the codes. Every call blocks on the database."""
 

@@ -52,19 +52,11 @@ class Missing:
     references: set[str] = field(default_factory=set)
     identifiers: set[IdentifierKey] = field(default_factory=set)
     people: set[UUID] = field(default_factory=set)
+    texts: set[UUID] = field(default_factory=set)
 
     def __bool__(self) -> bool:
-        return any(
-            (
-                self.streams,
-                self.programs,
-                self.requests,
-                self.transactions,
-                self.references,
-                self.identifiers,
-                self.people,
-            )
-        )
+        logged = (self.streams, self.programs, self.requests, self.transactions, self.references)
+        return any((*logged, self.identifiers, self.people, self.texts))
 
 
 class Book:
@@ -89,6 +81,9 @@ class Book:
         self._looked_up_at: float | None = None
         self.people: dict[UUID, EnrollMemberRequest | None] = {}
         """Earlier enrolments as they came, by request id; None once the person is erased."""
+
+        self.texts: dict[UUID, str | None] = {}
+        """Texts of earlier feedback, by request id; None once they are erased."""
 
     # -- looking up
 
@@ -191,7 +186,10 @@ class Book:
             known = self._knows_person(command, command.person, missing) and known
         if command.target is not None and isinstance(command.request, ReturnSaleRequest):
             known = self._knows_sold(command.target, missing) and known
-        if command.bound_program:
+        if command.text and self.recorded.get(command.request_id) and command.request_id not in self.texts:
+            missing.texts.add(command.request_id)
+            known = False
+        if command.bound_program or command.identifier is not None:
             known = self._knows_earlier(command, missing) and known
         return known
 
@@ -204,7 +202,7 @@ class Book:
         return False
 
     def _knows_earlier(self, command: Command, missing: Missing) -> bool:
-        """The account of the command's earlier outcome, which says whether that is the credential's business."""
+        """The account of the command's earlier outcome: whether the credential may see it, and the member is erased."""
         earlier = self.recorded.get(command.request_id)
         if earlier is None or earlier.topic not in TOPICS_OF_ACCOUNTS or earlier.stream_id in self.accounts:
             return True
@@ -240,13 +238,7 @@ class Book:
         return True
 
     def _look_up(self, session: Session, missing: Missing) -> None:
-        if missing.identifiers:
-            keys = list(missing.identifiers)
-            found = session.identifiers(keys)
-            self.identifiers.update((key, found.get(key)) for key in keys)
-        if missing.people:
-            people = session.enrollments(list(missing.people))
-            self.people.update((key, people.get(key)) for key in missing.people)
+        self._look_up_people(session, missing)
         versions, accounts = self._start_accounts(session, missing.streams)
         for name in missing.programs:
             cached = self._cache.programs.get(name)
@@ -269,6 +261,19 @@ class Book:
             self._open_files(rows, missing.transactions)
         for account_id, account in accounts.items():
             self.accounts[account_id] = account if account.version else None
+
+    def _look_up_people(self, session: Session, missing: Missing) -> None:
+        """Looks up what is in the profile store."""
+        if missing.identifiers:
+            keys = list(missing.identifiers)
+            found = session.identifiers(keys)
+            self.identifiers.update((key, found.get(key)) for key in keys)
+        if missing.people:
+            people = session.enrollments(list(missing.people))
+            self.people.update((key, people.get(key)) for key in missing.people)
+        if missing.texts:
+            texts = session.feedback_texts(list(missing.texts))
+            self.texts.update((key, texts.get(key)) for key in missing.texts)
 
     def look_up_pool(self, session: Session, stream_id: UUID) -> None:
         """Looks up a pool that a decision asked for.
@@ -442,12 +447,20 @@ class Book:
             if event.sale_reference is not None:
                 self.references[event.sale_reference] = command.request_id
         if account is not None:
-            self.accounts[account.account_id] = account
+            self._enter_account(command, account)
         if pools:
             self.pools.update(pools)
-        if command.person is not None and account is not None:
+
+    def _enter_account(self, command: Command, account: Account) -> None:
+        self.accounts[account.account_id] = account
+        if command.person is not None:
             self.identifiers.update(dict.fromkeys(command.person.identifiers, account.account_id))
             self.people[command.request_id] = command.person.request
+        if command.text:
+            self.texts[command.request_id] = command.text
+        if account.person.erased_at:
+            gone = [key for key, member in self.identifiers.items() if member == account.account_id]
+            self.identifiers.update(dict.fromkeys(gone))
 
     def close(self) -> None:
         """Hands the new states to the cache, now that they are on disk."""

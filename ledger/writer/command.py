@@ -68,6 +68,8 @@ class Command:
     deadline: float | None = None
     """time.monotonic() after which it must not be written."""
     person: Person | None = None
+    text: str = ""
+    """What feedback says. It goes to the profile store and nowhere else."""
     codes: Sequence[NewCode] = ()
     """Codes that it uploads. They go to a table of their own and nowhere else."""
 

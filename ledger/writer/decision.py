@@ -15,10 +15,12 @@ from loyalty.v1.commands_pb2 import (
     ReverseTransactionRequest,
     UploadVoucherCodesRequest,
 )
+from loyalty.v1.consent_pb2 import EraseMemberRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import (
     CommandBlocked,
     CommandRefused,
+    FeedbackRecorded,
     ProgramPublished,
     ReversalAwaited,
     SaleRecorded,
@@ -31,6 +33,7 @@ from loyalty.v1.program_pb2 import Program as Definition
 from ledger.domain.account import Account, AccountEvent
 from ledger.domain.case import Case
 from ledger.domain.decide import block, decide, enroll_member, publish_program, refuse, settle_account
+from ledger.domain.erase_member import check_not_erased, check_unchanged
 from ledger.domain.names import member_name, transaction_name
 from ledger.domain.new_event import NewEvent, event_of
 from ledger.domain.pool import Pool, Pools
@@ -158,9 +161,10 @@ def _on_account(book: Book, command: Command, secret: bytes) -> Decided | Repeat
             if command.member is None and command.identifier is None
             else ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND
         )
+    request = command.request
+    _check_person(account, request)
     program = _program(book, account.program, command.at)
     _check_store(program, command.origin)
-    request = command.request
     _check_currency(program, request)
     if command.identifier is not None:
         request.member = member_name(account_id)  # type: ignore[attr-defined]  # each command with an identifier has it
@@ -187,6 +191,7 @@ def _on_account(book: Book, command: Command, secret: bytes) -> Decided | Repeat
         reference,
         Pools(program.name, book.pools),
         secret,
+        bool(command.text),
     )
     if isinstance(request, Empty):
         settle_account(case)
@@ -195,6 +200,14 @@ def _on_account(book: Book, command: Command, secret: bytes) -> Decided | Repeat
     else:
         decide(case)
     return Decided(case.events, case.account, case.pools.changed, case.codes)
+
+
+def _check_person(account: Account, request: Message) -> None:
+    """Raises Rejected where the member is erased, or has changed since somebody wanted to erase them."""
+    if not isinstance(request, Empty):
+        check_not_erased(account)
+    if isinstance(request, EraseMemberRequest):
+        check_unchanged(account, request)
 
 
 def _is_same_receipt(book: Book, request: RecordSaleRequest, used: UUID) -> bool:
@@ -352,6 +365,8 @@ def _check_same(book: Book, command: Command, earlier: Message) -> None:
     else:
         stored = earlier.request  # type: ignore[attr-defined]  # every main event keeps its command
     field = _difference(book, command, stored, earlier.origin)  # type: ignore[attr-defined]  # every main event has its origin
+    if field is None and isinstance(earlier, FeedbackRecorded) and _is_other_text(book, command, earlier):
+        field = "text"
     if field is not None:
         raise _reused(command, field)
 
@@ -362,7 +377,8 @@ def _difference(book: Book, command: Command, stored: Message, stored_origin: Or
         return "request_id"
     if command.identifier is not None:
         member = book.identifiers.get(command.identifier)
-        if member is None or member_name(member) != stored.member:  # type: ignore[attr-defined]  # each command with an identifier has it
+        is_other = member is None or member_name(member) != stored.member  # type: ignore[attr-defined]  # each command with an identifier has it
+        if is_other and not _is_of_erased(book, command):
             # The same answer whether it is nobody's or another member's: nobody may find out so.
             return "identifier"
         request.member = stored.member  # type: ignore[attr-defined]  # as above
@@ -383,3 +399,15 @@ def _difference(book: Book, command: Command, stored: Message, stored_origin: Or
     if not command.clock_given:
         command.origin.occurred_at.CopyFrom(stored_origin.occurred_at)
     return first_difference(stored, request) or first_difference(stored_origin, command.origin, "origin")
+
+
+def _is_of_erased(book: Book, command: Command) -> bool:
+    """Whether a command was carried out for a member who is erased: nobody knows what identifiers they had."""
+    account = book.accounts.get(book.stream_of(command.request_id))
+    return account is not None and bool(account.person.erased_at)
+
+
+def _is_other_text(book: Book, command: Command, earlier: FeedbackRecorded) -> bool:
+    """Whether feedback that is sent again says something else, as far as anybody still knows what it said."""
+    known = book.texts.get(command.request_id)
+    return earlier.has_text != bool(command.text) or (known is not None and known != command.text)

@@ -24,8 +24,6 @@ from loyalty.v1.commands_pb2 import (
     PublishProgramRequest,
     UploadVoucherCodesRequest,
 )
-from psycopg import Cursor
-from psycopg.rows import TupleRow
 from uuid_utils.compat import uuid7
 
 from ledger.domain.account import Account
@@ -33,12 +31,10 @@ from ledger.domain.new_event import NewEvent, main_event
 from ledger.domain.pool import Pool, PoolUnknown
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken, Rejected
-from ledger.domain.voucher import NewCode
 from ledger.metrics import BATCH_COMMANDS, COMMIT_SECONDS, CONDITION_FAILURES, CONFLICTS, QUEUE_COMMANDS
-from ledger.store.profiles import NewPerson, write_people
 from ledger.store.recorder import Appended, LedgerRecorder, Session
 from ledger.store.topics import Archived
-from ledger.store.vouchers import write_codes
+from ledger.writer.besides import Besides
 from ledger.writer.book import Book
 from ledger.writer.cache import Cache
 from ledger.writer.command import (
@@ -255,8 +251,7 @@ class _Batch:
         self._now = now
         self._secret = token_bytes(SECRET_BYTES)
         self._events: list[NewEvent] = []
-        self._people: list[NewPerson] = []
-        self._codes: list[NewCode] = []
+        self._besides = Besides(now)
         self._accounts: dict[UUID, Account] = {}
         self._pools: dict[UUID, Pool] = {}
         self._before: dict[UUID, int] = {}
@@ -274,7 +269,7 @@ class _Batch:
         appended = Appended(0, self._now)
         if self._events:
             started = time.monotonic()
-            besides = self._write_besides if self._people or self._codes else None
+            besides = self._besides.write if self._besides else None
             appended = self._session.append(self._events, self._now, self._cache.position, besides)
             self._cache.position = appended.first_position + len(self._events) - 1
             COMMIT_SECONDS.observe(time.monotonic() - started)
@@ -321,17 +316,7 @@ class _Batch:
             return error
         if isinstance(decision, Decided) and not command.dry_run:
             self._note(decision)
-            if command.person is not None and decision.account is not None:
-                self._people.append(
-                    NewPerson(
-                        command.request_id,
-                        decision.account.account_id,
-                        decision.account.program,
-                        command.person.identifiers,
-                        command.person.profile,
-                        command.person.request,
-                    )
-                )
+            self._besides.note(command, decision)
             self._book.enter(command, decision.events, decision.account, decision.pools)
         return decision
 
@@ -347,7 +332,6 @@ class _Batch:
         """Notes what is to be written."""
         events = decision.events
         self._events += events
-        self._codes += decision.codes
         pools, account = decision.pools, decision.account
         if account is not None:
             account_id = account.account_id
@@ -378,12 +362,6 @@ class _Batch:
         """The version that decides what happened when a command did."""
         versions = self._book.programs.get(name)
         return versions.at(command.at) if versions is not None else None
-
-    def _write_besides(self, cursor: Cursor[TupleRow]) -> None:
-        if self._people:
-            write_people(cursor, self._people)
-        if self._codes:
-            write_codes(cursor, self._codes)
 
     def snapshots(self) -> list[tuple[UUID, int, bytes]]:
         """The snapshots that are due: of what this batch took across a multiple of SNAPSHOT_EVERY."""

@@ -41,6 +41,13 @@ from loyalty.v1.commands_pb2 import (
     UploadVoucherCodesRequest,
     UseEntitlementRequest,
 )
+from loyalty.v1.consent_pb2 import (
+    ConsentChange,
+    ContactChannel,
+    EraseMemberRequest,
+    ErasureReason,
+    RecordConsentsRequest,
+)
 from loyalty.v1.crm_service_pb2 import (
     ListEntitlementsRequest,
     ListStatementEntriesRequest,
@@ -53,8 +60,17 @@ from loyalty.v1.feed_pb2 import (
     DeleteConsumerRequest,
     ListConsumersRequest,
 )
+from loyalty.v1.feedback_pb2 import RecordFeedbackRequest
+from loyalty.v1.feedback_results_pb2 import (
+    CreateFeedbackLinkRequest,
+    FeedbackFilter,
+    GetFeedbackResultsRequest,
+    ListFeedbackRequest,
+    SubmitFeedbackRequest,
+)
 from loyalty.v1.member_pb2 import Identifier, IdentifierType, Profile
 from loyalty.v1.origin_pb2 import Channel, EntryMode, Origin
+from loyalty.v1.person_pb2 import ExportMemberRequest, ListConsentsRequest
 from loyalty.v1.pos_service_pb2 import (
     ExplainTransactionRequest,
     GetBalanceRequest,
@@ -283,6 +299,36 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     GetMemberStateRequest: lambda: GetMemberStateRequest(
         member=MEMBER, as_of=AsOf(position=1), effective_at=Timestamp(seconds=1_700_000_000)
     ),
+    RecordConsentsRequest: lambda: RecordConsentsRequest(
+        request_id=ID,
+        origin=origin(),
+        member=MEMBER,
+        changes=[
+            ConsentChange(
+                purpose="marketing",
+                channel=ContactChannel.CONTACT_CHANNEL_EMAIL,
+                given=True,
+                text_id="join",
+                text_version=1,
+                language_code="hi",
+            ),
+            ConsentChange(purpose="marketing", channel=ContactChannel.CONTACT_CHANNEL_SMS),
+        ],
+    ),
+    EraseMemberRequest: lambda: EraseMemberRequest(
+        request_id=ID, origin=origin(), member=MEMBER, reason=ErasureReason.ERASURE_REASON_OTHER
+    ),
+    ListConsentsRequest: lambda: ListConsentsRequest(member=MEMBER),
+    ExportMemberRequest: lambda: ExportMemberRequest(member=MEMBER),
+    RecordFeedbackRequest: lambda: RecordFeedbackRequest(
+        request_id=ID, origin=origin(), transaction=TRANSACTION, sku="tea", rating=5, nps=0, text="Good.\nThanks."
+    ),
+    CreateFeedbackLinkRequest: lambda: CreateFeedbackLinkRequest(transaction=TRANSACTION, valid_days=90),
+    SubmitFeedbackRequest: lambda: SubmitFeedbackRequest(request_id=ID, origin=origin(), token="abc", nps=10),
+    GetFeedbackResultsRequest: lambda: GetFeedbackResultsRequest(
+        filter=FeedbackFilter(program="programs/p", from_day="2026-01-31", until_day="2026-01-31")
+    ),
+    ListFeedbackRequest: lambda: ListFeedbackRequest(filter=FeedbackFilter(program="programs/p", member=MEMBER)),
     GetProgramStateRequest: lambda: GetProgramStateRequest(
         program="programs/p", effective_at=Timestamp(seconds=1_700_000_000)
     ),

@@ -8,11 +8,15 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 from loyalty.v1 import commands_pb2 as c
+from loyalty.v1.consent_pb2 import EraseMemberRequest, ErasureReason, RecordConsentsRequest
+from loyalty.v1.feedback_pb2 import RecordFeedbackRequest
 from loyalty.v1.member_pb2 import Identifier, IdentifierType, Profile
 from loyalty.v1.pos_service_pb2 import SubmitBatchRequest
+from loyalty.v1.program_pb2 import Program
 from loyalty.v1.reward_pb2 import Cashback, Reward
 from loyalty.v1.sale_pb2 import SaleDiscount
 
+from tests import people
 from tests.model.in_process import without_replayed
 from tests.programs import program, voucher
 from tests.proof import prove
@@ -21,7 +25,15 @@ from tests.shop import TIMEOUT_S, Details, Shop, line, new_id
 
 AT_ONCE = 50
 
+OTHER = ErasureReason.ERASURE_REASON_OTHER
+
 Change = Callable[[Any], None]
+
+
+def definition() -> Program:
+    """A program in which each command can succeed."""
+    cash = Reward(reward_id="cash", cashback=Cashback(points=1, value_minor=100))
+    return program(rewards=[cash, voucher(0)], consents=[people.purpose()])
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +52,7 @@ def shops(servers: list[ServerProcess]) -> Iterator[list[Shop]]:
         first = Shop(
             one,
             secret,
-            program(rewards=[Reward(reward_id="cash", cashback=Cashback(points=1, value_minor=100)), voucher(0)]),
+            definition(),
         )
         second = Shop(other, secret)
         second.program, second.terminal = first.program, first.terminal
@@ -50,7 +62,9 @@ def shops(servers: list[ServerProcess]) -> Iterator[list[Shop]]:
 def call(shop: Shop, request: Any) -> Any:
     """The answer to a request of any kind."""
     name = type(request).__name__.removesuffix("Request")
-    service = shop.programs if name in ("PublishProgram", "AdjustPoints", "GrantReward") else shop.pos
+    service: Any = shop.programs if name in ("PublishProgram", "AdjustPoints", "GrantReward") else shop.pos
+    if name in ("RecordConsents", "EraseMember", "RecordFeedback"):
+        service = shop.crm
     return getattr(service, name)(request, metadata=shop.metadata, timeout=TIMEOUT_S)
 
 
@@ -73,7 +87,7 @@ def requests(shop: Shop) -> dict[str, Any]:
     holds = [shop.reserve(member, "cash", 2).hold for _ in range(2)]
     reversed_sale = shop.sale(member, 300).outcome.transaction
     common: dict[str, Any] = {"origin": shop.origin()}
-    definition = program(name=f"programs/p-{new_id()}", currency="EUR", time_zone="UTC", default_region="DE")
+    published = program(name=f"programs/p-{new_id()}", currency="EUR", time_zone="UTC", default_region="DE")
     return {
         "enroll": c.EnrollMemberRequest(
             request_id=new_id(),
@@ -93,7 +107,12 @@ def requests(shop: Shop) -> dict[str, Any]:
         "grant": c.GrantRewardRequest(
             request_id=new_id(), member=member, reward_id="voucher", quantity=2, reason="birthday", **common
         ),
-        "publish": c.PublishProgramRequest(request_id=new_id(), program=definition, **common),
+        "consents": RecordConsentsRequest(request_id=new_id(), member=member, changes=[people.gives()], **common),
+        "erase": EraseMemberRequest(request_id=new_id(), member=shop.member(), reason=OTHER, **common),
+        "feedback": RecordFeedbackRequest(
+            request_id=new_id(), member=member, transaction=bought, rating=4, text="Good", **common
+        ),
+        "publish": c.PublishProgramRequest(request_id=new_id(), program=published, **common),
     }
 
 
@@ -108,6 +127,9 @@ KINDS = (
     "tombstone",
     "adjust",
     "grant",
+    "consents",
+    "erase",
+    "feedback",
     "publish",
 )
 
@@ -138,6 +160,9 @@ def _set(path: str, value: Any) -> Change:
             request = getattr(request, parent)
         if isinstance(value, Message):
             getattr(request, name).CopyFrom(value)
+        elif isinstance(value, list):
+            request.ClearField(name)
+            getattr(request, name).extend(value)
         else:
             setattr(request, name, value)
 
@@ -171,6 +196,9 @@ CHANGES: dict[str, list[tuple[str, Change]]] = {
     "tombstone": [("original_request_id", lambda request: setattr(request, "original_request_id", new_id()))],
     "adjust": [("points", _set("points", 6)), ("reason", _set("reason", "name day"))],
     "grant": [("quantity", _set("quantity", 3)), ("reward_id", _set("reward_id", "cash"))],
+    "consents": [("changes[0].channel", _set("changes", [people.gives(channel="SMS")]))],
+    "erase": [("reason", _set("reason", ErasureReason.ERASURE_REASON_MEMBER_REQUEST))],
+    "feedback": [("rating", _set("rating", 3)), ("text", _set("text", "Bad")), ("sku", _set("sku", "B"))],
     "publish": [("program.pending", _set("program.pending.days", 3))],
 }
 
@@ -212,7 +240,7 @@ def test_retries_after_a_restart(database_url: str) -> None:
             shop = Shop(
                 channel,
                 secret,
-                program(rewards=[Reward(reward_id="cash", cashback=Cashback(points=1, value_minor=100)), voucher(0)]),
+                definition(),
             )
             every = requests(shop)
             first = {kind: call(shop, request) for kind, request in every.items()}

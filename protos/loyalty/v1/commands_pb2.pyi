@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from loyalty.v1 import consent_pb2 as _consent_pb2
 from loyalty.v1 import member_pb2 as _member_pb2
 from loyalty.v1 import origin_pb2 as _origin_pb2
 from loyalty.v1 import program_pb2 as _program_pb2
@@ -99,6 +100,7 @@ class EnrollMemberRequest(_message.Message):
     PROGRAM_FIELD_NUMBER: _builtins.int
     IDENTIFIERS_FIELD_NUMBER: _builtins.int
     PROFILE_FIELD_NUMBER: _builtins.int
+    CONSENTS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID of this command."""
     program: _builtins.str
@@ -115,6 +117,12 @@ class EnrollMemberRequest(_message.Message):
     def profile(self) -> _member_pb2.Profile:
         """What is known about the person."""
 
+    @_builtins.property
+    def consents(self) -> _containers.RepeatedCompositeFieldContainer[_consent_pb2.ConsentChange]:
+        """What the member agrees to: at most 100, each purpose and way of contact once. Of a member who is there already nothing is
+        recorded: send RecordConsents then.
+        """
+
     def __init__(
         self,
         *,
@@ -123,10 +131,11 @@ class EnrollMemberRequest(_message.Message):
         program: _builtins.str = ...,
         identifiers: _abc.Iterable[_member_pb2.Identifier] | None = ...,
         profile: _member_pb2.Profile | None = ...,
+        consents: _abc.Iterable[_consent_pb2.ConsentChange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "profile", b"profile"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifiers", b"identifiers", "origin", b"origin", "profile", b"profile", "program", b"program", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consents", b"consents", "identifiers", b"identifiers", "origin", b"origin", "profile", b"profile", "program", b"program", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

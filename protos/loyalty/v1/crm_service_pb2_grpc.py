@@ -3,8 +3,12 @@
 import grpc
 import warnings
 
+from loyalty.v1 import consent_pb2 as loyalty_dot_v1_dot_consent__pb2
 from loyalty.v1 import crm_service_pb2 as loyalty_dot_v1_dot_crm__service__pb2
 from loyalty.v1 import feed_pb2 as loyalty_dot_v1_dot_feed__pb2
+from loyalty.v1 import feedback_pb2 as loyalty_dot_v1_dot_feedback__pb2
+from loyalty.v1 import feedback_results_pb2 as loyalty_dot_v1_dot_feedback__results__pb2
+from loyalty.v1 import person_pb2 as loyalty_dot_v1_dot_person__pb2
 from loyalty.v1 import value_pb2 as loyalty_dot_v1_dot_value__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -106,6 +110,51 @@ class CrmServiceStub:
                 '/loyalty.v1.CrmService/DeleteConsumer',
                 request_serializer=loyalty_dot_v1_dot_feed__pb2.DeleteConsumerRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_feed__pb2.DeleteConsumerResponse.FromString,
+                _registered_method=True)
+        self.RecordConsents = channel.unary_unary(
+                '/loyalty.v1.CrmService/RecordConsents',
+                request_serializer=loyalty_dot_v1_dot_consent__pb2.RecordConsentsRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_person__pb2.RecordConsentsResponse.FromString,
+                _registered_method=True)
+        self.ListConsents = channel.unary_unary(
+                '/loyalty.v1.CrmService/ListConsents',
+                request_serializer=loyalty_dot_v1_dot_person__pb2.ListConsentsRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_person__pb2.ListConsentsResponse.FromString,
+                _registered_method=True)
+        self.EraseMember = channel.unary_unary(
+                '/loyalty.v1.CrmService/EraseMember',
+                request_serializer=loyalty_dot_v1_dot_consent__pb2.EraseMemberRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_person__pb2.EraseMemberResponse.FromString,
+                _registered_method=True)
+        self.ExportMember = channel.unary_stream(
+                '/loyalty.v1.CrmService/ExportMember',
+                request_serializer=loyalty_dot_v1_dot_person__pb2.ExportMemberRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_person__pb2.ExportMemberResponse.FromString,
+                _registered_method=True)
+        self.RecordFeedback = channel.unary_unary(
+                '/loyalty.v1.CrmService/RecordFeedback',
+                request_serializer=loyalty_dot_v1_dot_feedback__pb2.RecordFeedbackRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_feedback__results__pb2.RecordFeedbackResponse.FromString,
+                _registered_method=True)
+        self.CreateFeedbackLink = channel.unary_unary(
+                '/loyalty.v1.CrmService/CreateFeedbackLink',
+                request_serializer=loyalty_dot_v1_dot_feedback__results__pb2.CreateFeedbackLinkRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_feedback__results__pb2.CreateFeedbackLinkResponse.FromString,
+                _registered_method=True)
+        self.SubmitFeedback = channel.unary_unary(
+                '/loyalty.v1.CrmService/SubmitFeedback',
+                request_serializer=loyalty_dot_v1_dot_feedback__results__pb2.SubmitFeedbackRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_feedback__results__pb2.SubmitFeedbackResponse.FromString,
+                _registered_method=True)
+        self.GetFeedbackResults = channel.unary_unary(
+                '/loyalty.v1.CrmService/GetFeedbackResults',
+                request_serializer=loyalty_dot_v1_dot_feedback__results__pb2.GetFeedbackResultsRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_feedback__results__pb2.GetFeedbackResultsResponse.FromString,
+                _registered_method=True)
+        self.ListFeedback = channel.unary_unary(
+                '/loyalty.v1.CrmService/ListFeedback',
+                request_serializer=loyalty_dot_v1_dot_feedback__results__pb2.ListFeedbackRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_feedback__results__pb2.ListFeedbackResponse.FromString,
                 _registered_method=True)
 
 
@@ -217,6 +266,73 @@ class CrmServiceServicer:
 
     def DeleteConsumer(self, request, context):
         """Forgets a consumer and ends its stream.
+        -- consent, erasure and feedback
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordConsents(self, request, context):
+        """Records what a member decided about the use of their data, by purpose and way of contact.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConsents(self, request, context):
+        """What a member has consented to at an instant, and all decisions, the last recorded first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseMember(self, request, context):
+        """Erases a person, for ever: names, identifiers, attributes, texts and voucher codes go in the transaction that records it.
+        The points stay in the books until they expire, and nobody can spend them. What was acknowledged before is still
+        answered as it was; any other command for the member gets MEMBER_ERASED. The identifiers are free again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportMember(self, request, context):
+        """Everything that is known about a person, as one JSON document in parts. The audit trail has each call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordFeedback(self, request, context):
+        """Records what a member thinks of a sale, a reward or a visit, once. It earns what the program's rules give for the
+        activity "feedback".
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateFeedbackLink(self, request, context):
+        """Makes a link by which a member can say what they think of a transaction.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitFeedback(self, request, context):
+        """Records what somebody says who has a link.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFeedbackResults(self, request, context):
+        """What members think, in figures.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFeedback(self, request, context):
+        """What members said, with their texts, the last recorded first. The audit trail has each member whose text is shown.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -294,6 +410,51 @@ def add_CrmServiceServicer_to_server(servicer, server):
                     servicer.DeleteConsumer,
                     request_deserializer=loyalty_dot_v1_dot_feed__pb2.DeleteConsumerRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_feed__pb2.DeleteConsumerResponse.SerializeToString,
+            ),
+            'RecordConsents': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordConsents,
+                    request_deserializer=loyalty_dot_v1_dot_consent__pb2.RecordConsentsRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_person__pb2.RecordConsentsResponse.SerializeToString,
+            ),
+            'ListConsents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConsents,
+                    request_deserializer=loyalty_dot_v1_dot_person__pb2.ListConsentsRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_person__pb2.ListConsentsResponse.SerializeToString,
+            ),
+            'EraseMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseMember,
+                    request_deserializer=loyalty_dot_v1_dot_consent__pb2.EraseMemberRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_person__pb2.EraseMemberResponse.SerializeToString,
+            ),
+            'ExportMember': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportMember,
+                    request_deserializer=loyalty_dot_v1_dot_person__pb2.ExportMemberRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_person__pb2.ExportMemberResponse.SerializeToString,
+            ),
+            'RecordFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordFeedback,
+                    request_deserializer=loyalty_dot_v1_dot_feedback__pb2.RecordFeedbackRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_feedback__results__pb2.RecordFeedbackResponse.SerializeToString,
+            ),
+            'CreateFeedbackLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateFeedbackLink,
+                    request_deserializer=loyalty_dot_v1_dot_feedback__results__pb2.CreateFeedbackLinkRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_feedback__results__pb2.CreateFeedbackLinkResponse.SerializeToString,
+            ),
+            'SubmitFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitFeedback,
+                    request_deserializer=loyalty_dot_v1_dot_feedback__results__pb2.SubmitFeedbackRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_feedback__results__pb2.SubmitFeedbackResponse.SerializeToString,
+            ),
+            'GetFeedbackResults': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFeedbackResults,
+                    request_deserializer=loyalty_dot_v1_dot_feedback__results__pb2.GetFeedbackResultsRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_feedback__results__pb2.GetFeedbackResultsResponse.SerializeToString,
+            ),
+            'ListFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFeedback,
+                    request_deserializer=loyalty_dot_v1_dot_feedback__results__pb2.ListFeedbackRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_feedback__results__pb2.ListFeedbackResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -675,6 +836,249 @@ class CrmService:
             '/loyalty.v1.CrmService/DeleteConsumer',
             loyalty_dot_v1_dot_feed__pb2.DeleteConsumerRequest.SerializeToString,
             loyalty_dot_v1_dot_feed__pb2.DeleteConsumerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordConsents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/RecordConsents',
+            loyalty_dot_v1_dot_consent__pb2.RecordConsentsRequest.SerializeToString,
+            loyalty_dot_v1_dot_person__pb2.RecordConsentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConsents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ListConsents',
+            loyalty_dot_v1_dot_person__pb2.ListConsentsRequest.SerializeToString,
+            loyalty_dot_v1_dot_person__pb2.ListConsentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/EraseMember',
+            loyalty_dot_v1_dot_consent__pb2.EraseMemberRequest.SerializeToString,
+            loyalty_dot_v1_dot_person__pb2.EraseMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ExportMember',
+            loyalty_dot_v1_dot_person__pb2.ExportMemberRequest.SerializeToString,
+            loyalty_dot_v1_dot_person__pb2.ExportMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/RecordFeedback',
+            loyalty_dot_v1_dot_feedback__pb2.RecordFeedbackRequest.SerializeToString,
+            loyalty_dot_v1_dot_feedback__results__pb2.RecordFeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateFeedbackLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/CreateFeedbackLink',
+            loyalty_dot_v1_dot_feedback__results__pb2.CreateFeedbackLinkRequest.SerializeToString,
+            loyalty_dot_v1_dot_feedback__results__pb2.CreateFeedbackLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/SubmitFeedback',
+            loyalty_dot_v1_dot_feedback__results__pb2.SubmitFeedbackRequest.SerializeToString,
+            loyalty_dot_v1_dot_feedback__results__pb2.SubmitFeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFeedbackResults(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/GetFeedbackResults',
+            loyalty_dot_v1_dot_feedback__results__pb2.GetFeedbackResultsRequest.SerializeToString,
+            loyalty_dot_v1_dot_feedback__results__pb2.GetFeedbackResultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ListFeedback',
+            loyalty_dot_v1_dot_feedback__results__pb2.ListFeedbackRequest.SerializeToString,
+            loyalty_dot_v1_dot_feedback__results__pb2.ListFeedbackResponse.FromString,
             options,
             channel_credentials,
             insecure,

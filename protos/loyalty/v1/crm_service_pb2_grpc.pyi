@@ -5,8 +5,12 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from loyalty.v1 import consent_pb2 as _consent_pb2
 from loyalty.v1 import crm_service_pb2 as _crm_service_pb2
 from loyalty.v1 import feed_pb2 as _feed_pb2
+from loyalty.v1 import feedback_pb2 as _feedback_pb2
+from loyalty.v1 import feedback_results_pb2 as _feedback_results_pb2
+from loyalty.v1 import person_pb2 as _person_pb2
 from loyalty.v1 import value_pb2 as _value_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -78,7 +82,32 @@ class CrmServiceStub:
     ListConsumers: _grpc.UnaryUnaryMultiCallable[_feed_pb2.ListConsumersRequest, _feed_pb2.ListConsumersResponse]
     """The consumers, how far each is, and when it was last there."""
     DeleteConsumer: _grpc.UnaryUnaryMultiCallable[_feed_pb2.DeleteConsumerRequest, _feed_pb2.DeleteConsumerResponse]
-    """Forgets a consumer and ends its stream."""
+    """Forgets a consumer and ends its stream.
+    -- consent, erasure and feedback
+    """
+    RecordConsents: _grpc.UnaryUnaryMultiCallable[_consent_pb2.RecordConsentsRequest, _person_pb2.RecordConsentsResponse]
+    """Records what a member decided about the use of their data, by purpose and way of contact."""
+    ListConsents: _grpc.UnaryUnaryMultiCallable[_person_pb2.ListConsentsRequest, _person_pb2.ListConsentsResponse]
+    """What a member has consented to at an instant, and all decisions, the last recorded first."""
+    EraseMember: _grpc.UnaryUnaryMultiCallable[_consent_pb2.EraseMemberRequest, _person_pb2.EraseMemberResponse]
+    """Erases a person, for ever: names, identifiers, attributes, texts and voucher codes go in the transaction that records it.
+    The points stay in the books until they expire, and nobody can spend them. What was acknowledged before is still
+    answered as it was; any other command for the member gets MEMBER_ERASED. The identifiers are free again.
+    """
+    ExportMember: _grpc.UnaryStreamMultiCallable[_person_pb2.ExportMemberRequest, _person_pb2.ExportMemberResponse]
+    """Everything that is known about a person, as one JSON document in parts. The audit trail has each call."""
+    RecordFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_pb2.RecordFeedbackRequest, _feedback_results_pb2.RecordFeedbackResponse]
+    """Records what a member thinks of a sale, a reward or a visit, once. It earns what the program's rules give for the
+    activity "feedback".
+    """
+    CreateFeedbackLink: _grpc.UnaryUnaryMultiCallable[_feedback_results_pb2.CreateFeedbackLinkRequest, _feedback_results_pb2.CreateFeedbackLinkResponse]
+    """Makes a link by which a member can say what they think of a transaction."""
+    SubmitFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_results_pb2.SubmitFeedbackRequest, _feedback_results_pb2.SubmitFeedbackResponse]
+    """Records what somebody says who has a link."""
+    GetFeedbackResults: _grpc.UnaryUnaryMultiCallable[_feedback_results_pb2.GetFeedbackResultsRequest, _feedback_results_pb2.GetFeedbackResultsResponse]
+    """What members think, in figures."""
+    ListFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_results_pb2.ListFeedbackRequest, _feedback_results_pb2.ListFeedbackResponse]
+    """What members said, with their texts, the last recorded first. The audit trail has each member whose text is shown."""
 
 @_typing.type_check_only
 class CrmServiceAsyncStub(CrmServiceStub):
@@ -128,7 +157,32 @@ class CrmServiceAsyncStub(CrmServiceStub):
     ListConsumers: _aio.UnaryUnaryMultiCallable[_feed_pb2.ListConsumersRequest, _feed_pb2.ListConsumersResponse]  # type: ignore[assignment]
     """The consumers, how far each is, and when it was last there."""
     DeleteConsumer: _aio.UnaryUnaryMultiCallable[_feed_pb2.DeleteConsumerRequest, _feed_pb2.DeleteConsumerResponse]  # type: ignore[assignment]
-    """Forgets a consumer and ends its stream."""
+    """Forgets a consumer and ends its stream.
+    -- consent, erasure and feedback
+    """
+    RecordConsents: _aio.UnaryUnaryMultiCallable[_consent_pb2.RecordConsentsRequest, _person_pb2.RecordConsentsResponse]  # type: ignore[assignment]
+    """Records what a member decided about the use of their data, by purpose and way of contact."""
+    ListConsents: _aio.UnaryUnaryMultiCallable[_person_pb2.ListConsentsRequest, _person_pb2.ListConsentsResponse]  # type: ignore[assignment]
+    """What a member has consented to at an instant, and all decisions, the last recorded first."""
+    EraseMember: _aio.UnaryUnaryMultiCallable[_consent_pb2.EraseMemberRequest, _person_pb2.EraseMemberResponse]  # type: ignore[assignment]
+    """Erases a person, for ever: names, identifiers, attributes, texts and voucher codes go in the transaction that records it.
+    The points stay in the books until they expire, and nobody can spend them. What was acknowledged before is still
+    answered as it was; any other command for the member gets MEMBER_ERASED. The identifiers are free again.
+    """
+    ExportMember: _aio.UnaryStreamMultiCallable[_person_pb2.ExportMemberRequest, _person_pb2.ExportMemberResponse]  # type: ignore[assignment]
+    """Everything that is known about a person, as one JSON document in parts. The audit trail has each call."""
+    RecordFeedback: _aio.UnaryUnaryMultiCallable[_feedback_pb2.RecordFeedbackRequest, _feedback_results_pb2.RecordFeedbackResponse]  # type: ignore[assignment]
+    """Records what a member thinks of a sale, a reward or a visit, once. It earns what the program's rules give for the
+    activity "feedback".
+    """
+    CreateFeedbackLink: _aio.UnaryUnaryMultiCallable[_feedback_results_pb2.CreateFeedbackLinkRequest, _feedback_results_pb2.CreateFeedbackLinkResponse]  # type: ignore[assignment]
+    """Makes a link by which a member can say what they think of a transaction."""
+    SubmitFeedback: _aio.UnaryUnaryMultiCallable[_feedback_results_pb2.SubmitFeedbackRequest, _feedback_results_pb2.SubmitFeedbackResponse]  # type: ignore[assignment]
+    """Records what somebody says who has a link."""
+    GetFeedbackResults: _aio.UnaryUnaryMultiCallable[_feedback_results_pb2.GetFeedbackResultsRequest, _feedback_results_pb2.GetFeedbackResultsResponse]  # type: ignore[assignment]
+    """What members think, in figures."""
+    ListFeedback: _aio.UnaryUnaryMultiCallable[_feedback_results_pb2.ListFeedbackRequest, _feedback_results_pb2.ListFeedbackResponse]  # type: ignore[assignment]
+    """What members said, with their texts, the last recorded first. The audit trail has each member whose text is shown."""
 
 class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
     """The CRM's side: views of members, and a feed of changes."""
@@ -259,6 +313,85 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _feed_pb2.DeleteConsumerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_feed_pb2.DeleteConsumerResponse, _abc.Awaitable[_feed_pb2.DeleteConsumerResponse]]:
-        """Forgets a consumer and ends its stream."""
+        """Forgets a consumer and ends its stream.
+        -- consent, erasure and feedback
+        """
+
+    @_abc_1.abstractmethod
+    def RecordConsents(
+        self,
+        request: _consent_pb2.RecordConsentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_person_pb2.RecordConsentsResponse, _abc.Awaitable[_person_pb2.RecordConsentsResponse]]:
+        """Records what a member decided about the use of their data, by purpose and way of contact."""
+
+    @_abc_1.abstractmethod
+    def ListConsents(
+        self,
+        request: _person_pb2.ListConsentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_person_pb2.ListConsentsResponse, _abc.Awaitable[_person_pb2.ListConsentsResponse]]:
+        """What a member has consented to at an instant, and all decisions, the last recorded first."""
+
+    @_abc_1.abstractmethod
+    def EraseMember(
+        self,
+        request: _consent_pb2.EraseMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_person_pb2.EraseMemberResponse, _abc.Awaitable[_person_pb2.EraseMemberResponse]]:
+        """Erases a person, for ever: names, identifiers, attributes, texts and voucher codes go in the transaction that records it.
+        The points stay in the books until they expire, and nobody can spend them. What was acknowledged before is still
+        answered as it was; any other command for the member gets MEMBER_ERASED. The identifiers are free again.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportMember(
+        self,
+        request: _person_pb2.ExportMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_person_pb2.ExportMemberResponse], _abc.AsyncIterator[_person_pb2.ExportMemberResponse]]:
+        """Everything that is known about a person, as one JSON document in parts. The audit trail has each call."""
+
+    @_abc_1.abstractmethod
+    def RecordFeedback(
+        self,
+        request: _feedback_pb2.RecordFeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feedback_results_pb2.RecordFeedbackResponse, _abc.Awaitable[_feedback_results_pb2.RecordFeedbackResponse]]:
+        """Records what a member thinks of a sale, a reward or a visit, once. It earns what the program's rules give for the
+        activity "feedback".
+        """
+
+    @_abc_1.abstractmethod
+    def CreateFeedbackLink(
+        self,
+        request: _feedback_results_pb2.CreateFeedbackLinkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feedback_results_pb2.CreateFeedbackLinkResponse, _abc.Awaitable[_feedback_results_pb2.CreateFeedbackLinkResponse]]:
+        """Makes a link by which a member can say what they think of a transaction."""
+
+    @_abc_1.abstractmethod
+    def SubmitFeedback(
+        self,
+        request: _feedback_results_pb2.SubmitFeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feedback_results_pb2.SubmitFeedbackResponse, _abc.Awaitable[_feedback_results_pb2.SubmitFeedbackResponse]]:
+        """Records what somebody says who has a link."""
+
+    @_abc_1.abstractmethod
+    def GetFeedbackResults(
+        self,
+        request: _feedback_results_pb2.GetFeedbackResultsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feedback_results_pb2.GetFeedbackResultsResponse, _abc.Awaitable[_feedback_results_pb2.GetFeedbackResultsResponse]]:
+        """What members think, in figures."""
+
+    @_abc_1.abstractmethod
+    def ListFeedback(
+        self,
+        request: _feedback_results_pb2.ListFeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feedback_results_pb2.ListFeedbackResponse, _abc.Awaitable[_feedback_results_pb2.ListFeedbackResponse]]:
+        """What members said, with their texts, the last recorded first. The audit trail has each member whose text is shown."""
 
 def add_CrmServiceServicer_to_server(servicer: CrmServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

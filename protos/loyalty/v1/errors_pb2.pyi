@@ -205,6 +205,24 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     has the last one before and `where` says why. Call the operator, who sets LOYALTY_ARCHIVE; or begin anew with a snapshot
     (after_position 0; a consumer with AcknowledgeChanges, position 0 and reset).
     """
+    ERROR_REASON_MEMBER_ERASED: _ErrorReason.ValueType  # 120
+    """FAILED_PRECONDITION. The member was erased, for ever; metadata `erased_at` has when. Nothing is recorded for them any more,
+    so every further command gets this answer. Serve the customer without a member, or enrol them anew.
+    """
+    ERROR_REASON_CONSENT_NOT_FOUND: _ErrorReason.ValueType  # 121
+    """NOT_FOUND. The program has no such purpose of consent, or no such version of its text; metadata has `purpose`, `text` and
+    `version`. Fetch the program for the present ones, or publish the text first.
+    """
+    ERROR_REASON_FEEDBACK_GIVEN: _ErrorReason.ValueType  # 122
+    """FAILED_PRECONDITION, recorded. The member has said what they think of it before. Nothing is left to do."""
+    ERROR_REASON_FEEDBACK_NOT_POSSIBLE: _ErrorReason.ValueType  # 123
+    """FAILED_PRECONDITION, recorded. Feedback can be about a sale, a product of it, a reward or a visit of the last 31 days;
+    metadata `why` says what is wrong. Correct the command.
+    """
+    ERROR_REASON_FEEDBACK_LINK_INVALID: _ErrorReason.ValueType  # 124
+    """NOT_FOUND. No feedback link has this token, or what it was for has been erased. Make a new link."""
+    ERROR_REASON_FEEDBACK_LINK_EXPIRED: _ErrorReason.ValueType  # 125
+    """FAILED_PRECONDITION. The feedback link's time ran out; metadata `expires_at` has when. Make a new link."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. It is the reason of google.rpc.ErrorInfo (domain "loyalty.v1"), without the prefix. Every value says
@@ -392,6 +410,24 @@ ERROR_REASON_CHANGES_ARCHIVED: ErrorReason.ValueType  # 135
 has the last one before and `where` says why. Call the operator, who sets LOYALTY_ARCHIVE; or begin anew with a snapshot
 (after_position 0; a consumer with AcknowledgeChanges, position 0 and reset).
 """
+ERROR_REASON_MEMBER_ERASED: ErrorReason.ValueType  # 120
+"""FAILED_PRECONDITION. The member was erased, for ever; metadata `erased_at` has when. Nothing is recorded for them any more,
+so every further command gets this answer. Serve the customer without a member, or enrol them anew.
+"""
+ERROR_REASON_CONSENT_NOT_FOUND: ErrorReason.ValueType  # 121
+"""NOT_FOUND. The program has no such purpose of consent, or no such version of its text; metadata has `purpose`, `text` and
+`version`. Fetch the program for the present ones, or publish the text first.
+"""
+ERROR_REASON_FEEDBACK_GIVEN: ErrorReason.ValueType  # 122
+"""FAILED_PRECONDITION, recorded. The member has said what they think of it before. Nothing is left to do."""
+ERROR_REASON_FEEDBACK_NOT_POSSIBLE: ErrorReason.ValueType  # 123
+"""FAILED_PRECONDITION, recorded. Feedback can be about a sale, a product of it, a reward or a visit of the last 31 days;
+metadata `why` says what is wrong. Correct the command.
+"""
+ERROR_REASON_FEEDBACK_LINK_INVALID: ErrorReason.ValueType  # 124
+"""NOT_FOUND. No feedback link has this token, or what it was for has been erased. Make a new link."""
+ERROR_REASON_FEEDBACK_LINK_EXPIRED: ErrorReason.ValueType  # 125
+"""FAILED_PRECONDITION. The feedback link's time ran out; metadata `expires_at` has when. Make a new link."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -12,7 +12,9 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from loyalty.v1 import account_pb2 as _account_pb2
 from loyalty.v1 import audit_trail_pb2 as _audit_trail_pb2
 from loyalty.v1 import commands_pb2 as _commands_pb2
+from loyalty.v1 import consent_pb2 as _consent_pb2
 from loyalty.v1 import errors_pb2 as _errors_pb2
+from loyalty.v1 import feedback_pb2 as _feedback_pb2
 from loyalty.v1 import origin_pb2 as _origin_pb2
 from loyalty.v1 import reward_pb2 as _reward_pb2
 from loyalty.v1 import tier_pb2 as _tier_pb2
@@ -106,6 +108,11 @@ class Event(_message.Message):
     REWARD_GRANTED_FIELD_NUMBER: _builtins.int
     TIER_FLOOR_SET_FIELD_NUMBER: _builtins.int
     AUDIT_RECORDED_FIELD_NUMBER: _builtins.int
+    CONSENTS_RECORDED_FIELD_NUMBER: _builtins.int
+    CONSENT_GIVEN_FIELD_NUMBER: _builtins.int
+    CONSENT_WITHDRAWN_FIELD_NUMBER: _builtins.int
+    MEMBER_ERASED_FIELD_NUMBER: _builtins.int
+    FEEDBACK_RECORDED_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Position in the log: 1, 2, 3 and so on, without gaps."""
     subject: _builtins.str
@@ -260,6 +267,26 @@ class Event(_message.Message):
     def audit_recorded(self) -> Global___AuditRecorded:
         """Who read personal data, was refused, or administered the service."""
 
+    @_builtins.property
+    def consents_recorded(self) -> Global___ConsentsRecorded:
+        """A member decided what their data may be used for."""
+
+    @_builtins.property
+    def consent_given(self) -> Global___ConsentGiven:
+        """A member gave a consent."""
+
+    @_builtins.property
+    def consent_withdrawn(self) -> Global___ConsentWithdrawn:
+        """A member withdrew a consent."""
+
+    @_builtins.property
+    def member_erased(self) -> Global___MemberErased:
+        """What was known about a person was erased."""
+
+    @_builtins.property
+    def feedback_recorded(self) -> Global___FeedbackRecorded:
+        """A member said what they think of something."""
+
     def __init__(
         self,
         *,
@@ -303,12 +330,17 @@ class Event(_message.Message):
         reward_granted: Global___RewardGranted | None = ...,
         tier_floor_set: Global___TierFloorSet | None = ...,
         audit_recorded: Global___AuditRecorded | None = ...,
+        consents_recorded: Global___ConsentsRecorded | None = ...,
+        consent_given: Global___ConsentGiven | None = ...,
+        consent_withdrawn: Global___ConsentWithdrawn | None = ...,
+        member_erased: Global___MemberErased | None = ...,
+        feedback_recorded: Global___FeedbackRecorded | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "audit_recorded", b"audit_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_granted", b"reward_granted", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "audit_recorded", b"audit_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "consent_given", b"consent_given", "consent_withdrawn", b"consent_withdrawn", "consents_recorded", b"consents_recorded", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "feedback_recorded", b"feedback_recorded", "member_enrolled", b"member_enrolled", "member_erased", b"member_erased", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_granted", b"reward_granted", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "audit_recorded", b"audit_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "member_enrolled", b"member_enrolled", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_granted", b"reward_granted", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "audit_recorded", b"audit_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "consent_given", b"consent_given", "consent_withdrawn", b"consent_withdrawn", "consents_recorded", b"consents_recorded", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "feedback_recorded", b"feedback_recorded", "member_enrolled", b"member_enrolled", "member_erased", b"member_erased", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_granted", b"reward_granted", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired", "entitlement_issued", "entitlement_used", "entitlement_revoked", "entitlement_expired", "voucher_codes_uploaded", "expiry_notified", "expiry_extended", "points_reinstated", "reward_granted", "tier_floor_set", "audit_recorded"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired", "entitlement_issued", "entitlement_used", "entitlement_revoked", "entitlement_expired", "voucher_codes_uploaded", "expiry_notified", "expiry_extended", "points_reinstated", "reward_granted", "tier_floor_set", "audit_recorded", "consents_recorded", "consent_given", "consent_withdrawn", "member_erased", "feedback_recorded"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -1667,6 +1699,9 @@ class CommandRefused(_message.Message):
     REINSTATE_POINTS_FIELD_NUMBER: _builtins.int
     GRANT_REWARD_FIELD_NUMBER: _builtins.int
     SET_TIER_FLOOR_FIELD_NUMBER: _builtins.int
+    RECORD_CONSENTS_FIELD_NUMBER: _builtins.int
+    ERASE_MEMBER_FIELD_NUMBER: _builtins.int
+    RECORD_FEEDBACK_FIELD_NUMBER: _builtins.int
     PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
@@ -1747,6 +1782,18 @@ class CommandRefused(_message.Message):
         """SetTierFloor."""
 
     @_builtins.property
+    def record_consents(self) -> _consent_pb2.RecordConsentsRequest:
+        """RecordConsents."""
+
+    @_builtins.property
+    def erase_member(self) -> _consent_pb2.EraseMemberRequest:
+        """EraseMember."""
+
+    @_builtins.property
+    def record_feedback(self) -> _feedback_pb2.RecordFeedbackRequest:
+        """RecordFeedback."""
+
+    @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The dynamic parts of the message."""
 
@@ -1771,15 +1818,18 @@ class CommandRefused(_message.Message):
         reinstate_points: _commands_pb2.ReinstatePointsRequest | None = ...,
         grant_reward: _commands_pb2.GrantRewardRequest | None = ...,
         set_tier_floor: _commands_pb2.SetTierFloorRequest | None = ...,
+        record_consents: _consent_pb2.RecordConsentsRequest | None = ...,
+        erase_member: _consent_pb2.EraseMemberRequest | None = ...,
+        record_feedback: _feedback_pb2.RecordFeedbackRequest | None = ...,
         program_version: _builtins.int = ...,
         reason: _errors_pb2.ErrorReason.ValueType = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "grant_reward", b"grant_reward", "origin", b"origin", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "erase_member", b"erase_member", "extend_expiry", b"extend_expiry", "grant_reward", b"grant_reward", "origin", b"origin", "record_activity", b"record_activity", "record_consents", b"record_consents", "record_feedback", b"record_feedback", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "extend_expiry", b"extend_expiry", "grant_reward", b"grant_reward", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "erase_member", b"erase_member", "extend_expiry", b"extend_expiry", "grant_reward", b"grant_reward", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_consents", b"record_consents", "record_feedback", b"record_feedback", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending", "revoke_voucher", "use_entitlement", "revoke_entitlement", "extend_expiry", "reinstate_points", "grant_reward", "set_tier_floor"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending", "revoke_voucher", "use_entitlement", "revoke_entitlement", "extend_expiry", "reinstate_points", "grant_reward", "set_tier_floor", "record_consents", "erase_member", "record_feedback"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
@@ -2378,3 +2428,231 @@ class AuditRecorded(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuditRecorded: _TypeAlias = AuditRecorded  # noqa: Y015
+
+@_typing.final
+class ConsentsRecorded(_message.Message):
+    """A member decided what their data may be used for. Each decision is an event of its own, behind this one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def request(self) -> _consent_pb2.RecordConsentsRequest:
+        """The command, with the member in place of an identifier."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """Balance and tier."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _consent_pb2.RecordConsentsRequest | None = ...,
+        program_version: _builtins.int = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentsRecorded: _TypeAlias = ConsentsRecorded  # noqa: Y015
+
+@_typing.final
+class ConsentGiven(_message.Message):
+    """A member gave a consent, at the till's clock. Of two decisions about the same the one that was made later holds, whichever
+    arrives first.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    CONSENT_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def consent(self) -> _consent_pb2.Consent:
+        """The consent."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        program_version: _builtins.int = ...,
+        consent: _consent_pb2.Consent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "origin", b"origin", "program_version", b"program_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentGiven: _TypeAlias = ConsentGiven  # noqa: Y015
+
+@_typing.final
+class ConsentWithdrawn(_message.Message):
+    """A member withdrew a consent, or said no."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    purpose: _builtins.str
+    """The purpose's id."""
+    channel: _consent_pb2.ContactChannel.ValueType
+    """The way of contact."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        program_version: _builtins.int = ...,
+        purpose: _builtins.str = ...,
+        channel: _consent_pb2.ContactChannel.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "origin", b"origin", "program_version", b"program_version", "purpose", b"purpose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentWithdrawn: _TypeAlias = ConsentWithdrawn  # noqa: Y015
+
+@_typing.final
+class MemberErased(_message.Message):
+    """What was known about a person was erased, in the same transaction: names, identifiers, attributes, texts, and the codes of
+    vouchers. The points stay in the books until they expire, and nobody can spend them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from; its operator is who did it."""
+
+    @_builtins.property
+    def request(self) -> _consent_pb2.EraseMemberRequest:
+        """The command, with its reason."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """The balance and tier that stay in the books."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _consent_pb2.EraseMemberRequest | None = ...,
+        program_version: _builtins.int = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberErased: _TypeAlias = MemberErased  # noqa: Y015
+
+@_typing.final
+class FeedbackRecorded(_message.Message):
+    """A member said what they think of a sale, a reward or a visit. Points for it are in an ActivityRecorded behind this one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    STORE_FIELD_NUMBER: _builtins.int
+    REWARD_ID_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    HAS_TEXT_FIELD_NUMBER: _builtins.int
+    AWARDS_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    PROGRAM_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    subject: _feedback_pb2.FeedbackSubject.ValueType
+    """What it is about."""
+    store: _builtins.str
+    """The store of the sale, reward or visit."""
+    reward_id: _builtins.str
+    """The reward's id, for a reward."""
+    tier: _builtins.str
+    """The member's tier."""
+    day: _builtins.str
+    """The day on which it was said, as YYYY-MM-DD in the store's time zone."""
+    has_text: _builtins.bool
+    """True where the member wrote something."""
+    program: _builtins.str
+    """programs/{program}"""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def request(self) -> _feedback_pb2.RecordFeedbackRequest:
+        """The command, with the member in place of an identifier and without the text: that is in the profile store."""
+
+    @_builtins.property
+    def awards(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Award]:
+        """The points by rule."""
+
+    @_builtins.property
+    def receipt(self) -> _account_pb2.Receipt:
+        """What was earned, balance and tier."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _feedback_pb2.RecordFeedbackRequest | None = ...,
+        program_version: _builtins.int = ...,
+        subject: _feedback_pb2.FeedbackSubject.ValueType = ...,
+        store: _builtins.str = ...,
+        reward_id: _builtins.str = ...,
+        tier: _builtins.str = ...,
+        day: _builtins.str = ...,
+        has_text: _builtins.bool = ...,
+        awards: _abc.Iterable[_account_pb2.Award] | None = ...,
+        receipt: _account_pb2.Receipt | None = ...,
+        program: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awards", b"awards", "day", b"day", "has_text", b"has_text", "origin", b"origin", "program", b"program", "program_version", b"program_version", "receipt", b"receipt", "request", b"request", "reward_id", b"reward_id", "store", b"store", "subject", b"subject", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedbackRecorded: _TypeAlias = FeedbackRecorded  # noqa: Y015

@@ -25,6 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from loyalty.v1 import account_pb2 as loyalty_dot_v1_dot_account__pb2
 from loyalty.v1 import commands_pb2 as loyalty_dot_v1_dot_commands__pb2
+from loyalty.v1 import consent_pb2 as loyalty_dot_v1_dot_consent__pb2
 from loyalty.v1 import errors_pb2 as loyalty_dot_v1_dot_errors__pb2
 from loyalty.v1 import events_pb2 as loyalty_dot_v1_dot_events__pb2
 from loyalty.v1 import explain_pb2 as loyalty_dot_v1_dot_explain__pb2
@@ -32,63 +33,63 @@ from loyalty.v1 import member_pb2 as loyalty_dot_v1_dot_member__pb2
 from loyalty.v1 import reward_pb2 as loyalty_dot_v1_dot_reward__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cloyalty/v1/pos_service.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x19loyalty/v1/commands.proto\x1a\x17loyalty/v1/errors.proto\x1a\x17loyalty/v1/events.proto\x1a\x18loyalty/v1/explain.proto\x1a\x17loyalty/v1/member.proto\x1a\x17loyalty/v1/reward.proto\"\x9c\x01\n\x07Outcome\x12\x13\n\x0btransaction\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x03\x12/\n\x0brecorded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x12\x0e\n\x06member\x18\x05 \x01(\t\x12\x17\n\x0fprogram_version\x18\x06 \x01(\x03\"\x83\x01\n\x14\x45nrollMemberResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0e\n\x06member\x18\x02 \x01(\t\x12\x0f\n\x07\x65xisted\x18\x03 \x01(\x08\x12$\n\x07receipt\x18\x04 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"W\n\x13LookupMemberRequest\x12*\n\nidentifier\x18\x01 \x01(\x0b\x32\x16.loyalty.v1.Identifier\x12\x14\n\x0cmin_position\x18\x02 \x01(\x03\"\xe4\x01\n\x14LookupMemberResponse\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x13\n\x0bmasked_name\x18\x02 \x01(\t\x12\x15\n\rlanguage_code\x18\x03 \x01(\t\x12$\n\x07\x62\x61lance\x18\x04 \x01(\x0b\x32\x13.loyalty.v1.Balance\x12&\n\x04tier\x18\x05 \x01(\x0b\x32\x18.loyalty.v1.TierProgress\x12\x10\n\x08position\x18\x06 \x01(\x03\x12\x30\n\rtier_benefits\x18\x07 \x03(\x0b\x32\x19.loyalty.v1.LocalizedText\"\xb0\x01\n\x12RecordSaleResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12!\n\x06\x61wards\x18\x03 \x03(\x0b\x32\x11.loyalty.v1.Award\x12+\n\x0bredemptions\x18\x04 \x03(\x0b\x32\x16.loyalty.v1.Redemption\"?\n\x10QuoteSaleRequest\x12+\n\x04sale\x18\x01 \x01(\x0b\x32\x1d.loyalty.v1.RecordSaleRequest\"\x89\x01\n\x11QuoteSaleResponse\x12$\n\x07receipt\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12!\n\x06\x61wards\x18\x02 \x03(\x0b\x32\x11.loyalty.v1.Award\x12+\n\x0bredemptions\x18\x03 \x03(\x0b\x32\x16.loyalty.v1.Redemption\"\xb1\x01\n\x15ReserveRewardResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0c\n\x04hold\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x07receipt\x18\x05 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"\x8e\x01\n\x14\x43ommitRewardResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12*\n\nredemption\x18\x03 \x01(\x0b\x32\x16.loyalty.v1.Redemption\"c\n\x15ReleaseRewardResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"\x89\x01\n\x12ReturnSaleResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12\x0f\n\x07waiting\x18\x03 \x01(\x08\x12\x16\n\x0ereturned_minor\x18\x04 \x01(\x03\"y\n\x1aReverseTransactionResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12\x0f\n\x07\x62locked\x18\x03 \x01(\x08\"\x87\x01\n\x16RecordActivityResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12!\n\x06\x61wards\x18\x03 \x03(\x0b\x32\x11.loyalty.v1.Award\"\x92\x01\n\x16UseEntitlementResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12,\n\x0b\x65ntitlement\x18\x03 \x01(\x0b\x32\x17.loyalty.v1.Entitlement\"%\n\x15GetTransactionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"I\n\x16GetTransactionResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x11.loyalty.v1.Event\")\n\x19\x45xplainTransactionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x1a\x45xplainTransactionResponse\x12,\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32\x17.loyalty.v1.Explanation\"\x9b\x01\n\x11GetBalanceRequest\x12\x10\n\x06member\x18\x01 \x01(\tH\x00\x12,\n\nidentifier\x18\x02 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmin_position\x18\x04 \x01(\x03\x42\x05\n\x03who\"\xe7\x01\n\x12GetBalanceResponse\x12\x0e\n\x06member\x18\x01 \x01(\t\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Balance\x12&\n\x04tier\x18\x03 \x01(\x0b\x32\x18.loyalty.v1.TierProgress\x12\x10\n\x08position\x18\x04 \x01(\x03\x12/\n\x0f\x65xpiry_schedule\x18\x05 \x03(\x0b\x32\x16.loyalty.v1.NextExpiry\x12\x30\n\rtier_benefits\x18\x06 \x03(\x0b\x32\x19.loyalty.v1.LocalizedText\"\xf8\x04\n\rCommandResult\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x39\n\renroll_member\x18\x02 \x01(\x0b\x32 .loyalty.v1.EnrollMemberResponseH\x00\x12\x35\n\x0brecord_sale\x18\x03 \x01(\x0b\x32\x1e.loyalty.v1.RecordSaleResponseH\x00\x12;\n\x0ereserve_reward\x18\x04 \x01(\x0b\x32!.loyalty.v1.ReserveRewardResponseH\x00\x12\x39\n\rcommit_reward\x18\x05 \x01(\x0b\x32 .loyalty.v1.CommitRewardResponseH\x00\x12;\n\x0erelease_reward\x18\x06 \x01(\x0b\x32!.loyalty.v1.ReleaseRewardResponseH\x00\x12\x35\n\x0breturn_sale\x18\x07 \x01(\x0b\x32\x1e.loyalty.v1.ReturnSaleResponseH\x00\x12\x45\n\x13reverse_transaction\x18\x08 \x01(\x0b\x32&.loyalty.v1.ReverseTransactionResponseH\x00\x12&\n\x05\x65rror\x18\t \x01(\x0b\x32\x15.loyalty.v1.ItemErrorH\x00\x12=\n\x0frecord_activity\x18\n \x01(\x0b\x32\".loyalty.v1.RecordActivityResponseH\x00\x12=\n\x0fuse_entitlement\x18\x14 \x01(\x0b\x32\".loyalty.v1.UseEntitlementResponseH\x00\x42\x08\n\x06result\"O\n\x12SubmitBatchRequest\x12%\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x13.loyalty.v1.Command\x12\x12\n\nwith_texts\x18\x02 \x01(\x08\"A\n\x13SubmitBatchResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.loyalty.v1.CommandResult\"=\n\x15StreamCommandsRequest\x12$\n\x07\x63ommand\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Command\"C\n\x16StreamCommandsResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.loyalty.v1.CommandResult2\xe4\n\n\nPosService\x12Q\n\x0c\x45nrollMember\x12\x1f.loyalty.v1.EnrollMemberRequest\x1a .loyalty.v1.EnrollMemberResponse\x12Q\n\x0cLookupMember\x12\x1f.loyalty.v1.LookupMemberRequest\x1a .loyalty.v1.LookupMemberResponse\x12H\n\tQuoteSale\x12\x1c.loyalty.v1.QuoteSaleRequest\x1a\x1d.loyalty.v1.QuoteSaleResponse\x12K\n\nRecordSale\x12\x1d.loyalty.v1.RecordSaleRequest\x1a\x1e.loyalty.v1.RecordSaleResponse\x12T\n\rReserveReward\x12 .loyalty.v1.ReserveRewardRequest\x1a!.loyalty.v1.ReserveRewardResponse\x12Q\n\x0c\x43ommitReward\x12\x1f.loyalty.v1.CommitRewardRequest\x1a .loyalty.v1.CommitRewardResponse\x12T\n\rReleaseReward\x12 .loyalty.v1.ReleaseRewardRequest\x1a!.loyalty.v1.ReleaseRewardResponse\x12K\n\nReturnSale\x12\x1d.loyalty.v1.ReturnSaleRequest\x1a\x1e.loyalty.v1.ReturnSaleResponse\x12\x63\n\x12ReverseTransaction\x12%.loyalty.v1.ReverseTransactionRequest\x1a&.loyalty.v1.ReverseTransactionResponse\x12W\n\x0eRecordActivity\x12!.loyalty.v1.RecordActivityRequest\x1a\".loyalty.v1.RecordActivityResponse\x12W\n\x0eUseEntitlement\x12!.loyalty.v1.UseEntitlementRequest\x1a\".loyalty.v1.UseEntitlementResponse\x12W\n\x0eGetTransaction\x12!.loyalty.v1.GetTransactionRequest\x1a\".loyalty.v1.GetTransactionResponse\x12\x63\n\x12\x45xplainTransaction\x12%.loyalty.v1.ExplainTransactionRequest\x1a&.loyalty.v1.ExplainTransactionResponse\x12K\n\nGetBalance\x12\x1d.loyalty.v1.GetBalanceRequest\x1a\x1e.loyalty.v1.GetBalanceResponse\x12N\n\x0bSubmitBatch\x12\x1e.loyalty.v1.SubmitBatchRequest\x1a\x1f.loyalty.v1.SubmitBatchResponse\x12[\n\x0eStreamCommands\x12!.loyalty.v1.StreamCommandsRequest\x1a\".loyalty.v1.StreamCommandsResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cloyalty/v1/pos_service.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x19loyalty/v1/commands.proto\x1a\x18loyalty/v1/consent.proto\x1a\x17loyalty/v1/errors.proto\x1a\x17loyalty/v1/events.proto\x1a\x18loyalty/v1/explain.proto\x1a\x17loyalty/v1/member.proto\x1a\x17loyalty/v1/reward.proto\"\x9c\x01\n\x07Outcome\x12\x13\n\x0btransaction\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x03\x12/\n\x0brecorded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x12\x0e\n\x06member\x18\x05 \x01(\t\x12\x17\n\x0fprogram_version\x18\x06 \x01(\x03\"\x83\x01\n\x14\x45nrollMemberResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0e\n\x06member\x18\x02 \x01(\t\x12\x0f\n\x07\x65xisted\x18\x03 \x01(\x08\x12$\n\x07receipt\x18\x04 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"W\n\x13LookupMemberRequest\x12*\n\nidentifier\x18\x01 \x01(\x0b\x32\x16.loyalty.v1.Identifier\x12\x14\n\x0cmin_position\x18\x02 \x01(\x03\"\x8f\x02\n\x14LookupMemberResponse\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x13\n\x0bmasked_name\x18\x02 \x01(\t\x12\x15\n\rlanguage_code\x18\x03 \x01(\t\x12$\n\x07\x62\x61lance\x18\x04 \x01(\x0b\x32\x13.loyalty.v1.Balance\x12&\n\x04tier\x18\x05 \x01(\x0b\x32\x18.loyalty.v1.TierProgress\x12\x10\n\x08position\x18\x06 \x01(\x03\x12\x30\n\rtier_benefits\x18\x07 \x03(\x0b\x32\x19.loyalty.v1.LocalizedText\x12)\n\x08\x63onsents\x18P \x03(\x0b\x32\x17.loyalty.v1.HeldConsent\"\xb0\x01\n\x12RecordSaleResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12!\n\x06\x61wards\x18\x03 \x03(\x0b\x32\x11.loyalty.v1.Award\x12+\n\x0bredemptions\x18\x04 \x03(\x0b\x32\x16.loyalty.v1.Redemption\"?\n\x10QuoteSaleRequest\x12+\n\x04sale\x18\x01 \x01(\x0b\x32\x1d.loyalty.v1.RecordSaleRequest\"\x89\x01\n\x11QuoteSaleResponse\x12$\n\x07receipt\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12!\n\x06\x61wards\x18\x02 \x03(\x0b\x32\x11.loyalty.v1.Award\x12+\n\x0bredemptions\x18\x03 \x03(\x0b\x32\x16.loyalty.v1.Redemption\"\xb1\x01\n\x15ReserveRewardResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12\x0c\n\x04hold\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x07receipt\x18\x05 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"\x8e\x01\n\x14\x43ommitRewardResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12*\n\nredemption\x18\x03 \x01(\x0b\x32\x16.loyalty.v1.Redemption\"c\n\x15ReleaseRewardResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\"\x89\x01\n\x12ReturnSaleResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12\x0f\n\x07waiting\x18\x03 \x01(\x08\x12\x16\n\x0ereturned_minor\x18\x04 \x01(\x03\"y\n\x1aReverseTransactionResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12\x0f\n\x07\x62locked\x18\x03 \x01(\x08\"\x87\x01\n\x16RecordActivityResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12!\n\x06\x61wards\x18\x03 \x03(\x0b\x32\x11.loyalty.v1.Award\"\x92\x01\n\x16UseEntitlementResponse\x12$\n\x07outcome\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Outcome\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Receipt\x12,\n\x0b\x65ntitlement\x18\x03 \x01(\x0b\x32\x17.loyalty.v1.Entitlement\"%\n\x15GetTransactionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"I\n\x16GetTransactionResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x11.loyalty.v1.Event\")\n\x19\x45xplainTransactionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x1a\x45xplainTransactionResponse\x12,\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32\x17.loyalty.v1.Explanation\"\x9b\x01\n\x11GetBalanceRequest\x12\x10\n\x06member\x18\x01 \x01(\tH\x00\x12,\n\nidentifier\x18\x02 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmin_position\x18\x04 \x01(\x03\x42\x05\n\x03who\"\xe7\x01\n\x12GetBalanceResponse\x12\x0e\n\x06member\x18\x01 \x01(\t\x12$\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x13.loyalty.v1.Balance\x12&\n\x04tier\x18\x03 \x01(\x0b\x32\x18.loyalty.v1.TierProgress\x12\x10\n\x08position\x18\x04 \x01(\x03\x12/\n\x0f\x65xpiry_schedule\x18\x05 \x03(\x0b\x32\x16.loyalty.v1.NextExpiry\x12\x30\n\rtier_benefits\x18\x06 \x03(\x0b\x32\x19.loyalty.v1.LocalizedText\"\xf8\x04\n\rCommandResult\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x39\n\renroll_member\x18\x02 \x01(\x0b\x32 .loyalty.v1.EnrollMemberResponseH\x00\x12\x35\n\x0brecord_sale\x18\x03 \x01(\x0b\x32\x1e.loyalty.v1.RecordSaleResponseH\x00\x12;\n\x0ereserve_reward\x18\x04 \x01(\x0b\x32!.loyalty.v1.ReserveRewardResponseH\x00\x12\x39\n\rcommit_reward\x18\x05 \x01(\x0b\x32 .loyalty.v1.CommitRewardResponseH\x00\x12;\n\x0erelease_reward\x18\x06 \x01(\x0b\x32!.loyalty.v1.ReleaseRewardResponseH\x00\x12\x35\n\x0breturn_sale\x18\x07 \x01(\x0b\x32\x1e.loyalty.v1.ReturnSaleResponseH\x00\x12\x45\n\x13reverse_transaction\x18\x08 \x01(\x0b\x32&.loyalty.v1.ReverseTransactionResponseH\x00\x12&\n\x05\x65rror\x18\t \x01(\x0b\x32\x15.loyalty.v1.ItemErrorH\x00\x12=\n\x0frecord_activity\x18\n \x01(\x0b\x32\".loyalty.v1.RecordActivityResponseH\x00\x12=\n\x0fuse_entitlement\x18\x14 \x01(\x0b\x32\".loyalty.v1.UseEntitlementResponseH\x00\x42\x08\n\x06result\"O\n\x12SubmitBatchRequest\x12%\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x13.loyalty.v1.Command\x12\x12\n\nwith_texts\x18\x02 \x01(\x08\"A\n\x13SubmitBatchResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.loyalty.v1.CommandResult\"=\n\x15StreamCommandsRequest\x12$\n\x07\x63ommand\x18\x01 \x01(\x0b\x32\x13.loyalty.v1.Command\"C\n\x16StreamCommandsResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.loyalty.v1.CommandResult2\xe4\n\n\nPosService\x12Q\n\x0c\x45nrollMember\x12\x1f.loyalty.v1.EnrollMemberRequest\x1a .loyalty.v1.EnrollMemberResponse\x12Q\n\x0cLookupMember\x12\x1f.loyalty.v1.LookupMemberRequest\x1a .loyalty.v1.LookupMemberResponse\x12H\n\tQuoteSale\x12\x1c.loyalty.v1.QuoteSaleRequest\x1a\x1d.loyalty.v1.QuoteSaleResponse\x12K\n\nRecordSale\x12\x1d.loyalty.v1.RecordSaleRequest\x1a\x1e.loyalty.v1.RecordSaleResponse\x12T\n\rReserveReward\x12 .loyalty.v1.ReserveRewardRequest\x1a!.loyalty.v1.ReserveRewardResponse\x12Q\n\x0c\x43ommitReward\x12\x1f.loyalty.v1.CommitRewardRequest\x1a .loyalty.v1.CommitRewardResponse\x12T\n\rReleaseReward\x12 .loyalty.v1.ReleaseRewardRequest\x1a!.loyalty.v1.ReleaseRewardResponse\x12K\n\nReturnSale\x12\x1d.loyalty.v1.ReturnSaleRequest\x1a\x1e.loyalty.v1.ReturnSaleResponse\x12\x63\n\x12ReverseTransaction\x12%.loyalty.v1.ReverseTransactionRequest\x1a&.loyalty.v1.ReverseTransactionResponse\x12W\n\x0eRecordActivity\x12!.loyalty.v1.RecordActivityRequest\x1a\".loyalty.v1.RecordActivityResponse\x12W\n\x0eUseEntitlement\x12!.loyalty.v1.UseEntitlementRequest\x1a\".loyalty.v1.UseEntitlementResponse\x12W\n\x0eGetTransaction\x12!.loyalty.v1.GetTransactionRequest\x1a\".loyalty.v1.GetTransactionResponse\x12\x63\n\x12\x45xplainTransaction\x12%.loyalty.v1.ExplainTransactionRequest\x1a&.loyalty.v1.ExplainTransactionResponse\x12K\n\nGetBalance\x12\x1d.loyalty.v1.GetBalanceRequest\x1a\x1e.loyalty.v1.GetBalanceResponse\x12N\n\x0bSubmitBatch\x12\x1e.loyalty.v1.SubmitBatchRequest\x1a\x1f.loyalty.v1.SubmitBatchResponse\x12[\n\x0eStreamCommands\x12!.loyalty.v1.StreamCommandsRequest\x1a\".loyalty.v1.StreamCommandsResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loyalty.v1.pos_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=257
-  _globals['_OUTCOME']._serialized_end=413
-  _globals['_ENROLLMEMBERRESPONSE']._serialized_start=416
-  _globals['_ENROLLMEMBERRESPONSE']._serialized_end=547
-  _globals['_LOOKUPMEMBERREQUEST']._serialized_start=549
-  _globals['_LOOKUPMEMBERREQUEST']._serialized_end=636
-  _globals['_LOOKUPMEMBERRESPONSE']._serialized_start=639
-  _globals['_LOOKUPMEMBERRESPONSE']._serialized_end=867
-  _globals['_RECORDSALERESPONSE']._serialized_start=870
-  _globals['_RECORDSALERESPONSE']._serialized_end=1046
-  _globals['_QUOTESALEREQUEST']._serialized_start=1048
-  _globals['_QUOTESALEREQUEST']._serialized_end=1111
-  _globals['_QUOTESALERESPONSE']._serialized_start=1114
-  _globals['_QUOTESALERESPONSE']._serialized_end=1251
-  _globals['_RESERVEREWARDRESPONSE']._serialized_start=1254
-  _globals['_RESERVEREWARDRESPONSE']._serialized_end=1431
-  _globals['_COMMITREWARDRESPONSE']._serialized_start=1434
-  _globals['_COMMITREWARDRESPONSE']._serialized_end=1576
-  _globals['_RELEASEREWARDRESPONSE']._serialized_start=1578
-  _globals['_RELEASEREWARDRESPONSE']._serialized_end=1677
-  _globals['_RETURNSALERESPONSE']._serialized_start=1680
-  _globals['_RETURNSALERESPONSE']._serialized_end=1817
-  _globals['_REVERSETRANSACTIONRESPONSE']._serialized_start=1819
-  _globals['_REVERSETRANSACTIONRESPONSE']._serialized_end=1940
-  _globals['_RECORDACTIVITYRESPONSE']._serialized_start=1943
-  _globals['_RECORDACTIVITYRESPONSE']._serialized_end=2078
-  _globals['_USEENTITLEMENTRESPONSE']._serialized_start=2081
-  _globals['_USEENTITLEMENTRESPONSE']._serialized_end=2227
-  _globals['_GETTRANSACTIONREQUEST']._serialized_start=2229
-  _globals['_GETTRANSACTIONREQUEST']._serialized_end=2266
-  _globals['_GETTRANSACTIONRESPONSE']._serialized_start=2268
-  _globals['_GETTRANSACTIONRESPONSE']._serialized_end=2341
-  _globals['_EXPLAINTRANSACTIONREQUEST']._serialized_start=2343
-  _globals['_EXPLAINTRANSACTIONREQUEST']._serialized_end=2384
-  _globals['_EXPLAINTRANSACTIONRESPONSE']._serialized_start=2386
-  _globals['_EXPLAINTRANSACTIONRESPONSE']._serialized_end=2460
-  _globals['_GETBALANCEREQUEST']._serialized_start=2463
-  _globals['_GETBALANCEREQUEST']._serialized_end=2618
-  _globals['_GETBALANCERESPONSE']._serialized_start=2621
-  _globals['_GETBALANCERESPONSE']._serialized_end=2852
-  _globals['_COMMANDRESULT']._serialized_start=2855
-  _globals['_COMMANDRESULT']._serialized_end=3487
-  _globals['_SUBMITBATCHREQUEST']._serialized_start=3489
-  _globals['_SUBMITBATCHREQUEST']._serialized_end=3568
-  _globals['_SUBMITBATCHRESPONSE']._serialized_start=3570
-  _globals['_SUBMITBATCHRESPONSE']._serialized_end=3635
-  _globals['_STREAMCOMMANDSREQUEST']._serialized_start=3637
-  _globals['_STREAMCOMMANDSREQUEST']._serialized_end=3698
-  _globals['_STREAMCOMMANDSRESPONSE']._serialized_start=3700
-  _globals['_STREAMCOMMANDSRESPONSE']._serialized_end=3767
-  _globals['_POSSERVICE']._serialized_start=3770
-  _globals['_POSSERVICE']._serialized_end=5150
+  _globals['_OUTCOME']._serialized_start=283
+  _globals['_OUTCOME']._serialized_end=439
+  _globals['_ENROLLMEMBERRESPONSE']._serialized_start=442
+  _globals['_ENROLLMEMBERRESPONSE']._serialized_end=573
+  _globals['_LOOKUPMEMBERREQUEST']._serialized_start=575
+  _globals['_LOOKUPMEMBERREQUEST']._serialized_end=662
+  _globals['_LOOKUPMEMBERRESPONSE']._serialized_start=665
+  _globals['_LOOKUPMEMBERRESPONSE']._serialized_end=936
+  _globals['_RECORDSALERESPONSE']._serialized_start=939
+  _globals['_RECORDSALERESPONSE']._serialized_end=1115
+  _globals['_QUOTESALEREQUEST']._serialized_start=1117
+  _globals['_QUOTESALEREQUEST']._serialized_end=1180
+  _globals['_QUOTESALERESPONSE']._serialized_start=1183
+  _globals['_QUOTESALERESPONSE']._serialized_end=1320
+  _globals['_RESERVEREWARDRESPONSE']._serialized_start=1323
+  _globals['_RESERVEREWARDRESPONSE']._serialized_end=1500
+  _globals['_COMMITREWARDRESPONSE']._serialized_start=1503
+  _globals['_COMMITREWARDRESPONSE']._serialized_end=1645
+  _globals['_RELEASEREWARDRESPONSE']._serialized_start=1647
+  _globals['_RELEASEREWARDRESPONSE']._serialized_end=1746
+  _globals['_RETURNSALERESPONSE']._serialized_start=1749
+  _globals['_RETURNSALERESPONSE']._serialized_end=1886
+  _globals['_REVERSETRANSACTIONRESPONSE']._serialized_start=1888
+  _globals['_REVERSETRANSACTIONRESPONSE']._serialized_end=2009
+  _globals['_RECORDACTIVITYRESPONSE']._serialized_start=2012
+  _globals['_RECORDACTIVITYRESPONSE']._serialized_end=2147
+  _globals['_USEENTITLEMENTRESPONSE']._serialized_start=2150
+  _globals['_USEENTITLEMENTRESPONSE']._serialized_end=2296
+  _globals['_GETTRANSACTIONREQUEST']._serialized_start=2298
+  _globals['_GETTRANSACTIONREQUEST']._serialized_end=2335
+  _globals['_GETTRANSACTIONRESPONSE']._serialized_start=2337
+  _globals['_GETTRANSACTIONRESPONSE']._serialized_end=2410
+  _globals['_EXPLAINTRANSACTIONREQUEST']._serialized_start=2412
+  _globals['_EXPLAINTRANSACTIONREQUEST']._serialized_end=2453
+  _globals['_EXPLAINTRANSACTIONRESPONSE']._serialized_start=2455
+  _globals['_EXPLAINTRANSACTIONRESPONSE']._serialized_end=2529
+  _globals['_GETBALANCEREQUEST']._serialized_start=2532
+  _globals['_GETBALANCEREQUEST']._serialized_end=2687
+  _globals['_GETBALANCERESPONSE']._serialized_start=2690
+  _globals['_GETBALANCERESPONSE']._serialized_end=2921
+  _globals['_COMMANDRESULT']._serialized_start=2924
+  _globals['_COMMANDRESULT']._serialized_end=3556
+  _globals['_SUBMITBATCHREQUEST']._serialized_start=3558
+  _globals['_SUBMITBATCHREQUEST']._serialized_end=3637
+  _globals['_SUBMITBATCHRESPONSE']._serialized_start=3639
+  _globals['_SUBMITBATCHRESPONSE']._serialized_end=3704
+  _globals['_STREAMCOMMANDSREQUEST']._serialized_start=3706
+  _globals['_STREAMCOMMANDSREQUEST']._serialized_end=3767
+  _globals['_STREAMCOMMANDSRESPONSE']._serialized_start=3769
+  _globals['_STREAMCOMMANDSRESPONSE']._serialized_end=3836
+  _globals['_POSSERVICE']._serialized_start=3839
+  _globals['_POSSERVICE']._serialized_end=5219
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from loyalty.v1 import account_pb2 as _account_pb2
 from loyalty.v1 import commands_pb2 as _commands_pb2
+from loyalty.v1 import consent_pb2 as _consent_pb2
 from loyalty.v1 import errors_pb2 as _errors_pb2
 from loyalty.v1 import events_pb2 as _events_pb2
 from loyalty.v1 import explain_pb2 as _explain_pb2
@@ -149,6 +150,7 @@ class LookupMemberResponse(_message.Message):
     TIER_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     TIER_BENEFITS_FIELD_NUMBER: _builtins.int
+    CONSENTS_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     """members/{member}"""
     masked_name: _builtins.str
@@ -169,6 +171,10 @@ class LookupMemberResponse(_message.Message):
     def tier_benefits(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.LocalizedText]:
         """What members in that tier enjoy, in words, as the program in force says."""
 
+    @_builtins.property
+    def consents(self) -> _containers.RepeatedCompositeFieldContainer[_consent_pb2.HeldConsent]:
+        """What the member has consented to, by purpose and way of contact: ask for the rest."""
+
     def __init__(
         self,
         *,
@@ -179,10 +185,11 @@ class LookupMemberResponse(_message.Message):
         tier: _account_pb2.TierProgress | None = ...,
         position: _builtins.int = ...,
         tier_benefits: _abc.Iterable[_account_pb2.LocalizedText] | None = ...,
+        consents: _abc.Iterable[_consent_pb2.HeldConsent] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "tier", b"tier"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "language_code", b"language_code", "masked_name", b"masked_name", "member", b"member", "position", b"position", "tier", b"tier", "tier_benefits", b"tier_benefits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "consents", b"consents", "language_code", b"language_code", "masked_name", b"masked_name", "member", b"member", "position", b"position", "tier", b"tier", "tier_benefits", b"tier_benefits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,7 +10,9 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from loyalty.v1 import account_pb2 as _account_pb2
 from loyalty.v1 import commands_pb2 as _commands_pb2
+from loyalty.v1 import consent_pb2 as _consent_pb2
 from loyalty.v1 import events_pb2 as _events_pb2
+from loyalty.v1 import feedback_pb2 as _feedback_pb2
 from loyalty.v1 import reward_pb2 as _reward_pb2
 from loyalty.v1 import tier_pb2 as _tier_pb2
 import builtins as _builtins
@@ -107,6 +109,9 @@ class AccountSnapshot(_message.Message):
     NOTIFIED_UNTIL_US_FIELD_NUMBER: _builtins.int
     CANCELLED_POINTS_FIELD_NUMBER: _builtins.int
     EXPIRED_POINTS_FIELD_NUMBER: _builtins.int
+    CONSENTS_FIELD_NUMBER: _builtins.int
+    RATED_VISITS_FIELD_NUMBER: _builtins.int
+    ERASED_AT_US_FIELD_NUMBER: _builtins.int
     program: _builtins.str
     """programs/{program}"""
     version: _builtins.int
@@ -121,6 +126,8 @@ class AccountSnapshot(_message.Message):
     """The expiry of lots that follow activity, in microseconds since 1970; 0 for none."""
     notified_until_us: _builtins.int
     """Notices are given of expiries up to this one, in microseconds since 1970; 0 for none."""
+    erased_at_us: _builtins.int
+    """When the person was erased, in microseconds since 1970; 0 where they are not."""
     @_builtins.property
     def standing(self) -> _tier_pb2.Standing:
         """What the tier rests on."""
@@ -161,6 +168,14 @@ class AccountSnapshot(_message.Message):
     def expired_points(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
         """Likewise points that expired unspent."""
 
+    @_builtins.property
+    def consents(self) -> _containers.RepeatedCompositeFieldContainer[_consent_pb2.ConsentSnapshot]:
+        """The last decisions about consent."""
+
+    @_builtins.property
+    def rated_visits(self) -> _containers.RepeatedCompositeFieldContainer[_feedback_pb2.RatedVisit]:
+        """The visits of the last weeks that the member said something about."""
+
     def __init__(
         self,
         *,
@@ -181,10 +196,13 @@ class AccountSnapshot(_message.Message):
         notified_until_us: _builtins.int = ...,
         cancelled_points: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
         expired_points: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
+        consents: _abc.Iterable[_consent_pb2.ConsentSnapshot] | None = ...,
+        rated_visits: _abc.Iterable[_feedback_pb2.RatedVisit] | None = ...,
+        erased_at_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "cancelled_points", b"cancelled_points", "counters", b"counters", "entitlements", b"entitlements", "expired_points", b"expired_points", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "notified_until_us", b"notified_until_us", "owed_points", b"owed_points", "program", b"program", "standing", b"standing", "tier", b"tier", "totals", b"totals", "version", b"version", "vouchers", b"vouchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_expires_at_us", b"activity_expires_at_us", "awaited_returns", b"awaited_returns", "cancelled_points", b"cancelled_points", "consents", b"consents", "counters", b"counters", "entitlements", b"entitlements", "erased_at_us", b"erased_at_us", "expired_points", b"expired_points", "holds", b"holds", "lots", b"lots", "next_lot", b"next_lot", "notified_until_us", b"notified_until_us", "owed_points", b"owed_points", "program", b"program", "rated_visits", b"rated_visits", "standing", b"standing", "tier", b"tier", "totals", b"totals", "version", b"version", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
