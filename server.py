@@ -80,6 +80,7 @@ from projections.books_check import BooksChecker
 from projections.cli import check, rebuild, replay
 from projections.histories import PostgresHistories
 from projections.hub import Hub
+from projections.insight import PostgresInsight
 from projections.process import ReadSideProcess
 from projections.reader import PostgresReader
 from projections.standalone import build_views, notary
@@ -128,6 +129,7 @@ class Ledger:
     def __init__(self, database_url: str, config: Config) -> None:
         self.writes = LedgerDatastore(database_url, options=POINT_LOOKUPS, pool_size=2)
         self.reads = LedgerDatastore(database_url, options=POINT_LOOKUPS, pool_size=2)
+        self.reports = LedgerDatastore(database_url)
         self.archive = Archive(config.archive)
         self.writer = Writer(LedgerRecorder(self.writes, self.archive), system_clock)
         self.programs = Programs(LedgerRecorder(self.reads))
@@ -154,6 +156,7 @@ class Ledger:
         """Starts the threads, and the process of the read side."""
         self.writes.pool.open()
         self.reads.pool.open()
+        self.reports.pool.open()
         self.writer.start()
         self.hub.start()
         self.read_side.start()
@@ -177,6 +180,7 @@ class Ledger:
                 self.authenticator.close,
                 self.writes.close,
                 self.reads.close,
+                self.reports.close,
             ),
         )
 
@@ -200,7 +204,7 @@ class Ledger:
         add_PosServiceServicer_to_server(pos, server)
         program = ProgramService(dispatch, self.programs, self.views, codes, system_clock)
         add_ProgramServiceServicer_to_server(program, server)
-        crm = CrmService(self.views, self.reader, system_clock)
+        crm = CrmService(self.views, self.reader, PostgresInsight(self.reports), system_clock)
         add_CrmServiceServicer_to_server(crm, server)
         audit = AuditService(
             self.reader,

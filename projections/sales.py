@@ -96,28 +96,25 @@ class _Page:
         if sale.redemptions:
             redeemed = _shared(sum(one.points for one in sale.redemptions), net)
             self._redeem(event, "in_sale", sale.origin, sale.redemptions)
-        for column, values in zip(
-            self._lines,
-            (
-                [member_id] * len(lines),
-                [position] * len(lines),
-                range(1, len(lines) + 1),
-                [line.line_id for line in lines],
-                [line.sku for line in lines],
-                [line.category for line in lines],
-                [line.brand for line in lines],
-                ["\n".join(line.labels) for line in lines],
-                [line.kind or _PRODUCT for line in lines],
-                units,
-                [line.price_minor for line in lines],
-                _till_discounts(sale, lines),
-                net,
-                [line.unit_cost_minor if line.HasField("unit_cost_minor") else -1 for line in lines],
-                awarded,
-                redeemed,
-            ),
-            strict=True,
-        ):
+        sold: tuple[Iterable[Any], ...] = (
+            [member_id] * len(lines),
+            [position] * len(lines),
+            range(1, len(lines) + 1),
+            [line.line_id for line in lines],
+            [line.sku for line in lines],
+            [line.category for line in lines],
+            [line.brand for line in lines],
+            ["\n".join(line.labels) for line in lines],
+            [line.kind or _PRODUCT for line in lines],
+            units,
+            [line.price_minor for line in lines],
+            _till_discounts(sale, lines),
+            net,
+            [line.unit_cost_minor if line.HasField("unit_cost_minor") else -1 for line in lines],
+            awarded,
+            redeemed,
+        )
+        for column, values in zip(self._lines, sold, strict=True):
             column.extend(values)
         where = (*_where(event, sale.origin), sale.receipt.tier.tier)
         self._sold.append((member_id, position, event.command_id, *where, str(sum(units)), str(sum(net))))
@@ -132,7 +129,8 @@ class _Page:
                 basis = {line.line_id: line.basis for line in award.lines}
                 weights = [basis.get(line.line_id, 0) for line in lines]
             points = _shared(award.points, weights)
-            shares = ",".join(map(str, points))
+            counted = [str(one) if weight else "NULL" for one, weight in zip(points, weights, strict=True)]
+            shares = f"{{{','.join(counted if any(weights) else map(str, points))}}}"
             self._awards.append((event.stream_id, event.position, number, award.rule, award.points, shares))
             total = points if total is None else [one + more for one, more in zip(total, points, strict=True)]
         return total or [0] * len(lines)

@@ -31,7 +31,7 @@ FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::
 
 -- name: award
 INSERT INTO sale_awards (member_id, position, number, offer, points, line_points)
-SELECT member_id, position, number, offer, points, string_to_array(line_points, ',')::bigint[]
+SELECT member_id, position, number, offer, points, line_points::bigint[]
 FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::text[], %b::bigint[], %b::text[])
     AS e (member_id, position, number, offer, points, line_points)
 

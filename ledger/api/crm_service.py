@@ -8,7 +8,6 @@ from uuid import UUID
 
 import grpc
 from loyalty.v1 import crm_service_pb2 as pb
-from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.audit_service import BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX
@@ -16,8 +15,10 @@ from ledger.api.binding import sees
 from ledger.api.check import CHECKS
 from ledger.api.dispatch import wait_s
 from ledger.api.errors import ApiError
+from ledger.api.insight_service import InsightService
 from ledger.api.paging import messages, number_before, page_size, page_token
 from ledger.domain.names import last_id
+from ledger.insight import Insight
 from ledger.views import EventReader, ViewBehind, Views
 from ledger.writer.writer import Clock
 
@@ -32,10 +33,11 @@ MemberRequest = pb.ListStatementEntriesRequest | pb.ListVouchersRequest | pb.Lis
 PageT = TypeVar("PageT")
 
 
-class CrmService(CrmServiceServicer):
-    """Each call: check, read, convert."""
+class CrmService(InsightService):
+    """Each call: check, read, convert. What members buy is in the class it is made of."""
 
-    def __init__(self, views: Views, reader: EventReader, clock: Clock) -> None:
+    def __init__(self, views: Views, reader: EventReader, insight: Insight, clock: Clock) -> None:
+        InsightService.__init__(self, insight, clock)
         self._views = views
         self._reader = reader
         self._clock = clock

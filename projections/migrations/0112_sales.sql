@@ -67,7 +67,7 @@ BEGIN
         number          bigint  NOT NULL,
         offer           text    NOT NULL,  -- the rule's or promotion's id; reward/{reward_id} for the points of a voucher
         points          bigint  NOT NULL,
-        line_points     bigint[] NOT NULL, -- of each line of the sale, by its number
+        line_points     bigint[] NOT NULL, -- of each line of the sale, by its number; NULL where it did not count
         PRIMARY KEY (position, number)
     );
 

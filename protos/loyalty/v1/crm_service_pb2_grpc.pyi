@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from loyalty.v1 import crm_service_pb2 as _crm_service_pb2
+from loyalty.v1 import insight_pb2 as _insight_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -49,6 +50,19 @@ class CrmServiceStub:
     A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
     all programs, so a credential that is bound to one gets PERMISSION_DENIED.
     """
+    ReadSalesFigures: _grpc.UnaryStreamMultiCallable[_insight_pb2.ReadSalesFiguresRequest, _insight_pb2.ReadSalesFiguresResponse]
+    """-- insight: a server reads at most 2 of these at once; further ones wait their turn within their deadline.
+
+    What was sold, by up to three of SKU, category, brand, label, store, day, channel, tier and member.
+    """
+    ReadOfferFigures: _grpc.UnaryStreamMultiCallable[_insight_pb2.ReadOfferFiguresRequest, _insight_pb2.ReadOfferFiguresResponse]
+    """What earning rules, promotions and rewards did: sales with them, members, points, discounts and redemptions."""
+    ReadPairs: _grpc.UnaryStreamMultiCallable[_insight_pb2.ReadPairsRequest, _insight_pb2.ReadPairsResponse]
+    """What is bought together."""
+    ReadWonAndLost: _grpc.UnaryStreamMultiCallable[_insight_pb2.ReadWonAndLostRequest, _insight_pb2.ReadWonAndLostResponse]
+    """Members who began to buy something, and who stopped, between two periods."""
+    ReadDemand: _grpc.UnaryStreamMultiCallable[_insight_pb2.ReadDemandRequest, _insight_pb2.ReadDemandResponse]
+    """Demand for SKUs by store, for planning stock."""
 
 @_typing.type_check_only
 class CrmServiceAsyncStub(CrmServiceStub):
@@ -71,6 +85,19 @@ class CrmServiceAsyncStub(CrmServiceStub):
     A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
     all programs, so a credential that is bound to one gets PERMISSION_DENIED.
     """
+    ReadSalesFigures: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadSalesFiguresRequest, _insight_pb2.ReadSalesFiguresResponse]  # type: ignore[assignment]
+    """-- insight: a server reads at most 2 of these at once; further ones wait their turn within their deadline.
+
+    What was sold, by up to three of SKU, category, brand, label, store, day, channel, tier and member.
+    """
+    ReadOfferFigures: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadOfferFiguresRequest, _insight_pb2.ReadOfferFiguresResponse]  # type: ignore[assignment]
+    """What earning rules, promotions and rewards did: sales with them, members, points, discounts and redemptions."""
+    ReadPairs: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadPairsRequest, _insight_pb2.ReadPairsResponse]  # type: ignore[assignment]
+    """What is bought together."""
+    ReadWonAndLost: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadWonAndLostRequest, _insight_pb2.ReadWonAndLostResponse]  # type: ignore[assignment]
+    """Members who began to buy something, and who stopped, between two periods."""
+    ReadDemand: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadDemandRequest, _insight_pb2.ReadDemandResponse]  # type: ignore[assignment]
+    """Demand for SKUs by store, for planning stock."""
 
 class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
     """The CRM's side: views of members, and a feed of changes."""
@@ -114,5 +141,48 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
         all programs, so a credential that is bound to one gets PERMISSION_DENIED.
         """
+
+    @_abc_1.abstractmethod
+    def ReadSalesFigures(
+        self,
+        request: _insight_pb2.ReadSalesFiguresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_insight_pb2.ReadSalesFiguresResponse], _abc.AsyncIterator[_insight_pb2.ReadSalesFiguresResponse]]:
+        """-- insight: a server reads at most 2 of these at once; further ones wait their turn within their deadline.
+
+        What was sold, by up to three of SKU, category, brand, label, store, day, channel, tier and member.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadOfferFigures(
+        self,
+        request: _insight_pb2.ReadOfferFiguresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_insight_pb2.ReadOfferFiguresResponse], _abc.AsyncIterator[_insight_pb2.ReadOfferFiguresResponse]]:
+        """What earning rules, promotions and rewards did: sales with them, members, points, discounts and redemptions."""
+
+    @_abc_1.abstractmethod
+    def ReadPairs(
+        self,
+        request: _insight_pb2.ReadPairsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_insight_pb2.ReadPairsResponse], _abc.AsyncIterator[_insight_pb2.ReadPairsResponse]]:
+        """What is bought together."""
+
+    @_abc_1.abstractmethod
+    def ReadWonAndLost(
+        self,
+        request: _insight_pb2.ReadWonAndLostRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_insight_pb2.ReadWonAndLostResponse], _abc.AsyncIterator[_insight_pb2.ReadWonAndLostResponse]]:
+        """Members who began to buy something, and who stopped, between two periods."""
+
+    @_abc_1.abstractmethod
+    def ReadDemand(
+        self,
+        request: _insight_pb2.ReadDemandRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_insight_pb2.ReadDemandResponse], _abc.AsyncIterator[_insight_pb2.ReadDemandResponse]]:
+        """Demand for SKUs by store, for planning stock."""
 
 def add_CrmServiceServicer_to_server(servicer: CrmServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
