@@ -246,15 +246,24 @@ FAULTS: list[tuple[Callable[[Shop], Any], list[str]]] = [
     ),
     (lambda shop: sales_figures(shop, "sku", "sku"), ["group_by[1]"]),
     (lambda shop: sales_figures(shop, "sku", "brand", "store", "tier"), ["group_by"]),
-    (lambda shop: sales_figures(shop, filter={"skus": ["a"] * 1_001, "channels": [99]}), ["filter.skus", "filter.channels[0]"]),
+    (
+        lambda shop: sales_figures(shop, filter={"skus": ["a"] * 1_001, "channels": [99]}),
+        ["filter.skus", "filter.channels[0]"],
+    ),
     (lambda shop: offer_figures(shop, "sku", filter={"skus": ["a"]}), ["filter.skus", "group_by[0]"]),
     (lambda shop: pairs(shop, min_sales=-1, filter={"categories": ["a"]}), ["filter.categories", "min_sales"]),
-    (lambda shop: won_and_lost(shop, "2026-02-01", "2026-02-01", "2026-01-01", ""), ["second_until_date", "first_until_date", "second_from_date"]),
-    (lambda shop: won_and_lost(shop, *WEEK, filter={"skus": ["a"], "until_date": "2026-01-01"}), ["filter.skus", "filter.until_date"]),
+    (
+        lambda shop: won_and_lost(shop, "2026-02-01", "2026-02-01", "2026-01-01", ""),
+        ["second_until_date", "first_until_date", "second_from_date"],
+    ),
+    (
+        lambda shop: won_and_lost(shop, *WEEK, filter={"skus": ["a"], "until_date": "2026-01-01"}),
+        ["filter.skus", "filter.until_date"],
+    ),
     (lambda shop: demand(shop, "", "2026-01-01"), ["filter.from_date"]),
     (lambda shop: demand(shop, "2020-01-01", "2026-01-01"), ["filter.until_date"]),
     (lambda shop: demand(shop, "2026-01-01", "2026-01-01"), ["filter.until_date"]),
-]  # fmt: skip
+]
 
 
 def test_every_field_at_fault_is_named(shop: Shop) -> None:
