@@ -43,7 +43,7 @@ from ledger.api.noter import Noter
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
-from ledger.cli import log, member, program, reconcile, report, terminals, till
+from ledger.cli import insight, log, member, program, reconcile, report, terminals, till
 from ledger.cli.archive import archive, restore_archive
 from ledger.cli.audit import audit
 from ledger.cli.balances import balances
@@ -100,6 +100,7 @@ app.add_typer(member.app, name="member")
 app.add_typer(program.app, name="program")
 app.add_typer(terminals.app, name="terminals")
 app.add_typer(log.app, name="log")
+report.app.add_typer(insight.app)
 app.add_typer(report.app, name="report")
 app.add_typer(reconcile.app, name="reconcile")
 for command in (
