@@ -29,6 +29,8 @@ REQUIRED = {
     "verify_events_per_s",
     "as_of_p99_ms",
     "replay_year_s",
+    "rebuild_year_s",
+    "projections_lag_p99_ms",
 }
 """The names that others read var/bench.json by."""
 
