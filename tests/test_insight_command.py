@@ -2,6 +2,8 @@
 
 import csv
 import io
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,10 +14,11 @@ from ledger.proof.event_rows import parquet_libraries
 from server import app
 from tests.projections.history import History, append
 from tests.projections.tables import catch_up
-from tests.running import Databases, running, token
+from tests.running import ROOT, Databases, running, token
 
 Loyalty = Callable[..., Result]
 
+README = (ROOT / "README.md").read_text("utf-8")
 PERIODS = ("2020-01-01", "2020-06-01", "2020-06-01", "2021-01-01")
 PERIOD = ("--from", "2020-01-01", "--until", "2022-06-01")
 REPORTS = {
@@ -65,6 +68,18 @@ def test_every_report_in_every_format(loyalty: Loyalty, report: str, tmp_path: P
     assert len((tmp_path / "report.txt").read_text("utf-8").splitlines()) >= len(lines)
     if report in {"sales", "offers"}:
         assert lines
+
+
+def test_the_readme_runs(loyalty: Loyalty, tmp_path: Path) -> None:
+    """Each command of its section."""
+    section = README[README.index("## What members buy") : README.index("## Limits")]
+    (block,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    for command in block.splitlines():
+        words = shlex.split(command.replace("demand.parquet", str(tmp_path / "demand.parquet")), comments=True)
+        program = words.index("--program")
+        result = loyalty(*words[2:program], *words[program + 2 :])
+        assert result.exit_code == 0, (command, result.output)
+    assert (tmp_path / "demand.parquet").stat().st_size
 
 
 def test_sums_are_the_same_however_they_are_told(loyalty: Loyalty) -> None:
