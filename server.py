@@ -44,7 +44,7 @@ from ledger.api.person_parts import PersonParts
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
-from ledger.cli import consumers, log, member, program, reconcile, report, terminals, till, value
+from ledger.cli import consumers, insight, log, member, program, reconcile, report, terminals, till, value
 from ledger.cli.archive import archive, restore_archive
 from ledger.cli.audit import audit
 from ledger.cli.balances import balances
@@ -87,6 +87,7 @@ from projections.changes import PostgresChanges
 from projections.cli import check, rebuild, replay
 from projections.histories import PostgresHistories
 from projections.hub import Hub
+from projections.insight import PostgresInsight
 from projections.people import PostgresPeople
 from projections.process import ReadSideProcess
 from projections.reader import PostgresReader
@@ -108,6 +109,7 @@ app.add_typer(member.app, name="member")
 app.add_typer(program.app, name="program")
 app.add_typer(terminals.app, name="terminals")
 app.add_typer(log.app, name="log")
+report.app.add_typer(insight.app)
 app.add_typer(report.app, name="report")
 app.add_typer(consumers.app, name="consumers")
 app.add_typer(reconcile.app, name="reconcile")
@@ -141,6 +143,7 @@ class Ledger:
     def __init__(self, database_url: str, config: Config) -> None:
         self.writes = LedgerDatastore(database_url, options=POINT_LOOKUPS, pool_size=2)
         self.reads = LedgerDatastore(database_url, options=POINT_LOOKUPS, pool_size=2)
+        self.reports = LedgerDatastore(database_url)
         self.archive = Archive(config.archive)
         self.writer = Writer(LedgerRecorder(self.writes, self.archive), system_clock)
         self.programs = Programs(LedgerRecorder(self.reads))
@@ -167,6 +170,7 @@ class Ledger:
         """Starts the threads, and the process of the read side."""
         self.writes.pool.open()
         self.reads.pool.open()
+        self.reports.pool.open()
         self.writer.start()
         self.hub.start()
         self.read_side.start()
@@ -190,6 +194,7 @@ class Ledger:
                 self.authenticator.close,
                 self.writes.close,
                 self.reads.close,
+                self.reports.close,
             ),
         )
 
@@ -224,6 +229,7 @@ class Ledger:
             Consumers(self.reads),
             PostgresValues(self.reads),
             PersonParts(people, profiles, FeedbackLinks(self.reads), PersonExport(self.reads, self.reader)),
+            PostgresInsight(self.reports),
         )
         crm = CrmService(sources, system_clock)
         add_CrmServiceServicer_to_server(crm, server)

@@ -8,77 +8,117 @@ FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::bigint[], %b::text[], %b::bi
 
 -- name: sell
 INSERT INTO sales (member_id, position, of_position, transaction_id, program, kind, is_voided, occurred_at, day, store,
-                   channel, units, net_minor)
+                   channel, tier, units, net_minor)
 SELECT e.member_id, e.position, e.position, e.transaction_id, m.program, 'sale', false, e.occurred_at,
-       (to_timestamp(e.occurred_at / 1000000) AT TIME ZONE m.time_zone)::date, e.store, e.channel, e.units::numeric,
-       e.net_minor::numeric
-FROM unnest(%b::uuid[], %b::bigint[], %b::uuid[], %b::bigint[], %b::text[], %b::bigint[], %b::text[], %b::text[])
-    AS e (member_id, position, transaction_id, occurred_at, store, channel, units, net_minor)
+       (to_timestamp(e.occurred_at / 1000000) AT TIME ZONE m.time_zone)::date, e.store, e.channel, e.tier,
+       e.units::numeric, e.net_minor::numeric
+FROM unnest(%b::uuid[], %b::bigint[], %b::uuid[], %b::bigint[], %b::text[], %b::bigint[], %b::text[], %b::text[],
+            %b::text[])
+    AS e (member_id, position, transaction_id, occurred_at, store, channel, tier, units, net_minor)
 JOIN sales_members m USING (member_id)
 
 -- name: lines
-INSERT INTO sale_lines (member_id, position, line_id, sku, category, brand, labels, kind, units, price_minor, net_minor,
-                        unit_cost_minor)
-SELECT member_id, position, line_id, sku, category, brand, string_to_array(labels, E'\n'), kind, units, price_minor,
-       net_minor, nullif(unit_cost_minor, -1)
-FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bigint[],
-            %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])
-    AS e (member_id, position, line_id, sku, category, brand, labels, kind, units, price_minor, net_minor, unit_cost_minor)
+INSERT INTO sale_lines (member_id, position, number, line_id, sku, category, brand, labels, kind, units, price_minor,
+                        till_discount_minor, reward_discount_minor, net_minor, unit_cost_minor, awarded_points,
+                        redeemed_points)
+SELECT member_id, position, number, line_id, sku, category, brand, string_to_array(labels, E'\n'), kind, units,
+       price_minor, till_discount_minor, price_minor - till_discount_minor - net_minor, net_minor,
+       nullif(unit_cost_minor, -1), awarded_points, redeemed_points
+FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
+            %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])
+    AS e (member_id, position, number, line_id, sku, category, brand, labels, kind, units, price_minor,
+          till_discount_minor, net_minor, unit_cost_minor, awarded_points, redeemed_points)
+
+-- name: award
+INSERT INTO sale_awards (member_id, position, number, offer, points, line_points)
+SELECT member_id, position, number, offer, points, line_points::bigint[]
+FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::text[], %b::bigint[], %b::text[])
+    AS e (member_id, position, number, offer, points, line_points)
+
+-- name: redeem
+INSERT INTO redemptions (member_id, position, number, transaction_id, program, kind, is_voided, occurred_at, day, store,
+                         channel, reward_id, quantity, points, value_minor)
+SELECT e.member_id, e.position, e.number, e.transaction_id, m.program, e.kind, false, e.occurred_at,
+       (to_timestamp(e.occurred_at / 1000000) AT TIME ZONE m.time_zone)::date, e.store, e.channel, e.reward_id, e.quantity,
+       e.points, e.value_minor
+FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::uuid[], %b::text[], %b::bigint[], %b::text[], %b::bigint[],
+            %b::text[], %b::bigint[], %b::bigint[], %b::bigint[])
+    AS e (member_id, position, number, transaction_id, kind, occurred_at, store, channel, reward_id, quantity, points,
+          value_minor)
+JOIN sales_members m USING (member_id)
 
 -- name: take_back
 -- What came back of sales, without its lines yet.
 INSERT INTO sales (member_id, position, of_position, transaction_id, program, kind, is_voided, occurred_at, day, store,
-                   channel, units, net_minor)
+                   channel, tier, units, net_minor)
 SELECT e.member_id, e.position, s.position, e.transaction_id, m.program, 'return', false, e.occurred_at,
-       (to_timestamp(e.occurred_at / 1000000) AT TIME ZONE m.time_zone)::date, e.store, e.channel, -e.units::numeric,
-       -e.net_minor::numeric
+       (to_timestamp(e.occurred_at / 1000000) AT TIME ZONE m.time_zone)::date, e.store, e.channel, e.tier,
+       -e.units::numeric, -e.net_minor::numeric
 FROM unnest(%b::uuid[], %b::bigint[], %b::uuid[], %b::uuid[], %b::bigint[], %b::text[], %b::bigint[], %b::text[],
-            %b::text[])
-    AS e (member_id, position, transaction_id, sale, occurred_at, store, channel, units, net_minor)
+            %b::text[], %b::text[])
+    AS e (member_id, position, transaction_id, sale, occurred_at, store, channel, tier, units, net_minor)
 JOIN sales_members m USING (member_id)
 JOIN sales s ON s.member_id = e.member_id AND s.transaction_id = e.sale AND s.kind = 'sale'
 
 -- name: lines_back
-INSERT INTO sale_lines (member_id, position, line_id, sku, category, brand, labels, kind, units, price_minor, net_minor,
-                        unit_cost_minor)
-SELECT l.member_id, e.position, l.line_id, l.sku, l.category, l.brand, l.labels, l.kind, -e.units, 0, -e.net_minor,
-       l.unit_cost_minor
-FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bigint[], %b::bigint[])
-    AS e (member_id, position, line_id, units, net_minor)
+INSERT INTO sale_lines (member_id, position, number, line_id, sku, category, brand, labels, kind, units, price_minor,
+                        till_discount_minor, reward_discount_minor, net_minor, unit_cost_minor, awarded_points,
+                        redeemed_points)
+SELECT l.member_id, e.position, l.number, l.line_id, l.sku, l.category, l.brand, l.labels, l.kind, -e.units, 0, 0, 0,
+       -e.net_minor, l.unit_cost_minor, -e.taken_back_points, -e.restored_points
+FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])
+    AS e (member_id, position, line_id, units, net_minor, taken_back_points, restored_points)
 JOIN sales b ON b.member_id = e.member_id AND b.position = e.position
-JOIN sale_lines l ON l.member_id = b.member_id AND l.position = b.of_position AND l.line_id = e.line_id
+JOIN sale_lines l ON l.position = b.of_position AND l.line_id = e.line_id
+
+-- name: void_redemptions
+UPDATE redemptions r SET is_voided = true
+FROM unnest(%b::uuid[], %b::uuid[]) AS e (member_id, reversed)
+WHERE r.member_id = e.member_id AND r.transaction_id = e.reversed
 
 -- name: reverse
 -- What is left of a sale comes back at once, and the sale does not count any more. Of what is no sale there is nothing here.
+-- Points are shared over what comes back as ledger.domain.rounding.share_out does it.
 WITH voided AS (
     UPDATE sales s SET is_voided = true
-    FROM unnest(%b::uuid[], %b::bigint[], %b::uuid[], %b::uuid[], %b::bigint[], %b::text[], %b::bigint[])
-        AS e (member_id, position, transaction_id, reversed, occurred_at, store, channel)
+    FROM unnest(%b::uuid[], %b::bigint[], %b::uuid[], %b::uuid[], %b::bigint[], %b::text[], %b::bigint[], %b::text[],
+                %b::bigint[], %b::bigint[])
+        AS e (member_id, position, transaction_id, reversed, occurred_at, store, channel, tier, taken_back_points,
+              restored_points)
     WHERE s.member_id = e.member_id AND s.transaction_id = e.reversed AND s.kind = 'sale'
-    RETURNING e.*, s.position AS of_position, s.program, s.units, s.net_minor
+    RETURNING e.*, s.position AS of_position, s.program
 ), left_over AS (
-    SELECT v.member_id, v.position, l.line_id, sum(l.units)::bigint AS units, sum(l.net_minor)::bigint AS net_minor
+    SELECT v.position, l.number, sum(l.units)::bigint AS units, sum(l.net_minor)::bigint AS net_minor
     FROM voided v
     JOIN sales s ON s.member_id = v.member_id AND s.of_position = v.of_position
-    JOIN sale_lines l ON l.member_id = s.member_id AND l.position = s.position
-    GROUP BY v.member_id, v.position, l.line_id
+    JOIN sale_lines l ON l.position = s.position
+    GROUP BY v.position, l.number
     HAVING sum(l.units) <> 0 OR sum(l.net_minor) <> 0
+), weighed AS (
+    SELECT *, CASE WHEN sum(net_minor) OVER sale = 0 THEN 1 ELSE net_minor END AS weight
+    FROM left_over WINDOW sale AS (PARTITION BY position)
+), seen AS (
+    SELECT *, sum(weight) OVER (PARTITION BY position ORDER BY number) AS upto, sum(weight) OVER (PARTITION BY position) AS whole
+    FROM weighed
 ), reversed AS (
     INSERT INTO sales (member_id, position, of_position, transaction_id, program, kind, is_voided, occurred_at, day, store,
-                       channel, units, net_minor)
+                       channel, tier, units, net_minor)
     SELECT v.member_id, v.position, v.of_position, v.transaction_id, v.program, 'reversal', false, v.occurred_at,
-           (to_timestamp(v.occurred_at / 1000000) AT TIME ZONE m.time_zone)::date, v.store, v.channel,
-           -coalesce((SELECT sum(units) FROM left_over l WHERE (l.member_id, l.position) = (v.member_id, v.position)), 0),
-           -coalesce((SELECT sum(net_minor) FROM left_over l WHERE (l.member_id, l.position) = (v.member_id, v.position)), 0)
+           (to_timestamp(v.occurred_at / 1000000) AT TIME ZONE m.time_zone)::date, v.store, v.channel, v.tier,
+           -coalesce((SELECT sum(units) FROM left_over l WHERE l.position = v.position), 0),
+           -coalesce((SELECT sum(net_minor) FROM left_over l WHERE l.position = v.position), 0)
     FROM voided v JOIN sales_members m USING (member_id)
 )
-INSERT INTO sale_lines (member_id, position, line_id, sku, category, brand, labels, kind, units, price_minor, net_minor,
-                        unit_cost_minor)
-SELECT o.member_id, o.position, o.line_id, l.sku, l.category, l.brand, l.labels, l.kind, -o.units, 0, -o.net_minor,
-       l.unit_cost_minor
-FROM left_over o
-JOIN voided v ON v.member_id = o.member_id AND v.position = o.position
-JOIN sale_lines l ON l.member_id = o.member_id AND l.position = v.of_position AND l.line_id = o.line_id
+INSERT INTO sale_lines (member_id, position, number, line_id, sku, category, brand, labels, kind, units, price_minor,
+                        till_discount_minor, reward_discount_minor, net_minor, unit_cost_minor, awarded_points,
+                        redeemed_points)
+SELECT v.member_id, o.position, l.number, l.line_id, l.sku, l.category, l.brand, l.labels, l.kind, -o.units, 0, 0, 0,
+       -o.net_minor, l.unit_cost_minor,
+       div(v.taken_back_points * (upto - weight), whole) - div(v.taken_back_points * upto, whole),
+       div(v.restored_points * (upto - weight), whole) - div(v.restored_points * upto, whole)
+FROM seen o
+JOIN voided v ON v.position = o.position
+JOIN sale_lines l ON l.position = v.of_position AND l.number = o.number
 
 -- name: total
 -- From a page's first position on.

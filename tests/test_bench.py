@@ -30,6 +30,8 @@ REQUIRED = {
     "as_of_p99_ms",
     "replay_year_s",
     "feed_changes_per_s",
+    "rebuild_year_s",
+    "projections_lag_p99_ms",
 }
 """The names that others read var/bench.json by."""
 

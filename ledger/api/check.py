@@ -59,6 +59,13 @@ from loyalty.v1.feedback_results_pb2 import (
     ListFeedbackRequest,
     SubmitFeedbackRequest,
 )
+from loyalty.v1.insight_pb2 import (
+    ReadDemandRequest,
+    ReadOfferFiguresRequest,
+    ReadPairsRequest,
+    ReadSalesFiguresRequest,
+    ReadWonAndLostRequest,
+)
 from loyalty.v1.person_pb2 import ExportMemberRequest, ListConsentsRequest
 from loyalty.v1.pos_service_pb2 import (
     ExplainTransactionRequest,
@@ -106,6 +113,13 @@ from ledger.api.check_feedback import (
     check_list_feedback,
     check_record_feedback,
     check_submit_feedback,
+)
+from ledger.api.check_insight import (
+    check_demand,
+    check_offer_figures,
+    check_pairs,
+    check_sales_figures,
+    check_won_and_lost,
 )
 from ledger.api.check_parts import check_head, check_identifier, check_origin, check_request_id, check_till, check_who
 from ledger.api.check_person import (
@@ -468,6 +482,11 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     ReinstatePointsRequest: _check(_reinstate_points),
     SetTierFloorRequest: _check(_set_tier_floor),
     GrantRewardRequest: _check(_grant_reward),
+    ReadSalesFiguresRequest: _check(check_sales_figures),
+    ReadOfferFiguresRequest: _check(check_offer_figures),
+    ReadPairsRequest: _check(check_pairs),
+    ReadWonAndLostRequest: _check(check_won_and_lost),
+    ReadDemandRequest: _check(check_demand),
     LookupMemberRequest: _check(check_lookup_member),
     GetTransactionRequest: _check(check_get_transaction),
     ExplainTransactionRequest: _check(check_get_transaction),

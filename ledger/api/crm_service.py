@@ -14,12 +14,14 @@ from ledger.api.dispatch import Dispatch, wait_s
 from ledger.api.errors import ApiError
 from ledger.api.feed_service import FeedService
 from ledger.api.feedback_service import FeedbackService
+from ledger.api.insight_service import InsightService
 from ledger.api.noter import Noter
 from ledger.api.paging import number_before, page_size, page_token
 from ledger.api.person_parts import PersonParts
 from ledger.api.person_service import PersonService
 from ledger.api.value_service import ValueService
 from ledger.domain.names import last_id
+from ledger.insight import Insight
 from ledger.store.consumers import Consumers
 from ledger.value.reading import Values
 from ledger.views import ChangeReader, EventReader, ViewBehind, Views
@@ -41,15 +43,17 @@ class CrmSources(NamedTuple):
     consumers: Consumers
     values: Values
     person: PersonParts
+    insight: Insight
 
 
-class CrmService(FeedService, ValueService, PersonService, FeedbackService):
+class CrmService(FeedService, ValueService, PersonService, FeedbackService, InsightService):
     """Each call: check, read, convert. Most are in the classes that it is made of."""
 
     def __init__(self, sources: CrmSources, clock: Clock) -> None:
-        dispatch, views, reader, noter, changes, consumers, values, person = sources
+        dispatch, views, reader, noter, changes, consumers, values, person, insight = sources
         FeedService.__init__(self, views, reader, changes, consumers, clock)
         ValueService.__init__(self, values, reader, clock)
+        InsightService.__init__(self, insight, clock)
         self._dispatch = dispatch
         self._views = views
         self._person = person

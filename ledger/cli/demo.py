@@ -144,12 +144,17 @@ def _as_dict(report: "Report") -> dict[str, object]:
     """The result for machines."""
     result = report.reconciliation
     return {
-        "reconciled": result.holds,
+        "reconciled": result.holds and report.insight.holds,
         "sales_found": report.sales_found,
         "sales_loaded": report.sales_loaded,
         "load_seconds": round(report.load_seconds, 3),
         "sales_per_second": round(report.sales_per_second, 1),
         "reconcile_seconds": round(report.reconcile_seconds, 3),
+        "insight_seconds": round(report.insight_seconds, 3),
+        "insight": {
+            "totals": [total._asdict() for total in report.insight.totals],
+            "differences": [difference._asdict() for difference in report.insight.differences],
+        },
         "liability": {
             "points": {one.vintage: one.closing_points for one in report.liability.vintages},
             "minor": report.liability.total.closing_minor,
@@ -191,7 +196,29 @@ def print_report(report: "Report") -> None:
         if result.holds
         else f"{len(result.differences):,} differences between the files and the ledger."
     )
+    _print_insight(report, console)
     _print_liability(report, console)
+
+
+def _print_insight(report: "Report", console: Console) -> None:
+    insight = report.insight
+    table = Table(title="What a CRM team is told, one by one")
+    table.add_column("")
+    for heading in ("files", "ledger", "differences"):
+        table.add_column(heading, justify="right")
+    for total in insight.totals:
+        table.add_row(total.figure, *(f"{figure:,}" for figure in total[1:]))
+    console.print(table)
+    for difference in insight.differences[:DIFFERENCES_SHOWN_MAX]:
+        console.print(str(difference), highlight=False)
+    more = len(insight.differences) - DIFFERENCES_SHOWN_MAX
+    if more > 0:
+        console.print(f"and {more:,} more; --json shows all", highlight=False)
+    console.print(
+        f"{len(insight.differences):,} differences between the files and what the ledger tells"
+        f" ({report.insight_seconds:.1f} s).",
+        highlight=False,
+    )
 
 
 def _print_liability(report: "Report", console: Console) -> None:

@@ -32,7 +32,10 @@ VINTAGES_MAX: Final = 1_000
 
 ResultT = TypeVar("ResultT")
 
-app = typer.Typer(help="Books: liability, breakage, deferred revenue, journal.", no_args_is_help=True)
+app = typer.Typer(
+    help="Books: liability, breakage, deferred revenue, journal. Buying: sales, offers, pairs, demand.",
+    no_args_is_help=True,
+)
 
 
 class Format(StrEnum):

@@ -8,6 +8,7 @@ from typing import Final, Protocol, Self, TypeVar
 import grpc
 from loyalty.v1.audit_service_pb2_grpc import AuditServiceStub
 from loyalty.v1.commands_pb2 import Command
+from loyalty.v1.crm_service_pb2_grpc import CrmServiceStub
 from loyalty.v1.pos_service_pb2 import CommandResult, SubmitBatchRequest, SubmitBatchResponse
 from loyalty.v1.pos_service_pb2_grpc import PosServiceStub
 from loyalty.v1.program_service_pb2_grpc import ProgramServiceStub
@@ -67,6 +68,7 @@ class Client:
         self.pos = PosServiceStub(self._channel)
         self.programs = ProgramServiceStub(self._channel)
         self.audit = AuditServiceStub(self._channel)
+        self.crm = CrmServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
         return self

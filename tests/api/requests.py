@@ -68,6 +68,15 @@ from loyalty.v1.feedback_results_pb2 import (
     ListFeedbackRequest,
     SubmitFeedbackRequest,
 )
+from loyalty.v1.insight_pb2 import (
+    ReadDemandRequest,
+    ReadOfferFiguresRequest,
+    ReadPairsRequest,
+    ReadSalesFiguresRequest,
+    ReadWonAndLostRequest,
+    SalesDimension,
+    SalesFilter,
+)
 from loyalty.v1.member_pb2 import Identifier, IdentifierType, Profile
 from loyalty.v1.origin_pb2 import Channel, EntryMode, Origin
 from loyalty.v1.person_pb2 import ExportMemberRequest, ListConsentsRequest
@@ -284,6 +293,28 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     GetMemberValueRequest: lambda: GetMemberValueRequest(member=MEMBER),
     ProveInclusionRequest: lambda: ProveInclusionRequest(position=5),
     ProveConsistencyRequest: lambda: ProveConsistencyRequest(old_size=5, tree_size=9),
+    ReadSalesFiguresRequest: lambda: ReadSalesFiguresRequest(
+        program="programs/p",
+        filter=SalesFilter(
+            from_date="2026-01-31", until_date="2026-02-01", skus=["A"], channels=[Channel.CHANNEL_STORE]
+        ),
+        group_by=[SalesDimension.SALES_DIMENSION_SKU, SalesDimension.SALES_DIMENSION_DAY],
+        limit=5,
+    ),
+    ReadOfferFiguresRequest: lambda: ReadOfferFiguresRequest(
+        program="programs/p", group_by=[SalesDimension.SALES_DIMENSION_STORE]
+    ),
+    ReadPairsRequest: lambda: ReadPairsRequest(program="programs/p", min_sales=2),
+    ReadWonAndLostRequest: lambda: ReadWonAndLostRequest(
+        program="programs/p",
+        first_from_date="2026-01-01",
+        first_until_date="2026-02-01",
+        second_from_date="2026-02-01",
+        second_until_date="2026-03-01",
+    ),
+    ReadDemandRequest: lambda: ReadDemandRequest(
+        program="programs/p", filter=SalesFilter(from_date="2026-01-01", until_date="2026-02-01")
+    ),
     GetLiabilityRequest: lambda: GetLiabilityRequest(program="programs/p", as_of=AsOf(position=1)),
     ReadRollForwardRequest: lambda: ReadRollForwardRequest(
         program="programs/p", from_date="2026-01-31", until_date="2026-02-01"

@@ -34,6 +34,7 @@ CASES: Final[Mapping[str, tuple[Case, Mapping[str, Measure]]]] = {
     "single": (cases.single, measures.SINGLE),
     "open_loop": (cases.open_loop, measures.OPEN_LOOP),
     "lag": (cases.lag, measures.LAG),
+    "busy_lag": (cases.busy_lag, measures.BUSY_LAG),
     "growth": (cases.growth, measures.GROWTH),
     "read_side": (cases.read_side, measures.READ_SIDE),
     "audit": (audit_cases.audit, measures.AUDIT),

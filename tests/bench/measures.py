@@ -47,6 +47,11 @@ LAG: Final[Mapping[str, Measure]] = {
     "projection_lag_max_s": Measure("s"),
 }
 
+BUSY_LAG: Final[Mapping[str, Measure]] = {
+    "projections_lag_p99_ms": Measure("ms", Goal("<", 1_000)),
+    "projections_lag_max_ms": Measure("ms"),
+}
+
 GROWTH: Final[Mapping[str, Measure]] = {
     "growth_throughput_ratio": Measure("ratio", Goal(">=", 0.8)),
     "growth_p99_ratio": Measure("ratio", Goal("<=", 1.2)),
@@ -80,6 +85,7 @@ AS_OF: Final[Mapping[str, Measure]] = {
 REPLAY: Final[Mapping[str, Measure]] = {
     "replay_year_s": Measure("s", Goal("<", 10)),
     "replay_events_per_s": Measure("events/s"),
+    "rebuild_year_s": Measure("s", Goal("<", 60)),
 }
 
 FIFTY_RULES: Final[Mapping[str, Measure]] = {
@@ -112,6 +118,7 @@ ALL: Final[Mapping[str, Measure]] = {
     **SINGLE,
     **OPEN_LOOP,
     **LAG,
+    **BUSY_LAG,
     **GROWTH,
     **READ_SIDE,
     **AUDIT,

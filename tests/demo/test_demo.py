@@ -28,6 +28,7 @@ from ledger.demo.own_server import Endpoint, OwnServer
 from ledger.demo.run import run
 from ledger.proof.checkpoint_file import SignedCheckpoint
 from tests.demo.silent import Silent
+from tests.projections.tables import execute
 from tests.running import ROOT, ServerProcess
 
 pytestmark = pytest.mark.xdist_group("demo")
@@ -85,6 +86,29 @@ def test_the_first_baskets_reconcile_and_a_second_run_repeats_nothing(endpoint: 
     status, second = demo_at(endpoint, FEW)
     assert (status, second["sales_loaded"], second["sales_found"]) == (0, 0, FEW)
     assert second["totals"] == first["totals"]
+
+
+def test_what_a_crm_team_is_told_is_compared_too(server: ServerProcess, endpoint: Endpoint) -> None:
+    """RFM, high-value members, favourites, departments, products and pairs; one damaged row of the view is found."""
+    status, result = demo_at(endpoint, FEW)
+    assert (status, result["insight"]["differences"]) == (0, [])
+    totals = {total["figure"]: (total["in_files"], total["in_ledger"]) for total in result["insight"]["totals"]}
+    assert totals["RFM scores"] == totals["favourite stores"] == (252, 252)
+    assert totals["high-value members"] == (26, 26)
+    assert sorted(totals) == [
+        "RFM scores", "department pairs", "department sales", "favourite categories", "favourite stores",
+        "high-value members", "product sales",
+    ]  # fmt: skip
+    assert all(files == ledger > 0 for files, ledger in totals.values())
+    execute(
+        server.database_url,
+        "UPDATE sales_1.sale_lines SET net_minor = net_minor + 1"
+        " WHERE (position, number) = (SELECT min(position), 1 FROM sales_1.sale_lines)",
+    )
+    status, result = demo_at(endpoint, FEW)
+    assert (status, result["reconciled"], result["differences"]) == (1, False, [])
+    found = {one["figure"] for one in result["insight"]["differences"]}
+    assert {"department sales", "product sales"} <= found <= {*totals}
 
 
 def test_a_program_takes_the_same_baskets(endpoint: Endpoint) -> None:

@@ -8,6 +8,7 @@ from loyalty.v1 import crm_service_pb2 as loyalty_dot_v1_dot_crm__service__pb2
 from loyalty.v1 import feed_pb2 as loyalty_dot_v1_dot_feed__pb2
 from loyalty.v1 import feedback_pb2 as loyalty_dot_v1_dot_feedback__pb2
 from loyalty.v1 import feedback_results_pb2 as loyalty_dot_v1_dot_feedback__results__pb2
+from loyalty.v1 import insight_pb2 as loyalty_dot_v1_dot_insight__pb2
 from loyalty.v1 import person_pb2 as loyalty_dot_v1_dot_person__pb2
 from loyalty.v1 import value_pb2 as loyalty_dot_v1_dot_value__pb2
 
@@ -155,6 +156,31 @@ class CrmServiceStub:
                 '/loyalty.v1.CrmService/ListFeedback',
                 request_serializer=loyalty_dot_v1_dot_feedback__results__pb2.ListFeedbackRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_feedback__results__pb2.ListFeedbackResponse.FromString,
+                _registered_method=True)
+        self.ReadSalesFigures = channel.unary_stream(
+                '/loyalty.v1.CrmService/ReadSalesFigures',
+                request_serializer=loyalty_dot_v1_dot_insight__pb2.ReadSalesFiguresRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_insight__pb2.ReadSalesFiguresResponse.FromString,
+                _registered_method=True)
+        self.ReadOfferFigures = channel.unary_stream(
+                '/loyalty.v1.CrmService/ReadOfferFigures',
+                request_serializer=loyalty_dot_v1_dot_insight__pb2.ReadOfferFiguresRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_insight__pb2.ReadOfferFiguresResponse.FromString,
+                _registered_method=True)
+        self.ReadPairs = channel.unary_stream(
+                '/loyalty.v1.CrmService/ReadPairs',
+                request_serializer=loyalty_dot_v1_dot_insight__pb2.ReadPairsRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_insight__pb2.ReadPairsResponse.FromString,
+                _registered_method=True)
+        self.ReadWonAndLost = channel.unary_stream(
+                '/loyalty.v1.CrmService/ReadWonAndLost',
+                request_serializer=loyalty_dot_v1_dot_insight__pb2.ReadWonAndLostRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_insight__pb2.ReadWonAndLostResponse.FromString,
+                _registered_method=True)
+        self.ReadDemand = channel.unary_stream(
+                '/loyalty.v1.CrmService/ReadDemand',
+                request_serializer=loyalty_dot_v1_dot_insight__pb2.ReadDemandRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_insight__pb2.ReadDemandResponse.FromString,
                 _registered_method=True)
 
 
@@ -333,6 +359,42 @@ class CrmServiceServicer:
 
     def ListFeedback(self, request, context):
         """What members said, with their texts, the last recorded first. The audit trail has each member whose text is shown.
+        -- insight: a server reads at most 2 of these at once; further ones wait their turn within their deadline.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadSalesFigures(self, request, context):
+        """What was sold, by up to three of SKU, category, brand, label, store, day, channel, tier and member.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadOfferFigures(self, request, context):
+        """What earning rules, promotions and rewards did: sales with them, members, points, discounts and redemptions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadPairs(self, request, context):
+        """What is bought together.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadWonAndLost(self, request, context):
+        """Members who began to buy something, and who stopped, between two periods.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadDemand(self, request, context):
+        """Demand for SKUs by store, for planning stock.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -455,6 +517,31 @@ def add_CrmServiceServicer_to_server(servicer, server):
                     servicer.ListFeedback,
                     request_deserializer=loyalty_dot_v1_dot_feedback__results__pb2.ListFeedbackRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_feedback__results__pb2.ListFeedbackResponse.SerializeToString,
+            ),
+            'ReadSalesFigures': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadSalesFigures,
+                    request_deserializer=loyalty_dot_v1_dot_insight__pb2.ReadSalesFiguresRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_insight__pb2.ReadSalesFiguresResponse.SerializeToString,
+            ),
+            'ReadOfferFigures': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadOfferFigures,
+                    request_deserializer=loyalty_dot_v1_dot_insight__pb2.ReadOfferFiguresRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_insight__pb2.ReadOfferFiguresResponse.SerializeToString,
+            ),
+            'ReadPairs': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadPairs,
+                    request_deserializer=loyalty_dot_v1_dot_insight__pb2.ReadPairsRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_insight__pb2.ReadPairsResponse.SerializeToString,
+            ),
+            'ReadWonAndLost': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadWonAndLost,
+                    request_deserializer=loyalty_dot_v1_dot_insight__pb2.ReadWonAndLostRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_insight__pb2.ReadWonAndLostResponse.SerializeToString,
+            ),
+            'ReadDemand': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadDemand,
+                    request_deserializer=loyalty_dot_v1_dot_insight__pb2.ReadDemandRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_insight__pb2.ReadDemandResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1079,6 +1166,141 @@ class CrmService:
             '/loyalty.v1.CrmService/ListFeedback',
             loyalty_dot_v1_dot_feedback__results__pb2.ListFeedbackRequest.SerializeToString,
             loyalty_dot_v1_dot_feedback__results__pb2.ListFeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadSalesFigures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ReadSalesFigures',
+            loyalty_dot_v1_dot_insight__pb2.ReadSalesFiguresRequest.SerializeToString,
+            loyalty_dot_v1_dot_insight__pb2.ReadSalesFiguresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadOfferFigures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ReadOfferFigures',
+            loyalty_dot_v1_dot_insight__pb2.ReadOfferFiguresRequest.SerializeToString,
+            loyalty_dot_v1_dot_insight__pb2.ReadOfferFiguresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadPairs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ReadPairs',
+            loyalty_dot_v1_dot_insight__pb2.ReadPairsRequest.SerializeToString,
+            loyalty_dot_v1_dot_insight__pb2.ReadPairsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadWonAndLost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ReadWonAndLost',
+            loyalty_dot_v1_dot_insight__pb2.ReadWonAndLostRequest.SerializeToString,
+            loyalty_dot_v1_dot_insight__pb2.ReadWonAndLostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadDemand(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ReadDemand',
+            loyalty_dot_v1_dot_insight__pb2.ReadDemandRequest.SerializeToString,
+            loyalty_dot_v1_dot_insight__pb2.ReadDemandResponse.FromString,
             options,
             channel_credentials,
             insecure,

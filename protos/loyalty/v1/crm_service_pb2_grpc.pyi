@@ -10,6 +10,7 @@ from loyalty.v1 import crm_service_pb2 as _crm_service_pb2
 from loyalty.v1 import feed_pb2 as _feed_pb2
 from loyalty.v1 import feedback_pb2 as _feedback_pb2
 from loyalty.v1 import feedback_results_pb2 as _feedback_results_pb2
+from loyalty.v1 import insight_pb2 as _insight_pb2
 from loyalty.v1 import person_pb2 as _person_pb2
 from loyalty.v1 import value_pb2 as _value_pb2
 import abc as _abc_1
@@ -107,7 +108,19 @@ class CrmServiceStub:
     GetFeedbackResults: _grpc.UnaryUnaryMultiCallable[_feedback_results_pb2.GetFeedbackResultsRequest, _feedback_results_pb2.GetFeedbackResultsResponse]
     """What members think, in figures."""
     ListFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_results_pb2.ListFeedbackRequest, _feedback_results_pb2.ListFeedbackResponse]
-    """What members said, with their texts, the last recorded first. The audit trail has each member whose text is shown."""
+    """What members said, with their texts, the last recorded first. The audit trail has each member whose text is shown.
+    -- insight: a server reads at most 2 of these at once; further ones wait their turn within their deadline.
+    """
+    ReadSalesFigures: _grpc.UnaryStreamMultiCallable[_insight_pb2.ReadSalesFiguresRequest, _insight_pb2.ReadSalesFiguresResponse]
+    """What was sold, by up to three of SKU, category, brand, label, store, day, channel, tier and member."""
+    ReadOfferFigures: _grpc.UnaryStreamMultiCallable[_insight_pb2.ReadOfferFiguresRequest, _insight_pb2.ReadOfferFiguresResponse]
+    """What earning rules, promotions and rewards did: sales with them, members, points, discounts and redemptions."""
+    ReadPairs: _grpc.UnaryStreamMultiCallable[_insight_pb2.ReadPairsRequest, _insight_pb2.ReadPairsResponse]
+    """What is bought together."""
+    ReadWonAndLost: _grpc.UnaryStreamMultiCallable[_insight_pb2.ReadWonAndLostRequest, _insight_pb2.ReadWonAndLostResponse]
+    """Members who began to buy something, and who stopped, between two periods."""
+    ReadDemand: _grpc.UnaryStreamMultiCallable[_insight_pb2.ReadDemandRequest, _insight_pb2.ReadDemandResponse]
+    """Demand for SKUs by store, for planning stock."""
 
 @_typing.type_check_only
 class CrmServiceAsyncStub(CrmServiceStub):
@@ -182,7 +195,19 @@ class CrmServiceAsyncStub(CrmServiceStub):
     GetFeedbackResults: _aio.UnaryUnaryMultiCallable[_feedback_results_pb2.GetFeedbackResultsRequest, _feedback_results_pb2.GetFeedbackResultsResponse]  # type: ignore[assignment]
     """What members think, in figures."""
     ListFeedback: _aio.UnaryUnaryMultiCallable[_feedback_results_pb2.ListFeedbackRequest, _feedback_results_pb2.ListFeedbackResponse]  # type: ignore[assignment]
-    """What members said, with their texts, the last recorded first. The audit trail has each member whose text is shown."""
+    """What members said, with their texts, the last recorded first. The audit trail has each member whose text is shown.
+    -- insight: a server reads at most 2 of these at once; further ones wait their turn within their deadline.
+    """
+    ReadSalesFigures: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadSalesFiguresRequest, _insight_pb2.ReadSalesFiguresResponse]  # type: ignore[assignment]
+    """What was sold, by up to three of SKU, category, brand, label, store, day, channel, tier and member."""
+    ReadOfferFigures: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadOfferFiguresRequest, _insight_pb2.ReadOfferFiguresResponse]  # type: ignore[assignment]
+    """What earning rules, promotions and rewards did: sales with them, members, points, discounts and redemptions."""
+    ReadPairs: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadPairsRequest, _insight_pb2.ReadPairsResponse]  # type: ignore[assignment]
+    """What is bought together."""
+    ReadWonAndLost: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadWonAndLostRequest, _insight_pb2.ReadWonAndLostResponse]  # type: ignore[assignment]
+    """Members who began to buy something, and who stopped, between two periods."""
+    ReadDemand: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadDemandRequest, _insight_pb2.ReadDemandResponse]  # type: ignore[assignment]
+    """Demand for SKUs by store, for planning stock."""
 
 class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
     """The CRM's side: views of members, and a feed of changes."""
@@ -392,6 +417,48 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _feedback_results_pb2.ListFeedbackRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_feedback_results_pb2.ListFeedbackResponse, _abc.Awaitable[_feedback_results_pb2.ListFeedbackResponse]]:
-        """What members said, with their texts, the last recorded first. The audit trail has each member whose text is shown."""
+        """What members said, with their texts, the last recorded first. The audit trail has each member whose text is shown.
+        -- insight: a server reads at most 2 of these at once; further ones wait their turn within their deadline.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadSalesFigures(
+        self,
+        request: _insight_pb2.ReadSalesFiguresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_insight_pb2.ReadSalesFiguresResponse], _abc.AsyncIterator[_insight_pb2.ReadSalesFiguresResponse]]:
+        """What was sold, by up to three of SKU, category, brand, label, store, day, channel, tier and member."""
+
+    @_abc_1.abstractmethod
+    def ReadOfferFigures(
+        self,
+        request: _insight_pb2.ReadOfferFiguresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_insight_pb2.ReadOfferFiguresResponse], _abc.AsyncIterator[_insight_pb2.ReadOfferFiguresResponse]]:
+        """What earning rules, promotions and rewards did: sales with them, members, points, discounts and redemptions."""
+
+    @_abc_1.abstractmethod
+    def ReadPairs(
+        self,
+        request: _insight_pb2.ReadPairsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_insight_pb2.ReadPairsResponse], _abc.AsyncIterator[_insight_pb2.ReadPairsResponse]]:
+        """What is bought together."""
+
+    @_abc_1.abstractmethod
+    def ReadWonAndLost(
+        self,
+        request: _insight_pb2.ReadWonAndLostRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_insight_pb2.ReadWonAndLostResponse], _abc.AsyncIterator[_insight_pb2.ReadWonAndLostResponse]]:
+        """Members who began to buy something, and who stopped, between two periods."""
+
+    @_abc_1.abstractmethod
+    def ReadDemand(
+        self,
+        request: _insight_pb2.ReadDemandRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_insight_pb2.ReadDemandResponse], _abc.AsyncIterator[_insight_pb2.ReadDemandResponse]]:
+        """Demand for SKUs by store, for planning stock."""
 
 def add_CrmServiceServicer_to_server(servicer: CrmServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
