@@ -19,6 +19,9 @@ from loyalty.v1.events_pb2 import (
     PointsReinstated,
     ProgramPublished,
     RewardGranted,
+    SegmentDeleted,
+    SegmentListed,
+    SegmentSaved,
     TierFloorSet,
     VoucherCodesUploaded,
     VoucherRevoked,
@@ -27,11 +30,15 @@ from loyalty.v1.events_pb2 import (
 from ledger.domain.effect import effective_at
 from ledger.domain.instant import from_timestamp
 from ledger.domain.names import member_name, member_of
+from ledger.domain.segments.decide import name_of
 from projections.page import Event
 from projections.projection import Projection, Step, columns
 from projections.sql import statements
 
 _SERVICE: Final = "loyalty.v1.ProgramService"
+_CRM_SERVICE: Final = "loyalty.v1.CrmService"
+
+_OF_SEGMENTS: Final = (SegmentSaved, SegmentDeleted, SegmentListed)
 
 _BY_HAND: Final = frozenset(
     {
@@ -45,6 +52,7 @@ _BY_HAND: Final = frozenset(
         RewardGranted,
         VoucherRevoked,
         EntitlementRevoked,
+        *_OF_SEGMENTS,
     }
 )
 """What somebody does by hand. The event has its command unless something else took it along."""
@@ -98,11 +106,12 @@ def _by_hand(
     event: Event, request: Message, reason: ErrorReason.ValueType = ErrorReason.ERROR_REASON_UNSPECIFIED
 ) -> _Row:
     origin = event.payload.origin
+    service = _CRM_SERVICE if isinstance(event.payload, _OF_SEGMENTS) else _SERVICE
     entry = AuditEntry(
         kind=AuditKind.AUDIT_KIND_REFUSAL if reason else AuditKind.AUDIT_KIND_ADMINISTRATION,
         actor=origin.credential,
         operator=origin.operator,
-        method=f"{_SERVICE}/{request.DESCRIPTOR.name.removesuffix('Request')}",
+        method=f"{service}/{request.DESCRIPTOR.name.removesuffix('Request')}",
         resource=_resource(event, request),
         store=origin.store,
         terminal=origin.terminal,
@@ -120,6 +129,8 @@ def _resource(event: Event, request: Any) -> str:
         return str(request.program.name)
     if kind is VoucherCodesUploaded:
         return str(request.program)
+    if kind in _OF_SEGMENTS:
+        return name_of(request)
     for field in ("voucher", "entitlement"):
         if field in request.DESCRIPTOR.fields_by_name:
             return str(getattr(request, field))

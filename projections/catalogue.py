@@ -9,11 +9,12 @@ from projections.liability import Liability
 from projections.projection import Projection
 from projections.rewards import Rewards
 from projections.sales import Sales
+from projections.segments import Segments
 from projections.statements import Statements
 from projections.tiers import Tiers
 from projections.trial_balance import TrialBalance
 
 PROJECTIONS: Final[Mapping[str, Projection]] = {
     projection.name: projection
-    for projection in (Balances(), Liability(), Rewards(), Sales(), Statements(), Tiers(), TrialBalance(), AuditTrail())
+    for projection in (Balances(), Liability(), Rewards(), Sales(), Segments(), Statements(), Tiers(), TrialBalance(), AuditTrail())
 }

@@ -26,6 +26,7 @@ from ledger.api.fields import (
     MEMBER,
     POOL,
     PROGRAM,
+    SEGMENT,
     TRAIL,
     Problems,
     check_enum,
@@ -144,11 +145,12 @@ def check_read_events(request: ReadEventsRequest, _now: int, problems: Problems)
     check_not_negative(request.until_position, "until_position", problems)
     if 0 < request.until_position < request.after_position:
         problems.append(("until_position", "must not be before after_position; 0 for the end"))
-    if request.subject and not any(form(request.subject) for form in (MEMBER, PROGRAM, POOL, TRAIL)):
+    if request.subject and not any(form(request.subject) for form in (MEMBER, PROGRAM, POOL, SEGMENT, TRAIL)):
         problems.append(
             (
                 "subject",
-                "must be members/{member}, programs/{program}, programs/{program}/pools/{pool} or trails/{trail}",
+                "must be members/{member}, programs/{program}, programs/{program}/pools/{pool},"
+                " programs/{program}/segments/{segment} or trails/{trail}",
             )
         )
     if len(request.types) > EVENT_TYPES_MAX:

@@ -28,6 +28,7 @@ from loyalty.v1.commands_pb2 import (
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.origin_pb2 import Channel, Origin
 from loyalty.v1.pos_service_pb2 import QuoteSaleRequest
+from loyalty.v1.segment_pb2 import DeleteSegmentRequest, SaveSegmentRequest, SetSegmentMembersRequest
 from uuid_utils.compat import uuid7
 
 from ledger.api.check import CHECKS
@@ -36,7 +37,8 @@ from ledger.api.errors import ApiError
 from ledger.api.identifiers import normalise
 from ledger.domain.code import hash_of
 from ledger.domain.instant import from_timestamp, set_timestamp
-from ledger.domain.names import credential_name, last_id, member_of
+from ledger.domain.names import credential_name, last_id, member_of, program_of_segment
+from ledger.domain.segments.decide import name_of
 from ledger.domain.voucher import NewCode
 from ledger.store.credentials import Principal
 from ledger.writer.command import Command, IdentifierKey, Person
@@ -61,6 +63,9 @@ WriteRequest = (
     | RevokeEntitlementRequest
     | SetTierFloorRequest
     | GrantRewardRequest
+    | SaveSegmentRequest
+    | DeleteSegmentRequest
+    | SetSegmentMembersRequest
 )
 
 SALE_BYTES_MAX: Final = 512 * 1024
@@ -77,6 +82,9 @@ BY_HAND: Final = (
     UploadVoucherCodesRequest,
     SetTierFloorRequest,
     GrantRewardRequest,
+    SaveSegmentRequest,
+    DeleteSegmentRequest,
+    SetSegmentMembersRequest,
 )
 """What somebody does by hand: the event must name an actor, so the credential stands in for an operator."""
 
@@ -91,6 +99,8 @@ def program_named(request: Message, principal: Principal) -> str:
         named = request.program
     elif isinstance(request, PublishProgramRequest):
         named = request.program.name
+    elif isinstance(request, SaveSegmentRequest | DeleteSegmentRequest | SetSegmentMembersRequest):
+        named = program_of_segment(name_of(request))
     elif isinstance(request, WITH_WHO) and request.WhichOneof("who") == "identifier":
         named = request.identifier.program
     return named or principal.program or ""

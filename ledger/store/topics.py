@@ -49,6 +49,10 @@ TOPICS: Final[dict[type[Message], str]] = {
     events_pb2.TierFloorSet: "tier-floor/1",
     events_pb2.RewardGranted: "granted/1",
     events_pb2.AuditRecorded: "audit/1",
+    events_pb2.SegmentSaved: "segment/1",
+    events_pb2.SegmentDeleted: "segment-deleted/1",
+    events_pb2.SegmentListed: "segment-listed/1",
+    events_pb2.SegmentMembersChanged: "segment-members/1",
 }
 
 NOT_SET: Final = "it is in the archive: set LOYALTY_ARCHIVE to the archive's folder"
