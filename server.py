@@ -42,6 +42,7 @@ from ledger.api.lifecycle import serve as lifecycle_serve
 from ledger.api.noter import Noter
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
+from ledger.api.segment_service import SegmentParts
 from ledger.api.tls import TlsError
 from ledger.cli import log, member, program, reconcile, report, terminals, till
 from ledger.cli.archive import archive, restore_archive
@@ -61,6 +62,8 @@ from ledger.logs import configure_logs
 from ledger.proof.keys import Keys, KeysInvalid, create_keys, read_keys
 from ledger.proof.note import Signer
 from ledger.sample_program import demo_program, sample_program
+from ledger.segments.preview import KINDS, PreviewProcess
+from ledger.segments.process import SegmenterProcess
 from ledger.store.archive import Archive
 from ledger.store.credentials import Credentials
 from ledger.store.datastore import POINT_LOOKUPS, LedgerDatastore, check_reachable
@@ -82,10 +85,12 @@ from projections.histories import PostgresHistories
 from projections.hub import Hub
 from projections.process import ReadSideProcess
 from projections.reader import PostgresReader
+from projections.segments_reader import PostgresSegments
 from projections.standalone import build_views, notary
 from projections.views import PostgresViews
 
 READ_SIDE_COMMAND: Final = (sys.executable, "-m", "projections")
+SEGMENTER_COMMAND: Final = (sys.executable, "-m", "ledger.segments")
 
 GARBAGE_THRESHOLD: Final = 50_000
 """Containers made, less those gone, before the collector looks at the young ones."""
@@ -137,6 +142,9 @@ class Ledger:
         self.read_side = ReadSideProcess(
             READ_SIDE_COMMAND, read_side_environment(database_url, config), self.reads, self.hub
         )
+        self.segmenter = SegmenterProcess(SEGMENTER_COMMAND, read_side_environment(database_url, config), self.reads)
+        self.segments = PostgresSegments(self.reads)
+        self.previews = PreviewProcess(database_url)
         self.books = PostgresBooks(self.reads, self.archive)
         self.books_checker = BooksChecker(database_url, system_clock)
         self.sweeper = Sweeper(self.writer, self.views.due, self.views.due_notices, system_clock)
@@ -157,6 +165,7 @@ class Ledger:
         self.writer.start()
         self.hub.start()
         self.read_side.start()
+        self.segmenter.start()
         self.sweeper.start()
         self.books_checker.start()
         self.trail.start()
@@ -172,6 +181,7 @@ class Ledger:
                 self.sweeper.stop,
                 self.trail.stop,
                 self.writer.stop,
+                self.segmenter.stop,
                 self.read_side.stop,
                 self.hub.stop,
                 self.authenticator.close,
@@ -200,7 +210,8 @@ class Ledger:
         add_PosServiceServicer_to_server(pos, server)
         program = ProgramService(dispatch, self.programs, self.views, codes, system_clock)
         add_ProgramServiceServicer_to_server(program, server)
-        crm = CrmService(self.views, self.reader, system_clock)
+        segments = SegmentParts(self.segments, self.previews, KINDS, dispatch, self.noter)
+        crm = CrmService(self.views, self.reader, segments, system_clock)
         add_CrmServiceServicer_to_server(crm, server)
         audit = AuditService(
             self.reader,

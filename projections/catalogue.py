@@ -16,5 +16,15 @@ from projections.trial_balance import TrialBalance
 
 PROJECTIONS: Final[Mapping[str, Projection]] = {
     projection.name: projection
-    for projection in (Balances(), Liability(), Rewards(), Sales(), Segments(), Statements(), Tiers(), TrialBalance(), AuditTrail())
+    for projection in (
+        Balances(),
+        Liability(),
+        Rewards(),
+        Sales(),
+        Segments(),
+        Statements(),
+        Tiers(),
+        TrialBalance(),
+        AuditTrail(),
+    )
 }

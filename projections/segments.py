@@ -54,7 +54,9 @@ class _Moves:
 
     def fits(self, stream_id: UUID, changed: SegmentMembersChanged) -> bool:
         """Whether none of the members of an event has moved here already."""
-        return not any((stream_id, member) in self._seen for names in (changed.entered, changed.left) for member in names)
+        return not any(
+            (stream_id, member) in self._seen for names in (changed.entered, changed.left) for member in names
+        )
 
     def add(self, event: Event, changed: SegmentMembersChanged) -> None:
         """Adds an event that fits."""

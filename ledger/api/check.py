@@ -60,6 +60,15 @@ from loyalty.v1.proof_pb2 import (
     ProveConsistencyRequest,
     ProveInclusionRequest,
 )
+from loyalty.v1.segment_pb2 import DeleteSegmentRequest, SaveSegmentRequest, SetSegmentMembersRequest
+from loyalty.v1.segment_reads_pb2 import (
+    ExplainSegmentRequest,
+    GetSegmentRequest,
+    ListMemberSegmentsRequest,
+    ListSegmentMembersRequest,
+    ListSegmentsRequest,
+    PreviewSegmentRequest,
+)
 
 from ledger.api.check_as_of import check_member_state, check_program_state
 from ledger.api.check_books import (
@@ -92,6 +101,17 @@ from ledger.api.check_reads import (
     check_watch_changes,
 )
 from ledger.api.check_sale import check_sale
+from ledger.api.check_segments import (
+    check_delete_segment,
+    check_explain_segment,
+    check_get_segment,
+    check_list_member_segments,
+    check_list_segment_members,
+    check_list_segments,
+    check_preview_segment,
+    check_save_segment,
+    check_set_segment_members,
+)
 from ledger.api.errors import ApiError
 from ledger.api.fields import (
     CODE_CHARACTERS_MIN,
@@ -441,6 +461,15 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     ListAuditEntriesRequest: _check(check_list_audit_entries),
     GetMemberStateRequest: _check(check_member_state),
     GetProgramStateRequest: _check(check_program_state),
+    SaveSegmentRequest: _check(check_save_segment),
+    DeleteSegmentRequest: _check(check_delete_segment),
+    SetSegmentMembersRequest: _check(check_set_segment_members),
+    GetSegmentRequest: _check(check_get_segment),
+    ListSegmentsRequest: _check(check_list_segments),
+    PreviewSegmentRequest: _check(check_preview_segment),
+    ExplainSegmentRequest: _check(check_explain_segment),
+    ListSegmentMembersRequest: _check(check_list_segment_members),
+    ListMemberSegmentsRequest: _check(check_list_member_segments),
 }
 """The check of each request, called with the request and the server's clock in microseconds.
 

@@ -146,13 +146,11 @@ def check_read_events(request: ReadEventsRequest, _now: int, problems: Problems)
     if 0 < request.until_position < request.after_position:
         problems.append(("until_position", "must not be before after_position; 0 for the end"))
     if request.subject and not any(form(request.subject) for form in (MEMBER, PROGRAM, POOL, SEGMENT, TRAIL)):
-        problems.append(
-            (
-                "subject",
-                "must be members/{member}, programs/{program}, programs/{program}/pools/{pool},"
-                " programs/{program}/segments/{segment} or trails/{trail}",
-            )
+        forms = (
+            "must be members/{member}, programs/{program}, programs/{program}/pools/{pool},"
+            " programs/{program}/segments/{segment} or trails/{trail}"
         )
+        problems.append(("subject", forms))
     if len(request.types) > EVENT_TYPES_MAX:
         problems.append(("types", f"must be at most {EVENT_TYPES_MAX}"))
     for index, name in enumerate(request.types[:EVENT_TYPES_MAX]):

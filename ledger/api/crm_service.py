@@ -8,7 +8,6 @@ from uuid import UUID
 
 import grpc
 from loyalty.v1 import crm_service_pb2 as pb
-from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.audit_service import BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX
@@ -17,6 +16,7 @@ from ledger.api.check import CHECKS
 from ledger.api.dispatch import wait_s
 from ledger.api.errors import ApiError
 from ledger.api.paging import messages, number_before, page_size, page_token
+from ledger.api.segment_service import SegmentParts, SegmentService
 from ledger.domain.names import last_id
 from ledger.views import EventReader, ViewBehind, Views
 from ledger.writer.writer import Clock
@@ -32,11 +32,12 @@ MemberRequest = pb.ListStatementEntriesRequest | pb.ListVouchersRequest | pb.Lis
 PageT = TypeVar("PageT")
 
 
-class CrmService(CrmServiceServicer):
+class CrmService(SegmentService):
     """Each call: check, read, convert."""
 
-    def __init__(self, views: Views, reader: EventReader, clock: Clock) -> None:
+    def __init__(self, views: Views, reader: EventReader, segments: SegmentParts, clock: Clock) -> None:
         self._views = views
+        self._segments = segments
         self._reader = reader
         self._clock = clock
         self._watchers = 0

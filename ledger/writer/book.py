@@ -26,8 +26,8 @@ from ledger.domain.new_event import NewEvent, event_of
 from ledger.domain.pool import Pool, PoolEvent
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken
-from ledger.domain.segments.decide import Segment, SegmentUnknown
 from ledger.domain.sale_reference import sale_reference
+from ledger.domain.segments.decide import Segment, SegmentUnknown
 from ledger.domain.transaction import Transaction
 from ledger.domain.versions import Versions
 from ledger.store.recorder import RecordedEvent, Session

@@ -35,9 +35,9 @@ ERROR_CHARACTERS_MAX: Final = 200
 """How much of an error is told."""
 
 _SAMPLES: Final[Mapping[str, Any]] = {"number": 1, "text": "", "flag": False, "list": []}
-_SAMPLE_ENTRY: Final = {"sales": 1, "spent_minor": 1, "share_percent": 1.0}
+_SAMPLE_ENTRY: Final = {"sales": 1, "spent_minor": 1, "share_percent": 1}
 _SAMPLE_MEASURE: Final = {
-    "sales": 1, "units": 1, "spent_minor": 1, "average_minor": 1.0, "share_percent": 1.0, "last_days": 1,
+    "sales": 1, "units": 1, "spent_minor": 1, "average_minor": 1, "share_percent": 1, "last_days": 1,
 }  # fmt: skip
 
 
@@ -88,15 +88,15 @@ class Criteria:
                     return f"fails in {clause.text}: {error}"[:ERROR_CHARACTERS_MAX]
         return None
 
-    def holds(self, values: Mapping[str, Any]) -> bool:
+    def holds(self, values: dict[str, Any]) -> bool:
         """Whether it is true of a member. Raises one of EVALUATION_ERRORS where it cannot be evaluated."""
         return self._evaluate(self._compiled.program, values)
 
-    def explain(self, values: Mapping[str, Any], *, shows_personal: bool) -> SegmentClause:
+    def explain(self, values: dict[str, Any], *, shows_personal: bool) -> SegmentClause:
         """What each part of it comes to."""
         return self._explain(clause_of(self._text), values, shows_personal=shows_personal)
 
-    def _explain(self, clause: Clause, values: Mapping[str, Any], *, shows_personal: bool) -> SegmentClause:
+    def _explain(self, clause: Clause, values: dict[str, Any], *, shows_personal: bool) -> SegmentClause:
         compiled = compile_text(clause.text, self._names)
         explained = SegmentClause(expression=clause.text, operator=clause.operator)
         try:
@@ -109,9 +109,7 @@ class Criteria:
             explained.facts.extend(self._values(compiled.names, values, shows_personal=shows_personal))
         return explained
 
-    def _values(
-        self, names: frozenset[str], values: Mapping[str, Any], *, shows_personal: bool
-    ) -> Iterator[FactValue]:
+    def _values(self, names: frozenset[str], values: Mapping[str, Any], *, shows_personal: bool) -> Iterator[FactValue]:
         for name in sorted(names):
             value = values.get(name)
             if name in self.measures:
@@ -122,7 +120,7 @@ class Criteria:
             else:
                 yield FactValue(name=name, value=json.dumps(value, ensure_ascii=False, default=str))
 
-    def _evaluate(self, program: cel.Program, values: Mapping[str, Any]) -> bool:
+    def _evaluate(self, program: cel.Program, values: dict[str, Any]) -> bool:
         found = program.execute(values)
         if not isinstance(found, bool):
             raise TypeError(f"it is a {type(found).__name__}, neither true nor false")
@@ -130,7 +128,7 @@ class Criteria:
 
     @property
     def _names(self) -> frozenset[str]:
-        return self._kinds.keys() | self.measures.keys()
+        return frozenset(self._kinds) | self.measures.keys()
 
     @cached_property
     def _sample(self) -> dict[str, Any]:

@@ -83,8 +83,7 @@ def _check_measure(measure: Measure, path: str, kinds: Mapping[str, str], seen: 
             if not 1 <= len(entry) <= ENTRY_CHARACTERS_MAX or has_control(entry):
                 what = f"must be 1 to {ENTRY_CHARACTERS_MAX} characters without control characters"
                 found.append((f"{path}.{filter_name}[{index}]", what))
-    check_count(measure.channels, len(_CHANNELS), f"{path}.channels", found)
-    for index, channel in enumerate(measure.channels[: len(_CHANNELS)]):
+    for index, channel in enumerate(measure.channels[:FILTER_ENTRIES_MAX]):
         check_enum(channel, _CHANNELS, f"{path}.channels[{index}]", found)
     _check_period(measure, path, found)
 

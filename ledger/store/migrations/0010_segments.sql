@@ -10,5 +10,6 @@ CREATE TABLE segment_evaluations (
     stream_id   uuid    NOT NULL PRIMARY KEY,
     definition_version bigint NOT NULL, -- which event of the segment has the definition that is evaluated
     day         date    NOT NULL,       -- the program's, on which it began
+    cause       smallint NOT NULL,      -- loyalty.v1.SegmentCause
     after       uuid                    -- members up to this one are done; NULL once all are
 ) WITH (fillfactor = 50);

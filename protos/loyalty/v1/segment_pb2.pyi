@@ -66,8 +66,9 @@ class Segment(_message.Message):
     name: _builtins.str
     """programs/{program}/segments/{segment}, where {segment} is 1 to 63 lower-case letters, digits and dashes."""
     expression: _builtins.str
-    """Who is in: a condition in CEL over the facts of a member, such as `sales >= 2 && average_basket_minor > 4000.0`, and over
-    this segment's measures. Empty: only who is on its list. A member of whom it cannot be evaluated is not in by it.
+    """Who is in: a condition in CEL over the facts of a member, such as `sales >= 2 && average_basket_minor > 4000`, and over
+    this segment's measures. Empty: only who is on its list. A member of whom it cannot be evaluated, such as
+    `last_purchase_days > 90` of who never bought, is not in by it.
     """
     etag: _builtins.str
     """The version that a change is based on. Empty: whatever there is."""
@@ -103,9 +104,9 @@ Global___Segment: _TypeAlias = Segment  # noqa: Y015
 class Measure(_message.Message):
     """A purchase figure of each member, with a filter. The expression sees it as a map: `{measure_id}.sales` (how many sales have
     something of it; voided ones do not count), `.units`, `.spent_minor` (both less what came back), `.average_minor` (spent for
-    each sale), `.share_percent` (of all that the member spent in the period) and `.last_days` (program days since the
-    last such sale; null without one). Average and share are numbers with a fraction; 0.0 without sales. All filters
-    that are given must hold; of each, one of its entries.
+    each sale, in whole minor units; null without a sale), `.share_percent` (of all that the member spent in the period, in
+    whole percents) and `.last_days` (program days since the last such sale; null without one). All filters that are
+    given must hold; of each, one of its entries. What came back counts where and when it did.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
