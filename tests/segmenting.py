@@ -1,8 +1,10 @@
 """Segments for tests: saved, listed and read in few words, with who is in up to the last event."""
 
-from collections.abc import Iterable
-from typing import Any
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
 
+import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.v1 import segment_pb2 as commands
 from loyalty.v1 import segment_reads_pb2 as pb
@@ -10,6 +12,23 @@ from loyalty.v1 import segment_reads_pb2 as pb
 from tests.shop import TIMEOUT_S, Shop, new_id
 
 Measure = commands.Measure
+ResponseT = TypeVar("ResponseT")
+
+
+WAIT_S: Final = 120.0
+"""How long a test waits for the segmenter, which has to start first."""
+
+
+def waited(call: Callable[..., ResponseT], request: Any, **options: Any) -> ResponseT:
+    """What a call answers that waits for a position: it waits for some seconds, then it is asked again."""
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            return call(request, **options)
+        except grpc.RpcError as error:
+            behind = "did not reach min_position" in (error.details() or "")
+            if not behind or time.monotonic() > deadline:
+                raise
 
 
 class Segments:
@@ -56,7 +75,7 @@ class Segments:
     def get(self, segment_id: str, *, now: bool = True) -> pb.SegmentState:
         """A segment, as the whole log has it."""
         request = pb.GetSegmentRequest(name=self.name(segment_id), min_position=self.shop.head() if now else 0)
-        return self.shop.crm.GetSegment(request, **self.options).segment
+        return waited(self.shop.crm.GetSegment, request, **self.options).segment
 
     def members(self, segment_id: str, *, as_of: Timestamp | None = None, page_size: int = 0) -> list[str]:
         """Who is in, as the whole log has it, page by page."""
@@ -65,7 +84,7 @@ class Segments:
         )
         found: list[str] = []
         while True:
-            page = self.shop.crm.ListSegmentMembers(request, **self.options)
+            page = waited(self.shop.crm.ListSegmentMembers, request, **self.options)
             found += [one.member for one in page.members]
             if not page.next_page_token:
                 return found
@@ -78,7 +97,7 @@ class Segments:
         )
         found: list[pb.SegmentMembership] = []
         while True:
-            page = self.shop.crm.ListMemberSegments(request, **self.options)
+            page = waited(self.shop.crm.ListMemberSegments, request, **self.options)
             found += page.memberships
             if not page.next_page_token:
                 return found

@@ -29,6 +29,8 @@ REQUIRED = {
     "verify_events_per_s",
     "as_of_p99_ms",
     "replay_year_s",
+    "segment_full_s",
+    "segment_follow_s",
 }
 """The names that others read var/bench.json by."""
 

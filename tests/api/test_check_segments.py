@@ -30,6 +30,7 @@ def test_what_is_wrong_is_named(kind: type[Message], change: Change, at_fault: l
 def test_a_list_changes_by_a_thousand_at_most() -> None:
     """Those to add and those to remove together; and by one at least."""
     request = RIGHT[SetSegmentMembersRequest]()
+    assert isinstance(request, SetSegmentMembersRequest)
     del request.remove[:], request.add[:]
     assert fields(request) == ["add"]
     request.add.extend(f"members/{ID[:-4]}{number:04x}" for number in range(LISTED_MAX))
