@@ -1,15 +1,17 @@
 """Segments for tests: saved, listed and read in few words, with who is in up to the last event."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import grpc
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.v1 import segment_pb2 as commands
 from loyalty.v1 import segment_reads_pb2 as pb
 
-from tests.shop import TIMEOUT_S, Shop, new_id
+from tests.shop import TIMEOUT_S, Details, Shop, new_id
 
 Measure = commands.Measure
 ResponseT = TypeVar("ResponseT")
@@ -29,6 +31,18 @@ def waited(call: Callable[..., ResponseT], request: Any, **options: Any) -> Resp
             behind = "did not reach min_position" in (error.details() or "")
             if not behind or time.monotonic() > deadline:
                 raise
+
+
+@contextmanager
+def failing(reason: str) -> Iterator[list[tuple[str, str]]]:
+    """A block whose last call fails for this reason, and then the fields at fault with what is wrong."""
+    found: list[tuple[str, str]] = []
+    with pytest.raises(grpc.RpcError) as caught:
+        yield found
+    details = Details(caught.value)
+    assert details.reason == reason
+    if reason == "INVALID_FIELD":
+        found += [(one.field, one.description) for one in details.bad_request.field_violations]
 
 
 class Segments:
