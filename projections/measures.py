@@ -23,9 +23,6 @@ _OF_LINES: Final = {
 _OF: Final = b"member_id = ANY (%(members)b::uuid[])"
 _BETWEEN: Final = b"member_id > %(after)b AND member_id <= %(last)b"
 
-FIGURE_MAX: Final = 2**63 - 1
-"""A figure that is larger is this one: expressions have 64 bits."""
-
 
 class Between(NamedTuple):
     """The members behind one id, up to another."""
@@ -34,12 +31,10 @@ class Between(NamedTuple):
     last: UUID
 
 
-Values = dict[str, int | None]
-"""What an expression sees of a measure."""
+Values = tuple[int | None, ...]
+"""What an expression sees of a measure: the figures of MEASURE_FIELDS, in that order."""
 
-NOTHING: Final[Values] = {
-    "sales": 0, "units": 0, "spent_minor": 0, "average_minor": None, "share_percent": 0, "last_days": None,
-}  # fmt: skip
+NOTHING: Final[Values] = (0, 0, 0, None, 0, None)
 """The measure of who bought nothing that matches."""
 
 
@@ -51,13 +46,13 @@ def read_measure(
     The cursor gives rows as tuples.
     """
     first_day, last_day = _days(measure, today)
-    parameters: dict[str, Any] = {"program": program, "first_day": first_day, "last_day": last_day}
+    parameters: dict[str, Any] = {"program": program, "first_day": first_day, "last_day": last_day, "today": today}
     named = tuple(name for name in (*_OF_PLACES, *_OF_LINES) if getattr(measure, name))
     parameters |= {name: list(getattr(measure, name)) for name in named}
     is_range = isinstance(members, Between)
     parameters |= members._asdict() if isinstance(members, Between) else {"members": list(members)}
     rows = cursor.execute(_question(named, is_range=is_range), parameters, prepare=True).fetchall()
-    return {row[0]: _values(row, today) for row in rows}
+    return {row[0]: row[1:] for row in rows}
 
 
 @lru_cache(1_000)
@@ -65,6 +60,7 @@ def _question(filters: tuple[str, ...], *, is_range: bool) -> bytes:
     here = b" AND ".join(_OF_PLACES[name] for name in filters if name in _OF_PLACES) or b"true"
     of = b" AND ".join(_OF_LINES[name] for name in filters if name in _OF_LINES)
     sql = _SQL["lines" if of else "receipts"]
+    sql = sql.replace(b"{figures}", _SQL["figures"])
     return sql.replace(b"{here}", here).replace(b"{of}", of).replace(b"{scope}", _BETWEEN if is_range else _OF)
 
 
@@ -76,20 +72,3 @@ def _days(measure: Measure, today: date) -> tuple[date, date]:
         date.fromisoformat(dates.from_date) if dates.from_date else date.min,
         date.fromisoformat(dates.until_date) if dates.until_date else date.max,
     )
-
-
-def _values(row: Sequence[Any], today: date) -> Values:
-    _, sales, units, net_minor, last_day, of_minor = row
-    spent = int(net_minor)
-    return {
-        "sales": sales,
-        "units": _bounded(int(units)),
-        "spent_minor": _bounded(spent),
-        "average_minor": _bounded(max(spent, 0) // sales) if sales else None,
-        "share_percent": int(spent * 100 // of_minor) if of_minor > 0 else 0,
-        "last_days": (today - last_day).days if last_day is not None else None,
-    }
-
-
-def _bounded(figure: int) -> int:
-    return min(max(figure, -FIGURE_MAX), FIGURE_MAX)

@@ -12,6 +12,7 @@ from psycopg.rows import tuple_row
 
 from ledger.domain.instant import local_date, set_timestamp, to_timestamp
 from ledger.domain.names import member_name, segment_stream
+from ledger.domain.segments.criteria import MEASURE_FIELDS
 from ledger.domain.segments.decide import etag_of
 from ledger.segment_views import MembershipPage, Standing
 from ledger.store.datastore import LedgerDatastore
@@ -83,7 +84,8 @@ class PostgresSegments:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
             values: dict[str, Any] = dict(read_facts(cursor, program, at, names, [member_id])[member_id])
             for name, measure in measures.items():
-                values[name] = read_measure(cursor, program, today, measure, [member_id]).get(member_id, NOTHING)
+                figures = read_measure(cursor, program, today, measure, [member_id]).get(member_id, NOTHING)
+                values[name] = dict(zip(MEASURE_FIELDS, figures, strict=True))
         return values
 
     def strangers(self, program: str, members: Sequence[UUID]) -> list[UUID]:

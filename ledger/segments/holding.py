@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg import Cursor
 
 from ledger.domain.rules.expression import EVALUATION_ERRORS
-from ledger.domain.segments.criteria import Criteria
+from ledger.domain.segments.criteria import MEASURE_FIELDS, Criteria
 from projections.facts import read_facts, scan_facts
 from projections.measures import NOTHING, Between, Values, read_measure
 
@@ -72,15 +72,15 @@ def evaluate(
 ) -> Held:
     """Of whom an expression holds. What is the same of many members is evaluated once."""
     names = sorted(criteria.facts)
-    asked = [(name, criteria.fields(name), measures[name]) for name in criteria.measures]
+    asked = [_Asked(name, criteria.fields(name), measures[name]) for name in criteria.measures]
     known: dict[tuple[Any, ...], bool | None] = {}
     members: list[UUID] = []
     failed, error = 0, ""
     for member, facts in rows:
         key = tuple([facts[name] for name in names])
-        for _, fields, values in asked:
-            value = values.get(member, NOTHING)
-            key += tuple([value[field] for field in fields])
+        for measure in asked:
+            value = measure.values.get(member, NOTHING)
+            key += tuple([value[at] for at in measure.places])
         try:
             holds = known[key]
         except (KeyError, TypeError):  # not known; or a list or map, of which nothing is remembered
@@ -94,18 +94,32 @@ def evaluate(
     return Held(members, failed, error)
 
 
+class _Asked:
+    """What an expression asks of a measure."""
+
+    def __init__(self, name: str, fields: Sequence[str], values: Mapping[UUID, Values]) -> None:
+        self.name = name
+        self.values = values
+        self.places = [MEASURE_FIELDS.index(field) for field in fields]
+        self._fields = fields
+
+    def of(self, member: UUID) -> dict[str, int | None]:
+        """The measure of a member, as far as it is asked for."""
+        value = self.values.get(member, NOTHING)
+        return {field: value[at] for field, at in zip(self._fields, self.places, strict=True)}
+
+
 def _holds(
     criteria: Criteria,
     names: Sequence[str],
-    asked: Sequence[tuple[str, tuple[str, ...], Mapping[UUID, Values]]],
+    asked: Sequence[_Asked],
     member: UUID,
     facts: Mapping[str, Any],
 ) -> tuple[bool | None, str]:
     """Whether it holds; None, with the reason, where it cannot be evaluated."""
     context: dict[str, Any] = {name: facts[name] for name in names}
-    for name, fields, values in asked:
-        value = values.get(member, NOTHING)
-        context[name] = {field: value[field] for field in fields}
+    for measure in asked:
+        context[measure.name] = measure.of(member)
     try:
         return criteria.holds(context), ""
     except EVALUATION_ERRORS as error:
