@@ -200,8 +200,11 @@ class Segmented:
             yield changed
 
 
+Open = Callable[[int], Segmented]
+
+
 @pytest.fixture
-def segmented(database_url: str) -> Iterator[Callable[[int], Segmented]]:
+def segmented(database_url: str) -> Iterator[Open]:
     """Makes one from a seed."""
     with ExitStack() as stack:
         yield lambda seed: stack.enter_context(closing(Segmented(database_url, seed)))
@@ -217,16 +220,14 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("seed", [1, 2])
-def test_whatever_happens_who_is_in_is_who_should_be(
-    database_url: str, segmented: Callable[[int], Segmented], seed: int
-) -> None:
+def test_whatever_happens_who_is_in_is_who_should_be(database_url: str, segmented: Open, seed: int) -> None:
     """Random sales, returns and reversals; days that pass; segments saved, changed, listed, deleted; restarts."""
     it = segmented(seed)
     members = [it.history.enrol() for _ in range(8)]
     it.send()
     for number, rule in enumerate(RULES):
         it.save(f"s{number}", rule)
-    for turn in range(12):
+    for turn in range(8):
         it.history.at += it.random.choice([0, DAY, 9 * DAY])
         _live(it, members)
         it.send()
@@ -293,7 +294,7 @@ def _manage(it: Segmented, members: Sequence[UUID], turn: int) -> None:
             pass
 
 
-def test_what_was_decided_on_an_older_version_is_dropped(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_decided_on_an_older_version_is_dropped(segmented: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list changes after the segmenter has looked: nothing of its decision is written, and it looks again."""
     it = segmented(3)
     member, other = it.history.enrol(), it.history.enrol()
@@ -321,7 +322,7 @@ def test_what_was_decided_on_an_older_version_is_dropped(database_url: str, monk
     assert sorted(entered) == sorted(map(member_name, (member, other)))
 
 
-def test_a_preview_says_what_a_segment_comes_to(segmented: Callable[[int], Segmented]) -> None:
+def test_a_preview_says_what_a_segment_comes_to(segmented: Open) -> None:
     """Of all members of the program, and of nobody else."""
     it = segmented(4)
     members = sorted(it.history.enrol() for _ in range(5))
