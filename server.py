@@ -44,7 +44,7 @@ from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.segment_service import SegmentParts
 from ledger.api.tls import TlsError
-from ledger.cli import log, member, program, reconcile, report, terminals, till
+from ledger.cli import log, member, program, reconcile, report, segment, terminals, till
 from ledger.cli.archive import archive, restore_archive
 from ledger.cli.audit import audit
 from ledger.cli.balances import balances
@@ -102,6 +102,7 @@ app = typer.Typer(help="Event-sourced loyalty ledger.", no_args_is_help=True, pr
 app.add_typer(till.app, name="till")
 app.add_typer(member.app, name="member")
 app.add_typer(program.app, name="program")
+app.add_typer(segment.app, name="segment")
 app.add_typer(terminals.app, name="terminals")
 app.add_typer(log.app, name="log")
 app.add_typer(report.app, name="report")

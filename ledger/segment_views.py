@@ -57,6 +57,9 @@ class SegmentViews(Protocol):
     ) -> Mapping[str, Any] | None:
         """Facts and measures of a member at an instant; None where the program has no such member yet."""
 
+    def by_external_id(self, program: str, external_ids: Sequence[str]) -> Mapping[str, UUID]:
+        """The members of a program that have some external ids."""
+
     def strangers(self, program: str, members: Sequence[UUID]) -> list[UUID]:
         """Which of some members the program does not have, or who are erased."""
 

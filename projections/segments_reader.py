@@ -6,6 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from loyalty.v1.member_pb2 import IdentifierType
 from loyalty.v1.segment_pb2 import Measure, Segment
 from loyalty.v1.segment_reads_pb2 import SegmentMembership, SegmentState
 from psycopg.rows import tuple_row
@@ -87,6 +88,11 @@ class PostgresSegments:
                 figures = read_measure(cursor, program, today, measure, [member_id]).get(member_id, NOTHING)
                 values[name] = dict(zip(MEASURE_FIELDS, figures, strict=True))
         return values
+
+    def by_external_id(self, program: str, external_ids: Sequence[str]) -> Mapping[str, UUID]:
+        """The members of a program that have some external ids."""
+        external = IdentifierType.IDENTIFIER_TYPE_EXTERNAL_ID
+        return dict(self._query("by_external_id", program=program, type=external, values=list(external_ids)))
 
     def strangers(self, program: str, members: Sequence[UUID]) -> list[UUID]:
         """Which of some members the program does not have, or who are erased."""

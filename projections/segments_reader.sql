@@ -53,6 +53,10 @@ LEFT JOIN LATERAL (
 -- name: zone
 SELECT time_zone FROM views.sales_members WHERE program = %(program)b AND member_id = %(member)b
 
+-- name: by_external_id
+SELECT value, member_id FROM profile.identifiers
+WHERE program = %(program)b AND type = %(type)b AND value = ANY (%(values)b)
+
 -- name: known
 -- Who of some members is in a program and not erased. The profile store is never behind the log.
 SELECT member_id FROM profile.members WHERE member_id = ANY (%(members)b) AND program = %(program)b

@@ -23,6 +23,7 @@ from ledger.api.fields import (
     check_text,
     check_timestamp,
 )
+from ledger.api.identifiers import VALUE_CHARACTERS_MAX
 
 LISTED_MAX: Final = 1_000
 """Members that one SetSegmentMembers names."""
@@ -49,9 +50,10 @@ def check_set_segment_members(request: SetSegmentMembersRequest, now: int, probl
     """What SetSegmentMembers is asked with."""
     check_head(request.request_id, request.origin, now, problems)
     check_segment_name(request.name, "name", problems)
-    count = len(request.add) + len(request.remove)
+    fields = ("add", "remove", "add_external_ids", "remove_external_ids")
+    count = sum(len(getattr(request, field)) for field in fields)
     if not 1 <= count <= LISTED_MAX:
-        problems.append(("add", f"must be 1 to {LISTED_MAX} members, with those to remove; there are {count}"))
+        problems.append(("add", f"must be 1 to {LISTED_MAX} members in all fields; there are {count}"))
         return
     seen: set[str] = set()
     for field, members in (("add", request.add), ("remove", request.remove)):
@@ -60,6 +62,9 @@ def check_set_segment_members(request: SetSegmentMembersRequest, now: int, probl
             if member in seen:
                 problems.append((f"{field}[{index}]", "is named twice"))
             seen.add(member)
+    for field in fields[2:]:
+        for index, external_id in enumerate(getattr(request, field)):
+            check_text(external_id, f"{field}[{index}]", problems, least=1, most=VALUE_CHARACTERS_MAX)
 
 
 def check_get_segment(request: GetSegmentRequest, _now: int, problems: Problems) -> None:

@@ -16,7 +16,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
 from ledger.api.dispatch import Dispatch, remaining_s, wait_s
-from ledger.api.errors import ApiError
+from ledger.api.errors import ApiError, Violation
 from ledger.api.interceptor import PRINCIPAL
 from ledger.api.known_program import check_known
 from ledger.api.noter import Noter
@@ -76,14 +76,12 @@ class SegmentService(CrmServiceServicer):
     ) -> pb.SetSegmentMembersResponse:
         """Puts members on a segment's list, or takes them off it."""
         CHECKS[commands.SetSegmentMembersRequest](request, self._clock())
-        program = program_of_segment(request.name)
-        if not PRINCIPAL.get().sees(program):
-            raise _unknown(request.name)
-        added = [last_id(member) for member in request.add]
-        strangers = set(await asyncio.to_thread(self._segments.views.strangers, program, added))
-        if strangers:
-            what = "is no member of the program, or is erased"
-            raise ApiError.invalid([(f"add[{at}]", what) for at, member in enumerate(added) if member in strangers])
+        self._check_sees(request.name)
+        found = await asyncio.to_thread(self._name_members, request)
+        if found:
+            raise ApiError.invalid(found)
+        if request.validate_only:
+            return pb.SetSegmentMembersResponse()
         return reply(pb.SetSegmentMembersResponse(), await self._segments.dispatch.settle(request, context))
 
     async def GetSegment(self, request: pb.GetSegmentRequest, context: Context) -> pb.GetSegmentResponse:
@@ -212,6 +210,25 @@ class SegmentService(CrmServiceServicer):
         found = await asyncio.to_thread(problems, segment, self._segments.kinds)
         if found:
             raise ApiError.invalid([(f"segment.{path}", what) for path, what in found])
+
+    def _name_members(self, request: commands.SetSegmentMembersRequest) -> list[Violation]:
+        """Puts members in place of external ids; returns what is wrong with those that a request names."""
+        program = program_of_segment(request.name)
+        added = [last_id(member) for member in request.add]
+        strangers = set(self._segments.views.strangers(program, added))
+        what = "is no member of the program, or is erased"
+        found = [(f"add[{at}]", what) for at, member in enumerate(added) if member in strangers]
+        values = [value.strip() for value in (*request.add_external_ids, *request.remove_external_ids)]
+        known = self._segments.views.by_external_id(program, values) if values else {}
+        for field in ("add", "remove"):
+            for at, value in enumerate(getattr(request, f"{field}_external_ids")):
+                member = known.get(value.strip())
+                if member is None:
+                    found.append((f"{field}_external_ids[{at}]", "is the external id of no member of the program"))
+                elif (name := member_name(member)) not in getattr(request, field):
+                    getattr(request, field).append(name)
+            request.ClearField(f"{field}_external_ids")  # type: ignore[arg-type]  # the name of a field
+        return found
 
     def _check_sees(self, name: str) -> None:
         if not PRINCIPAL.get().sees(program_of_segment(name)):

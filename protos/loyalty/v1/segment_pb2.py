@@ -26,15 +26,15 @@ from loyalty.v1 import account_pb2 as loyalty_dot_v1_dot_account__pb2
 from loyalty.v1 import origin_pb2 as loyalty_dot_v1_dot_origin__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18loyalty/v1/segment.proto\x12\nloyalty.v1\x1a\x18loyalty/v1/account.proto\x1a\x17loyalty/v1/origin.proto\"\xa2\x01\n\x07Segment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x12\n\nexpression\x18\x03 \x01(\t\x12%\n\x08measures\x18\x04 \x03(\x0b\x32\x13.loyalty.v1.Measure\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\x03\"\xdd\x01\n\x07Measure\x12\x12\n\nmeasure_id\x18\x01 \x01(\t\x12\x0c\n\x04skus\x18\x02 \x03(\t\x12\x0e\n\x06\x62rands\x18\x03 \x03(\t\x12\x12\n\ncategories\x18\x04 \x03(\t\x12\x0e\n\x06labels\x18\x05 \x03(\t\x12\x0e\n\x06stores\x18\x06 \x03(\t\x12%\n\x08\x63hannels\x18\x07 \x03(\x0e\x32\x13.loyalty.v1.Channel\x12\x13\n\tlast_days\x18\x08 \x01(\x05H\x00\x12&\n\x05\x64\x61tes\x18\t \x01(\x0b\x32\x15.loyalty.v1.DateRangeH\x00\x42\x08\n\x06period\"2\n\tDateRange\x12\x11\n\tfrom_date\x18\x01 \x01(\t\x12\x12\n\nuntil_date\x18\x02 \x01(\t\"\x89\x01\n\x12SaveSegmentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12$\n\x07segment\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Segment\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"j\n\x14\x44\x65leteSegmentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"}\n\x18SetSegmentMembersRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0b\n\x03\x61\x64\x64\x18\x04 \x03(\t\x12\x0e\n\x06remove\x18\x05 \x03(\t*y\n\x0cSegmentCause\x12\x1d\n\x19SEGMENT_CAUSE_UNSPECIFIED\x10\x00\x12\x17\n\x13SEGMENT_CAUSE_SAVED\x10\x01\x12\x19\n\x15SEGMENT_CAUSE_CHANGED\x10\x02\x12\x16\n\x12SEGMENT_CAUSE_TIME\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18loyalty/v1/segment.proto\x12\nloyalty.v1\x1a\x18loyalty/v1/account.proto\x1a\x17loyalty/v1/origin.proto\"\xa2\x01\n\x07Segment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x12\n\nexpression\x18\x03 \x01(\t\x12%\n\x08measures\x18\x04 \x03(\x0b\x32\x13.loyalty.v1.Measure\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\x03\"\xdd\x01\n\x07Measure\x12\x12\n\nmeasure_id\x18\x01 \x01(\t\x12\x0c\n\x04skus\x18\x02 \x03(\t\x12\x0e\n\x06\x62rands\x18\x03 \x03(\t\x12\x12\n\ncategories\x18\x04 \x03(\t\x12\x0e\n\x06labels\x18\x05 \x03(\t\x12\x0e\n\x06stores\x18\x06 \x03(\t\x12%\n\x08\x63hannels\x18\x07 \x03(\x0e\x32\x13.loyalty.v1.Channel\x12\x13\n\tlast_days\x18\x08 \x01(\x05H\x00\x12&\n\x05\x64\x61tes\x18\t \x01(\x0b\x32\x15.loyalty.v1.DateRangeH\x00\x42\x08\n\x06period\"2\n\tDateRange\x12\x11\n\tfrom_date\x18\x01 \x01(\t\x12\x12\n\nuntil_date\x18\x02 \x01(\t\"\x89\x01\n\x12SaveSegmentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12$\n\x07segment\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Segment\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"j\n\x14\x44\x65leteSegmentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"\xcb\x01\n\x18SetSegmentMembersRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0b\n\x03\x61\x64\x64\x18\x04 \x03(\t\x12\x0e\n\x06remove\x18\x05 \x03(\t\x12\x18\n\x10\x61\x64\x64_external_ids\x18\x06 \x03(\t\x12\x1b\n\x13remove_external_ids\x18\x07 \x03(\t\x12\x15\n\rvalidate_only\x18\x08 \x01(\x08*y\n\x0cSegmentCause\x12\x1d\n\x19SEGMENT_CAUSE_UNSPECIFIED\x10\x00\x12\x17\n\x13SEGMENT_CAUSE_SAVED\x10\x01\x12\x19\n\x15SEGMENT_CAUSE_CHANGED\x10\x02\x12\x16\n\x12SEGMENT_CAUSE_TIME\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loyalty.v1.segment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SEGMENTCAUSE']._serialized_start=907
-  _globals['_SEGMENTCAUSE']._serialized_end=1028
+  _globals['_SEGMENTCAUSE']._serialized_start=986
+  _globals['_SEGMENTCAUSE']._serialized_end=1107
   _globals['_SEGMENT']._serialized_start=92
   _globals['_SEGMENT']._serialized_end=254
   _globals['_MEASURE']._serialized_start=257
@@ -45,6 +45,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SAVESEGMENTREQUEST']._serialized_end=670
   _globals['_DELETESEGMENTREQUEST']._serialized_start=672
   _globals['_DELETESEGMENTREQUEST']._serialized_end=778
-  _globals['_SETSEGMENTMEMBERSREQUEST']._serialized_start=780
-  _globals['_SETSEGMENTMEMBERSREQUEST']._serialized_end=905
+  _globals['_SETSEGMENTMEMBERSREQUEST']._serialized_start=781
+  _globals['_SETSEGMENTMEMBERSREQUEST']._serialized_end=984
 # @@protoc_insertion_point(module_scope)

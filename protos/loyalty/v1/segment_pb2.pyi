@@ -286,21 +286,34 @@ class SetSegmentMembersRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ADD_FIELD_NUMBER: _builtins.int
     REMOVE_FIELD_NUMBER: _builtins.int
+    ADD_EXTERNAL_IDS_FIELD_NUMBER: _builtins.int
+    REMOVE_EXTERNAL_IDS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID of this command."""
     name: _builtins.str
     """programs/{program}/segments/{segment}"""
+    validate_only: _builtins.bool
+    """Only say what would be wrong with it."""
     @_builtins.property
     def origin(self) -> _origin_pb2.Origin:
         """Where it came from."""
 
     @_builtins.property
     def add(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """members/{member} to put on the segment's list; who is on it stays. With `remove` 1 to 1,000 in all, each once."""
+        """members/{member} to put on the segment's list; who is on it stays. With the other fields 1 to 1,000 in all, each once."""
 
     @_builtins.property
     def remove(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """members/{member} to take off the list; who is not on it stays off."""
+
+    @_builtins.property
+    def add_external_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """External ids of members to put on the list. Events hold the members instead."""
+
+    @_builtins.property
+    def remove_external_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """External ids of members to take off the list. Events hold the members instead."""
 
     def __init__(
         self,
@@ -310,10 +323,13 @@ class SetSegmentMembersRequest(_message.Message):
         name: _builtins.str = ...,
         add: _abc.Iterable[_builtins.str] | None = ...,
         remove: _abc.Iterable[_builtins.str] | None = ...,
+        add_external_ids: _abc.Iterable[_builtins.str] | None = ...,
+        remove_external_ids: _abc.Iterable[_builtins.str] | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "name", b"name", "origin", b"origin", "remove", b"remove", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "add_external_ids", b"add_external_ids", "name", b"name", "origin", b"origin", "remove", b"remove", "remove_external_ids", b"remove_external_ids", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -84,7 +84,7 @@ class SetSegmentMembersResponse(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def outcome(self) -> _pos_service_pb2.Outcome:
-        """What was recorded."""
+        """What was recorded; absent for validate_only."""
 
     def __init__(
         self,
