@@ -43,8 +43,9 @@ from ledger.api.noter import Noter
 from ledger.api.person_parts import PersonParts
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
+from ledger.api.segment_service import SegmentParts
 from ledger.api.tls import TlsError
-from ledger.cli import consumers, insight, log, member, program, reconcile, report, terminals, till, value
+from ledger.cli import consumers, insight, log, member, program, reconcile, report, segment, terminals, till, value
 from ledger.cli.archive import archive, restore_archive
 from ledger.cli.audit import audit
 from ledger.cli.balances import balances
@@ -65,6 +66,8 @@ from ledger.logs import configure_logs
 from ledger.proof.keys import Keys, KeysInvalid, create_keys, read_keys
 from ledger.proof.note import Signer
 from ledger.sample_program import demo_program, sample_program
+from ledger.segments.preview import KINDS, PreviewProcess
+from ledger.segments.process import SegmenterProcess
 from ledger.store.archive import Archive
 from ledger.store.consumers import Consumers
 from ledger.store.credentials import Credentials
@@ -91,11 +94,13 @@ from projections.insight import PostgresInsight
 from projections.people import PostgresPeople
 from projections.process import ReadSideProcess
 from projections.reader import PostgresReader
+from projections.segments_reader import PostgresSegments
 from projections.standalone import build_views, notary
 from projections.value import PostgresValues
 from projections.views import PostgresViews
 
 READ_SIDE_COMMAND: Final = (sys.executable, "-m", "projections")
+SEGMENTER_COMMAND: Final = (sys.executable, "-m", "ledger.segments")
 
 GARBAGE_THRESHOLD: Final = 50_000
 """Containers made, less those gone, before the collector looks at the young ones."""
@@ -107,6 +112,7 @@ app = typer.Typer(help="Event-sourced loyalty ledger.", no_args_is_help=True, pr
 app.add_typer(till.app, name="till")
 app.add_typer(member.app, name="member")
 app.add_typer(program.app, name="program")
+app.add_typer(segment.app, name="segment")
 app.add_typer(terminals.app, name="terminals")
 app.add_typer(log.app, name="log")
 report.app.add_typer(insight.app)
@@ -153,6 +159,9 @@ class Ledger:
         self.read_side = ReadSideProcess(
             READ_SIDE_COMMAND, read_side_environment(database_url, config), self.reads, self.hub
         )
+        self.segmenter = SegmenterProcess(SEGMENTER_COMMAND, read_side_environment(database_url, config), self.reads)
+        self.segments = PostgresSegments(self.reads)
+        self.previews = PreviewProcess(database_url)
         self.books = PostgresBooks(self.reads, self.archive)
         self.books_checker = BooksChecker(database_url, system_clock)
         self.sweeper = Sweeper(self.writer, self.views.due, self.views.due_notices, system_clock)
@@ -174,6 +183,7 @@ class Ledger:
         self.writer.start()
         self.hub.start()
         self.read_side.start()
+        self.segmenter.start()
         self.sweeper.start()
         self.books_checker.start()
         self.trail.start()
@@ -189,6 +199,7 @@ class Ledger:
                 self.sweeper.stop,
                 self.trail.stop,
                 self.writer.stop,
+                self.segmenter.stop,
                 self.read_side.stop,
                 self.hub.stop,
                 self.authenticator.close,
@@ -230,6 +241,7 @@ class Ledger:
             PostgresValues(self.reads),
             PersonParts(people, profiles, FeedbackLinks(self.reads), PersonExport(self.reads, self.reader)),
             PostgresInsight(self.reports),
+            SegmentParts(self.segments, self.previews, KINDS, dispatch, self.noter),
         )
         crm = CrmService(sources, system_clock)
         add_CrmServiceServicer_to_server(crm, server)

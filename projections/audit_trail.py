@@ -8,6 +8,7 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 from loyalty.v1.audit_trail_pb2 import AuditEntry, AuditKind
+from loyalty.v1.consent_pb2 import EraseMemberRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import (
     AuditRecorded,
@@ -20,20 +21,27 @@ from loyalty.v1.events_pb2 import (
     PointsReinstated,
     ProgramPublished,
     RewardGranted,
+    SegmentDeleted,
+    SegmentListed,
+    SegmentSaved,
     TierFloorSet,
     VoucherCodesUploaded,
     VoucherRevoked,
 )
+from loyalty.v1.segment_pb2 import DeleteSegmentRequest, SaveSegmentRequest, SetSegmentMembersRequest
 
 from ledger.domain.effect import effective_at
 from ledger.domain.instant import from_timestamp
 from ledger.domain.names import member_name, member_of
+from ledger.domain.segments.decide import name_of
 from projections.page import Event
 from projections.projection import Projection, Step, columns
 from projections.sql import statements
 
-_SERVICES: Final[Mapping[str, str]] = {"EraseMember": "loyalty.v1.CrmService"}
-"""The service of what is done by hand, where it is not ProgramService."""
+_OF_SEGMENTS: Final = frozenset({SegmentSaved, SegmentDeleted, SegmentListed})
+
+_OF_CRM: Final = (EraseMemberRequest, SaveSegmentRequest, DeleteSegmentRequest, SetSegmentMembersRequest)
+"""What is done by hand through CrmService; all else is done through ProgramService."""
 
 _BY_HAND: Final = frozenset(
     {
@@ -48,6 +56,7 @@ _BY_HAND: Final = frozenset(
         VoucherRevoked,
         EntitlementRevoked,
         MemberErased,
+        *_OF_SEGMENTS,
     }
 )
 """What somebody does by hand. The event has its command unless something else took it along."""
@@ -102,12 +111,12 @@ def _by_hand(
     event: Event, request: Message, reason: ErrorReason.ValueType = ErrorReason.ERROR_REASON_UNSPECIFIED
 ) -> _Row:
     origin = event.payload.origin
-    method = request.DESCRIPTOR.name.removesuffix("Request")
+    service = "CrmService" if isinstance(request, _OF_CRM) else "ProgramService"
     entry = AuditEntry(
         kind=AuditKind.AUDIT_KIND_REFUSAL if reason else AuditKind.AUDIT_KIND_ADMINISTRATION,
         actor=origin.credential,
         operator=origin.operator,
-        method=f"{_SERVICES.get(method, 'loyalty.v1.ProgramService')}/{method}",
+        method=f"loyalty.v1.{service}/{request.DESCRIPTOR.name.removesuffix('Request')}",
         resource=_resource(event, request),
         store=origin.store,
         terminal=origin.terminal,
@@ -125,6 +134,8 @@ def _resource(event: Event, request: Any) -> str:
         return str(request.program.name)
     if kind is VoucherCodesUploaded:
         return str(request.program)
+    if kind in _OF_SEGMENTS:
+        return name_of(request)
     for field in ("voucher", "entitlement"):
         if field in request.DESCRIPTOR.fields_by_name:
             return str(getattr(request, field))

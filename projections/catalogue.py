@@ -11,6 +11,7 @@ from projections.liability import Liability
 from projections.projection import Projection
 from projections.rewards import Rewards
 from projections.sales import Sales
+from projections.segments import Segments
 from projections.statements import Statements
 from projections.tiers import Tiers
 from projections.trial_balance import TrialBalance
@@ -22,6 +23,7 @@ PROJECTIONS: Final[Mapping[str, Projection]] = {
         Liability(),
         Rewards(),
         Sales(),
+        Segments(),
         Statements(),
         Tiers(),
         TrialBalance(),

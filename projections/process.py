@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import select
-import subprocess
 import sys
 import threading
 import time
@@ -30,17 +29,12 @@ from ledger.store.checkpoints import newest_checkpoint
 from ledger.store.consumers import KnownConsumer, known_consumers
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.seal import sealed_size
+from projections.child import ChildProcess
 from projections.hub import Hub
 from projections.runner import ReadSide
 from projections.sealer import NAME as SEALER
 
 log = logging.getLogger(__name__)
-
-BACKOFF_MIN_S: Final = 0.5
-BACKOFF_MAX_S: Final = 30.0
-
-STOP_TIMEOUT_S: Final = 10.0
-"""How long the process may take to finish its pages before it is ended."""
 
 LOOK_EVERY_S: Final = 1.0
 """How often the metrics of the views are brought up to date."""
@@ -49,26 +43,24 @@ LOOK_EVERY_S: Final = 1.0
 class ReadSideProcess:
     """Runs a command that builds the views for as long as this process lives, and starts it again when it dies.
 
-    The command ends when its standard input does, so it outlives no parent, however that ended. What it says on its
-    standard output is where projections have stopped: this process exports its metrics, the command has none.
+    What the command says on its standard output is where projections have stopped: this process exports its metrics,
+    the command has none.
     """
 
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], datastore: LedgerDatastore, hub: Hub
     ) -> None:
-        """The command gets its settings in its environment, since a URL may hold a password."""
-        self._command = list(command)
-        self._environment = {**os.environ, **environment}
+        """The command gets its settings in its environment."""
+        self._child = ChildProcess("the read side", command, environment, self._listen)
         self._datastore = datastore
         self._hub = hub
         self._stop = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
         self._stopped_at: dict[str, int] = {}
         """Where the command's projections have stopped, and its sealer, by name."""
         self._consumers: set[str] = set()
         """Of the feed: those that the metrics tell of."""
         self._threads = [
-            threading.Thread(target=self._supervise, name="read side", daemon=True),
+            threading.Thread(target=self._child.supervise, name="read side", daemon=True),
             threading.Thread(target=self._look, name="read side metrics", daemon=True),
         ]
 
@@ -80,31 +72,9 @@ class ReadSideProcess:
     def stop(self) -> None:
         """Lets it finish the pages that it is at, and ends it."""
         self._stop.set()
-        process = self._process
-        if process is not None:
-            _end(process)
+        self._child.stop()
         for thread in self._threads:
             thread.join()
-
-    def _supervise(self) -> None:
-        backoff_s = BACKOFF_MIN_S
-        while not self._stop.is_set():
-            started = time.monotonic()
-            with subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment
-            ) as process:
-                self._process = process
-                if self._stop.is_set():  # stop() may have looked before there was anything to end
-                    _end(process)
-                self._listen(process.stdout or ())
-            status = process.returncode
-            if self._stop.is_set():
-                return
-            if time.monotonic() - started > BACKOFF_MAX_S:
-                backoff_s = BACKOFF_MIN_S
-            log.error("the read side ended with status %d; it is started again in %.1f s", status, backoff_s)
-            self._stop.wait(backoff_s)
-            backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
 
     def _listen(self, said: Iterable[bytes]) -> None:
         """Keeps in mind what the command says, until it ends; the next one starts afresh."""
@@ -147,15 +117,6 @@ class ReadSideProcess:
         for one in consumers:
             FEED_LAG_EVENTS.labels(one.consumer_id).set(max(one.lag_events, 0))
             FEED_LAG_SECONDS.labels(one.consumer_id).set(one.lag_us / 1_000_000)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin is not None:
-        process.stdin.close()
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
 
 
 def report_until_end_of_input(read_side: ReadSide) -> None:

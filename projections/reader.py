@@ -9,7 +9,16 @@ from psycopg import Cursor
 from psycopg.rows import tuple_row
 
 from ledger.domain.instant import set_timestamp
-from ledger.domain.names import last_id, member_name, pool_name, pool_stream, program_stream, transaction_name
+from ledger.domain.names import (
+    last_id,
+    member_name,
+    pool_name,
+    pool_stream,
+    program_stream,
+    segment_stream,
+    transaction_name,
+)
+from ledger.domain.segments.decide import name_of
 from ledger.store.archive import NO_ARCHIVE, Archive
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.topics import TOPICS
@@ -128,6 +137,10 @@ def _subject(event: Event) -> str:
             return pool_name(moved.program, moved.pool)
         case events_pb2.VoucherCodesUploaded() as uploaded:
             return pool_name(uploaded.request.program, uploaded.pool)
+        case events_pb2.SegmentMembersChanged() as moved:
+            return moved.segment
+        case events_pb2.SegmentSaved() | events_pb2.SegmentDeleted() | events_pb2.SegmentListed() as decided:
+            return name_of(decided.request)
         case events_pb2.AuditRecorded() as audit:
             return audit.request.trail
         case _:
@@ -137,6 +150,8 @@ def _subject(event: Event) -> str:
 def _stream(subject: str) -> UUID:
     if subject.startswith(("members/", "trails/")):
         return last_id(subject)
+    if "/segments/" in subject:
+        return segment_stream(subject)
     program, is_pool, key = subject.partition("/pools/")
     return pool_stream(program, key) if is_pool else program_stream(program)
 

@@ -10,7 +10,16 @@ from uuid import UUID
 import psycopg
 from eventsourcing.persistence import MapperDeserialisationError
 from google.protobuf.message import DecodeError
-from loyalty.v1.events_pb2 import AuditRecorded, CommandBlocked, ProgramPublished, ReversalAwaited
+from loyalty.v1.events_pb2 import (
+    AuditRecorded,
+    CommandBlocked,
+    ProgramPublished,
+    ReversalAwaited,
+    SegmentDeleted,
+    SegmentListed,
+    SegmentMembersChanged,
+    SegmentSaved,
+)
 from loyalty.v1.snapshot_pb2 import AccountSnapshot, PoolSnapshot
 from psycopg.rows import tuple_row
 
@@ -39,7 +48,18 @@ MEMORY_MB: Final = 256
 
 _SQL: Final = statements("check.sql")
 _EVENT_COLUMNS: Final = 7
-_NOT_OF_ACCOUNTS: Final = frozenset({ReversalAwaited, CommandBlocked, ProgramPublished, AuditRecorded})
+_NOT_OF_ACCOUNTS: Final = frozenset(
+    {
+        ReversalAwaited,
+        CommandBlocked,
+        ProgramPublished,
+        AuditRecorded,
+        SegmentSaved,
+        SegmentDeleted,
+        SegmentListed,
+        SegmentMembersChanged,
+    }
+)
 
 Progress = Callable[[int], None]
 """Events more."""

@@ -21,7 +21,7 @@ async def sees(reader: EventReader, subject: str) -> bool:
 async def program_of(reader: EventReader, subject: str) -> str:
     """The program that a subject of the log is or belongs to; empty for what has no subject."""
     if not subject or subject.startswith("programs/"):
-        return subject.partition("/pools/")[0]
+        return "/".join(subject.split("/")[:2])
     if subject.startswith("trails/"):
         return ""
     enrolments = await asyncio.to_thread(reader.read_events, 0, 0, subject, ("MemberEnrolled",), None, None, 1)

@@ -82,6 +82,15 @@ from loyalty.v1.proof_pb2 import (
     ProveConsistencyRequest,
     ProveInclusionRequest,
 )
+from loyalty.v1.segment_pb2 import DeleteSegmentRequest, SaveSegmentRequest, SetSegmentMembersRequest
+from loyalty.v1.segment_reads_pb2 import (
+    ExplainSegmentRequest,
+    GetSegmentRequest,
+    ListMemberSegmentsRequest,
+    ListSegmentMembersRequest,
+    ListSegmentsRequest,
+    PreviewSegmentRequest,
+)
 from loyalty.v1.value_pb2 import (
     GetCohortsRequest,
     GetMemberValueRequest,
@@ -149,6 +158,17 @@ from ledger.api.check_reads import (
     check_read_events,
 )
 from ledger.api.check_sale import check_sale
+from ledger.api.check_segments import (
+    check_delete_segment,
+    check_explain_segment,
+    check_get_segment,
+    check_list_member_segments,
+    check_list_segment_members,
+    check_list_segments,
+    check_preview_segment,
+    check_save_segment,
+    check_set_segment_members,
+)
 from ledger.api.check_value import (
     check_cohorts,
     check_high_value,
@@ -531,6 +551,15 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     SubmitFeedbackRequest: _check(check_submit_feedback),
     GetFeedbackResultsRequest: _check(check_feedback_results),
     ListFeedbackRequest: _check(check_list_feedback),
+    SaveSegmentRequest: _check(check_save_segment),
+    DeleteSegmentRequest: _check(check_delete_segment),
+    SetSegmentMembersRequest: _check(check_set_segment_members),
+    GetSegmentRequest: _check(check_get_segment),
+    ListSegmentsRequest: _check(check_list_segments),
+    PreviewSegmentRequest: _check(check_preview_segment),
+    ExplainSegmentRequest: _check(check_explain_segment),
+    ListSegmentMembersRequest: _check(check_list_segment_members),
+    ListMemberSegmentsRequest: _check(check_list_member_segments),
 }
 """The check of each request, called with the request and the server's clock in microseconds.
 

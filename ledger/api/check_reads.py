@@ -25,6 +25,7 @@ from ledger.api.fields import (
     MEMBER,
     POOL,
     PROGRAM,
+    SEGMENT,
     TRAIL,
     Problems,
     check_enum,
@@ -135,13 +136,12 @@ def check_read_events(request: ReadEventsRequest, _now: int, problems: Problems)
     check_not_negative(request.until_position, "until_position", problems)
     if 0 < request.until_position < request.after_position:
         problems.append(("until_position", "must not be before after_position; 0 for the end"))
-    if request.subject and not any(form(request.subject) for form in (MEMBER, PROGRAM, POOL, TRAIL)):
-        problems.append(
-            (
-                "subject",
-                "must be members/{member}, programs/{program}, programs/{program}/pools/{pool} or trails/{trail}",
-            )
+    if request.subject and not any(form(request.subject) for form in (MEMBER, PROGRAM, POOL, SEGMENT, TRAIL)):
+        forms = (
+            "must be members/{member}, programs/{program}, programs/{program}/pools/{pool},"
+            " programs/{program}/segments/{segment} or trails/{trail}"
         )
+        problems.append(("subject", forms))
     check_types(request.types, problems)
     _check_recorded(request, problems)
     check_not_negative(request.batch_size, "batch_size", problems)

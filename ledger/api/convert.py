@@ -30,6 +30,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.feedback_pb2 import RecordFeedbackRequest
 from loyalty.v1.origin_pb2 import Channel, Origin
 from loyalty.v1.pos_service_pb2 import QuoteSaleRequest
+from loyalty.v1.segment_pb2 import DeleteSegmentRequest, SaveSegmentRequest, SetSegmentMembersRequest
 from uuid_utils.compat import uuid7
 
 from ledger.api.check import CHECKS
@@ -38,7 +39,8 @@ from ledger.api.errors import ApiError
 from ledger.api.identifiers import normalise
 from ledger.domain.code import hash_of
 from ledger.domain.instant import from_timestamp, set_timestamp
-from ledger.domain.names import credential_name, last_id, member_of
+from ledger.domain.names import credential_name, last_id, member_of, program_of_segment
+from ledger.domain.segments.decide import name_of
 from ledger.domain.voucher import NewCode
 from ledger.store.credentials import Principal
 from ledger.writer.command import Command, IdentifierKey, Person
@@ -66,6 +68,9 @@ WriteRequest = (
     | RecordConsentsRequest
     | EraseMemberRequest
     | RecordFeedbackRequest
+    | SaveSegmentRequest
+    | DeleteSegmentRequest
+    | SetSegmentMembersRequest
 )
 
 SALE_BYTES_MAX: Final = 512 * 1024
@@ -83,6 +88,9 @@ BY_HAND: Final = (
     SetTierFloorRequest,
     GrantRewardRequest,
     EraseMemberRequest,
+    SaveSegmentRequest,
+    DeleteSegmentRequest,
+    SetSegmentMembersRequest,
 )
 """What somebody does by hand: the event must name an actor, so the credential stands in for an operator."""
 
@@ -104,6 +112,8 @@ def program_named(request: Message, principal: Principal) -> str:
         named = request.program
     elif isinstance(request, PublishProgramRequest):
         named = request.program.name
+    elif isinstance(request, SaveSegmentRequest | DeleteSegmentRequest | SetSegmentMembersRequest):
+        named = program_of_segment(name_of(request))
     elif isinstance(request, WITH_WHO) and request.WhichOneof("who") == "identifier":
         named = request.identifier.program
     return named or principal.program or ""

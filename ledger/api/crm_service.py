@@ -19,6 +19,7 @@ from ledger.api.noter import Noter
 from ledger.api.paging import number_before, page_size, page_token
 from ledger.api.person_parts import PersonParts
 from ledger.api.person_service import PersonService
+from ledger.api.segment_service import SegmentParts, SegmentService
 from ledger.api.value_service import ValueService
 from ledger.domain.names import last_id
 from ledger.insight import Insight
@@ -44,17 +45,19 @@ class CrmSources(NamedTuple):
     values: Values
     person: PersonParts
     insight: Insight
+    segments: SegmentParts
 
 
-class CrmService(FeedService, ValueService, PersonService, FeedbackService, InsightService):
+class CrmService(FeedService, ValueService, PersonService, FeedbackService, InsightService, SegmentService):
     """Each call: check, read, convert. Most are in the classes that it is made of."""
 
     def __init__(self, sources: CrmSources, clock: Clock) -> None:
-        dispatch, views, reader, noter, changes, consumers, values, person, insight = sources
+        dispatch, views, reader, noter, changes, consumers, values, person, insight, segments = sources
         FeedService.__init__(self, views, reader, changes, consumers, clock)
         ValueService.__init__(self, values, reader, clock)
         InsightService.__init__(self, insight, clock)
         self._dispatch = dispatch
+        self._segments = segments
         self._views = views
         self._person = person
         self._noter = noter

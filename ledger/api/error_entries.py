@@ -460,5 +460,23 @@ ENTRIES: Final = {
         "This link is too old.",
         "यह लिंक बहुत पुराना हो गया है।",
     ),
+    ErrorReason.ERROR_REASON_SEGMENT_NOT_FOUND: Entry(
+        StatusCode.NOT_FOUND,
+        "There is no segment {segment}, or it was deleted. List the program's segments.",
+        "This customer group does not exist.",
+        "यह ग्राहक समूह मौजूद नहीं है।",
+    ),
+    ErrorReason.ERROR_REASON_SEGMENT_DELETED: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The segment {segment} was deleted, and its id stays taken. Save it under another id.",
+        "This customer group was deleted. Use another name.",
+        "यह ग्राहक समूह हटाया जा चुका है। कोई दूसरा नाम चुनें।",
+    ),
+    ErrorReason.ERROR_REASON_SEGMENT_IN_USE: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The segment {segment} cannot be deleted while {used_by} names it. Take it out there first.",
+        "This customer group is still used by the loyalty program.",
+        "यह ग्राहक समूह लॉयल्टी प्रोग्राम में अभी इस्तेमाल हो रहा है।",
+    ),
 }
 """Every reason of errors.proto, which says more about each. A test holds the two alike."""

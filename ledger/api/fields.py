@@ -32,6 +32,7 @@ _ENTITLEMENT: Final = re.compile(f"members/{ID}/entitlements/{ID}").fullmatch
 _TRANSACTION: Final = re.compile(f"transactions/{ID}").fullmatch
 TRAIL: Final = re.compile(f"trails/{ID}").fullmatch
 POOL: Final = re.compile("programs/[a-z0-9-]{1,63}/pools/[a-z0-9/-]{1,200}").fullmatch
+SEGMENT: Final = re.compile("programs/[a-z0-9-]{1,63}/segments/[a-z0-9-]{1,63}").fullmatch
 PROGRAM: Final = re.compile("programs/[a-z0-9-]{1,63}").fullmatch
 _ATTRIBUTE: Final = re.compile("[a-z0-9_]{1,63}").fullmatch
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]").search
@@ -103,6 +104,13 @@ def check_program_name(name: str, path: str, problems: Problems) -> None:
     """A name programs/{program}."""
     if not PROGRAM(name):
         problems.append((path, "must be programs/{program}, with 1 to 63 lower-case letters, digits and dashes"))
+
+
+def check_segment_name(name: str, path: str, problems: Problems) -> None:
+    """A name programs/{program}/segments/{segment}."""
+    if not SEGMENT(name):
+        form = "each with 1 to 63 lower-case letters, digits and dashes"
+        problems.append((path, f"must be programs/{{program}}/segments/{{segment}}, {form}"))
 
 
 def check_attributes(attributes: Mapping[str, str], path: str, problems: Problems) -> None:

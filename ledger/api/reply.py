@@ -34,6 +34,9 @@ from loyalty.v1.events_pb2 import (
     RewardReserved,
     SaleRecorded,
     SaleReturned,
+    SegmentDeleted,
+    SegmentListed,
+    SegmentSaved,
     TransactionReversed,
     VoucherCodesUploaded,
 )
@@ -65,6 +68,7 @@ from loyalty.v1.program_service_pb2 import (
     SettlePendingResponse,
     UploadVoucherCodesResponse,
 )
+from loyalty.v1.segment_reads_pb2 import DeleteSegmentResponse, SaveSegmentResponse, SetSegmentMembersResponse
 from uuid_utils.compat import uuid7
 
 from ledger.api.errors import ApiError
@@ -73,6 +77,7 @@ from ledger.domain.instant import set_timestamp
 from ledger.domain.lot import points_of
 from ledger.domain.names import hold_name, member_name, transaction_name
 from ledger.domain.refusal import InvariantBroken, Rejected
+from ledger.domain.segments.decide import etag_of
 from ledger.store.topics import Archived
 from ledger.writer.command import Existing, Failure, Outcome, Settled
 from ledger.writer.decision import DamagedAccount
@@ -220,6 +225,9 @@ RESULT_FIELD: Final[Mapping[type[Message], str]] = {
 """The field of CommandResult for each kind of command."""
 
 
+_OF_NO_MEMBER: Final = (ReversalAwaited, VoucherCodesUploaded, SegmentSaved, SegmentDeleted, SegmentListed)
+
+
 def _write_outcome(message: OutcomeMessage, result: Outcome) -> None:
     message.transaction = transaction_name(result.transaction)
     message.position = result.position
@@ -229,7 +237,7 @@ def _write_outcome(message: OutcomeMessage, result: Outcome) -> None:
     main: Any = result.main
     if isinstance(main, ProgramPublished):
         message.program_version = main.request.program.version
-    elif not isinstance(main, ReversalAwaited | VoucherCodesUploaded):
+    elif not isinstance(main, _OF_NO_MEMBER):
         message.member = member_name(result.subject)
         message.program_version = main.program_version
 
@@ -329,6 +337,17 @@ def _published(response: PublishProgramResponse, result: Outcome, main: ProgramP
     _write_outcome(response.outcome, result)
 
 
+def _saved(response: SaveSegmentResponse, result: Outcome, main: SegmentSaved) -> None:
+    response.segment.CopyFrom(main.request.segment)
+    response.segment.version = main.version
+    response.segment.etag = etag_of(main.version)
+    _write_outcome(response.outcome, result)
+
+
+def _recorded(response: Any, result: Outcome, _main: Message) -> None:
+    _write_outcome(response.outcome, result)
+
+
 _WRITE: Final[Mapping[type[Message], Callable[[Any, Outcome, Any], None]]] = {
     EnrollMemberResponse: _enrolled,
     RecordSaleResponse: _sale,
@@ -353,4 +372,7 @@ _WRITE: Final[Mapping[type[Message], Callable[[Any, Outcome, Any], None]]] = {
     RecordConsentsResponse: _receipt,
     EraseMemberResponse: _receipt,
     RecordFeedbackResponse: _activity,
+    SaveSegmentResponse: _saved,
+    DeleteSegmentResponse: _recorded,
+    SetSegmentMembersResponse: _recorded,
 }

@@ -66,6 +66,16 @@ def entitlement_name(member_id: UUID, entitlement_id: UUID) -> str:
     return f"members/{member_id}/entitlements/{entitlement_id}"
 
 
+def segment_stream(name: str) -> UUID:
+    """The id of the stream of a segment, by its name programs/{program}/segments/{segment}."""
+    return uuid5(NAMESPACE_URL, f"loyalty:{name}")
+
+
+def program_of_segment(name: str) -> str:
+    """The program of a segment."""
+    return name.partition("/segments/")[0]
+
+
 def trail_name(trail_id: UUID) -> str:
     """The name trails/{trail}."""
     return f"trails/{trail_id}"

@@ -41,6 +41,11 @@ ORDER BY notification_id
 """
 """Everything that a batch of commands needs to know, in one round trip; in position order."""
 
+_EVENT: Final = f"""
+SELECT {_COLUMNS}, true FROM events e WHERE e.originator_id = %b AND e.originator_version <= %b
+ORDER BY e.originator_version DESC LIMIT 1
+"""
+
 _SNAPSHOTS: Final = "SELECT originator_id, state FROM snapshots WHERE originator_id = ANY (%b::uuid[])"
 
 _WRITE_SNAPSHOTS: Final = """
@@ -111,6 +116,12 @@ class Session:
         )
         filled = self._archive.fill(self._cursor, rows.fetchall(), _POSITION_AT, _STATE_AT)
         return [RecordedEvent._make(row) for row in filled]
+
+    def event(self, stream: UUID, version: int = 2**63 - 1) -> RecordedEvent | None:
+        """The last event of a stream, up to a version; None where there is none."""
+        rows = self._cursor.execute(_EVENT, (stream, version), prepare=True).fetchall()
+        rows = self._archive.fill(self._cursor, rows, _POSITION_AT, _STATE_AT)
+        return RecordedEvent._make(rows[0]) if rows else None
 
     def snapshots(self, streams: Sequence[UUID]) -> dict[UUID, bytes]:
         """The snapshots of some accounts, where there are any."""

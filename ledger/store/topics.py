@@ -54,6 +54,10 @@ TOPICS: Final[dict[type[Message], str]] = {
     events_pb2.ConsentWithdrawn: "consent-withdrawn/1",
     events_pb2.MemberErased: "erased/1",
     events_pb2.FeedbackRecorded: "feedback/1",
+    events_pb2.SegmentSaved: "segment/1",
+    events_pb2.SegmentDeleted: "segment-deleted/1",
+    events_pb2.SegmentListed: "segment-listed/1",
+    events_pb2.SegmentMembersChanged: "segment-members/1",
 }
 
 NOT_SET: Final = "it is in the archive: set LOYALTY_ARCHIVE to the archive's folder"

@@ -17,7 +17,7 @@ from loyalty.v1.commands_pb2 import (
     ReserveRewardRequest,
     ReturnSaleRequest,
 )
-from loyalty.v1.events_pb2 import ProgramPublished
+from loyalty.v1.events_pb2 import ProgramPublished, SegmentDeleted, SegmentSaved
 from loyalty.v1.snapshot_pb2 import AccountSnapshot, PoolSnapshot
 
 from ledger.domain.account import Account, AccountEvent
@@ -27,6 +27,7 @@ from ledger.domain.pool import Pool, PoolEvent
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken
 from ledger.domain.sale_reference import sale_reference
+from ledger.domain.segments.decide import Segment, SegmentUnknown
 from ledger.domain.transaction import Transaction
 from ledger.domain.versions import Versions
 from ledger.store.recorder import RecordedEvent, Session
@@ -70,6 +71,7 @@ class Book:
         self.unreadable: dict[UUID, Exception] = {}
         """Transactions with an event that cannot be read."""
         self.pools: dict[UUID, Pool] = {}
+        self.segments: dict[UUID, Segment] = {}
         self.programs: dict[str, Versions | None] = {}
         self.recorded: dict[UUID, RecordedEvent | None] = {}
         """Main events on disk, by request id."""
@@ -294,6 +296,23 @@ class Book:
             raise InvariantBroken(f"pool {stream_id}: {error}") from error
         self.pools[stream_id] = pool
 
+    def look_up_segment(self, session: Session, stream_id: UUID) -> None:
+        """Looks up a segment that a decision asked for. Raises InvariantBroken when its events cannot be read."""
+        last = session.event(stream_id)
+        if last is None:
+            self.segments[stream_id] = Segment(stream_id, 0)
+            return
+        try:
+            payload = last.payload
+            version = getattr(payload, "definition_version", last.version)
+            at = last if version == last.version else session.event(stream_id, version)
+            definition = at.payload if at is not None else None
+        except MapperDeserialisationError as error:
+            raise InvariantBroken(f"segment {stream_id}: {error}") from error
+        if not isinstance(definition, SegmentSaved | SegmentDeleted):
+            raise InvariantBroken(f"segment {stream_id}: event {version} is no definition")
+        self.segments[stream_id] = Segment(stream_id, last.version, definition, version)
+
     def _start_accounts(self, session: Session, streams: set[UUID]) -> tuple[dict[UUID, int], dict[UUID, Account]]:
         """Accounts from the cache or a snapshot, or empty ones, and the versions behind which to read on."""
         accounts: dict[UUID, Account] = {}
@@ -412,6 +431,13 @@ class Book:
         if command.reference is None:
             command.reference = sale_reference(program, command.receipt)
         return command.reference
+
+    def segment(self, stream_id: UUID) -> Segment:
+        """A segment, as this batch left it. Raises SegmentUnknown."""
+        try:
+            return self.segments[stream_id]
+        except KeyError:
+            raise SegmentUnknown(stream_id) from None
 
     def file(self, transaction: UUID) -> Transaction | None:
         """The file of a transaction, on disk or decided in this batch."""

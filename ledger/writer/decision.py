@@ -24,22 +24,27 @@ from loyalty.v1.events_pb2 import (
     ProgramPublished,
     ReversalAwaited,
     SaleRecorded,
+    SegmentDeleted,
+    SegmentListed,
+    SegmentSaved,
     VoucherCodesUploaded,
 )
 from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.program_pb2 import DuplicateEnrolment
 from loyalty.v1.program_pb2 import Program as Definition
+from loyalty.v1.segment_pb2 import DeleteSegmentRequest, SaveSegmentRequest, SetSegmentMembersRequest
 
 from ledger.domain.account import Account, AccountEvent
 from ledger.domain.case import Case
 from ledger.domain.decide import block, decide, enroll_member, publish_program, refuse, settle_account
 from ledger.domain.erase_member import check_not_erased, check_unchanged
-from ledger.domain.names import member_name, transaction_name
+from ledger.domain.names import member_name, program_of_segment, segment_stream, transaction_name
 from ledger.domain.new_event import NewEvent, event_of
 from ledger.domain.pool import Pool, Pools
 from ledger.domain.program import Program
 from ledger.domain.record_audit import record_audit
 from ledger.domain.refusal import Refused, Rejected
+from ledger.domain.segments.decide import SegmentCommand, decide_segment, name_of
 from ledger.domain.transaction import Transaction
 from ledger.domain.upload_codes import upload_codes
 from ledger.domain.versions import SCHEDULED_MAX, Versions
@@ -89,7 +94,7 @@ def decide_command(book: Book, command: Command, new_id: UUID, secret: bytes) ->
     """Decides one command. New vouchers get codes made from its request id and `secret`, which nobody must know.
 
     Raises Rejected when there is nothing to record, and DamagedAccount when the account's events cannot be read, or
-    Archived. Raises PoolUnknown when it needs a pool that the book does not know yet.
+    Archived. Raises PoolUnknown or SegmentUnknown when it needs one that the book does not know yet.
     """
     if not command.dry_run:
         earlier = _earlier(book, command.request_id)
@@ -109,6 +114,8 @@ def decide_command(book: Book, command: Command, new_id: UUID, secret: bytes) ->
             return _enroll(book, command, request, new_id)
         case ReverseTransactionRequest() if command.target is not None:
             return _reverse(book, command, request, command.target)
+        case SaveSegmentRequest() | DeleteSegmentRequest() | SetSegmentMembersRequest():
+            return _on_segment(book, command, request)
         case RecordAuditRequest():
             return Decided([record_audit(request, command.request_id, command.origin)], None)
         case _:
@@ -275,6 +282,14 @@ def _upload(book: Book, command: Command, request: UploadVoucherCodesRequest) ->
     return Decided([event], None, pools.changed, command.codes)
 
 
+def _on_segment(book: Book, command: Command, request: SegmentCommand) -> Decided:
+    program = _program(book, command.program, command.at)
+    segment = book.segment(segment_stream(name_of(request)))
+    event, after = decide_segment(request, command.request_id, command.origin, segment, program.definition)
+    book.segments[after.stream_id] = after
+    return Decided([event], None)
+
+
 def _check_start(current: Versions | None) -> None:
     """Raises Rejected where the next version must begin at once."""
     why = ""
@@ -337,6 +352,8 @@ def _check_bound(book: Book, command: Command, earlier: Message) -> None:
         program = earlier.request.program.name
     elif isinstance(earlier, VoucherCodesUploaded):
         program = earlier.request.program
+    elif isinstance(earlier, SegmentSaved | SegmentDeleted | SegmentListed):
+        program = program_of_segment(name_of(earlier.request))
     else:
         account_id = book.stream_of(command.request_id)
         account = book.accounts[account_id]

@@ -24,6 +24,7 @@ from loyalty.v1.commands_pb2 import (
     PublishProgramRequest,
     UploadVoucherCodesRequest,
 )
+from loyalty.v1.segment_pb2 import DeleteSegmentRequest, SaveSegmentRequest, SetSegmentMembersRequest
 from uuid_utils.compat import uuid7
 
 from ledger.domain.account import Account
@@ -31,6 +32,7 @@ from ledger.domain.new_event import NewEvent, main_event
 from ledger.domain.pool import Pool, PoolUnknown
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken, Rejected
+from ledger.domain.segments.decide import SegmentUnknown
 from ledger.metrics import BATCH_COMMANDS, COMMIT_SECONDS, CONDITION_FAILURES, CONFLICTS, QUEUE_COMMANDS
 from ledger.store.recorder import Appended, LedgerRecorder, Session
 from ledger.store.topics import Archived
@@ -56,7 +58,13 @@ SNAPSHOT_EVERY: Final = 200
 SECRET_BYTES: Final = 32
 """Random bytes that the codes of one batch's vouchers are made from."""
 
-OF_PROGRAMS: Final = (PublishProgramRequest, UploadVoucherCodesRequest)
+OF_PROGRAMS: Final = (
+    PublishProgramRequest,
+    UploadVoucherCodesRequest,
+    SaveSegmentRequest,
+    DeleteSegmentRequest,
+    SetSegmentMembersRequest,
+)
 """Commands that are about a program and no account."""
 
 OPTIMISTIC_ATTEMPTS_MAX: Final = 2
@@ -321,12 +329,14 @@ class _Batch:
         return decision
 
     def _decide_looking_up(self, command: Command) -> Decided | Repeated | Exists:
-        """Decides a command, looking up the pools that it turns out to need."""
+        """Decides a command, looking up the pools and the segment that it turns out to need."""
         while True:
             try:
                 return decide_command(self._book, command, uuid7(), self._secret)
             except PoolUnknown as unknown:
                 self._book.look_up_pool(self._session, unknown.stream_id)
+            except SegmentUnknown as unknown:
+                self._book.look_up_segment(self._session, unknown.stream_id)
 
     def _note(self, decision: Decided) -> None:
         """Notes what is to be written."""

@@ -97,6 +97,15 @@ from loyalty.v1.proof_pb2 import (
 )
 from loyalty.v1.reward_pb2 import VoucherState
 from loyalty.v1.sale_pb2 import LineKind, Sale, TenderKind
+from loyalty.v1.segment_pb2 import DeleteSegmentRequest, SaveSegmentRequest, Segment, SetSegmentMembersRequest
+from loyalty.v1.segment_reads_pb2 import (
+    ExplainSegmentRequest,
+    GetSegmentRequest,
+    ListMemberSegmentsRequest,
+    ListSegmentMembersRequest,
+    ListSegmentsRequest,
+    PreviewSegmentRequest,
+)
 from loyalty.v1.value_pb2 import (
     GetCohortsRequest,
     GetMemberValueRequest,
@@ -121,6 +130,7 @@ NIL: Final = "00000000-0000-0000-0000-000000000000"
 MEMBER: Final = f"members/{ID}"
 HOLD: Final = f"members/{ID}/holds/{OTHER}"
 TRANSACTION: Final = f"transactions/{OTHER}"
+SEGMENT: Final = "programs/p/segments/regulars"
 CARD: Final = Identifier(type=IdentifierType.IDENTIFIER_TYPE_CARD, value="4000-1234")
 
 Change = Callable[[Any], object]
@@ -363,6 +373,19 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     GetProgramStateRequest: lambda: GetProgramStateRequest(
         program="programs/p", effective_at=Timestamp(seconds=1_700_000_000)
     ),
+    SaveSegmentRequest: lambda: SaveSegmentRequest(
+        request_id=ID, origin=origin(), segment=Segment(name=SEGMENT, expression="sales > 1")
+    ),
+    DeleteSegmentRequest: lambda: DeleteSegmentRequest(request_id=ID, origin=origin(), name=SEGMENT),
+    SetSegmentMembersRequest: lambda: SetSegmentMembersRequest(
+        request_id=ID, origin=origin(), name=SEGMENT, add=[MEMBER], remove=[f"members/{OTHER}"]
+    ),
+    GetSegmentRequest: lambda: GetSegmentRequest(name=SEGMENT),
+    ListSegmentsRequest: lambda: ListSegmentsRequest(program="programs/p"),
+    PreviewSegmentRequest: lambda: PreviewSegmentRequest(segment=Segment(name=SEGMENT, expression="sales > 1")),
+    ExplainSegmentRequest: lambda: ExplainSegmentRequest(name=SEGMENT, member=MEMBER),
+    ListSegmentMembersRequest: lambda: ListSegmentMembersRequest(name=SEGMENT, as_of=Timestamp(seconds=1_700_000_000)),
+    ListMemberSegmentsRequest: lambda: ListMemberSegmentsRequest(member=MEMBER, current_only=True),
 }
 COMMANDS: Final = [kind for kind in RIGHT if "request_id" in kind.DESCRIPTOR.fields_by_name]
 REQUESTS: Final = list(RIGHT)

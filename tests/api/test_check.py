@@ -49,6 +49,8 @@ from loyalty.v1.proof_pb2 import (
     ProveConsistencyRequest,
     ProveInclusionRequest,
 )
+from loyalty.v1.segment_pb2 import SaveSegmentRequest
+from loyalty.v1.segment_reads_pb2 import PreviewSegmentRequest
 
 from ledger.api.check import (
     BATCH_COMMANDS_MAX,
@@ -67,6 +69,8 @@ from ledger.api.identifiers import VALUE_CHARACTERS_MAX
 from ledger.domain.basket import LINES_MAX
 from ledger.domain.instant import EARLIEST, MINUTE, SECOND, from_timestamp, set_timestamp
 from ledger.domain.publish import problems
+from ledger.domain.segments.problems import problems as segment_problems
+from ledger.segments.preview import KINDS
 from tests.api.requests import (
     CARD,
     COMMANDS,
@@ -203,6 +207,8 @@ def test_no_text_takes_a_nul(kind: type[Message], path: tuple[str, ...]) -> None
     found = fields(request)
     if isinstance(request, PublishProgramRequest):
         found += [f"program.{field}" for field, _ in problems(request.program)]
+    if isinstance(request, SaveSegmentRequest | PreviewSegmentRequest):
+        found += [f"segment.{field}" for field, _ in segment_problems(request.segment, KINDS)]
     assert wrong in found
 
 

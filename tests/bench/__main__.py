@@ -15,7 +15,7 @@ from typing import Final, get_args
 import psycopg
 from rich.console import Console
 
-from tests.bench import as_of_cases, audit_cases, cases, feed_cases, measures, rule_cases, seal_cases
+from tests.bench import as_of_cases, audit_cases, cases, feed_cases, measures, rule_cases, seal_cases, segment_cases
 from tests.bench.cases import Bench, Figures
 from tests.bench.line import Line, Measure, print_table, write_json
 from tests.bench.load import Clients
@@ -45,6 +45,7 @@ CASES: Final[Mapping[str, tuple[Case, Mapping[str, Measure]]]] = {
     "thousand_rules": (rule_cases.thousand, measures.THOUSAND_RULES),
     "seal": (seal_cases.seal, measures.SEAL),
     "proofs": (seal_cases.proofs, measures.PROOFS),
+    "segments": (segment_cases.segments, measures.SEGMENTS),
 }
 """The cases with their lines, in the order in which they run: the log grows from one to the next."""
 

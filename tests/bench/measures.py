@@ -112,6 +112,11 @@ PROOFS: Final[Mapping[str, Measure]] = {
     "proof_ms_10m": Measure("ms", Goal("<", 5)),
 }
 
+SEGMENTS: Final[Mapping[str, Measure]] = {
+    "segment_full_s": Measure("s", Goal("<", 30)),
+    "segment_follow_s": Measure("s", Goal("<", 2)),
+}
+
 ALL: Final[Mapping[str, Measure]] = {
     **UNARY,
     **BATCH,
@@ -129,4 +134,5 @@ ALL: Final[Mapping[str, Measure]] = {
     **THOUSAND_RULES,
     **SEAL,
     **PROOFS,
+    **SEGMENTS,
 }

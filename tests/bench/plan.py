@@ -19,6 +19,8 @@ class Plan:
     """Where growth is measured, against a log that has just the members' enrolments."""
     year_baskets: int | None
     """Of the real year, in order; None for all."""
+    segment_members: int
+    """Members over whom a segment is evaluated."""
 
 
 FULL: Final = Plan(
@@ -30,6 +32,7 @@ FULL: Final = Plan(
     members=10_000,
     growth_events_max=1_000_000,
     year_baskets=None,
+    segment_members=1_000_000,
 )
 
 QUICK: Final = Plan(
@@ -41,6 +44,7 @@ QUICK: Final = Plan(
     members=5_000,
     growth_events_max=50_000,
     year_baskets=10_000,
+    segment_members=100_000,
 )
 
 SMOKE: Final = Plan(
@@ -52,4 +56,5 @@ SMOKE: Final = Plan(
     members=100,
     growth_events_max=500,
     year_baskets=100,
+    segment_members=1_000,
 )

@@ -1,7 +1,8 @@
 """Expressions: conditions in CEL, checked when they are published and compiled once."""
 
 import re
-from typing import Final
+from collections.abc import Collection
+from typing import Final, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -49,28 +50,46 @@ _ATTRIBUTE: Final = re.compile(r"""\battributes\s*(?:\.\s*|\[\s*["'])(\w+)""")
 _TYPES: Final = frozenset({"bool", "bytes", "double", "int", "string", "uint"})
 
 
+class Compiled(NamedTuple):
+    """An expression that can be evaluated with some variables."""
+
+    program: cel.Program
+    names: frozenset[str]
+    """The variables that it names."""
+    steps: int
+    """What evaluating it costs at most."""
+
+
+def compile_text(text: str, variables: Collection[str]) -> Compiled:
+    """Compiles an expression. Raises ValueError where it cannot be checked, or names what is none of the variables."""
+    if len(text) > CHARACTERS_MAX:
+        raise ValueError(f"must be at most {CHARACTERS_MAX} characters")
+    program = cel.compile(text)
+    steps = steps_of(text)
+    bound = set(_MACRO.findall(text))
+    names = frozenset(program.variables())
+    for name in names:
+        if name not in variables and name not in _TYPES | bound:
+            raise ValueError(f"there is no variable {name!r}: choose from {', '.join(sorted(variables))}")
+    for name in program.functions():
+        if name[0].isalpha() and name not in FUNCTIONS:
+            raise ValueError(f"there is no function {name!r}: choose from {', '.join(sorted(FUNCTIONS))}")
+    return Compiled(program, names & frozenset(variables), steps)
+
+
 class Expression:
     """An expression, compiled."""
 
     def __init__(self, text: str, *, of_line: bool = False) -> None:
         """`of_line` gives it the variable `line` too. Raises ValueError where it cannot be checked, saying why."""
-        if len(text) > CHARACTERS_MAX:
-            raise ValueError(f"must be at most {CHARACTERS_MAX} characters")
         self._text = text
         self._of_line = of_line
-        self._program = cel.compile(text)
-        steps = steps_of(text)
-        bound = _MACRO.findall(text)
         variables = (VARIABLES.keys() - {"lines"}) | {"line"} if of_line else VARIABLES.keys()
-        self.names = frozenset(self._program.variables()) & VARIABLES.keys()
-        for name in self._program.variables():
-            if name not in variables | _TYPES | set(bound):
-                raise ValueError(f"there is no variable {name!r}: choose from {', '.join(sorted(variables))}")
-        self.steps = steps * LINES_MAX if of_line else steps
+        compiled = compile_text(text, variables)
+        self._program = compiled.program
+        self.names = compiled.names & VARIABLES.keys()
+        self.steps = compiled.steps * LINES_MAX if of_line else compiled.steps
         """What evaluating it costs at most, for all lines of the largest sale."""
-        for name in self._program.functions():
-            if name[0].isalpha() and name not in FUNCTIONS:
-                raise ValueError(f"there is no function {name!r}: choose from {', '.join(sorted(FUNCTIONS))}")
 
     def check(self) -> None:
         """Evaluates it for a sample. Raises ValueError where that fails, so that it does not fail for every sale."""

@@ -10,6 +10,8 @@ from loyalty.v1 import feedback_pb2 as loyalty_dot_v1_dot_feedback__pb2
 from loyalty.v1 import feedback_results_pb2 as loyalty_dot_v1_dot_feedback__results__pb2
 from loyalty.v1 import insight_pb2 as loyalty_dot_v1_dot_insight__pb2
 from loyalty.v1 import person_pb2 as loyalty_dot_v1_dot_person__pb2
+from loyalty.v1 import segment_pb2 as loyalty_dot_v1_dot_segment__pb2
+from loyalty.v1 import segment_reads_pb2 as loyalty_dot_v1_dot_segment__reads__pb2
 from loyalty.v1 import value_pb2 as loyalty_dot_v1_dot_value__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -181,6 +183,51 @@ class CrmServiceStub:
                 '/loyalty.v1.CrmService/ReadDemand',
                 request_serializer=loyalty_dot_v1_dot_insight__pb2.ReadDemandRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_insight__pb2.ReadDemandResponse.FromString,
+                _registered_method=True)
+        self.SaveSegment = channel.unary_unary(
+                '/loyalty.v1.CrmService/SaveSegment',
+                request_serializer=loyalty_dot_v1_dot_segment__pb2.SaveSegmentRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.SaveSegmentResponse.FromString,
+                _registered_method=True)
+        self.DeleteSegment = channel.unary_unary(
+                '/loyalty.v1.CrmService/DeleteSegment',
+                request_serializer=loyalty_dot_v1_dot_segment__pb2.DeleteSegmentRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.DeleteSegmentResponse.FromString,
+                _registered_method=True)
+        self.SetSegmentMembers = channel.unary_unary(
+                '/loyalty.v1.CrmService/SetSegmentMembers',
+                request_serializer=loyalty_dot_v1_dot_segment__pb2.SetSegmentMembersRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.SetSegmentMembersResponse.FromString,
+                _registered_method=True)
+        self.GetSegment = channel.unary_unary(
+                '/loyalty.v1.CrmService/GetSegment',
+                request_serializer=loyalty_dot_v1_dot_segment__reads__pb2.GetSegmentRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.GetSegmentResponse.FromString,
+                _registered_method=True)
+        self.ListSegments = channel.unary_unary(
+                '/loyalty.v1.CrmService/ListSegments',
+                request_serializer=loyalty_dot_v1_dot_segment__reads__pb2.ListSegmentsRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.ListSegmentsResponse.FromString,
+                _registered_method=True)
+        self.PreviewSegment = channel.unary_unary(
+                '/loyalty.v1.CrmService/PreviewSegment',
+                request_serializer=loyalty_dot_v1_dot_segment__reads__pb2.PreviewSegmentRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.PreviewSegmentResponse.FromString,
+                _registered_method=True)
+        self.ExplainSegment = channel.unary_unary(
+                '/loyalty.v1.CrmService/ExplainSegment',
+                request_serializer=loyalty_dot_v1_dot_segment__reads__pb2.ExplainSegmentRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.ExplainSegmentResponse.FromString,
+                _registered_method=True)
+        self.ListSegmentMembers = channel.unary_unary(
+                '/loyalty.v1.CrmService/ListSegmentMembers',
+                request_serializer=loyalty_dot_v1_dot_segment__reads__pb2.ListSegmentMembersRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.ListSegmentMembersResponse.FromString,
+                _registered_method=True)
+        self.ListMemberSegments = channel.unary_unary(
+                '/loyalty.v1.CrmService/ListMemberSegments',
+                request_serializer=loyalty_dot_v1_dot_segment__reads__pb2.ListMemberSegmentsRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.ListMemberSegmentsResponse.FromString,
                 _registered_method=True)
 
 
@@ -395,6 +442,72 @@ class CrmServiceServicer:
 
     def ReadDemand(self, request, context):
         """Demand for SKUs by store, for planning stock.
+        -- segments
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SaveSegment(self, request, context):
+        """Makes a segment, or changes one: who is in follows within seconds. All that is wrong with it is named at once. The id of
+        a deleted segment stays taken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSegment(self, request, context):
+        """Deletes a segment: everybody leaves. Its history stays. Not while the program's rules name it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetSegmentMembers(self, request, context):
+        """Puts members on a segment's list, or takes them off it. Who is on the list is in the segment whatever its expression says.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSegment(self, request, context):
+        """A segment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSegments(self, request, context):
+        """The segments of a program.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewSegment(self, request, context):
+        """How many members a segment would have, before it is saved. It looks at every member: within the deadline, and one call
+        at a time on each server.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainSegment(self, request, context):
+        """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSegmentMembers(self, request, context):
+        """Who is in a segment, or was at an instant.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMemberSegments(self, request, context):
+        """The segments that a member is in and was in, with when the member entered and left.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -542,6 +655,51 @@ def add_CrmServiceServicer_to_server(servicer, server):
                     servicer.ReadDemand,
                     request_deserializer=loyalty_dot_v1_dot_insight__pb2.ReadDemandRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_insight__pb2.ReadDemandResponse.SerializeToString,
+            ),
+            'SaveSegment': grpc.unary_unary_rpc_method_handler(
+                    servicer.SaveSegment,
+                    request_deserializer=loyalty_dot_v1_dot_segment__pb2.SaveSegmentRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_segment__reads__pb2.SaveSegmentResponse.SerializeToString,
+            ),
+            'DeleteSegment': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSegment,
+                    request_deserializer=loyalty_dot_v1_dot_segment__pb2.DeleteSegmentRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_segment__reads__pb2.DeleteSegmentResponse.SerializeToString,
+            ),
+            'SetSegmentMembers': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSegmentMembers,
+                    request_deserializer=loyalty_dot_v1_dot_segment__pb2.SetSegmentMembersRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_segment__reads__pb2.SetSegmentMembersResponse.SerializeToString,
+            ),
+            'GetSegment': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSegment,
+                    request_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.GetSegmentRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_segment__reads__pb2.GetSegmentResponse.SerializeToString,
+            ),
+            'ListSegments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSegments,
+                    request_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.ListSegmentsRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_segment__reads__pb2.ListSegmentsResponse.SerializeToString,
+            ),
+            'PreviewSegment': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewSegment,
+                    request_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.PreviewSegmentRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_segment__reads__pb2.PreviewSegmentResponse.SerializeToString,
+            ),
+            'ExplainSegment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainSegment,
+                    request_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.ExplainSegmentRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_segment__reads__pb2.ExplainSegmentResponse.SerializeToString,
+            ),
+            'ListSegmentMembers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSegmentMembers,
+                    request_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.ListSegmentMembersRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_segment__reads__pb2.ListSegmentMembersResponse.SerializeToString,
+            ),
+            'ListMemberSegments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMemberSegments,
+                    request_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.ListMemberSegmentsRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_segment__reads__pb2.ListMemberSegmentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1301,6 +1459,249 @@ class CrmService:
             '/loyalty.v1.CrmService/ReadDemand',
             loyalty_dot_v1_dot_insight__pb2.ReadDemandRequest.SerializeToString,
             loyalty_dot_v1_dot_insight__pb2.ReadDemandResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SaveSegment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/SaveSegment',
+            loyalty_dot_v1_dot_segment__pb2.SaveSegmentRequest.SerializeToString,
+            loyalty_dot_v1_dot_segment__reads__pb2.SaveSegmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSegment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/DeleteSegment',
+            loyalty_dot_v1_dot_segment__pb2.DeleteSegmentRequest.SerializeToString,
+            loyalty_dot_v1_dot_segment__reads__pb2.DeleteSegmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetSegmentMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/SetSegmentMembers',
+            loyalty_dot_v1_dot_segment__pb2.SetSegmentMembersRequest.SerializeToString,
+            loyalty_dot_v1_dot_segment__reads__pb2.SetSegmentMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSegment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/GetSegment',
+            loyalty_dot_v1_dot_segment__reads__pb2.GetSegmentRequest.SerializeToString,
+            loyalty_dot_v1_dot_segment__reads__pb2.GetSegmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSegments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ListSegments',
+            loyalty_dot_v1_dot_segment__reads__pb2.ListSegmentsRequest.SerializeToString,
+            loyalty_dot_v1_dot_segment__reads__pb2.ListSegmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewSegment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/PreviewSegment',
+            loyalty_dot_v1_dot_segment__reads__pb2.PreviewSegmentRequest.SerializeToString,
+            loyalty_dot_v1_dot_segment__reads__pb2.PreviewSegmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainSegment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ExplainSegment',
+            loyalty_dot_v1_dot_segment__reads__pb2.ExplainSegmentRequest.SerializeToString,
+            loyalty_dot_v1_dot_segment__reads__pb2.ExplainSegmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSegmentMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ListSegmentMembers',
+            loyalty_dot_v1_dot_segment__reads__pb2.ListSegmentMembersRequest.SerializeToString,
+            loyalty_dot_v1_dot_segment__reads__pb2.ListSegmentMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMemberSegments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ListMemberSegments',
+            loyalty_dot_v1_dot_segment__reads__pb2.ListMemberSegmentsRequest.SerializeToString,
+            loyalty_dot_v1_dot_segment__reads__pb2.ListMemberSegmentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

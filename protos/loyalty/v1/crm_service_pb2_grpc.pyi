@@ -12,6 +12,8 @@ from loyalty.v1 import feedback_pb2 as _feedback_pb2
 from loyalty.v1 import feedback_results_pb2 as _feedback_results_pb2
 from loyalty.v1 import insight_pb2 as _insight_pb2
 from loyalty.v1 import person_pb2 as _person_pb2
+from loyalty.v1 import segment_pb2 as _segment_pb2
+from loyalty.v1 import segment_reads_pb2 as _segment_reads_pb2
 from loyalty.v1 import value_pb2 as _value_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -120,7 +122,31 @@ class CrmServiceStub:
     ReadWonAndLost: _grpc.UnaryStreamMultiCallable[_insight_pb2.ReadWonAndLostRequest, _insight_pb2.ReadWonAndLostResponse]
     """Members who began to buy something, and who stopped, between two periods."""
     ReadDemand: _grpc.UnaryStreamMultiCallable[_insight_pb2.ReadDemandRequest, _insight_pb2.ReadDemandResponse]
-    """Demand for SKUs by store, for planning stock."""
+    """Demand for SKUs by store, for planning stock.
+    -- segments
+    """
+    SaveSegment: _grpc.UnaryUnaryMultiCallable[_segment_pb2.SaveSegmentRequest, _segment_reads_pb2.SaveSegmentResponse]
+    """Makes a segment, or changes one: who is in follows within seconds. All that is wrong with it is named at once. The id of
+    a deleted segment stays taken.
+    """
+    DeleteSegment: _grpc.UnaryUnaryMultiCallable[_segment_pb2.DeleteSegmentRequest, _segment_reads_pb2.DeleteSegmentResponse]
+    """Deletes a segment: everybody leaves. Its history stays. Not while the program's rules name it."""
+    SetSegmentMembers: _grpc.UnaryUnaryMultiCallable[_segment_pb2.SetSegmentMembersRequest, _segment_reads_pb2.SetSegmentMembersResponse]
+    """Puts members on a segment's list, or takes them off it. Who is on the list is in the segment whatever its expression says."""
+    GetSegment: _grpc.UnaryUnaryMultiCallable[_segment_reads_pb2.GetSegmentRequest, _segment_reads_pb2.GetSegmentResponse]
+    """A segment."""
+    ListSegments: _grpc.UnaryUnaryMultiCallable[_segment_reads_pb2.ListSegmentsRequest, _segment_reads_pb2.ListSegmentsResponse]
+    """The segments of a program."""
+    PreviewSegment: _grpc.UnaryUnaryMultiCallable[_segment_reads_pb2.PreviewSegmentRequest, _segment_reads_pb2.PreviewSegmentResponse]
+    """How many members a segment would have, before it is saved. It looks at every member: within the deadline, and one call
+    at a time on each server.
+    """
+    ExplainSegment: _grpc.UnaryUnaryMultiCallable[_segment_reads_pb2.ExplainSegmentRequest, _segment_reads_pb2.ExplainSegmentResponse]
+    """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now."""
+    ListSegmentMembers: _grpc.UnaryUnaryMultiCallable[_segment_reads_pb2.ListSegmentMembersRequest, _segment_reads_pb2.ListSegmentMembersResponse]
+    """Who is in a segment, or was at an instant."""
+    ListMemberSegments: _grpc.UnaryUnaryMultiCallable[_segment_reads_pb2.ListMemberSegmentsRequest, _segment_reads_pb2.ListMemberSegmentsResponse]
+    """The segments that a member is in and was in, with when the member entered and left."""
 
 @_typing.type_check_only
 class CrmServiceAsyncStub(CrmServiceStub):
@@ -207,7 +233,31 @@ class CrmServiceAsyncStub(CrmServiceStub):
     ReadWonAndLost: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadWonAndLostRequest, _insight_pb2.ReadWonAndLostResponse]  # type: ignore[assignment]
     """Members who began to buy something, and who stopped, between two periods."""
     ReadDemand: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadDemandRequest, _insight_pb2.ReadDemandResponse]  # type: ignore[assignment]
-    """Demand for SKUs by store, for planning stock."""
+    """Demand for SKUs by store, for planning stock.
+    -- segments
+    """
+    SaveSegment: _aio.UnaryUnaryMultiCallable[_segment_pb2.SaveSegmentRequest, _segment_reads_pb2.SaveSegmentResponse]  # type: ignore[assignment]
+    """Makes a segment, or changes one: who is in follows within seconds. All that is wrong with it is named at once. The id of
+    a deleted segment stays taken.
+    """
+    DeleteSegment: _aio.UnaryUnaryMultiCallable[_segment_pb2.DeleteSegmentRequest, _segment_reads_pb2.DeleteSegmentResponse]  # type: ignore[assignment]
+    """Deletes a segment: everybody leaves. Its history stays. Not while the program's rules name it."""
+    SetSegmentMembers: _aio.UnaryUnaryMultiCallable[_segment_pb2.SetSegmentMembersRequest, _segment_reads_pb2.SetSegmentMembersResponse]  # type: ignore[assignment]
+    """Puts members on a segment's list, or takes them off it. Who is on the list is in the segment whatever its expression says."""
+    GetSegment: _aio.UnaryUnaryMultiCallable[_segment_reads_pb2.GetSegmentRequest, _segment_reads_pb2.GetSegmentResponse]  # type: ignore[assignment]
+    """A segment."""
+    ListSegments: _aio.UnaryUnaryMultiCallable[_segment_reads_pb2.ListSegmentsRequest, _segment_reads_pb2.ListSegmentsResponse]  # type: ignore[assignment]
+    """The segments of a program."""
+    PreviewSegment: _aio.UnaryUnaryMultiCallable[_segment_reads_pb2.PreviewSegmentRequest, _segment_reads_pb2.PreviewSegmentResponse]  # type: ignore[assignment]
+    """How many members a segment would have, before it is saved. It looks at every member: within the deadline, and one call
+    at a time on each server.
+    """
+    ExplainSegment: _aio.UnaryUnaryMultiCallable[_segment_reads_pb2.ExplainSegmentRequest, _segment_reads_pb2.ExplainSegmentResponse]  # type: ignore[assignment]
+    """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now."""
+    ListSegmentMembers: _aio.UnaryUnaryMultiCallable[_segment_reads_pb2.ListSegmentMembersRequest, _segment_reads_pb2.ListSegmentMembersResponse]  # type: ignore[assignment]
+    """Who is in a segment, or was at an instant."""
+    ListMemberSegments: _aio.UnaryUnaryMultiCallable[_segment_reads_pb2.ListMemberSegmentsRequest, _segment_reads_pb2.ListMemberSegmentsResponse]  # type: ignore[assignment]
+    """The segments that a member is in and was in, with when the member entered and left."""
 
 class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
     """The CRM's side: views of members, and a feed of changes."""
@@ -459,6 +509,84 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _insight_pb2.ReadDemandRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_insight_pb2.ReadDemandResponse], _abc.AsyncIterator[_insight_pb2.ReadDemandResponse]]:
-        """Demand for SKUs by store, for planning stock."""
+        """Demand for SKUs by store, for planning stock.
+        -- segments
+        """
+
+    @_abc_1.abstractmethod
+    def SaveSegment(
+        self,
+        request: _segment_pb2.SaveSegmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_segment_reads_pb2.SaveSegmentResponse, _abc.Awaitable[_segment_reads_pb2.SaveSegmentResponse]]:
+        """Makes a segment, or changes one: who is in follows within seconds. All that is wrong with it is named at once. The id of
+        a deleted segment stays taken.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteSegment(
+        self,
+        request: _segment_pb2.DeleteSegmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_segment_reads_pb2.DeleteSegmentResponse, _abc.Awaitable[_segment_reads_pb2.DeleteSegmentResponse]]:
+        """Deletes a segment: everybody leaves. Its history stays. Not while the program's rules name it."""
+
+    @_abc_1.abstractmethod
+    def SetSegmentMembers(
+        self,
+        request: _segment_pb2.SetSegmentMembersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_segment_reads_pb2.SetSegmentMembersResponse, _abc.Awaitable[_segment_reads_pb2.SetSegmentMembersResponse]]:
+        """Puts members on a segment's list, or takes them off it. Who is on the list is in the segment whatever its expression says."""
+
+    @_abc_1.abstractmethod
+    def GetSegment(
+        self,
+        request: _segment_reads_pb2.GetSegmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_segment_reads_pb2.GetSegmentResponse, _abc.Awaitable[_segment_reads_pb2.GetSegmentResponse]]:
+        """A segment."""
+
+    @_abc_1.abstractmethod
+    def ListSegments(
+        self,
+        request: _segment_reads_pb2.ListSegmentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_segment_reads_pb2.ListSegmentsResponse, _abc.Awaitable[_segment_reads_pb2.ListSegmentsResponse]]:
+        """The segments of a program."""
+
+    @_abc_1.abstractmethod
+    def PreviewSegment(
+        self,
+        request: _segment_reads_pb2.PreviewSegmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_segment_reads_pb2.PreviewSegmentResponse, _abc.Awaitable[_segment_reads_pb2.PreviewSegmentResponse]]:
+        """How many members a segment would have, before it is saved. It looks at every member: within the deadline, and one call
+        at a time on each server.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainSegment(
+        self,
+        request: _segment_reads_pb2.ExplainSegmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_segment_reads_pb2.ExplainSegmentResponse, _abc.Awaitable[_segment_reads_pb2.ExplainSegmentResponse]]:
+        """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now."""
+
+    @_abc_1.abstractmethod
+    def ListSegmentMembers(
+        self,
+        request: _segment_reads_pb2.ListSegmentMembersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_segment_reads_pb2.ListSegmentMembersResponse, _abc.Awaitable[_segment_reads_pb2.ListSegmentMembersResponse]]:
+        """Who is in a segment, or was at an instant."""
+
+    @_abc_1.abstractmethod
+    def ListMemberSegments(
+        self,
+        request: _segment_reads_pb2.ListMemberSegmentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_segment_reads_pb2.ListMemberSegmentsResponse, _abc.Awaitable[_segment_reads_pb2.ListMemberSegmentsResponse]]:
+        """The segments that a member is in and was in, with when the member entered and left."""
 
 def add_CrmServiceServicer_to_server(servicer: CrmServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -223,6 +223,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND. No feedback link has this token, or what it was for has been erased. Make a new link."""
     ERROR_REASON_FEEDBACK_LINK_EXPIRED: _ErrorReason.ValueType  # 125
     """FAILED_PRECONDITION. The feedback link's time ran out; metadata `expires_at` has when. Make a new link."""
+    ERROR_REASON_SEGMENT_NOT_FOUND: _ErrorReason.ValueType  # 110
+    """NOT_FOUND. The program has no such segment, or it was deleted. List the program's segments."""
+    ERROR_REASON_SEGMENT_DELETED: _ErrorReason.ValueType  # 111
+    """FAILED_PRECONDITION. The segment was deleted, and its id stays taken. Save it under another id."""
+    ERROR_REASON_SEGMENT_IN_USE: _ErrorReason.ValueType  # 112
+    """FAILED_PRECONDITION. The segment cannot be deleted: metadata `used_by` says what of the program names it. Take it out there
+    first.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. It is the reason of google.rpc.ErrorInfo (domain "loyalty.v1"), without the prefix. Every value says
@@ -428,6 +436,14 @@ ERROR_REASON_FEEDBACK_LINK_INVALID: ErrorReason.ValueType  # 124
 """NOT_FOUND. No feedback link has this token, or what it was for has been erased. Make a new link."""
 ERROR_REASON_FEEDBACK_LINK_EXPIRED: ErrorReason.ValueType  # 125
 """FAILED_PRECONDITION. The feedback link's time ran out; metadata `expires_at` has when. Make a new link."""
+ERROR_REASON_SEGMENT_NOT_FOUND: ErrorReason.ValueType  # 110
+"""NOT_FOUND. The program has no such segment, or it was deleted. List the program's segments."""
+ERROR_REASON_SEGMENT_DELETED: ErrorReason.ValueType  # 111
+"""FAILED_PRECONDITION. The segment was deleted, and its id stays taken. Save it under another id."""
+ERROR_REASON_SEGMENT_IN_USE: ErrorReason.ValueType  # 112
+"""FAILED_PRECONDITION. The segment cannot be deleted: metadata `used_by` says what of the program names it. Take it out there
+first.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -17,6 +17,7 @@ from loyalty.v1 import errors_pb2 as _errors_pb2
 from loyalty.v1 import feedback_pb2 as _feedback_pb2
 from loyalty.v1 import origin_pb2 as _origin_pb2
 from loyalty.v1 import reward_pb2 as _reward_pb2
+from loyalty.v1 import segment_pb2 as _segment_pb2
 from loyalty.v1 import tier_pb2 as _tier_pb2
 import builtins as _builtins
 import sys
@@ -113,11 +114,15 @@ class Event(_message.Message):
     CONSENT_WITHDRAWN_FIELD_NUMBER: _builtins.int
     MEMBER_ERASED_FIELD_NUMBER: _builtins.int
     FEEDBACK_RECORDED_FIELD_NUMBER: _builtins.int
+    SEGMENT_SAVED_FIELD_NUMBER: _builtins.int
+    SEGMENT_DELETED_FIELD_NUMBER: _builtins.int
+    SEGMENT_LISTED_FIELD_NUMBER: _builtins.int
+    SEGMENT_MEMBERS_CHANGED_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Position in the log: 1, 2, 3 and so on, without gaps."""
     subject: _builtins.str
-    """members/{member}, programs/{program}, programs/{program}/pools/{pool}, trails/{trail}, or empty for reversals that wait for
-    their command.
+    """members/{member}, programs/{program}, programs/{program}/pools/{pool}, programs/{program}/segments/{segment}, trails/{trail}, or
+    empty for reversals that wait for their command.
     """
     subject_version: _builtins.int
     """Number of the event within its subject, from 1."""
@@ -287,6 +292,22 @@ class Event(_message.Message):
     def feedback_recorded(self) -> Global___FeedbackRecorded:
         """A member said what they think of something."""
 
+    @_builtins.property
+    def segment_saved(self) -> Global___SegmentSaved:
+        """A segment was made or changed."""
+
+    @_builtins.property
+    def segment_deleted(self) -> Global___SegmentDeleted:
+        """A segment was deleted."""
+
+    @_builtins.property
+    def segment_listed(self) -> Global___SegmentListed:
+        """Members were put on a segment's list, or taken off it."""
+
+    @_builtins.property
+    def segment_members_changed(self) -> Global___SegmentMembersChanged:
+        """Members entered or left a segment."""
+
     def __init__(
         self,
         *,
@@ -335,12 +356,16 @@ class Event(_message.Message):
         consent_withdrawn: Global___ConsentWithdrawn | None = ...,
         member_erased: Global___MemberErased | None = ...,
         feedback_recorded: Global___FeedbackRecorded | None = ...,
+        segment_saved: Global___SegmentSaved | None = ...,
+        segment_deleted: Global___SegmentDeleted | None = ...,
+        segment_listed: Global___SegmentListed | None = ...,
+        segment_members_changed: Global___SegmentMembersChanged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "audit_recorded", b"audit_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "consent_given", b"consent_given", "consent_withdrawn", b"consent_withdrawn", "consents_recorded", b"consents_recorded", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "feedback_recorded", b"feedback_recorded", "member_enrolled", b"member_enrolled", "member_erased", b"member_erased", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_granted", b"reward_granted", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "audit_recorded", b"audit_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "consent_given", b"consent_given", "consent_withdrawn", b"consent_withdrawn", "consents_recorded", b"consents_recorded", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "feedback_recorded", b"feedback_recorded", "member_enrolled", b"member_enrolled", "member_erased", b"member_erased", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_granted", b"reward_granted", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "segment_deleted", b"segment_deleted", "segment_listed", b"segment_listed", "segment_members_changed", b"segment_members_changed", "segment_saved", b"segment_saved", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "audit_recorded", b"audit_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "consent_given", b"consent_given", "consent_withdrawn", b"consent_withdrawn", "consents_recorded", b"consents_recorded", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "feedback_recorded", b"feedback_recorded", "member_enrolled", b"member_enrolled", "member_erased", b"member_erased", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_granted", b"reward_granted", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "audit_recorded", b"audit_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "consent_given", b"consent_given", "consent_withdrawn", b"consent_withdrawn", "consents_recorded", b"consents_recorded", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "feedback_recorded", b"feedback_recorded", "member_enrolled", b"member_enrolled", "member_erased", b"member_erased", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_granted", b"reward_granted", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "segment_deleted", b"segment_deleted", "segment_listed", b"segment_listed", "segment_members_changed", b"segment_members_changed", "segment_saved", b"segment_saved", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired", "entitlement_issued", "entitlement_used", "entitlement_revoked", "entitlement_expired", "voucher_codes_uploaded", "expiry_notified", "expiry_extended", "points_reinstated", "reward_granted", "tier_floor_set", "audit_recorded", "consents_recorded", "consent_given", "consent_withdrawn", "member_erased", "feedback_recorded"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired", "entitlement_issued", "entitlement_used", "entitlement_revoked", "entitlement_expired", "voucher_codes_uploaded", "expiry_notified", "expiry_extended", "points_reinstated", "reward_granted", "tier_floor_set", "audit_recorded", "consents_recorded", "consent_given", "consent_withdrawn", "member_erased", "feedback_recorded", "segment_saved", "segment_deleted", "segment_listed", "segment_members_changed"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -2656,3 +2681,153 @@ class FeedbackRecorded(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FeedbackRecorded: _TypeAlias = FeedbackRecorded  # noqa: Y015
+
+@_typing.final
+class SegmentSaved(_message.Message):
+    """A segment was made or changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Number of the definition, from 1."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def request(self) -> _segment_pb2.SaveSegmentRequest:
+        """The command."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _segment_pb2.SaveSegmentRequest | None = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "request", b"request", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentSaved: _TypeAlias = SegmentSaved  # noqa: Y015
+
+@_typing.final
+class SegmentDeleted(_message.Message):
+    """A segment was deleted. Everybody leaves it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Number of the definition that was deleted."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def request(self) -> _segment_pb2.DeleteSegmentRequest:
+        """The command."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _segment_pb2.DeleteSegmentRequest | None = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "request", b"request", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentDeleted: _TypeAlias = SegmentDeleted  # noqa: Y015
+
+@_typing.final
+class SegmentListed(_message.Message):
+    """Members were put on a segment's list, or taken off it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    DEFINITION_VERSION_FIELD_NUMBER: _builtins.int
+    definition_version: _builtins.int
+    """Which event of the segment has the definition in force, from 1."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def request(self) -> _segment_pb2.SetSegmentMembersRequest:
+        """The command."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _segment_pb2.SetSegmentMembersRequest | None = ...,
+        definition_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition_version", b"definition_version", "origin", b"origin", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentListed: _TypeAlias = SegmentListed  # noqa: Y015
+
+@_typing.final
+class SegmentMembersChanged(_message.Message):
+    """Members entered a segment, or left it. The service found out by itself: no rule is needed to read it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    DEFINITION_VERSION_FIELD_NUMBER: _builtins.int
+    ENTERED_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    segment: _builtins.str
+    """programs/{program}/segments/{segment}"""
+    definition_version: _builtins.int
+    """Which event of the segment has the definition that decided, or says that it is deleted; from 1."""
+    cause: _segment_pb2.SegmentCause.ValueType
+    """Why they were looked at."""
+    @_builtins.property
+    def entered(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who entered, as members/{member}. With `left` at most 1,000."""
+
+    @_builtins.property
+    def left(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who left, as members/{member}."""
+
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """As of when members were looked at."""
+
+    def __init__(
+        self,
+        *,
+        segment: _builtins.str = ...,
+        definition_version: _builtins.int = ...,
+        entered: _abc.Iterable[_builtins.str] | None = ...,
+        left: _abc.Iterable[_builtins.str] | None = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        cause: _segment_pb2.SegmentCause.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "cause", b"cause", "definition_version", b"definition_version", "entered", b"entered", "left", b"left", "segment", b"segment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentMembersChanged: _TypeAlias = SegmentMembersChanged  # noqa: Y015

@@ -1,0 +1,278 @@
+"""Segments, as CrmService answers about them."""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeVar
+from uuid import UUID
+
+import grpc
+from loyalty.v1 import segment_pb2 as commands
+from loyalty.v1 import segment_reads_pb2 as pb
+from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
+from loyalty.v1.errors_pb2 import ErrorReason
+
+from ledger.api.binding import sees
+from ledger.api.check import CHECKS
+from ledger.api.dispatch import Dispatch, remaining_s, wait_s
+from ledger.api.errors import ApiError, Violation
+from ledger.api.interceptor import PRINCIPAL
+from ledger.api.known_program import check_known
+from ledger.api.noter import Noter
+from ledger.api.paging import number_before, page_size, page_token
+from ledger.api.reply import reply
+from ledger.domain.instant import from_timestamp, to_timestamp
+from ledger.domain.names import last_id, member_name, program_of_segment
+from ledger.domain.segments.criteria import PERSONAL, Criteria
+from ledger.domain.segments.problems import problems
+from ledger.segment_views import MembershipPage, Previews, SegmentViews
+from ledger.views import EventReader, ViewBehind
+from ledger.writer.writer import Clock
+
+SAMPLE_DEFAULT: Final = 10
+
+PREVIEW_S: Final = 60.0
+"""How long a preview may take, when the call has no earlier deadline."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+ResultT = TypeVar("ResultT")
+
+
+class SegmentParts(NamedTuple):
+    """What the part of CrmService that is about segments needs besides."""
+
+    views: SegmentViews
+    previews: Previews
+    kinds: Mapping[str, str]
+    """The facts that expressions may name, and their kinds."""
+    dispatch: Dispatch
+    noter: Noter
+
+
+class SegmentService(CrmServiceServicer):
+    """The part of CrmService that is about segments."""
+
+    _segments: SegmentParts
+    _reader: EventReader
+    _clock: Clock
+
+    async def SaveSegment(self, request: commands.SaveSegmentRequest, context: Context) -> pb.SaveSegmentResponse:
+        """Makes or changes a segment."""
+        CHECKS[commands.SaveSegmentRequest](request, self._clock())
+        request.DiscardUnknownFields()  # what this server does not know it has not checked
+        await self._check(request.segment)
+        if request.validate_only:
+            return pb.SaveSegmentResponse(segment=request.segment)
+        request.segment.ClearField("version")
+        return reply(pb.SaveSegmentResponse(), await self._segments.dispatch.settle(request, context))
+
+    async def DeleteSegment(self, request: commands.DeleteSegmentRequest, context: Context) -> pb.DeleteSegmentResponse:
+        """Deletes a segment."""
+        return reply(pb.DeleteSegmentResponse(), await self._segments.dispatch.settle(request, context))
+
+    async def SetSegmentMembers(
+        self, request: commands.SetSegmentMembersRequest, context: Context
+    ) -> pb.SetSegmentMembersResponse:
+        """Puts members on a segment's list, or takes them off it."""
+        CHECKS[commands.SetSegmentMembersRequest](request, self._clock())
+        self._check_sees(request.name)
+        found = await asyncio.to_thread(self._name_members, request)
+        if found:
+            raise ApiError.invalid(found)
+        if request.validate_only:
+            return pb.SetSegmentMembersResponse()
+        return reply(pb.SetSegmentMembersResponse(), await self._segments.dispatch.settle(request, context))
+
+    async def GetSegment(self, request: pb.GetSegmentRequest, context: Context) -> pb.GetSegmentResponse:
+        """A segment."""
+        CHECKS[pb.GetSegmentRequest](request, self._clock())
+        state, position = await self._state(request.name, context, request.min_position)
+        return pb.GetSegmentResponse(segment=state, position=position)
+
+    async def ListSegments(self, request: pb.ListSegmentsRequest, _context: Context) -> pb.ListSegmentsResponse:
+        """The segments of a program."""
+        CHECKS[pb.ListSegmentsRequest](request, self._clock())
+        await check_known(request.program, self._reader)
+        size = page_size(request.page_size)
+        after = _id_after(request.page_token)
+        states = await asyncio.to_thread(self._segments.views.segments, request.program, after, size + 1)
+        last = states[size - 1].segment.name.rpartition("/")[2] if len(states) > size else ""
+        return pb.ListSegmentsResponse(segments=states[:size], next_page_token=_token_after(last))
+
+    async def PreviewSegment(self, request: pb.PreviewSegmentRequest, context: Context) -> pb.PreviewSegmentResponse:
+        """How many members a segment would have."""
+        CHECKS[pb.PreviewSegmentRequest](request, self._clock())
+        await self._check(request.segment)
+        left = remaining_s(context)
+        timeout_s = PREVIEW_S if left is None else min(left, PREVIEW_S)
+        try:
+            found = await asyncio.to_thread(
+                self._segments.previews, request.segment, request.sample_size or SAMPLE_DEFAULT, timeout_s
+            )
+        except TimeoutError:
+            raise ApiError.of(ErrorReason.ERROR_REASON_DEADLINE_PASSED) from None
+        return pb.PreviewSegmentResponse(
+            member_count=found.members,
+            total_count=found.total,
+            sample=[member_name(member) for member in found.sample],
+            failed_count=found.failed,
+            error=found.error,
+        )
+
+    async def ExplainSegment(self, request: pb.ExplainSegmentRequest, context: Context) -> pb.ExplainSegmentResponse:
+        """Why a member is in a segment, or is not."""
+        CHECKS[pb.ExplainSegmentRequest](request, self._clock())
+        state, _ = await self._state(request.name, context)
+        segment, member_id = state.segment, last_id(request.member)
+        criteria = _criteria(segment, self._segments.kinds)
+        facts, measures = (criteria.facts, criteria.measures) if criteria is not None else (frozenset(), {})
+        values = await asyncio.to_thread(
+            self._segments.views.facts,
+            program_of_segment(request.name),
+            member_id,
+            self._clock(),
+            facts,
+            measures,
+        )
+        if values is None:
+            raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
+        standing = await asyncio.to_thread(self._segments.views.standing, request.name, member_id)
+        response = pb.ExplainSegmentResponse(
+            is_member=standing.entered_at is not None and standing.left_at is None, is_listed=standing.is_listed
+        )
+        if standing.entered_at is not None:
+            response.entered_at.CopyFrom(to_timestamp(standing.entered_at))
+        if standing.left_at is not None:
+            response.left_at.CopyFrom(to_timestamp(standing.left_at))
+        if criteria is not None:
+            principal = PRINCIPAL.get()
+            shows_personal = principal.may_identify
+            response.clause.CopyFrom(criteria.explain(dict(values), shows_personal=shows_personal))
+            response.holds = response.clause.holds
+            if shows_personal and PERSONAL in criteria.facts:
+                method = "loyalty.v1.CrmService/ExplainSegment"
+                self._segments.noter.read(principal, method, request.member, context.peer())
+        return response
+
+    async def ListSegmentMembers(
+        self, request: pb.ListSegmentMembersRequest, context: Context
+    ) -> pb.ListSegmentMembersResponse:
+        """Who is in a segment, or was at an instant."""
+        CHECKS[pb.ListSegmentMembersRequest](request, self._clock())
+        self._check_sees(request.name)
+        as_of = from_timestamp(request.as_of) if request.HasField("as_of") else None
+        page = await _waited(
+            self._segments.views.members,
+            request.name,
+            _member_after(request.page_token),
+            page_size(request.page_size),
+            as_of,
+            request.min_position,
+            wait_s(context),
+        )
+        if page is None:
+            raise _unknown(request.name)
+        token = _token_after(page.memberships[-1].member[-36:]) if page.has_more else ""
+        return pb.ListSegmentMembersResponse(members=page.memberships, next_page_token=token, position=page.position)
+
+    async def ListMemberSegments(
+        self, request: pb.ListMemberSegmentsRequest, context: Context
+    ) -> pb.ListMemberSegmentsResponse:
+        """The segments that a member is in and was in."""
+        CHECKS[pb.ListMemberSegmentsRequest](request, self._clock())
+        member_id = last_id(request.member)
+        before = number_before(request.page_token, member_id, "list")
+        known = await asyncio.to_thread(self._reader.read_events, 0, 0, request.member, (), None, None, 1)
+        if not known.events or not await sees(self._reader, request.member):
+            raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
+
+        def read() -> MembershipPage:
+            return self._segments.views.of_member(
+                member_id,
+                before,
+                page_size(request.page_size),
+                request.min_position,
+                wait_s(context),
+                current_only=request.current_only,
+            )
+
+        page = await _waited(read)
+        token = page_token(page.memberships[-1].entered_position, member_id) if page.has_more else ""
+        return pb.ListMemberSegmentsResponse(
+            memberships=page.memberships, next_page_token=token, position=page.position
+        )
+
+    async def _check(self, segment: commands.Segment) -> None:
+        """Raises ApiError with all that is wrong with a segment."""
+        program = program_of_segment(segment.name)
+        await check_known(program, self._reader)
+        found = await asyncio.to_thread(problems, segment, self._segments.kinds)
+        if found:
+            raise ApiError.invalid([(f"segment.{path}", what) for path, what in found])
+
+    def _name_members(self, request: commands.SetSegmentMembersRequest) -> list[Violation]:
+        """Puts members in place of external ids; returns what is wrong with those that a request names."""
+        program = program_of_segment(request.name)
+        added = [last_id(member) for member in request.add]
+        strangers = set(self._segments.views.strangers(program, added))
+        what = "is no member of the program, or is erased"
+        found = [(f"add[{at}]", what) for at, member in enumerate(added) if member in strangers]
+        values = [value.strip() for value in (*request.add_external_ids, *request.remove_external_ids)]
+        known = self._segments.views.by_external_id(program, values) if values else {}
+        for field in ("add", "remove"):
+            for at, value in enumerate(getattr(request, f"{field}_external_ids")):
+                member = known.get(value.strip())
+                if member is None:
+                    found.append((f"{field}_external_ids[{at}]", "is the external id of no member of the program"))
+                elif (name := member_name(member)) not in getattr(request, field):
+                    getattr(request, field).append(name)
+            request.ClearField(f"{field}_external_ids")  # type: ignore[arg-type]  # the name of a field
+        return found
+
+    def _check_sees(self, name: str) -> None:
+        if not PRINCIPAL.get().sees(program_of_segment(name)):
+            raise _unknown(name)
+
+    async def _state(self, name: str, context: Context, min_position: int = 0) -> tuple[pb.SegmentState, int]:
+        self._check_sees(name)
+        found = await _waited(self._segments.views.segment, name, min_position, wait_s(context))
+        if found is None:
+            raise _unknown(name)
+        return found
+
+
+async def _waited(read: Callable[..., ResultT], *asked: Any) -> ResultT:
+    """What a read that may wait for a position comes to. Raises ApiError."""
+    try:
+        return await asyncio.to_thread(read, *asked)
+    except ViewBehind as behind:
+        raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
+
+
+def _unknown(name: str) -> ApiError:
+    return ApiError.of(ErrorReason.ERROR_REASON_SEGMENT_NOT_FOUND, segment=name)
+
+
+def _criteria(segment: commands.Segment, kinds: Mapping[str, str]) -> Criteria | None:
+    return Criteria(segment, kinds) if segment.expression else None
+
+
+def _token_after(last: str) -> str:
+    """An opaque page token: behind which id to go on."""
+    return base64.urlsafe_b64encode(last.encode()).decode().rstrip("=")
+
+
+def _id_after(token: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+    except (ValueError, binascii.Error):
+        raise ApiError.invalid([("page_token", "is not a token of this list: send it as it came, or none")]) from None
+
+
+def _member_after(token: str) -> UUID:
+    text = _id_after(token)
+    try:
+        return UUID(text) if text else UUID(int=0)
+    except ValueError:
+        raise ApiError.invalid([("page_token", "is not a token of this list: send it as it came, or none")]) from None

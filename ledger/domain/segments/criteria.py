@@ -1,0 +1,145 @@
+"""Criteria: the expression of a segment, compiled, and what it has to know of a member."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any, Final
+
+import cel
+from loyalty.v1.segment_pb2 import Measure, Segment
+from loyalty.v1.segment_reads_pb2 import FactValue, SegmentClause
+
+from ledger.domain.rules.expression import EVALUATION_ERRORS, compile_text
+from ledger.domain.segments.clauses import Clause, clause_of
+
+MEASURE_FIELDS: Final = ("sales", "units", "spent_minor", "average_minor", "share_percent", "last_days")
+"""What an expression can ask of a measure."""
+
+STEPS_MAX: Final = 400
+"""What evaluating an expression may cost for each member: there may be a million of them."""
+
+PERSONAL: Final = "attributes"
+"""The fact that is personal data."""
+
+TIMELESS: Final = frozenset(
+    {
+        "attributes", "average_basket_minor", "categories", "channels", "enrolled_channel", "enrolled_store",
+        "favourite_category", "favourite_channel", "favourite_product", "favourite_store", "returns", "sales",
+        "spent_minor", "stores", "units", "visits",
+    }
+)  # fmt: skip
+"""Facts that stay as they are while nothing happens to the member. All others may change as time passes."""
+
+ERROR_CHARACTERS_MAX: Final = 200
+"""How much of an error is told."""
+
+_SAMPLES: Final[Mapping[str, Any]] = {"number": 1, "text": "", "flag": False, "list": []}
+_SAMPLE_ENTRY: Final = {"sales": 1, "spent_minor": 1, "share_percent": 1}
+_SAMPLE_MEASURE: Final = {
+    "sales": 1, "units": 1, "spent_minor": 1, "average_minor": 1, "share_percent": 1, "last_days": 1,
+}  # fmt: skip
+
+
+class Criteria:
+    """An expression over facts, of the kinds that `kinds` says, and over the measures of its segment."""
+
+    def __init__(self, segment: Segment, kinds: Mapping[str, str]) -> None:
+        """Raises ValueError where the expression cannot be compiled or names what there is not."""
+        self._text = segment.expression
+        self._kinds = kinds
+        measures = {measure.measure_id: measure for measure in segment.measures}
+        self._compiled = compile_text(self._text, kinds.keys() | measures.keys())
+        if self._compiled.steps > STEPS_MAX:
+            raise ValueError(f"is too costly: {self._compiled.steps} steps for each member, {STEPS_MAX} at most")
+        self.facts: frozenset[str] = self._compiled.names & kinds.keys()
+        """The facts that it names."""
+        self.measures: Mapping[str, Measure] = {
+            name: measure for name, measure in measures.items() if name in self._compiled.names
+        }
+        """The measures that it names."""
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether a member may enter or leave without anything happening but time."""
+        if self.facts - TIMELESS:
+            return True
+        return any(
+            measure.WhichOneof("period") == "last_days" or "last_days" in self.fields(name)
+            for name, measure in self.measures.items()
+        )
+
+    def fields(self, measure_id: str) -> tuple[str, ...]:
+        """What the expression asks of a measure."""
+        uses = re.findall(rf"(?<![.\w]){measure_id}\b(?:\s*\.\s*(\w+))?", self._text)
+        if any(use not in MEASURE_FIELDS for use in uses):  # asked for otherwise, or within a text
+            return MEASURE_FIELDS
+        return tuple(field for field in MEASURE_FIELDS if field in uses)
+
+    def problem(self) -> str | None:
+        """Why it could hold for nobody, found by evaluating each of its clauses for a sample; None where it could."""
+        for clause in clause_of(self._text).leaves():
+            try:
+                self._evaluate(compile_text(clause.text, self._names).program, self._sample)
+            except KeyError as error:
+                return f"there is no field {error} in {clause.text}"
+            except EVALUATION_ERRORS as error:
+                if PERSONAL not in compile_text(clause.text, self._names).names:  # whose values are of any type
+                    return f"fails in {clause.text}: {error}"[:ERROR_CHARACTERS_MAX]
+        return None
+
+    def holds(self, values: dict[str, Any]) -> bool:
+        """Whether it is true of a member. Raises one of EVALUATION_ERRORS where it cannot be evaluated."""
+        return self._evaluate(self._compiled.program, values)
+
+    def explain(self, values: dict[str, Any], *, shows_personal: bool) -> SegmentClause:
+        """What each part of it comes to."""
+        return self._explain(clause_of(self._text), values, shows_personal=shows_personal)
+
+    def _explain(self, clause: Clause, values: dict[str, Any], *, shows_personal: bool) -> SegmentClause:
+        compiled = compile_text(clause.text, self._names)
+        explained = SegmentClause(expression=clause.text, operator=clause.operator)
+        try:
+            explained.holds = self._evaluate(compiled.program, values)
+        except EVALUATION_ERRORS as error:
+            explained.error = _error_text(error)
+        for part in clause.clauses:
+            explained.clauses.append(self._explain(part, values, shows_personal=shows_personal))
+        if not clause.clauses:
+            explained.facts.extend(self._values(compiled.names, values, shows_personal=shows_personal))
+        return explained
+
+    def _values(self, names: frozenset[str], values: Mapping[str, Any], *, shows_personal: bool) -> Iterator[FactValue]:
+        for name in sorted(names):
+            value = values.get(name)
+            if name in self.measures:
+                for field in self.fields(name):
+                    yield FactValue(name=f"{name}.{field}", value=json.dumps(value[field]) if value else "")
+            elif name == PERSONAL and not shows_personal:
+                yield FactValue(name=name)
+            else:
+                yield FactValue(name=name, value=json.dumps(value, ensure_ascii=False, default=str))
+
+    def _evaluate(self, program: cel.Program, values: dict[str, Any]) -> bool:
+        found = program.execute(values)
+        if not isinstance(found, bool):
+            raise TypeError(f"it is a {type(found).__name__}, neither true nor false")
+        return found
+
+    @property
+    def _names(self) -> frozenset[str]:
+        return frozenset(self._kinds) | self.measures.keys()
+
+    @cached_property
+    def _sample(self) -> dict[str, Any]:
+        """A member who has some of everything, and each entry of a map that the expression names."""
+        sample = {name: _SAMPLES[self._kinds[name]] for name in self.facts if self._kinds[name] != "map"}
+        for name in self.facts - sample.keys():
+            keys = re.findall(rf"""\b{name}\s*(?:\.\s*(\w+)|\[\s*["']([^"']*)["'])""", self._text)
+            entry: Any = "1" if name == PERSONAL else _SAMPLE_ENTRY
+            sample[name] = {field or key: entry for field, key in keys}
+        return sample | dict.fromkeys(self.measures, _SAMPLE_MEASURE)
+
+
+def _error_text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]

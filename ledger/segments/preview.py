@@ -1,0 +1,100 @@
+"""Previews: what a segment would come to, worked out in a process of its own so that no till waits for it."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Final
+from uuid import UUID
+
+from loyalty.v1.segment_pb2 import Segment
+from psycopg import Cursor
+from psycopg.rows import tuple_row
+
+from ledger.domain.names import program_of_segment
+from ledger.domain.segments.criteria import Criteria
+from ledger.segment_views import Preview
+from ledger.segments.evaluations import FIRST
+from ledger.segments.holding import page_behind
+from ledger.segments.live import Registry
+from ledger.segments.segmenter import PAGE_MEMBERS
+from projections.facts import FACTS
+from projections.hub import connect
+from projections.standalone import NICENESS
+
+KINDS: Final = {name: fact.kind for name, fact in FACTS.items()}
+"""The facts that expressions may name."""
+
+COMMAND: Final = (sys.executable, "-m", "ledger.segments.preview")
+
+
+class PreviewProcess:
+    """Works previews out, one at a time."""
+
+    def __init__(self, database_url: str) -> None:
+        self._environment = {**os.environ, "LOYALTY_DATABASE_URL": database_url}
+        self._lock = threading.Lock()
+
+    def __call__(self, segment: Segment, sample_size: int, timeout_s: float) -> Preview:
+        """What a segment would come to. Raises TimeoutError."""
+        deadline = time.monotonic() + timeout_s
+        if not self._lock.acquire(timeout=timeout_s):
+            raise TimeoutError
+        try:
+            asked = {"segment": base64.b64encode(segment.SerializeToString()).decode(), "sample_size": sample_size}
+            done = subprocess.run(
+                COMMAND,
+                input=json.dumps(asked).encode(),
+                stdout=subprocess.PIPE,
+                env=self._environment,
+                check=True,
+                timeout=max(deadline - time.monotonic(), 0),
+            )
+        except subprocess.TimeoutExpired:
+            raise TimeoutError from None
+        finally:
+            self._lock.release()
+        found = json.loads(done.stdout)
+        return Preview(**{**found, "sample": [UUID(member) for member in found["sample"]]})
+
+
+def preview(cursor: Cursor[Any], segment: Segment, sample_size: int, at: int) -> Preview:
+    """What a segment would come to at an instant. The cursor gives rows as tuples."""
+    program = program_of_segment(segment.name)
+    today = Registry(KINDS).today_of(cursor, program, at)
+    criteria = [Criteria(segment, KINDS)] if segment.expression else []
+    members = total = failed = 0
+    sample: list[UUID] = []
+    error = ""
+    after = FIRST
+    while True:
+        page = page_behind(cursor, program, at, today, criteria, after, PAGE_MEMBERS)
+        if not page.facts:
+            return Preview(members, total, sample, failed, error)
+        after = page.facts[-1][0]
+        total += len(page.facts)
+        for one in criteria:
+            held = page.held(cursor, one)
+            members += len(held.members)
+            sample += held.members[: sample_size - len(sample)]
+            failed += held.failed
+            error = error or held.error
+
+
+def main() -> None:
+    """Reads what to work out from standard input, and writes what it comes to."""
+    os.nice(NICENESS)
+    asked = json.loads(sys.stdin.buffer.read())
+    segment = Segment.FromString(base64.b64decode(asked["segment"]))
+    with connect(os.environ["LOYALTY_DATABASE_URL"], "preview") as connection:
+        connection.execute("SET jit = off")
+        cursor = connection.cursor(binary=True, row_factory=tuple_row)
+        found = preview(cursor, segment, asked["sample_size"], time.time_ns() // 1_000)
+    sys.stdout.write(json.dumps(found._asdict(), default=str))
+
+
+if __name__ == "__main__":
+    main()

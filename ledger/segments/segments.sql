@@ -1,0 +1,69 @@
+-- What the segmenter asks of the views, and where it keeps how far it is.
+
+-- name: live
+-- Segments in which somebody may be.
+SELECT stream_id, stream_version, program, segment_id, definition, definition_version, is_deleted
+FROM views.segments WHERE NOT is_deleted OR members > 0 ORDER BY stream_id
+
+-- name: zones
+-- The time zones of programs that have members.
+SELECT p.program, m.time_zone FROM unnest(%(programs)b::text[]) AS p (program)
+JOIN LATERAL (SELECT time_zone FROM views.sales_members m WHERE m.program = p.program LIMIT 1) AS m ON true
+
+-- name: positions
+SELECT min(position) AS read, min(position) FILTER (WHERE name = 'segments') AS segments
+FROM views.positions WHERE name = ANY (%(names)b)
+
+-- name: head
+SELECT coalesce(max(notification_id), 0) FROM events
+
+-- name: touched
+-- The members to whom something happened, and those who were put on a list or taken off.
+SELECT DISTINCT m.program, m.member_id
+FROM events e JOIN views.sales_members m ON m.member_id = e.originator_id
+WHERE e.notification_id > %(after)b AND e.notification_id <= %(until)b AND m.program = ANY (%(programs)b)
+
+-- name: listings
+SELECT e.topic, e.state FROM events e
+WHERE e.notification_id > %(after)b AND e.notification_id <= %(until)b AND e.topic = %(topic)b
+
+-- name: now_of
+-- Who of some members is in some segments now, and on their lists.
+SELECT stream_id, member_id, true FROM views.segment_memberships
+WHERE stream_id = ANY (%(streams)b) AND member_id = ANY (%(members)b) AND left_position IS NULL
+UNION ALL
+SELECT stream_id, member_id, false FROM views.segment_lists
+WHERE stream_id = ANY (%(streams)b) AND member_id = ANY (%(members)b)
+
+-- name: now_between
+SELECT stream_id, member_id, true FROM views.segment_memberships
+WHERE stream_id = ANY (%(streams)b) AND member_id > %(after)b AND member_id <= %(last)b AND left_position IS NULL
+UNION ALL
+SELECT stream_id, member_id, false FROM views.segment_lists
+WHERE stream_id = ANY (%(streams)b) AND member_id > %(after)b AND member_id <= %(last)b
+
+-- name: next_members
+-- Who is still in a segment.
+SELECT member_id FROM views.segment_memberships
+WHERE stream_id = %(stream)b AND member_id > %(after)b AND left_position IS NULL
+ORDER BY member_id LIMIT %(limit)b
+
+-- name: state
+SELECT position, appended FROM segmenter
+
+-- name: keep_state
+INSERT INTO segmenter (position, appended) VALUES (%(position)b, %(appended)b)
+ON CONFLICT (only_one) DO UPDATE SET position = excluded.position, appended = excluded.appended
+
+-- name: evaluations
+SELECT stream_id, definition_version, day, cause, after FROM segment_evaluations
+
+-- name: forget_evaluations
+DELETE FROM segment_evaluations
+
+-- name: keep_evaluation
+INSERT INTO segment_evaluations (stream_id, definition_version, day, cause, after)
+VALUES (%(stream_id)b, %(definition_version)b, %(day)b, %(cause)b, %(after)b)
+ON CONFLICT (stream_id) DO UPDATE
+    SET definition_version = excluded.definition_version, day = excluded.day, cause = excluded.cause,
+        after = excluded.after

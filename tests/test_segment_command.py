@@ -1,0 +1,61 @@
+"""`loyalty segment import`: a file of members becomes the list of a segment, or nothing does."""
+
+from pathlib import Path
+
+from loyalty.v1.member_pb2 import Identifier, IdentifierType
+from loyalty.v1.program_pb2 import Program
+from typer.testing import CliRunner
+
+from server import app
+from tests.conftest import OpenShop
+from tests.running import ServerProcess
+from tests.segmenting import Segments
+
+
+def imported(server: ServerProcess, token: str, segment: str, file: Path, *options: str) -> tuple[int, str]:
+    """The command's status, and what it says."""
+    words = ["segment", "import", segment, str(file), *options, "--address", server.address, "--token", token]
+    result = CliRunner().invoke(app, words)
+    return result.exit_code, result.output
+
+
+def test_a_file_is_imported_whole_or_not_at_all(
+    open_shop: OpenShop, server: ServerProcess, admin_token: str, tmp_path: Path
+) -> None:
+    """External ids with strangers, a repeated and an empty line; then without; once more, which changes nothing."""
+    shop = open_shop(Program())
+    segments = Segments(shop)
+    segments.save("vip")
+    members = {
+        f"crm-{number}": shop.enroll(
+            [Identifier(type=IdentifierType.IDENTIFIER_TYPE_EXTERNAL_ID, value=f"crm-{number}", program=shop.program)]
+        ).member
+        for number in range(3)
+    }
+    file = tmp_path / "vip.csv"
+    name = segments.name("vip")
+    file.write_text("card\n1\n", encoding="utf-8")
+    assert "line 1: must be the name of the only column" in imported(server, admin_token, name, file)[1]
+    file.write_text("external_id\ncrm-0\n\ncrm-0\n", encoding="utf-8")
+    status, said = imported(server, admin_token, name, file)
+    assert (status, "line 3: must have one value" in said, "line 4: is there already, in line 2" in said) == (
+        1,
+        True,
+        True,
+    )
+    file.write_text("external_id\ncrm-0\nstranger\ncrm-1\nother\n", encoding="utf-8")
+    status, said = imported(server, admin_token, name, file)
+    assert status == 1
+    assert "line 3: is the external id of no member" in said
+    assert "line 5: is the external id of no member" in said
+    assert segments.get("vip").listed_count == 0
+
+    file.write_text("\ufeffexternal_id\n" + "".join(f"{one}\n" for one in members), encoding="utf-8")
+    for _ in range(2):
+        assert imported(server, admin_token, name, file) == (0, f"3 lines put on the list of {name}\n")
+    assert set(segments.members("vip")) == set(members.values())
+    (listed,) = shop.events(name, "SegmentListed")
+    assert "crm-" not in str(listed), "no event has an identifier"
+    file.write_text(f"member\n{members['crm-0']}\n", encoding="utf-8")
+    assert imported(server, admin_token, name, file, "--remove")[0] == 0
+    assert segments.get("vip").listed_count == 2
