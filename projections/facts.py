@@ -62,6 +62,7 @@ FACTS: Final[Mapping[str, Fact]] = {
         "text", "categories", "The category in most sales; of several the one with the most spent."
     ),
     "favourite_product": Fact("text", "products", "The SKU in most sales; of several the one with the most paid for."),
+    "segments": Fact("list", "segments", "The ids of the segments that the member is in.", []),
     "categories": Fact("map", "categories", f"The categories that were bought. {_ENTRIES}", {}),
 }
 """All facts. One that is nothing is None."""
