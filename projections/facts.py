@@ -69,6 +69,7 @@ FACTS: Final[Mapping[str, Fact]] = {
     "rfm_frequency": Fact("number", "value", "1 to 5, 5 for those with the most sales."),
     "rfm_monetary": Fact("number", "value", "1 to 5, 5 for those who spent the most."),
     "rfm_group": Fact("text", "value", "The RFM group, as champions or at_risk."),
+    "segments": Fact("list", "segments", "The ids of the segments that the member is in.", []),
     "categories": Fact("map", "categories", f"The categories that were bought. {_ENTRIES}", {}),
 }
 """All facts. One that is nothing is None."""

@@ -109,6 +109,12 @@ FROM (
 ) AS product
 ORDER BY member_id, sales DESC, spent DESC, sku COLLATE "C"
 
+-- name: segments
+SELECT member_id, array_agg(segment_id ORDER BY segment_id COLLATE "C") AS segments
+FROM views.segment_memberships JOIN views.segments USING (stream_id)
+WHERE {scope} AND left_position IS NULL
+GROUP BY member_id
+
 -- name: page
 -- The last member of a page of a program's members.
 SELECT member_id FROM (

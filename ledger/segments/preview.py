@@ -25,8 +25,8 @@ from projections.facts import FACTS
 from projections.hub import connect
 from projections.standalone import NICENESS
 
-KINDS: Final = {name: fact.kind for name, fact in FACTS.items()}
-"""The facts that expressions may name."""
+KINDS: Final = {name: fact.kind for name, fact in FACTS.items() if name != "segments"}
+"""The facts that expressions may name: not in which other segments somebody is, which could go round in circles."""
 
 COMMAND: Final = (sys.executable, "-m", "ledger.segments.preview")
 

@@ -1,6 +1,8 @@
 """Segments: whatever happens when, who is in is who should be, and everybody enters and leaves in turn."""
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, date, datetime, timedelta
@@ -31,10 +33,12 @@ from ledger.segments.preview import KINDS, preview
 from ledger.segments.segmenter import Work
 from ledger.store.topics import decode
 from projections.check import check
+from projections.facts import read_facts
 from projections.hub import connect
 from projections.rebuild import rebuild
 from tests.projections.history import DAY, History, append
 from tests.projections.tables import catch_up, tables
+from tests.running import ROOT
 
 BERLIN = ZoneInfo("Europe/Berlin")
 STORES = ("store-1", "store-2")
@@ -320,6 +324,15 @@ def test_what_was_decided_on_an_older_version_is_dropped(segmented: Open, monkey
     assert it.found() == it.expected() == {"s": {member, other}}
     entered = [name for changed in it.changes() for name in changed.entered]
     assert sorted(entered) == sorted(map(member_name, (member, other)))
+    facts = read_facts(it.cursor, it.history.program.name, it.history.at, ["segments"], [member])
+    assert facts == {member: {"segments": ["s"]}}
+
+
+def test_the_segmenter_loads_nothing_that_serves() -> None:
+    """It runs beside a server, in little memory."""
+    loaded = "import sys, ledger.segments.__main__; print(*{'grpc', 'uvloop'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_a_preview_says_what_a_segment_comes_to(segmented: Open) -> None:
