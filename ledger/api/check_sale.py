@@ -17,6 +17,9 @@ from ledger.domain.rounding import INT64_MAX
 LABELS_MAX: Final = 50
 """Labels of a line."""
 
+UNIT_COST_MAX: Final = 1_000_000_000_000
+"""What a unit may have cost, in minor units."""
+
 DISCOUNTS_MAX: Final = 50
 """Discounts on an order."""
 
@@ -72,6 +75,7 @@ def _lines(lines: Sequence[SaleLine], problems: Problems) -> bool:
             or not texts.isprintable()
             or not (price or line.HasField("price_minor"))
             or (labels and len(labels) > LABELS_MAX)
+            or not 0 <= line.unit_cost_minor <= UNIT_COST_MAX
         ):
             _line(line, f"sale.lines[{index}]", problems)
     if total > INT64_MAX:
@@ -92,6 +96,8 @@ def _line(line: SaleLine, path: str, problems: Problems) -> None:
         problems.append((f"{path}.tax_minor", "must be from 0 to the price, which contains it"))
     if line.quantity < 0:
         problems.append((f"{path}.quantity", "must be 0 or more; send returns by ReturnSale"))
+    if not 0 <= line.unit_cost_minor <= UNIT_COST_MAX:
+        problems.append((f"{path}.unit_cost_minor", f"must be from 0 to {UNIT_COST_MAX}"))
     check_enum(line.kind, _LINE_KINDS, f"{path}.kind", problems)
     check_text(line.line_id, f"{path}.line_id", problems)
     check_text(line.sku, f"{path}.sku", problems)

@@ -250,6 +250,7 @@ LINE: Final = st.builds(
     discount_minor=st.sampled_from([0, 1, 5, -1]),
     tax_minor=st.sampled_from([0, 1, 5, -1]),
     kind=st.sampled_from([0, 1, 4, 5, -1]),
+    unit_cost_minor=st.sampled_from([0, 10**12, 10**12 + 1, -1]) | st.none(),
 )
 
 
@@ -270,6 +271,7 @@ def test_the_quick_pass_lets_nothing_wrong_through(lines: list[SaleLine]) -> Non
             and 0 <= line.tax_minor <= line.price_minor
             and line.quantity >= 0
             and line.kind in range(5)
+            and 0 <= line.unit_cost_minor <= 10**12
             and all(map(is_text, (line.line_id, line.sku, line.category, line.brand, *line.labels)))
         )
 

@@ -104,6 +104,6 @@ def test_long_reader_does_not_break_the_switch(database_url: str, monkeypatch: p
 def test_unknown_name(database_url: str) -> None:
     """A name that is none is answered with those that are."""
     with pytest.raises(
-        RebuildError, match="choose from balances, liability, rewards, statements, tiers, trial_balance"
+        RebuildError, match="choose from balances, liability, rewards, sales, statements, tiers, trial_balance"
     ):
         rebuild(database_url, "balance")

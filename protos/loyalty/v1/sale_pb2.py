@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15loyalty/v1/sale.proto\x12\nloyalty.v1\"\xf6\x01\n\x08SaleLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x15\n\x08quantity\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x0bprice_minor\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x16\n\x0e\x64iscount_minor\x18\x05 \x01(\x03\x12\x11\n\ttax_minor\x18\x06 \x01(\x03\x12\"\n\x04kind\x18\x07 \x01(\x0e\x32\x14.loyalty.v1.LineKind\x12\x10\n\x08\x63\x61tegory\x18\x08 \x01(\t\x12\r\n\x05\x62rand\x18\t \x01(\t\x12\x0e\n\x06labels\x18\n \x03(\tB\x0b\n\t_quantityB\x0e\n\x0c_price_minor\"D\n\x0cSaleDiscount\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\x12\x10\n\x08line_ids\x18\x03 \x03(\t\"D\n\x06Tender\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.loyalty.v1.TenderKind\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\"\xf8\x01\n\x04Sale\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12#\n\x05lines\x18\x02 \x03(\x0b\x32\x14.loyalty.v1.SaleLine\x12+\n\tdiscounts\x18\x03 \x03(\x0b\x32\x18.loyalty.v1.SaleDiscount\x12#\n\x07tenders\x18\x04 \x03(\x0b\x32\x12.loyalty.v1.Tender\x12\x34\n\nattributes\x18\x05 \x03(\x0b\x32 .loyalty.v1.Sale.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"m\n\nReturnLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x15\n\x08quantity\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0c\x61mount_minor\x18\x03 \x01(\x03H\x01\x88\x01\x01\x42\x0b\n\t_quantityB\x0f\n\r_amount_minor*\x84\x01\n\x08LineKind\x12\x19\n\x15LINE_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11LINE_KIND_PRODUCT\x10\x01\x12\x16\n\x12LINE_KIND_DELIVERY\x10\x02\x12\x15\n\x11LINE_KIND_SERVICE\x10\x03\x12\x17\n\x13LINE_KIND_GIFT_CARD\x10\x04*\xa0\x01\n\nTenderKind\x12\x1b\n\x17TENDER_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10TENDER_KIND_CASH\x10\x01\x12\x14\n\x10TENDER_KIND_CARD\x10\x02\x12\x19\n\x15TENDER_KIND_GIFT_CARD\x10\x03\x12\x17\n\x13TENDER_KIND_VOUCHER\x10\x04\x12\x15\n\x11TENDER_KIND_OTHER\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15loyalty/v1/sale.proto\x12\nloyalty.v1\"\xa8\x02\n\x08SaleLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x15\n\x08quantity\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x0bprice_minor\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x16\n\x0e\x64iscount_minor\x18\x05 \x01(\x03\x12\x11\n\ttax_minor\x18\x06 \x01(\x03\x12\"\n\x04kind\x18\x07 \x01(\x0e\x32\x14.loyalty.v1.LineKind\x12\x10\n\x08\x63\x61tegory\x18\x08 \x01(\t\x12\r\n\x05\x62rand\x18\t \x01(\t\x12\x0e\n\x06labels\x18\n \x03(\t\x12\x1c\n\x0funit_cost_minor\x18\x0b \x01(\x03H\x02\x88\x01\x01\x42\x0b\n\t_quantityB\x0e\n\x0c_price_minorB\x12\n\x10_unit_cost_minor\"D\n\x0cSaleDiscount\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\x12\x10\n\x08line_ids\x18\x03 \x03(\t\"D\n\x06Tender\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.loyalty.v1.TenderKind\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\"\xf8\x01\n\x04Sale\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12#\n\x05lines\x18\x02 \x03(\x0b\x32\x14.loyalty.v1.SaleLine\x12+\n\tdiscounts\x18\x03 \x03(\x0b\x32\x18.loyalty.v1.SaleDiscount\x12#\n\x07tenders\x18\x04 \x03(\x0b\x32\x12.loyalty.v1.Tender\x12\x34\n\nattributes\x18\x05 \x03(\x0b\x32 .loyalty.v1.Sale.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"m\n\nReturnLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x15\n\x08quantity\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0c\x61mount_minor\x18\x03 \x01(\x03H\x01\x88\x01\x01\x42\x0b\n\t_quantityB\x0f\n\r_amount_minor*\x84\x01\n\x08LineKind\x12\x19\n\x15LINE_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11LINE_KIND_PRODUCT\x10\x01\x12\x16\n\x12LINE_KIND_DELIVERY\x10\x02\x12\x15\n\x11LINE_KIND_SERVICE\x10\x03\x12\x17\n\x13LINE_KIND_GIFT_CARD\x10\x04*\xa0\x01\n\nTenderKind\x12\x1b\n\x17TENDER_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10TENDER_KIND_CASH\x10\x01\x12\x14\n\x10TENDER_KIND_CARD\x10\x02\x12\x19\n\x15TENDER_KIND_GIFT_CARD\x10\x03\x12\x17\n\x13TENDER_KIND_VOUCHER\x10\x04\x12\x15\n\x11TENDER_KIND_OTHER\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,20 +33,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SALE_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_SALE_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_LINEKIND']._serialized_start=789
-  _globals['_LINEKIND']._serialized_end=921
-  _globals['_TENDERKIND']._serialized_start=924
-  _globals['_TENDERKIND']._serialized_end=1084
+  _globals['_LINEKIND']._serialized_start=839
+  _globals['_LINEKIND']._serialized_end=971
+  _globals['_TENDERKIND']._serialized_start=974
+  _globals['_TENDERKIND']._serialized_end=1134
   _globals['_SALELINE']._serialized_start=38
-  _globals['_SALELINE']._serialized_end=284
-  _globals['_SALEDISCOUNT']._serialized_start=286
-  _globals['_SALEDISCOUNT']._serialized_end=354
-  _globals['_TENDER']._serialized_start=356
-  _globals['_TENDER']._serialized_end=424
-  _globals['_SALE']._serialized_start=427
-  _globals['_SALE']._serialized_end=675
-  _globals['_SALE_ATTRIBUTESENTRY']._serialized_start=626
-  _globals['_SALE_ATTRIBUTESENTRY']._serialized_end=675
-  _globals['_RETURNLINE']._serialized_start=677
-  _globals['_RETURNLINE']._serialized_end=786
+  _globals['_SALELINE']._serialized_end=334
+  _globals['_SALEDISCOUNT']._serialized_start=336
+  _globals['_SALEDISCOUNT']._serialized_end=404
+  _globals['_TENDER']._serialized_start=406
+  _globals['_TENDER']._serialized_end=474
+  _globals['_SALE']._serialized_start=477
+  _globals['_SALE']._serialized_end=725
+  _globals['_SALE_ATTRIBUTESENTRY']._serialized_start=676
+  _globals['_SALE_ATTRIBUTESENTRY']._serialized_end=725
+  _globals['_RETURNLINE']._serialized_start=727
+  _globals['_RETURNLINE']._serialized_end=836
 # @@protoc_insertion_point(module_scope)

@@ -103,6 +103,7 @@ class SaleLine(_message.Message):
     CATEGORY_FIELD_NUMBER: _builtins.int
     BRAND_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    UNIT_COST_MINOR_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """Names the line within its sale, for returns. Empty means its number in the sale, from "1"."""
     sku: _builtins.str
@@ -121,6 +122,8 @@ class SaleLine(_message.Message):
     """Merchandise category or department."""
     brand: _builtins.str
     """Brand."""
+    unit_cost_minor: _builtins.int
+    """What one unit of it cost the retailer, in minor units, for figures of the margin. Absent where that is not known."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Free labels that rules can name."""
@@ -138,19 +141,24 @@ class SaleLine(_message.Message):
         category: _builtins.str = ...,
         brand: _builtins.str = ...,
         labels: _abc.Iterable[_builtins.str] | None = ...,
+        unit_cost_minor: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_price_minor", b"_price_minor", "_quantity", b"_quantity", "price_minor", b"price_minor", "quantity", b"quantity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_price_minor", b"_price_minor", "_quantity", b"_quantity", "_unit_cost_minor", b"_unit_cost_minor", "price_minor", b"price_minor", "quantity", b"quantity", "unit_cost_minor", b"unit_cost_minor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_price_minor", b"_price_minor", "_quantity", b"_quantity", "brand", b"brand", "category", b"category", "discount_minor", b"discount_minor", "kind", b"kind", "labels", b"labels", "line_id", b"line_id", "price_minor", b"price_minor", "quantity", b"quantity", "sku", b"sku", "tax_minor", b"tax_minor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_price_minor", b"_price_minor", "_quantity", b"_quantity", "_unit_cost_minor", b"_unit_cost_minor", "brand", b"brand", "category", b"category", "discount_minor", b"discount_minor", "kind", b"kind", "labels", b"labels", "line_id", b"line_id", "price_minor", b"price_minor", "quantity", b"quantity", "sku", b"sku", "tax_minor", b"tax_minor", "unit_cost_minor", b"unit_cost_minor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__price_minor: _TypeAlias = _typing.Literal["price_minor"]  # noqa: Y015
     _WhichOneofArgType__price_minor: _TypeAlias = _typing.Literal["_price_minor", b"_price_minor"]  # noqa: Y015
     _WhichOneofReturnType__quantity: _TypeAlias = _typing.Literal["quantity"]  # noqa: Y015
     _WhichOneofArgType__quantity: _TypeAlias = _typing.Literal["_quantity", b"_quantity"]  # noqa: Y015
+    _WhichOneofReturnType__unit_cost_minor: _TypeAlias = _typing.Literal["unit_cost_minor"]  # noqa: Y015
+    _WhichOneofArgType__unit_cost_minor: _TypeAlias = _typing.Literal["_unit_cost_minor", b"_unit_cost_minor"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__price_minor) -> _WhichOneofReturnType__price_minor | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity) -> _WhichOneofReturnType__quantity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unit_cost_minor) -> _WhichOneofReturnType__unit_cost_minor | None: ...
 
 Global___SaleLine: _TypeAlias = SaleLine  # noqa: Y015
 

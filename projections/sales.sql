@@ -1,0 +1,140 @@
+-- Sales, one page of events at a time.
+
+-- name: enrol
+INSERT INTO sales_members (member_id, program, time_zone, enrolled_at, store, channel, sales, returns, units, net_minor)
+SELECT member_id, program, time_zone, enrolled_at, store, channel, 0, 0, 0, 0
+FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::bigint[], %b::text[], %b::bigint[])
+    AS e (member_id, program, time_zone, enrolled_at, store, channel)
+
+-- name: sell
+INSERT INTO sales (member_id, position, of_position, transaction_id, program, kind, is_voided, occurred_at, day, store,
+                   channel, units, net_minor)
+SELECT e.member_id, e.position, e.position, e.transaction_id, m.program, 'sale', false, e.occurred_at,
+       (to_timestamp(e.occurred_at / 1000000) AT TIME ZONE m.time_zone)::date, e.store, e.channel, e.units::numeric,
+       e.net_minor::numeric
+FROM unnest(%b::uuid[], %b::bigint[], %b::uuid[], %b::bigint[], %b::text[], %b::bigint[], %b::text[], %b::text[])
+    AS e (member_id, position, transaction_id, occurred_at, store, channel, units, net_minor)
+JOIN sales_members m USING (member_id)
+
+-- name: lines
+INSERT INTO sale_lines (member_id, position, line_id, sku, category, brand, labels, kind, units, price_minor, net_minor,
+                        unit_cost_minor)
+SELECT member_id, position, line_id, sku, category, brand, string_to_array(labels, E'\n'), kind, units, price_minor,
+       net_minor, nullif(unit_cost_minor, -1)
+FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bigint[],
+            %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])
+    AS e (member_id, position, line_id, sku, category, brand, labels, kind, units, price_minor, net_minor, unit_cost_minor)
+
+-- name: take_back
+-- What came back of sales, without its lines yet.
+INSERT INTO sales (member_id, position, of_position, transaction_id, program, kind, is_voided, occurred_at, day, store,
+                   channel, units, net_minor)
+SELECT e.member_id, e.position, s.position, e.transaction_id, m.program, 'return', false, e.occurred_at,
+       (to_timestamp(e.occurred_at / 1000000) AT TIME ZONE m.time_zone)::date, e.store, e.channel, -e.units::numeric,
+       -e.net_minor::numeric
+FROM unnest(%b::uuid[], %b::bigint[], %b::uuid[], %b::uuid[], %b::bigint[], %b::text[], %b::bigint[], %b::text[],
+            %b::text[])
+    AS e (member_id, position, transaction_id, sale, occurred_at, store, channel, units, net_minor)
+JOIN sales_members m USING (member_id)
+JOIN sales s ON s.member_id = e.member_id AND s.transaction_id = e.sale AND s.kind = 'sale'
+
+-- name: lines_back
+INSERT INTO sale_lines (member_id, position, line_id, sku, category, brand, labels, kind, units, price_minor, net_minor,
+                        unit_cost_minor)
+SELECT l.member_id, e.position, l.line_id, l.sku, l.category, l.brand, l.labels, l.kind, -e.units, 0, -e.net_minor,
+       l.unit_cost_minor
+FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bigint[], %b::bigint[])
+    AS e (member_id, position, line_id, units, net_minor)
+JOIN sales b ON b.member_id = e.member_id AND b.position = e.position
+JOIN sale_lines l ON l.member_id = b.member_id AND l.position = b.of_position AND l.line_id = e.line_id
+
+-- name: reverse
+-- What is left of a sale comes back at once, and the sale does not count any more. Of what is no sale there is nothing here.
+WITH voided AS (
+    UPDATE sales s SET is_voided = true
+    FROM unnest(%b::uuid[], %b::bigint[], %b::uuid[], %b::uuid[], %b::bigint[], %b::text[], %b::bigint[])
+        AS e (member_id, position, transaction_id, reversed, occurred_at, store, channel)
+    WHERE s.member_id = e.member_id AND s.transaction_id = e.reversed AND s.kind = 'sale'
+    RETURNING e.*, s.position AS of_position, s.program, s.units, s.net_minor
+), left_over AS (
+    SELECT v.member_id, v.position, l.line_id, sum(l.units)::bigint AS units, sum(l.net_minor)::bigint AS net_minor
+    FROM voided v
+    JOIN sales s ON s.member_id = v.member_id AND s.of_position = v.of_position
+    JOIN sale_lines l ON l.member_id = s.member_id AND l.position = s.position
+    GROUP BY v.member_id, v.position, l.line_id
+    HAVING sum(l.units) <> 0 OR sum(l.net_minor) <> 0
+), reversed AS (
+    INSERT INTO sales (member_id, position, of_position, transaction_id, program, kind, is_voided, occurred_at, day, store,
+                       channel, units, net_minor)
+    SELECT v.member_id, v.position, v.of_position, v.transaction_id, v.program, 'reversal', false, v.occurred_at,
+           (to_timestamp(v.occurred_at / 1000000) AT TIME ZONE m.time_zone)::date, v.store, v.channel,
+           -coalesce((SELECT sum(units) FROM left_over l WHERE (l.member_id, l.position) = (v.member_id, v.position)), 0),
+           -coalesce((SELECT sum(net_minor) FROM left_over l WHERE (l.member_id, l.position) = (v.member_id, v.position)), 0)
+    FROM voided v JOIN sales_members m USING (member_id)
+)
+INSERT INTO sale_lines (member_id, position, line_id, sku, category, brand, labels, kind, units, price_minor, net_minor,
+                        unit_cost_minor)
+SELECT o.member_id, o.position, o.line_id, l.sku, l.category, l.brand, l.labels, l.kind, -o.units, 0, -o.net_minor,
+       l.unit_cost_minor
+FROM left_over o
+JOIN voided v ON v.member_id = o.member_id AND v.position = o.position
+JOIN sale_lines l ON l.member_id = o.member_id AND l.position = v.of_position AND l.line_id = o.line_id
+
+-- name: total
+-- From a page's first position on.
+WITH moved AS (
+    SELECT member_id, count(*) FILTER (WHERE kind = 'sale') AS sales, count(*) FILTER (WHERE kind = 'return') AS returns,
+           count(*) FILTER (WHERE kind = 'reversal') AS reversals, sum(units) AS units, sum(net_minor) AS net_minor,
+           min(occurred_at) FILTER (WHERE kind = 'sale') AS first_sold_at,
+           max(occurred_at) FILTER (WHERE kind = 'sale') AS last_sold_at
+    FROM unnest(%b::uuid[], %b::bigint[]) AS e (member_id, first_position)
+    JOIN sales s USING (member_id)
+    WHERE s.position >= e.first_position
+    GROUP BY member_id
+)
+UPDATE sales_members m SET
+    sales = m.sales + c.sales - c.reversals,
+    returns = m.returns + c.returns,
+    units = m.units + c.units,
+    net_minor = m.net_minor + c.net_minor,
+    first_sold_at = CASE WHEN c.reversals = 0 THEN least(m.first_sold_at, c.first_sold_at) ELSE (
+        SELECT min(occurred_at) FROM sales s WHERE s.member_id = m.member_id AND s.kind = 'sale' AND NOT s.is_voided) END,
+    last_sold_at = CASE WHEN c.reversals = 0 THEN greatest(m.last_sold_at, c.last_sold_at) ELSE (
+        SELECT max(occurred_at) FROM sales s WHERE s.member_id = m.member_id AND s.kind = 'sale' AND NOT s.is_voided) END
+FROM moved c
+WHERE m.member_id = c.member_id
+
+-- name: places
+-- From a page's first position on, as in total.
+INSERT INTO sale_places AS p (member_id, store, channel, sales, net_minor)
+SELECT b.member_id, s.store, s.channel,
+       count(*) FILTER (WHERE b.kind = 'sale') - count(*) FILTER (WHERE b.kind = 'reversal'), sum(b.net_minor)
+FROM unnest(%b::uuid[], %b::bigint[]) AS e (member_id, first_position)
+JOIN sales b ON b.member_id = e.member_id AND b.position >= e.first_position
+JOIN sales s ON s.member_id = b.member_id AND s.position = b.of_position
+GROUP BY b.member_id, s.store, s.channel
+ON CONFLICT (member_id, store, channel) DO UPDATE SET
+    sales = p.sales + excluded.sales,
+    net_minor = p.net_minor + excluded.net_minor
+
+-- name: categories
+-- A reversal takes its sale from every category of it, whatever had come back before.
+WITH moved AS (
+    SELECT b.member_id, b.position, b.of_position, b.kind
+    FROM unnest(%b::uuid[], %b::bigint[]) AS e (member_id, first_position)
+    JOIN sales b ON b.member_id = e.member_id AND b.position >= e.first_position
+), by_receipt AS (
+    SELECT m.member_id, l.category, CASE WHEN m.kind = 'sale' THEN 1 ELSE 0 END AS sales, sum(l.net_minor) AS net_minor
+    FROM moved m JOIN sale_lines l ON l.member_id = m.member_id AND l.position = m.position
+    GROUP BY m.member_id, m.position, m.kind, l.category
+    UNION ALL
+    SELECT m.member_id, l.category, -1, 0
+    FROM moved m JOIN sale_lines l ON l.member_id = m.member_id AND l.position = m.of_position
+    WHERE m.kind = 'reversal'
+    GROUP BY m.member_id, m.position, l.category
+)
+INSERT INTO sale_categories AS c (member_id, category, sales, net_minor)
+SELECT member_id, category, sum(sales), sum(net_minor) FROM by_receipt GROUP BY member_id, category
+ON CONFLICT (member_id, category) DO UPDATE SET
+    sales = c.sales + excluded.sales,
+    net_minor = c.net_minor + excluded.net_minor
