@@ -171,7 +171,7 @@ def test_whoever_may_not_see_people_exports_none(site: Site, tmp_path: Path) -> 
             export_members(connection, ExportFolder(tmp_path / "people"), people, 1, lambda *_: None)
 
 
-@pytest.mark.parametrize("limits", [Limits(3, 10**9), Limits(10**9, 800)])
+@pytest.mark.parametrize("limits", [Limits(3, 10**9), Limits(10**9, 650)])
 def test_parts(site: Site, tmp_path: Path, limits: Limits) -> None:
     """No part has more rows or bytes than the system takes, each has a header, and nobody is lost between two."""
     with psycopg.connect(site.url, autocommit=True) as connection:
