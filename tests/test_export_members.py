@@ -20,6 +20,7 @@ from tests.running import Databases, running, token
 from tests.shop import Shop
 
 EXTERNAL_IDS = ("crm-0001", 'quoted "id", with comma', "#N/A-like", "ümläut ✓")
+CHANNEL = "store"
 PEOPLE = len(EXTERNAL_IDS) + 2
 
 
@@ -99,8 +100,9 @@ def test_salesforce(site: Site, tmp_path: Path) -> None:
     for number, value in enumerate(site.members, 1):
         (row,) = [row for row in rows if row["Loyalty_External_Id__c"] == value]
         assert row["Loyalty_Available_Points__c"] == str(10 * number)
-        assert row["Loyalty_Visits__c"] == str(number)
-        assert row["Loyalty_Last_Visit__c"] == "2024-02-01", "in the program's time zone"
+        assert (row["Loyalty_Sales__c"], row["Loyalty_Spent_Minor__c"]) == (str(number), str(10_00 * number))
+        assert row["Loyalty_Last_Sale__c"] == "2024-02-01", "in the program's time zone"
+        assert (row["Loyalty_Favourite_Store__c"], row["Loyalty_Favourite_Channel__c"]) == (site.shop.store, CHANNEL)
         assert row["Loyalty_Next_Expiry__c"] == row["Loyalty_Tier__c"] == "#N/A"
         assert "" not in row.values()
 
@@ -122,7 +124,7 @@ def test_hubspot(site: Site, tmp_path: Path) -> None:
     ]
     assert all(one["propertyName"] == one["propertyName"].lower() for one in mappings)
     assert {row["loyalty_next_expiry"] for row in rows} == {""}
-    assert {row["loyalty_last_visit"] for row in rows} == {"2024-02-01"}
+    assert {row["loyalty_last_sale"] for row in rows} == {"2024-02-01"}
 
 
 def test_generic(site: Site, tmp_path: Path) -> None:
@@ -169,7 +171,7 @@ def test_whoever_may_not_see_people_exports_none(site: Site, tmp_path: Path) -> 
             export_members(connection, ExportFolder(tmp_path / "people"), people, 1, lambda *_: None)
 
 
-@pytest.mark.parametrize("limits", [Limits(3, 10**9), Limits(10**9, 400)])
+@pytest.mark.parametrize("limits", [Limits(3, 10**9), Limits(10**9, 650)])
 def test_parts(site: Site, tmp_path: Path, limits: Limits) -> None:
     """No part has more rows or bytes than the system takes, each has a header, and nobody is lost between two."""
     with psycopg.connect(site.url, autocommit=True) as connection:

@@ -43,7 +43,13 @@ COLUMNS: Final = (
     MemberColumn("held_points", "number", "c.held_points"),
     MemberColumn("next_expiry_points", "number", "c.next_expiry_points"),
     MemberColumn("next_expiry", "date", "c.next_expires_at"),
-    MemberColumn("visits", "number", "s.visits"),
-    MemberColumn("last_visit", "date", "s.last_at"),
+    MemberColumn("enrolled", "date", "s.enrolled_at"),
+    MemberColumn("sales", "number", "s.sales"),
+    MemberColumn("returns", "number", "s.returns"),
+    MemberColumn("spent_minor", "number", "s.net_minor"),
+    MemberColumn("first_sale", "date", "s.first_sold_at"),
+    MemberColumn("last_sale", "date", "s.last_sold_at"),
+    MemberColumn("favourite_store", "text", "f.store"),
+    MemberColumn("favourite_channel", "text", "f.channel"),
 )
 """Behind the key. What is added here is in every profile."""

@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any, Final, NamedTuple
 
 from loyalty.v1.member_pb2 import IdentifierType
+from loyalty.v1.origin_pb2 import Channel
 from psycopg import Connection, sql
 
 from ledger.export.folder import ExportError, ExportFolder, Plan, Progress
@@ -45,7 +46,12 @@ CROSS JOIN LATERAL (
     WHERE p.member_id = b.member_id AND p.program = b.program AND p.type = {type} HAVING count(*) > 0
 ) AS i
 """
-_DAY: Final = "to_char(to_timestamp(({}) / 1e6) AT TIME ZONE z.time_zone, 'YYYY-MM-DD')"
+_CHANNELS: Final = sql.SQL(", ").join(
+    sql.SQL("({}, {})").format(sql.Literal(number), sql.Literal(name.removeprefix("CHANNEL_").lower()))
+    for name, number in Channel.items()
+    if number
+)
+_DAY: Final = "to_char(to_timestamp(({}) / 1e6) AT TIME ZONE s.time_zone, 'YYYY-MM-DD')"
 _POSITION: Final = "SELECT coalesce(min(position), 0) FROM views.positions"
 
 
@@ -131,7 +137,9 @@ def _query(order: MemberOrder, now: int) -> sql.Composed:
     if order.key == "external_id":
         kind = sql.Literal(IdentifierType.IDENTIFIER_TYPE_EXTERNAL_ID)
         identified = sql.SQL(_IDENTIFIED).format(type=kind)
-    source = _FROM.format(now=sql.Literal(now), program=sql.Literal(order.program), identified=identified)
+    source = _FROM.format(
+        now=sql.Literal(now), program=sql.Literal(order.program), channels=_CHANNELS, identified=identified
+    )
     return sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT csv)").format(columns, source)
 
 

@@ -1,13 +1,23 @@
 -- What the columns of an export of members are taken from: see member_columns.py. Whoever may not be told to another system is
--- left out here.
+-- left out here. A change of tier whose time has come counts, recorded or not.
 FROM views.balances b
-JOIN views.tiers t USING (member_id)
-JOIN views.booked_members z USING (member_id)
+JOIN views.sales_members s USING (member_id)
+JOIN views.tiers r USING (member_id)
 CROSS JOIN LATERAL views.balance_at(b.member_id, {now}) AS c
 CROSS JOIN LATERAL (
-    SELECT count(*) AS visits, max(e.effective_at) AS last_at
-    FROM views.statements e WHERE e.member_id = b.member_id AND e.type = 'SaleRecorded'
-) AS s
+    SELECT CASE WHEN r.next_change_at <= {now} THEN r.next_change_to ELSE r.tier END AS tier,
+           CASE WHEN r.next_change_at <= {now} THEN r.next_change_at ELSE r.since END AS since
+) AS t
+CROSS JOIN LATERAL (
+    SELECT (
+        SELECT o.store FROM views.sale_places o WHERE o.member_id = b.member_id AND o.sales > 0
+        GROUP BY o.store ORDER BY sum(o.sales) DESC, sum(o.net_minor) DESC, o.store COLLATE "C" LIMIT 1
+    ) AS store, (
+        SELECT n.name FROM views.sale_places o JOIN (VALUES {channels}) AS n (channel, name) USING (channel)
+        WHERE o.member_id = b.member_id AND o.sales > 0
+        GROUP BY n.name ORDER BY sum(o.sales) DESC, sum(o.net_minor) DESC, n.name COLLATE "C" LIMIT 1
+    ) AS channel
+) AS f
 {identified}
 WHERE {program} IN ('', b.program)
 ORDER BY b.member_id
