@@ -19,6 +19,7 @@ from loyalty.v1.events_pb2 import (
     ExpiryExtended,
     ExpiryNotified,
     MemberEnrolled,
+    MemberUpdated,
     PendingSettled,
     PointsAdjusted,
     PointsExpired,
@@ -344,6 +345,7 @@ _HANDLE: Final[Mapping[type[Message], Callable[[_Page, Event], None] | None]] = 
     EntitlementUsed: _unmoved,
     EntitlementRevoked: _unmoved,
     EntitlementExpired: _unmoved,
+    MemberUpdated: _unmoved,
     # Not in an account's stream.
     PoolDrawn: None,
     PoolReturned: None,

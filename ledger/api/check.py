@@ -36,6 +36,7 @@ from loyalty.v1.commands_pb2 import (
     RevokeVoucherRequest,
     SetTierFloorRequest,
     SettlePendingRequest,
+    UpdateMemberRequest,
     UploadVoucherCodesRequest,
     UseEntitlementRequest,
 )
@@ -53,6 +54,13 @@ from loyalty.v1.pos_service_pb2 import (
     QuoteSaleRequest,
     SubmitBatchRequest,
 )
+from loyalty.v1.profile_pb2 import (
+    GetMemberRequest,
+    ListMembersRequest,
+    MemberUpsert,
+    SearchMembersRequest,
+    UpsertMembersRequest,
+)
 from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListRewardsRequest
 from loyalty.v1.proof_pb2 import (
     GetCheckpointRequest,
@@ -69,6 +77,14 @@ from ledger.api.check_books import (
     check_liability,
     check_reconcile_tills,
     check_roll_forward,
+)
+from ledger.api.check_members import (
+    check_get_member,
+    check_list_members,
+    check_search_members,
+    check_update_member,
+    check_upsert,
+    check_upsert_members,
 )
 from ledger.api.check_parts import check_head, check_identifier, check_origin, check_request_id, check_till, check_who
 from ledger.api.check_proofs import (
@@ -441,6 +457,12 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     ListAuditEntriesRequest: _check(check_list_audit_entries),
     GetMemberStateRequest: _check(check_member_state),
     GetProgramStateRequest: _check(check_program_state),
+    UpdateMemberRequest: _check(check_update_member),
+    UpsertMembersRequest: _check(check_upsert_members),
+    MemberUpsert: _check(check_upsert),
+    GetMemberRequest: _check(check_get_member),
+    ListMembersRequest: _check(check_list_members),
+    SearchMembersRequest: _check(check_search_members),
 }
 """The check of each request, called with the request and the server's clock in microseconds.
 

@@ -11,6 +11,7 @@ from loyalty.v1.commands_pb2 import (
     RecordSaleRequest,
     ReserveRewardRequest,
     ReturnSaleRequest,
+    UpdateMemberRequest,
 )
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 from loyalty.v1.origin_pb2 import Channel, EntryMode, Origin, TillReference
@@ -116,7 +117,12 @@ def _is_date(ten_characters: str) -> bool:
 
 
 def check_who(
-    request: RecordSaleRequest | ReserveRewardRequest | ReturnSaleRequest | RecordActivityRequest | GetBalanceRequest,
+    request: RecordSaleRequest
+    | ReserveRewardRequest
+    | ReturnSaleRequest
+    | RecordActivityRequest
+    | GetBalanceRequest
+    | UpdateMemberRequest,
     problems: Problems,
     *,
     is_required: bool = True,

@@ -17,6 +17,7 @@ from loyalty.v1.pos_service_pb2 import (
     GetTransactionRequest,
     LookupMemberRequest,
 )
+from loyalty.v1.profile_pb2 import ListMembersRequest
 from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListRewardsRequest
 from loyalty.v1.proof_pb2 import ListCheckpointsRequest
 from loyalty.v1.reward_pb2 import EntitlementState, VoucherState
@@ -51,6 +52,7 @@ _Paged = (
     | ListRewardsRequest
     | ListCheckpointsRequest
     | ListAuditEntriesRequest
+    | ListMembersRequest
 )
 
 _AUDIT_KINDS: Final = frozenset(AuditKind.values())

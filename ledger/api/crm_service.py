@@ -8,16 +8,17 @@ from uuid import UUID
 
 import grpc
 from loyalty.v1 import crm_service_pb2 as pb
-from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.audit_service import BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
-from ledger.api.dispatch import wait_s
+from ledger.api.dispatch import Dispatch, wait_s
 from ledger.api.errors import ApiError
+from ledger.api.members_service import MembersService
 from ledger.api.paging import messages, number_before, page_size, page_token
 from ledger.domain.names import last_id
+from ledger.member_views import MemberViews
 from ledger.views import EventReader, ViewBehind, Views
 from ledger.writer.writer import Clock
 
@@ -32,10 +33,19 @@ MemberRequest = pb.ListStatementEntriesRequest | pb.ListVouchersRequest | pb.Lis
 PageT = TypeVar("PageT")
 
 
-class CrmService(CrmServiceServicer):
+class CrmService(MembersService):
     """Each call: check, read, convert."""
 
-    def __init__(self, views: Views, reader: EventReader, clock: Clock) -> None:
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        views: Views,
+        members: MemberViews,
+        reader: EventReader,
+        clock: Clock,
+    ) -> None:
+        self._dispatch = dispatch
+        self._members = members
         self._views = views
         self._reader = reader
         self._clock = clock

@@ -378,5 +378,11 @@ ENTRIES: Final = {
         "Only {expired_points} expired points can be given back.",
         "केवल {expired_points} समाप्त हुए पॉइंट वापस दिए जा सकते हैं।",
     ),
+    ErrorReason.ERROR_REASON_IDENTIFIER_NOT_FOUND: Entry(
+        StatusCode.NOT_FOUND,
+        "The member has no such identifier to remove. Read the member's profile.",
+        "This member does not have that card, number or address.",
+        "इस सदस्य के पास यह कार्ड, नंबर या पता नहीं है।",
+    ),
 }
 """Every reason of errors.proto, which says more about each. A test holds the two alike."""

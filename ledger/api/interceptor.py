@@ -305,7 +305,9 @@ class Gate(grpc.aio.ServerInterceptor):
         reads, principal = call.method.reads, call.principal
         if self._noter is None or reads is None or principal is None or not reads(call.request):
             return
-        self._noter.read(principal, call.method.name, response.member, call.context.peer())
+        shown = (response,) if hasattr(response, "member") else response.members
+        for one in shown:
+            self._noter.read(principal, call.method.name, one.member, call.context.peer())
 
     async def _fail(self, call: _Call, error: BaseException) -> NoReturn:
         """Counts and logs a failure, and ends the call with its status."""

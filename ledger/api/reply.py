@@ -24,6 +24,7 @@ from loyalty.v1.events_pb2 import (
     EntitlementUsed,
     ExpiryExtended,
     MemberEnrolled,
+    MemberUpdated,
     PendingSettled,
     PointsRedeemed,
     ProgramPublished,
@@ -50,6 +51,7 @@ from loyalty.v1.pos_service_pb2 import (
     UseEntitlementResponse,
 )
 from loyalty.v1.pos_service_pb2 import Outcome as OutcomeMessage
+from loyalty.v1.profile_pb2 import UpdateMemberResponse
 from loyalty.v1.program_service_pb2 import (
     AdjustPointsResponse,
     ExtendExpiryResponse,
@@ -68,10 +70,11 @@ from ledger.api.errors import ApiError
 from ledger.api.texts import receipt_texts
 from ledger.domain.instant import set_timestamp
 from ledger.domain.lot import points_of
+from ledger.domain.member_profile import etag_of
 from ledger.domain.names import hold_name, member_name, transaction_name
 from ledger.domain.refusal import InvariantBroken, Rejected
 from ledger.store.topics import Archived
-from ledger.writer.command import Existing, Failure, Outcome, Settled
+from ledger.writer.command import Existing, Failure, Outcome, Settled, Unchanged
 from ledger.writer.decision import DamagedAccount
 from ledger.writer.writer import (
     DeadlinePassed,
@@ -133,6 +136,9 @@ def reply(response: ResponseT, result: Result, *, codes: Codes = _NO_CODES, with
     written: Any = response
     if isinstance(result, Existing):
         _write_existing(written, result)
+    elif isinstance(result, Unchanged):
+        written.outcome.member = member_name(result.member)
+        written.kept.extend(result.kept)
     else:
         _WRITE[type(response)](written, result, result.main)
     redemptions = _redemptions(written)
@@ -317,6 +323,14 @@ def _uploaded(response: UploadVoucherCodesResponse, result: Outcome, main: Vouch
     _write_outcome(response.outcome, result)
 
 
+def _updated(response: UpdateMemberResponse, result: Outcome, main: MemberUpdated) -> None:
+    response.fields.extend(main.fields)
+    response.attributes.extend(main.attributes)
+    response.kept.extend(main.kept)
+    response.etag = etag_of(main.profile_version)
+    _write_outcome(response.outcome, result)
+
+
 def _published(response: PublishProgramResponse, result: Outcome, main: ProgramPublished) -> None:
     response.program.CopyFrom(main.request.program)
     _write_outcome(response.outcome, result)
@@ -343,4 +357,5 @@ _WRITE: Final[Mapping[type[Message], Callable[[Any, Outcome, Any], None]]] = {
     GrantRewardResponse: _committed,
     PublishProgramResponse: _published,
     UploadVoucherCodesResponse: _uploaded,
+    UpdateMemberResponse: _updated,
 }

@@ -17,6 +17,7 @@ from loyalty.v1.events_pb2 import (
     ExpiryExtended,
     ExpiryNotified,
     MemberEnrolled,
+    MemberUpdated,
     PendingSettled,
     PointsAdjusted,
     PointsExpired,
@@ -79,6 +80,7 @@ AccountEvent = (
     | PointsReinstated
     | TierFloorSet
     | RewardGranted
+    | MemberUpdated
 )
 
 
@@ -188,6 +190,9 @@ class Account(Purse):
     def _member_enrolled(self, event: MemberEnrolled) -> None:
         self.program = event.program
         self.tier = event.tier
+
+    def _member_updated(self, event: MemberUpdated) -> None:
+        """What is known of the person is no part of the account; the event counts in its version."""
 
     def _sale_recorded(self, event: SaleRecorded) -> None:
         self._issue(event)
@@ -481,4 +486,5 @@ _APPLY: Final[Mapping[type[Message], Callable[[Account, Any], None]]] = {
     PointsReinstated: Account._points_reinstated,
     TierFloorSet: Account._tier_floor_set,
     RewardGranted: Account._reward_granted,
+    MemberUpdated: Account._member_updated,
 }

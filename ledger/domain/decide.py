@@ -23,6 +23,7 @@ from loyalty.v1.commands_pb2 import (
     RevokeVoucherRequest,
     SetTierFloorRequest,
     SettlePendingRequest,
+    UpdateMemberRequest,
     UseEntitlementRequest,
 )
 from loyalty.v1.errors_pb2 import ErrorReason
@@ -55,6 +56,7 @@ from ledger.domain.rounding import Overflow
 from ledger.domain.set_tier_floor import set_tier_floor
 from ledger.domain.settle import settle
 from ledger.domain.settle_pending import settle_pending
+from ledger.domain.update_member import update_member
 
 DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
     RecordSaleRequest: record_sale,
@@ -73,6 +75,7 @@ DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
     ReinstatePointsRequest: reinstate_points,
     SetTierFloorRequest: set_tier_floor,
     GrantRewardRequest: grant_reward,
+    UpdateMemberRequest: update_member,
 }
 
 REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
@@ -92,6 +95,7 @@ REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
     ReinstatePointsRequest: "reinstate_points",
     SetTierFloorRequest: "set_tier_floor",
     GrantRewardRequest: "grant_reward",
+    UpdateMemberRequest: "update_member",
 }
 """The field of CommandRefused that keeps each kind of command."""
 

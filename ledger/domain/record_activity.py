@@ -24,6 +24,8 @@ def record_activity(case: Case[RecordActivityRequest]) -> None:
         names=program.expression_names,
         activity=request.activity,
         attributes=request.attributes,
+        profile=case.profile,
+        segments=case.segments,
     )
     facts.ladder = program.ladder
     earned = earn(program, facts, _NO_BASKET, program.rules_for_activity(request.activity), case.pools)

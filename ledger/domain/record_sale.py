@@ -42,6 +42,8 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
         names=program.expression_names,
         basket=basket,
         attributes=request.sale.attributes,
+        profile=case.profile,
+        segments=case.segments,
     )
     facts.ladder = program.ladder
     redemptions: Sequence[Redemption] = ()

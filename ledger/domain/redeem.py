@@ -181,6 +181,14 @@ def _take(case: Case[RequestT], points: int) -> list[Allocation]:
 def _facts(case: Case[RequestT]) -> Facts:
     program = case.program
     zone = program.zone_of(case.origin.store)
-    facts = Facts(case.account, case.origin, case.at, zone, names=program.expression_names)
+    facts = Facts(
+        case.account,
+        case.origin,
+        case.at,
+        zone,
+        names=program.expression_names,
+        profile=case.profile,
+        segments=case.segments,
+    )
     facts.ladder = program.ladder
     return facts

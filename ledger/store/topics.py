@@ -49,6 +49,7 @@ TOPICS: Final[dict[type[Message], str]] = {
     events_pb2.TierFloorSet: "tier-floor/1",
     events_pb2.RewardGranted: "granted/1",
     events_pb2.AuditRecorded: "audit/1",
+    events_pb2.MemberUpdated: "member-updated/1",
 }
 
 NOT_SET: Final = "it is in the archive: set LOYALTY_ARCHIVE to the archive's folder"

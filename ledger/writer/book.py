@@ -21,11 +21,13 @@ from loyalty.v1.events_pb2 import ProgramPublished
 from loyalty.v1.snapshot_pb2 import AccountSnapshot, PoolSnapshot
 
 from ledger.domain.account import Account, AccountEvent
+from ledger.domain.member_profile import MemberProfile, ProfileChange
 from ledger.domain.names import program_stream
 from ledger.domain.new_event import NewEvent, event_of
 from ledger.domain.pool import Pool, PoolEvent
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken
+from ledger.domain.rules.asks import ATTRIBUTES, SEGMENTS
 from ledger.domain.sale_reference import sale_reference
 from ledger.domain.transaction import Transaction
 from ledger.domain.versions import Versions
@@ -51,7 +53,8 @@ class Missing:
     transactions: set[UUID] = field(default_factory=set)
     references: set[str] = field(default_factory=set)
     identifiers: set[IdentifierKey] = field(default_factory=set)
-    people: set[UUID] = field(default_factory=set)
+    sent: dict[UUID, type[Message]] = field(default_factory=dict)
+    profiles: set[UUID] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         return any(
@@ -62,7 +65,8 @@ class Missing:
                 self.transactions,
                 self.references,
                 self.identifiers,
-                self.people,
+                self.sent,
+                self.profiles,
             )
         )
 
@@ -87,8 +91,12 @@ class Book:
         self.references: dict[str, UUID | None] = {}
         self.identifiers: dict[IdentifierKey, UUID | None] = {}
         self._looked_up_at: float | None = None
-        self.people: dict[UUID, EnrollMemberRequest | None] = {}
-        """Earlier enrolments as they came, by request id; None once the person is erased."""
+        self.sent: dict[UUID, Message | None] = {}
+        """Earlier enrolments and updates as they came, by request id; None once the person is erased."""
+        self.profiles: dict[UUID, MemberProfile | None] = {}
+        """Members as persons, where that was looked up; None once the person is erased."""
+        self.segments: dict[UUID, Sequence[str]] = {}
+        """The segments of members, where an expression asks for them."""
 
     # -- looking up
 
@@ -142,6 +150,7 @@ class Book:
             account = self.accounts[account_id]
             if account is not None:
                 program = account.program
+                known = self._knows_profile(command, account_id, missing) and known
         elif account_id is not None:
             missing.streams.add(account_id)
             self._look_up_again(command, missing)
@@ -189,6 +198,10 @@ class Book:
             known = False
         if command.person is not None:
             known = self._knows_person(command, command.person, missing) and known
+        if command.change is not None:
+            known = self._knows_owners(command.change, missing) and known
+        if command.sent is not None:
+            known = self._knows_sent(command, missing) and known
         if command.target is not None and isinstance(command.request, ReturnSaleRequest):
             known = self._knows_sold(command.target, missing) and known
         if command.bound_program:
@@ -221,10 +234,30 @@ class Book:
             elif owner is not None and owner not in self.accounts:
                 missing.streams.add(owner)
                 complete = False
-        if self.recorded.get(command.request_id) and command.request_id not in self.people:
-            missing.people.add(command.request_id)
-            complete = False
-        return complete
+        return self._knows_sent(command, missing) and complete
+
+    def _knows_sent(self, command: Command, missing: Missing) -> bool:
+        if not self.recorded.get(command.request_id) or command.request_id in self.sent:
+            return True
+        missing.sent[command.request_id] = type(command.request)
+        return False
+
+    def _knows_owners(self, change: ProfileChange, missing: Missing) -> bool:
+        """Who has the identifiers that an update adds or removes."""
+        unknown = {key for key in (*change.add, *change.remove) if key not in self.identifiers}
+        missing.identifiers |= unknown
+        return not unknown
+
+    def _knows_profile(self, command: Command, account_id: UUID, missing: Missing) -> bool:
+        """The profile that an update changes, looked up behind the account.
+
+        Whatever it has that the account lacks makes the new event's version clash. The other way round a change of
+        another server could lie between the two unseen.
+        """
+        if command.change is None or account_id in self.profiles:
+            return True
+        missing.profiles.add(account_id)
+        return False
 
     def _knows_receipt(self, command: Command, program: str, missing: Missing) -> bool:
         reference = self.reference(command, program)
@@ -244,9 +277,12 @@ class Book:
             keys = list(missing.identifiers)
             found = session.identifiers(keys)
             self.identifiers.update((key, found.get(key)) for key in keys)
-        if missing.people:
-            people = session.enrollments(list(missing.people))
-            self.people.update((key, people.get(key)) for key in missing.people)
+        if missing.sent:
+            found = session.sent(list(missing.sent))
+            for key, kind in missing.sent.items():
+                self.sent[key] = kind.FromString(found[key]) if key in found else None
+        if missing.profiles:
+            self._look_up_profiles(session, missing.profiles)
         versions, accounts = self._start_accounts(session, missing.streams)
         for name in missing.programs:
             cached = self._cache.programs.get(name)
@@ -269,6 +305,24 @@ class Book:
             self._open_files(rows, missing.transactions)
         for account_id, account in accounts.items():
             self.accounts[account_id] = account if account.version else None
+
+    def _look_up_profiles(self, session: Session, members: Iterable[UUID]) -> None:
+        wanted = list(members)
+        profiles = session.profiles(wanted)
+        self.profiles.update((member, profiles.get(member)) for member in wanted)
+
+    def look_up_asked(self, session: Session) -> None:
+        """Looks up what expressions ask for that is not in accounts. Programs that do not ask cost nothing."""
+        asks = {name: versions.asks for name, versions in self.programs.items() if versions is not None and versions.asks}
+        if not asks:
+            return
+        members = [(member, asks[one.program]) for member, one in self.accounts.items() if one and one.program in asks]
+        of_attributes = [member for member, what in members if ATTRIBUTES in what and member not in self.profiles]
+        of_segments = [member for member, what in members if SEGMENTS in what]
+        if of_attributes:
+            self._look_up_profiles(session, of_attributes)
+        if of_segments:
+            self.segments.update(session.segments(of_segments))
 
     def look_up_pool(self, session: Session, stream_id: UUID) -> None:
         """Looks up a pool that a decision asked for.
@@ -447,7 +501,16 @@ class Book:
             self.pools.update(pools)
         if command.person is not None and account is not None:
             self.identifiers.update(dict.fromkeys(command.person.identifiers, account.account_id))
-            self.people[command.request_id] = command.person.request
+            self.sent[command.request_id] = command.person.request
+            self.profiles[account.account_id] = command.person.known
+
+    def enter_update(self, command: Command, member: UUID, profile: MemberProfile) -> None:
+        """Makes an update of a profile visible to the commands behind it."""
+        self.profiles[member] = profile
+        self.sent[command.request_id] = command.sent
+        if command.change is not None:
+            self.identifiers.update(dict.fromkeys(map(IdentifierKey._make, command.change.remove)))
+            self.identifiers.update(dict.fromkeys(map(IdentifierKey._make, command.change.add), member))
 
     def close(self) -> None:
         """Hands the new states to the cache, now that they are on disk."""

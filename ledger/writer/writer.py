@@ -29,13 +29,14 @@ from psycopg.rows import TupleRow
 from uuid_utils.compat import uuid7
 
 from ledger.domain.account import Account
+from ledger.domain.member_profile import MemberProfile
 from ledger.domain.new_event import NewEvent, main_event
 from ledger.domain.pool import Pool, PoolUnknown
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken, Rejected
 from ledger.domain.voucher import NewCode
 from ledger.metrics import BATCH_COMMANDS, COMMIT_SECONDS, CONDITION_FAILURES, CONFLICTS, QUEUE_COMMANDS
-from ledger.store.profiles import NewPerson, write_people
+from ledger.store.personal import NewPerson, PersonalWrites, Update
 from ledger.store.recorder import Appended, LedgerRecorder, Session
 from ledger.store.topics import Archived
 from ledger.store.vouchers import write_codes
@@ -47,10 +48,13 @@ from ledger.writer.command import (
     Command,
     Existing,
     Failure,
+    IdentifierKey,
     Outcome,
+    Person,
     Settled,
+    Unchanged,
 )
-from ledger.writer.decision import DamagedAccount, Decided, Exists, Repeated, decide_command
+from ledger.writer.decision import DamagedAccount, Decided, Decision, Exists, Same, decide_command
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +85,7 @@ _AWAY: Final = (
 )
 """What the database says when it cannot be reached, or cannot write at the moment."""
 
-Result = Outcome | Existing | Settled | Failure
+Result = Outcome | Existing | Unchanged | Settled | Failure
 Answer = Callable[[Sequence[Result]], None]
 Clock = Callable[[], int]
 
@@ -255,7 +259,7 @@ class _Batch:
         self._now = now
         self._secret = token_bytes(SECRET_BYTES)
         self._events: list[NewEvent] = []
-        self._people: list[NewPerson] = []
+        self._personal = PersonalWrites()
         self._codes: list[NewCode] = []
         self._accounts: dict[UUID, Account] = {}
         self._pools: dict[UUID, Pool] = {}
@@ -267,6 +271,7 @@ class _Batch:
         trusting = trusting and self._book.trust(commands, now)
         if not trusting:
             self._book.load(self._session, commands, now)
+        self._book.look_up_asked(self._session)
         decisions = [self._decide(command) for command in commands]
         if trusting and not all(isinstance(decision, Decided) for decision in decisions):
             # What is not written is not checked by the keys of the log.
@@ -274,10 +279,12 @@ class _Batch:
         appended = Appended(0, self._now)
         if self._events:
             started = time.monotonic()
-            besides = self._write_besides if self._people or self._codes else None
+            besides = self._write_besides if self._personal or self._codes else None
             appended = self._session.append(self._events, self._now, self._cache.position, besides)
             self._cache.position = appended.first_position + len(self._events) - 1
             COMMIT_SECONDS.observe(time.monotonic() - started)
+        elif self._personal:
+            self._session.write(self._write_besides)
         positions = {
             event.request_id: appended.first_position + index
             for index, event in enumerate(self._events)
@@ -291,7 +298,7 @@ class _Batch:
     def _result_or_failure(
         self,
         command: Command,
-        decision: Decided | Repeated | Exists | Exception,
+        decision: Decision | Exception,
         positions: dict[UUID, int],
         recorded_at: int,
     ) -> Result:
@@ -306,7 +313,7 @@ class _Batch:
         """Lets later batches start from the states that this one left."""
         self._book.close()
 
-    def _decide(self, command: Command) -> Decided | Repeated | Exists | Exception:
+    def _decide(self, command: Command) -> Decision | Exception:
         if self._is_too_late(command):
             return OutcomeUnknown() if self._is_retry else DeadlinePassed()
         try:
@@ -319,23 +326,39 @@ class _Batch:
         except Exception as error:
             log.exception("a command failed")
             return error
-        if isinstance(decision, Decided) and not command.dry_run:
+        if command.dry_run:
+            return decision
+        if isinstance(decision, Same):
+            self._update(command, decision.member, decision.profile, is_recorded=False)
+        elif isinstance(decision, Decided):
             self._note(decision)
             if command.person is not None and decision.account is not None:
-                self._people.append(
-                    NewPerson(
-                        command.request_id,
-                        decision.account.account_id,
-                        decision.account.program,
-                        command.person.identifiers,
-                        command.person.profile,
-                        command.person.request,
-                    )
-                )
+                self._enrol(command.request_id, command.person, decision.account)
+            if command.change is not None and decision.account is not None and decision.profile is not None:
+                self._update(command, decision.account.account_id, decision.profile, is_recorded=True)
             self._book.enter(command, decision.events, decision.account, decision.pools)
         return decision
 
-    def _decide_looking_up(self, command: Command) -> Decided | Repeated | Exists:
+    def _enrol(self, request_id: UUID, person: Person, account: Account) -> None:
+        """Notes a new person."""
+        self._personal.enrol(
+            NewPerson(
+                request_id, account.account_id, account.program, person.identifiers, person.profile, person.request
+            )
+        )
+
+    def _update(self, command: Command, member: UUID, after: MemberProfile, *, is_recorded: bool) -> None:
+        """Notes a change of what is known of a person; nothing where the command was refused."""
+        before = self._book.profiles.get(member)
+        change = command.change
+        if before is None or change is None or after is before:
+            return
+        added = [key for key in change.add if self._book.identifiers.get(IdentifierKey(*key)) is None]
+        sent = command.sent if is_recorded else None
+        self._personal.update(Update(command.request_id, member, before, after, added, change.remove, sent))
+        self._book.enter_update(command, member, after)
+
+    def _decide_looking_up(self, command: Command) -> Decision:
         """Decides a command, looking up the pools that it turns out to need."""
         while True:
             try:
@@ -380,8 +403,8 @@ class _Batch:
         return versions.at(command.at) if versions is not None else None
 
     def _write_besides(self, cursor: Cursor[TupleRow]) -> None:
-        if self._people:
-            write_people(cursor, self._people)
+        if self._personal:
+            self._personal.write(cursor, self._now)
         if self._codes:
             write_codes(cursor, self._codes)
 
@@ -397,7 +420,7 @@ class _Batch:
     def _result(
         self,
         command: Command,
-        decision: Decided | Repeated | Exists | Exception,
+        decision: Decision | Exception,
         positions: dict[UUID, int],
         recorded_at: int,
     ) -> Result:
@@ -405,6 +428,8 @@ class _Batch:
             return Failure(command, decision)
         if isinstance(decision, Exists):
             return self._existing(command, decision.account)
+        if isinstance(decision, Same):
+            return Unchanged(command, decision.member, decision.kept)
         if isinstance(command.request, Empty):
             return Settled(command)
         is_of_program = isinstance(command.request, OF_PROGRAMS)

@@ -1,6 +1,6 @@
 """Facts: what rules and their conditions look at for one sale or activity."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
@@ -14,6 +14,7 @@ from loyalty.v1.sale_pb2 import LineKind, SaleLine, TenderKind
 from ledger.domain.account import Account
 from ledger.domain.basket import Basket
 from ledger.domain.ladder import Ladder
+from ledger.domain.member_profile import MemberProfile
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,8 +33,13 @@ class Facts:
         names: frozenset[str] = frozenset(),
         activity: str = "",
         attributes: Mapping[str, str] | None = None,
+        profile: MemberProfile | None = None,
+        segments: Sequence[str] | None = None,
     ) -> None:
-        """`zone` is the store's; `names` are the variables that any expression of the program names."""
+        """`zone` is the store's; `names` are the variables that any expression of the program names.
+
+        `profile` and `segments` are the member's, where some expression asks for them.
+        """
         self.account = account
         self.origin = origin
         self.at = at
@@ -45,6 +51,8 @@ class Facts:
         self._zone = zone
         self._names = names
         self.attributes: Mapping[str, str] = attributes or {}
+        self.profile = profile
+        self.segments = segments
         self.ladder: Ladder | None = None
         """The program's tiers, for expressions that look at what counts towards them."""
 
@@ -103,11 +111,16 @@ def _attributes(facts: Facts) -> dict[str, str]:
 
 def _member(facts: Facts) -> dict[str, Any]:
     account = facts.account
-    return {
+    member: dict[str, Any] = {
         "id": str(account.account_id),
         "available_points": account.available(facts.at),
         "qualifying_amount": facts.qualifying_amount,
     }
+    if facts.profile is not None:
+        member["attributes"] = facts.profile.values
+    if facts.segments is not None:
+        member["segments"] = facts.segments
+    return member
 
 
 def _sale(facts: Facts) -> dict[str, Any]:

@@ -24,37 +24,39 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from loyalty.v1 import account_pb2 as loyalty_dot_v1_dot_account__pb2
+from loyalty.v1 import commands_pb2 as loyalty_dot_v1_dot_commands__pb2
 from loyalty.v1 import events_pb2 as loyalty_dot_v1_dot_events__pb2
+from loyalty.v1 import profile_pb2 as loyalty_dot_v1_dot_profile__pb2
 from loyalty.v1 import reward_pb2 as loyalty_dot_v1_dot_reward__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cloyalty/v1/crm_service.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x17loyalty/v1/events.proto\x1a\x17loyalty/v1/reward.proto\"j\n\x1bListStatementEntriesRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0cmin_position\x18\x04 \x01(\x03\"\xdd\x01\n\x0eStatementEntry\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecorded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x13\n\x0btransaction\x18\x05 \x01(\t\x12\x0e\n\x06points\x18\x06 \x01(\x03\x12\x14\n\x0ctotal_points\x18\x07 \x01(\x03\x12\r\n\x05store\x18\x08 \x01(\t\"v\n\x1cListStatementEntriesResponse\x12+\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.loyalty.v1.StatementEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\"\x8b\x01\n\x13ListVouchersRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.loyalty.v1.VoucherState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x14\n\x0cmin_position\x18\x05 \x01(\x03\"h\n\x14ListVouchersResponse\x12%\n\x08vouchers\x18\x01 \x03(\x0b\x32\x13.loyalty.v1.Voucher\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\"\x93\x01\n\x17ListEntitlementsRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.loyalty.v1.EntitlementState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x14\n\x0cmin_position\x18\x05 \x01(\x03\"t\n\x18ListEntitlementsResponse\x12-\n\x0c\x65ntitlements\x18\x01 \x03(\x0b\x32\x17.loyalty.v1.Entitlement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\"A\n\x13WatchChangesRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\x12\x12\n\nbatch_size\x18\x02 \x01(\x05\"\x7f\n\x0eMemberSnapshot\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x0f\n\x07program\x18\x02 \x01(\t\x12$\n\x07\x62\x61lance\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Balance\x12&\n\x04tier\x18\x04 \x01(\x0b\x32\x18.loyalty.v1.TierProgress\"\x90\x01\n\x14WatchChangesResponse\x12+\n\x07members\x18\x01 \x03(\x0b\x32\x1a.loyalty.v1.MemberSnapshot\x12\"\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x11.loyalty.v1.Event\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x15\n\rhead_position\x18\x04 \x01(\x03\x32\xfe\x02\n\nCrmService\x12i\n\x14ListStatementEntries\x12\'.loyalty.v1.ListStatementEntriesRequest\x1a(.loyalty.v1.ListStatementEntriesResponse\x12Q\n\x0cListVouchers\x12\x1f.loyalty.v1.ListVouchersRequest\x1a .loyalty.v1.ListVouchersResponse\x12]\n\x10ListEntitlements\x12#.loyalty.v1.ListEntitlementsRequest\x1a$.loyalty.v1.ListEntitlementsResponse\x12S\n\x0cWatchChanges\x12\x1f.loyalty.v1.WatchChangesRequest\x1a .loyalty.v1.WatchChangesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cloyalty/v1/crm_service.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x19loyalty/v1/commands.proto\x1a\x17loyalty/v1/events.proto\x1a\x18loyalty/v1/profile.proto\x1a\x17loyalty/v1/reward.proto\"j\n\x1bListStatementEntriesRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0cmin_position\x18\x04 \x01(\x03\"\xdd\x01\n\x0eStatementEntry\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecorded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x13\n\x0btransaction\x18\x05 \x01(\t\x12\x0e\n\x06points\x18\x06 \x01(\x03\x12\x14\n\x0ctotal_points\x18\x07 \x01(\x03\x12\r\n\x05store\x18\x08 \x01(\t\"v\n\x1cListStatementEntriesResponse\x12+\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.loyalty.v1.StatementEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\"\x8b\x01\n\x13ListVouchersRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.loyalty.v1.VoucherState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x14\n\x0cmin_position\x18\x05 \x01(\x03\"h\n\x14ListVouchersResponse\x12%\n\x08vouchers\x18\x01 \x03(\x0b\x32\x13.loyalty.v1.Voucher\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\"\x93\x01\n\x17ListEntitlementsRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.loyalty.v1.EntitlementState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x14\n\x0cmin_position\x18\x05 \x01(\x03\"t\n\x18ListEntitlementsResponse\x12-\n\x0c\x65ntitlements\x18\x01 \x03(\x0b\x32\x17.loyalty.v1.Entitlement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\"A\n\x13WatchChangesRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\x12\x12\n\nbatch_size\x18\x02 \x01(\x05\"\x7f\n\x0eMemberSnapshot\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x0f\n\x07program\x18\x02 \x01(\t\x12$\n\x07\x62\x61lance\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Balance\x12&\n\x04tier\x18\x04 \x01(\x0b\x32\x18.loyalty.v1.TierProgress\"\x90\x01\n\x14WatchChangesResponse\x12+\n\x07members\x18\x01 \x03(\x0b\x32\x1a.loyalty.v1.MemberSnapshot\x12\"\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x11.loyalty.v1.Event\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x15\n\rhead_position\x18\x04 \x01(\x03\x32\x97\x06\n\nCrmService\x12i\n\x14ListStatementEntries\x12\'.loyalty.v1.ListStatementEntriesRequest\x1a(.loyalty.v1.ListStatementEntriesResponse\x12Q\n\x0cListVouchers\x12\x1f.loyalty.v1.ListVouchersRequest\x1a .loyalty.v1.ListVouchersResponse\x12]\n\x10ListEntitlements\x12#.loyalty.v1.ListEntitlementsRequest\x1a$.loyalty.v1.ListEntitlementsResponse\x12S\n\x0cWatchChanges\x12\x1f.loyalty.v1.WatchChangesRequest\x1a .loyalty.v1.WatchChangesResponse0\x01\x12H\n\tGetMember\x12\x1c.loyalty.v1.GetMemberRequest\x1a\x1d.loyalty.v1.GetMemberResponse\x12N\n\x0bListMembers\x12\x1e.loyalty.v1.ListMembersRequest\x1a\x1f.loyalty.v1.ListMembersResponse\x12T\n\rSearchMembers\x12 .loyalty.v1.SearchMembersRequest\x1a!.loyalty.v1.SearchMembersResponse\x12Q\n\x0cUpdateMember\x12\x1f.loyalty.v1.UpdateMemberRequest\x1a .loyalty.v1.UpdateMemberResponse\x12T\n\rUpsertMembers\x12 .loyalty.v1.UpsertMembersRequest\x1a!.loyalty.v1.UpsertMembersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loyalty.v1.crm_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTSTATEMENTENTRIESREQUEST']._serialized_start=153
-  _globals['_LISTSTATEMENTENTRIESREQUEST']._serialized_end=259
-  _globals['_STATEMENTENTRY']._serialized_start=262
-  _globals['_STATEMENTENTRY']._serialized_end=483
-  _globals['_LISTSTATEMENTENTRIESRESPONSE']._serialized_start=485
-  _globals['_LISTSTATEMENTENTRIESRESPONSE']._serialized_end=603
-  _globals['_LISTVOUCHERSREQUEST']._serialized_start=606
-  _globals['_LISTVOUCHERSREQUEST']._serialized_end=745
-  _globals['_LISTVOUCHERSRESPONSE']._serialized_start=747
-  _globals['_LISTVOUCHERSRESPONSE']._serialized_end=851
-  _globals['_LISTENTITLEMENTSREQUEST']._serialized_start=854
-  _globals['_LISTENTITLEMENTSREQUEST']._serialized_end=1001
-  _globals['_LISTENTITLEMENTSRESPONSE']._serialized_start=1003
-  _globals['_LISTENTITLEMENTSRESPONSE']._serialized_end=1119
-  _globals['_WATCHCHANGESREQUEST']._serialized_start=1121
-  _globals['_WATCHCHANGESREQUEST']._serialized_end=1186
-  _globals['_MEMBERSNAPSHOT']._serialized_start=1188
-  _globals['_MEMBERSNAPSHOT']._serialized_end=1315
-  _globals['_WATCHCHANGESRESPONSE']._serialized_start=1318
-  _globals['_WATCHCHANGESRESPONSE']._serialized_end=1462
-  _globals['_CRMSERVICE']._serialized_start=1465
-  _globals['_CRMSERVICE']._serialized_end=1847
+  _globals['_LISTSTATEMENTENTRIESREQUEST']._serialized_start=206
+  _globals['_LISTSTATEMENTENTRIESREQUEST']._serialized_end=312
+  _globals['_STATEMENTENTRY']._serialized_start=315
+  _globals['_STATEMENTENTRY']._serialized_end=536
+  _globals['_LISTSTATEMENTENTRIESRESPONSE']._serialized_start=538
+  _globals['_LISTSTATEMENTENTRIESRESPONSE']._serialized_end=656
+  _globals['_LISTVOUCHERSREQUEST']._serialized_start=659
+  _globals['_LISTVOUCHERSREQUEST']._serialized_end=798
+  _globals['_LISTVOUCHERSRESPONSE']._serialized_start=800
+  _globals['_LISTVOUCHERSRESPONSE']._serialized_end=904
+  _globals['_LISTENTITLEMENTSREQUEST']._serialized_start=907
+  _globals['_LISTENTITLEMENTSREQUEST']._serialized_end=1054
+  _globals['_LISTENTITLEMENTSRESPONSE']._serialized_start=1056
+  _globals['_LISTENTITLEMENTSRESPONSE']._serialized_end=1172
+  _globals['_WATCHCHANGESREQUEST']._serialized_start=1174
+  _globals['_WATCHCHANGESREQUEST']._serialized_end=1239
+  _globals['_MEMBERSNAPSHOT']._serialized_start=1241
+  _globals['_MEMBERSNAPSHOT']._serialized_end=1368
+  _globals['_WATCHCHANGESRESPONSE']._serialized_start=1371
+  _globals['_WATCHCHANGESRESPONSE']._serialized_end=1515
+  _globals['_CRMSERVICE']._serialized_start=1518
+  _globals['_CRMSERVICE']._serialized_end=2309
 # @@protoc_insertion_point(module_scope)

@@ -5,7 +5,9 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from loyalty.v1 import commands_pb2 as _commands_pb2
 from loyalty.v1 import crm_service_pb2 as _crm_service_pb2
+from loyalty.v1 import profile_pb2 as _profile_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -49,6 +51,19 @@ class CrmServiceStub:
     A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
     all programs, so a credential that is bound to one gets PERMISSION_DENIED.
     """
+    GetMember: _grpc.UnaryUnaryMultiCallable[_profile_pb2.GetMemberRequest, _profile_pb2.GetMemberResponse]
+    """-- members
+
+    Everything that is known of a member: points, tier, purchases and what there is to come; the person where asked for.
+    """
+    ListMembers: _grpc.UnaryUnaryMultiCallable[_profile_pb2.ListMembersRequest, _profile_pb2.ListMembersResponse]
+    """The members of a program, by id, without personal data."""
+    SearchMembers: _grpc.UnaryUnaryMultiCallable[_profile_pb2.SearchMembersRequest, _profile_pb2.SearchMembersResponse]
+    """Finds members by name or identifier. The audit trail has each member who is shown."""
+    UpdateMember: _grpc.UnaryUnaryMultiCallable[_commands_pb2.UpdateMemberRequest, _profile_pb2.UpdateMemberResponse]
+    """Changes what is known of a person: names, language, identifiers, attributes."""
+    UpsertMembers: _grpc.UnaryUnaryMultiCallable[_profile_pb2.UpsertMembersRequest, _profile_pb2.UpsertMembersResponse]
+    """Changes many members, and enrols those that are new, as a CRM system has them."""
 
 @_typing.type_check_only
 class CrmServiceAsyncStub(CrmServiceStub):
@@ -71,6 +86,19 @@ class CrmServiceAsyncStub(CrmServiceStub):
     A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
     all programs, so a credential that is bound to one gets PERMISSION_DENIED.
     """
+    GetMember: _aio.UnaryUnaryMultiCallable[_profile_pb2.GetMemberRequest, _profile_pb2.GetMemberResponse]  # type: ignore[assignment]
+    """-- members
+
+    Everything that is known of a member: points, tier, purchases and what there is to come; the person where asked for.
+    """
+    ListMembers: _aio.UnaryUnaryMultiCallable[_profile_pb2.ListMembersRequest, _profile_pb2.ListMembersResponse]  # type: ignore[assignment]
+    """The members of a program, by id, without personal data."""
+    SearchMembers: _aio.UnaryUnaryMultiCallable[_profile_pb2.SearchMembersRequest, _profile_pb2.SearchMembersResponse]  # type: ignore[assignment]
+    """Finds members by name or identifier. The audit trail has each member who is shown."""
+    UpdateMember: _aio.UnaryUnaryMultiCallable[_commands_pb2.UpdateMemberRequest, _profile_pb2.UpdateMemberResponse]  # type: ignore[assignment]
+    """Changes what is known of a person: names, language, identifiers, attributes."""
+    UpsertMembers: _aio.UnaryUnaryMultiCallable[_profile_pb2.UpsertMembersRequest, _profile_pb2.UpsertMembersResponse]  # type: ignore[assignment]
+    """Changes many members, and enrols those that are new, as a CRM system has them."""
 
 class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
     """The CRM's side: views of members, and a feed of changes."""
@@ -114,5 +142,48 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         A server takes at most 32 of these calls at once; further ones get RESOURCE_EXHAUSTED with RetryInfo. The feed shows
         all programs, so a credential that is bound to one gets PERMISSION_DENIED.
         """
+
+    @_abc_1.abstractmethod
+    def GetMember(
+        self,
+        request: _profile_pb2.GetMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_profile_pb2.GetMemberResponse, _abc.Awaitable[_profile_pb2.GetMemberResponse]]:
+        """-- members
+
+        Everything that is known of a member: points, tier, purchases and what there is to come; the person where asked for.
+        """
+
+    @_abc_1.abstractmethod
+    def ListMembers(
+        self,
+        request: _profile_pb2.ListMembersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_profile_pb2.ListMembersResponse, _abc.Awaitable[_profile_pb2.ListMembersResponse]]:
+        """The members of a program, by id, without personal data."""
+
+    @_abc_1.abstractmethod
+    def SearchMembers(
+        self,
+        request: _profile_pb2.SearchMembersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_profile_pb2.SearchMembersResponse, _abc.Awaitable[_profile_pb2.SearchMembersResponse]]:
+        """Finds members by name or identifier. The audit trail has each member who is shown."""
+
+    @_abc_1.abstractmethod
+    def UpdateMember(
+        self,
+        request: _commands_pb2.UpdateMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_profile_pb2.UpdateMemberResponse, _abc.Awaitable[_profile_pb2.UpdateMemberResponse]]:
+        """Changes what is known of a person: names, language, identifiers, attributes."""
+
+    @_abc_1.abstractmethod
+    def UpsertMembers(
+        self,
+        request: _profile_pb2.UpsertMembersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_profile_pb2.UpsertMembersResponse, _abc.Awaitable[_profile_pb2.UpsertMembersResponse]]:
+        """Changes many members, and enrols those that are new, as a CRM system has them."""
 
 def add_CrmServiceServicer_to_server(servicer: CrmServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

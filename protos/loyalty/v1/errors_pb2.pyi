@@ -180,6 +180,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     says why. Call the operator, who sets LOYALTY_ARCHIVE or brings the archive back. A command that needs it was not
     decided: send it again then.
     """
+    ERROR_REASON_IDENTIFIER_NOT_FOUND: _ErrorReason.ValueType  # 100
+    """NOT_FOUND. The member has no such identifier to remove. Read the member's profile."""
     ERROR_REASON_TIER_NOT_FOUND: _ErrorReason.ValueType  # 50
     """NOT_FOUND. The program has no such tier. Fetch the program for the present tiers."""
 
@@ -344,6 +346,8 @@ ERROR_REASON_ARCHIVED: ErrorReason.ValueType  # 88
 says why. Call the operator, who sets LOYALTY_ARCHIVE or brings the archive back. A command that needs it was not
 decided: send it again then.
 """
+ERROR_REASON_IDENTIFIER_NOT_FOUND: ErrorReason.ValueType  # 100
+"""NOT_FOUND. The member has no such identifier to remove. Read the member's profile."""
 ERROR_REASON_TIER_NOT_FOUND: ErrorReason.ValueType  # 50
 """NOT_FOUND. The program has no such tier. Fetch the program for the present tiers."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
