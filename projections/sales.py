@@ -34,6 +34,8 @@ class Sales(Projection):
         "sales_members": ("member_id",),
         "sales": ("member_id", "position"),
         "sale_lines": ("member_id", "position", "line_id"),
+        "sale_places": ("member_id", "store", "channel"),
+        "sale_categories": ("member_id", "category"),
     }
 
     def collect(self, events: Sequence[Event]) -> list[Step]:
@@ -147,7 +149,8 @@ class _Page:
         if self._reversed:
             steps.append(Step("reverse", columns(self._reversed)))
         if self._first:
-            steps.append(Step("total", (list(self._first), list(self._first.values()))))
+            moved = (list(self._first), list(self._first.values()))
+            steps += [Step(name, moved) for name in ("total", "places", "categories")]
         return steps
 
 

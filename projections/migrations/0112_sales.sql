@@ -52,6 +52,24 @@ BEGIN
         unit_cost_minor bigint,            -- NULL where the till did not say
         PRIMARY KEY (member_id, position, line_id)
     );
+
+    -- What a member bought where and of what; what came back is spent less in the place of its sale.
+    CREATE TABLE sale_places (
+        member_id       uuid    NOT NULL,
+        store           text    NOT NULL,
+        channel         smallint NOT NULL,
+        sales           bigint  NOT NULL,
+        net_minor       numeric NOT NULL,
+        PRIMARY KEY (member_id, store, channel)
+    ) WITH (fillfactor = 80);
+
+    CREATE TABLE sale_categories (
+        member_id       uuid    NOT NULL,
+        category        text    NOT NULL,
+        sales           bigint  NOT NULL,  -- with something of the category in them
+        net_minor       numeric NOT NULL,
+        PRIMARY KEY (member_id, category)
+    ) WITH (fillfactor = 80);
 END $$;
 
 CREATE PROCEDURE projection.show_sales(names text) LANGUAGE plpgsql AS $$
@@ -69,6 +87,10 @@ BEGIN
             SELECT member_id, position, line_id, sku, category, brand, labels, kind, units, price_minor, net_minor,
                    unit_cost_minor
             FROM sale_lines;
+        CREATE OR REPLACE VIEW %1$I.sale_places AS
+            SELECT member_id, store, channel, sales, net_minor FROM sale_places;
+        CREATE OR REPLACE VIEW %1$I.sale_categories AS
+            SELECT member_id, category, sales, net_minor FROM sale_categories;
     $names$, names);
 END $$;
 
