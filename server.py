@@ -80,6 +80,7 @@ from projections.books_check import BooksChecker
 from projections.cli import check, rebuild, replay
 from projections.histories import PostgresHistories
 from projections.hub import Hub
+from projections.member_views import PostgresMemberViews
 from projections.process import ReadSideProcess
 from projections.reader import PostgresReader
 from projections.standalone import build_views, notary
@@ -196,11 +197,20 @@ class Ledger:
         """Puts the four services on a gRPC server and returns their names."""
         dispatch = Dispatch(self.writer, self.programs, self.gate.lookups, self.noter, system_clock)
         codes = VoucherCodes(self.reads)
-        pos = PosService(dispatch, Profiles(self.reads), self.programs, self.views, self.reader, codes, system_clock)
+        profiles = Profiles(self.reads)
+        pos = PosService(dispatch, profiles, self.programs, self.views, self.reader, codes, system_clock)
         add_PosServiceServicer_to_server(pos, server)
         program = ProgramService(dispatch, self.programs, self.views, codes, system_clock)
         add_ProgramServiceServicer_to_server(program, server)
-        crm = CrmService(self.views, self.reader, system_clock)
+        crm = CrmService(
+            dispatch,
+            self.views,
+            PostgresMemberViews(self.reads),
+            profiles,
+            self.programs,
+            self.reader,
+            system_clock,
+        )
         add_CrmServiceServicer_to_server(crm, server)
         audit = AuditService(
             self.reader,

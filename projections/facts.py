@@ -30,6 +30,8 @@ class Fact(NamedTuple):
     meaning: str
     or_else: Any = None
     """What holds where there is nothing in the group's rows."""
+    is_personal: bool = False
+    """Whether it is personal data: it is read from the profile store, for rules and segments and nobody else."""
 
 
 _ENTRIES: Final = "Each has sales, spent_minor and share_percent: its whole percents of spent_minor."
@@ -63,6 +65,7 @@ FACTS: Final[Mapping[str, Fact]] = {
     ),
     "favourite_product": Fact("text", "products", "The SKU in most sales; of several the one with the most paid for."),
     "categories": Fact("map", "categories", f"The categories that were bought. {_ENTRIES}", {}),
+    "attributes": Fact("map", "attributes", "What CRM systems know, by attribute id.", {}, is_personal=True),
 }
 """All facts. One that is nothing is None."""
 

@@ -55,13 +55,13 @@ def test_the_guide_lists_every_variable() -> None:
 def test_an_expression_can_name_it(name: str) -> None:
     """As the guide writes it; all lines only to be counted or gone through."""
     value = f"size({name})" if name == "lines" else name
-    Expression(f"{value} == {value}", of_line=name.startswith("line.")).check()
+    Expression(f"{value} == {value}", of_line=name.startswith("line.")).check({})
 
 
 @pytest.mark.parametrize("expression", re.findall(r"`([^`\n]*(?:==|>=| in )[^`\n]*)`", GUIDE))
 def test_the_examples_can_be_published(expression: str) -> None:
     """What the guide shows works."""
-    Expression(expression).check()
+    Expression(expression).check({})
 
 
 @pytest.mark.parametrize(

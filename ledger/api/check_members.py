@@ -15,7 +15,7 @@ from loyalty.v1.profile_pb2 import (
     UpsertMembersRequest,
 )
 
-from ledger.api.check_parts import check_head, check_identifier, check_who
+from ledger.api.check_parts import OCCURRED_AT_AHEAD_MAX, check_head, check_identifier, check_who
 from ledger.api.check_reads import check_page
 from ledger.api.fields import (
     Problems,
@@ -68,7 +68,7 @@ def check_update_member(request: UpdateMemberRequest, now: int, problems: Proble
     _identifiers(request.remove_identifiers, "remove_identifiers", problems)
     _attributes(request.attributes, "attributes", problems)
     check_text(request.etag, "etag", problems, most=ETAG_CHARACTERS_MAX)
-    _source(request, problems)
+    _source(request, now, problems)
 
 
 def check_upsert_members(request: UpsertMembersRequest, now: int, problems: Problems) -> None:
@@ -80,7 +80,7 @@ def check_upsert_members(request: UpsertMembersRequest, now: int, problems: Prob
         problems.append(("items", f"must be 1 to {ITEMS_MAX}; there are {len(request.items)}"))
     if not request.HasField("source_time"):
         problems.append(("source_time", "is required: when the source had these values"))
-    _source(request, problems)
+    _source(request, now, problems)
 
 
 def check_upsert(item: MemberUpsert, _now: int, problems: Problems) -> None:
@@ -110,7 +110,7 @@ def check_list_members(request: ListMembersRequest, _now: int, problems: Problem
     check_text(request.tier, "tier", problems)
     check_text(request.segment, "segment", problems)
     for name in ("purchased_from", "not_purchased_since", "enrolled_from", "enrolled_until"):
-        if request.HasField(name):  # type: ignore[arg-type]  # each is one of its fields
+        if request.HasField(name):
             check_timestamp(getattr(request, name), name, problems)
     check_page(request, problems)
     check_not_negative(request.min_position, "min_position", problems)
@@ -166,8 +166,10 @@ def _attributes(attributes: Sequence[AttributeValue], path: str, problems: Probl
         check_text(attribute.value, f"{at}.value", problems, most=TEXT_CHARACTERS_MAX)
 
 
-def _source(request: UpdateMemberRequest | UpsertMembersRequest, problems: Problems) -> None:
+def _source(request: UpdateMemberRequest | UpsertMembersRequest, now: int, problems: Problems) -> None:
     if not _SOURCE(request.source):
         problems.append(("source", "must be at most 63 lower-case letters, digits and dashes, or empty"))
     if request.HasField("source_time"):
-        check_timestamp(request.source_time, "source_time", problems)
+        at = check_timestamp(request.source_time, "source_time", problems)
+        if at is not None and at > now + OCCURRED_AT_AHEAD_MAX:
+            problems.append(("source_time", "must not be in the future: nothing earlier could be set until then"))

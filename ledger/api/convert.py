@@ -104,7 +104,9 @@ def program_named(request: Message, principal: Principal) -> str:
     elif isinstance(request, WITH_WHO) and request.WhichOneof("who") == "identifier":
         named = request.identifier.program
     elif isinstance(request, UpdateMemberRequest):
-        named = next((one.program for one in (*request.add_identifiers, *request.remove_identifiers) if one.program), "")
+        named = next(
+            (one.program for one in (*request.add_identifiers, *request.remove_identifiers) if one.program), ""
+        )
     return named or principal.program or ""
 
 

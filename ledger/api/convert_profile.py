@@ -23,7 +23,7 @@ def take_change(command: Command, request: UpdateMemberRequest, region: str) -> 
         from_timestamp(request.source_time) if request.HasField("source_time") else None,
     )
     for field in ("profile", "add_identifiers", "remove_identifiers", "attributes"):
-        request.ClearField(field)  # type: ignore[arg-type]  # each is one of its fields
+        request.ClearField(field)
 
 
 def _names(request: UpdateMemberRequest) -> dict[str, str]:

@@ -19,6 +19,8 @@ from ledger.api.members_service import MembersService
 from ledger.api.paging import messages, number_before, page_size, page_token
 from ledger.domain.names import last_id
 from ledger.member_views import MemberViews
+from ledger.store.profiles import Profiles
+from ledger.store.programs import Programs
 from ledger.views import EventReader, ViewBehind, Views
 from ledger.writer.writer import Clock
 
@@ -41,11 +43,15 @@ class CrmService(MembersService):
         dispatch: Dispatch,
         views: Views,
         members: MemberViews,
+        profiles: Profiles,
+        programs: Programs,
         reader: EventReader,
         clock: Clock,
     ) -> None:
         self._dispatch = dispatch
         self._members = members
+        self._profiles = profiles
+        self._programs = programs
         self._views = views
         self._reader = reader
         self._clock = clock

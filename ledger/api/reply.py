@@ -145,7 +145,7 @@ def reply(response: ResponseT, result: Result, *, codes: Codes = _NO_CODES, with
     for redemption in redemptions:
         for voucher in redemption.vouchers:
             voucher.code = codes.get(voucher.code_hash, "")
-    program = result.program
+    program = None if isinstance(result, Unchanged) else result.program
     if with_texts and program is not None and written.HasField("receipt"):
         used = written.entitlement if isinstance(written, UseEntitlementResponse) else None
         texts = receipt_texts(written.receipt, program, redemptions, used, is_quote=result.command.dry_run)

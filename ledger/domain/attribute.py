@@ -26,7 +26,7 @@ _LONELY: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 
 
 def canonical(definition: AttributeDefinition, text: str) -> str:
-    """A value in the form in which it is stored. Raises ValueError, which says what is allowed and not what was given."""
+    """A value in the form in which it is stored. Raises ValueError that says what is allowed, not what was given."""
     value = _CANONICAL[definition.type](text.strip())
     if definition.allowed_values and value not in definition.allowed_values:
         raise ValueError(f"must be one of {', '.join(definition.allowed_values)}")

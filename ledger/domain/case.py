@@ -1,6 +1,6 @@
 """A case: one command with the state it is decided on, and the events that decide it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -49,8 +49,8 @@ class Case(Generic[RequestT]):
     """The segments that the member is in, where an expression of the program needs them."""
     change: ProfileChange | None = None
     """What an update of the profile is to change."""
-    owners: Mapping[Key, UUID | None] = field(default_factory=dict)
-    """Who has the identifiers that the command names."""
+    owner_of: Callable[[Key], UUID | None] = lambda _: None
+    """Who has an identifier that the command names."""
     events: list[NewEvent] = field(default_factory=list)
     codes: list[NewCode] = field(default_factory=list)
     """The codes of new vouchers, which no event holds."""

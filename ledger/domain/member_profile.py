@@ -1,9 +1,8 @@
 """What the profile store holds of a member, and what an update is to change in it. None of it may get into an event."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from ledger.domain.attribute import Value, value_of
@@ -40,7 +39,7 @@ class MemberProfile:
     """When the source of the names had them, in microseconds; 0 where none said."""
     identifiers: int = 0
     """How many identifiers the member has."""
-    attributes: Mapping[str, AttributeState] = MappingProxyType({})
+    attributes: Mapping[str, AttributeState] = field(default_factory=dict)
 
     @property
     def etag(self) -> str:

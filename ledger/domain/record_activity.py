@@ -24,10 +24,9 @@ def record_activity(case: Case[RecordActivityRequest]) -> None:
         names=program.expression_names,
         activity=request.activity,
         attributes=request.attributes,
-        profile=case.profile,
-        segments=case.segments,
     )
     facts.ladder = program.ladder
+    facts.profile, facts.segments = case.profile, case.segments
     earned = earn(program, facts, _NO_BASKET, program.rules_for_activity(request.activity), case.pools)
     points = earned.points
     case.account.check_room(points)

@@ -42,10 +42,9 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
         names=program.expression_names,
         basket=basket,
         attributes=request.sale.attributes,
-        profile=case.profile,
-        segments=case.segments,
     )
     facts.ladder = program.ladder
+    facts.profile, facts.segments = case.profile, case.segments
     redemptions: Sequence[Redemption] = ()
     of_vouchers: Sequence[Award] = ()
     paid = 0

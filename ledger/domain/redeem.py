@@ -181,14 +181,7 @@ def _take(case: Case[RequestT], points: int) -> list[Allocation]:
 def _facts(case: Case[RequestT]) -> Facts:
     program = case.program
     zone = program.zone_of(case.origin.store)
-    facts = Facts(
-        case.account,
-        case.origin,
-        case.at,
-        zone,
-        names=program.expression_names,
-        profile=case.profile,
-        segments=case.segments,
-    )
+    facts = Facts(case.account, case.origin, case.at, zone, names=program.expression_names)
     facts.ladder = program.ladder
+    facts.profile, facts.segments = case.profile, case.segments
     return facts

@@ -6,7 +6,6 @@ Later sources win: what a later one has set stays. Without a time of its source 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
-from uuid import UUID
 
 from loyalty.v1.attribute_pb2 import AttributeDefinition
 from loyalty.v1.commands_pb2 import UpdateMemberRequest
@@ -15,7 +14,7 @@ from loyalty.v1.events_pb2 import MemberUpdated
 
 from ledger.domain.attribute import canonical
 from ledger.domain.case import Case
-from ledger.domain.member_profile import AttributeState, Key, MemberProfile, ProfileChange
+from ledger.domain.member_profile import AttributeState, MemberProfile, ProfileChange
 from ledger.domain.refusal import InvariantBroken, Rejected
 
 IDENTIFIERS_MAX: Final = 50
@@ -57,14 +56,12 @@ def update_member(case: Case[UpdateMemberRequest]) -> None:
 class _Update:
     """One update, as far as it has come."""
 
-    def __init__(
-        self, case: Case[UpdateMemberRequest], before: MemberProfile, change: ProfileChange
-    ) -> None:
+    def __init__(self, case: Case[UpdateMemberRequest], before: MemberProfile, change: ProfileChange) -> None:
         self.after = before
         self.event = MemberUpdated(origin=case.origin, request=case.request, program_version=case.program.version)
         self._member = case.account.account_id
         self._program = case.account.program
-        self._owners = case.owners
+        self._owner = case.owner_of
         self._change = change
         self._at = case.at
 
@@ -83,9 +80,6 @@ class _Update:
         if new or self._change.remove:
             self.event.fields.append("identifiers")
             self.after = replace(self.after, identifiers=number)
-
-    def _owner(self, key: Key) -> UUID | None:
-        return self._owners.get(key)
 
     def take_names(self) -> None:
         """Sets names and language, unless a later source has."""

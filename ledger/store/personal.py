@@ -167,7 +167,8 @@ def _write_names(cursor: Cursor[TupleRow], changes: Sequence[_Change]) -> None:
             given_key = n.given_key, family_key = n.family_key, version = n.version, source_at = n.source_at
         FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bigint[],
                     %b::bigint[])
-            AS n (member_id, expected, given_name, family_name, language_code, given_key, family_key, version, source_at)
+            AS n (member_id, expected, given_name, family_name, language_code, given_key, family_key, version,
+                  source_at)
         WHERE m.member_id = n.member_id AND m.version = n.expected AND m.source_at <= n.source_at
         """,
         (

@@ -1,12 +1,11 @@
 """The book: all that the commands of one batch need to know, and what they have decided so far."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
 from eventsourcing.persistence import MapperDeserialisationError
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from loyalty.v1.audit_trail_pb2 import RecordAuditRequest
 from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
@@ -18,10 +17,9 @@ from loyalty.v1.commands_pb2 import (
     ReturnSaleRequest,
 )
 from loyalty.v1.events_pb2 import ProgramPublished
-from loyalty.v1.snapshot_pb2 import AccountSnapshot, PoolSnapshot
 
 from ledger.domain.account import Account, AccountEvent
-from ledger.domain.member_profile import MemberProfile, ProfileChange
+from ledger.domain.member_profile import Key, MemberProfile, ProfileChange
 from ledger.domain.names import program_stream
 from ledger.domain.new_event import NewEvent, event_of
 from ledger.domain.pool import Pool, PoolEvent
@@ -35,40 +33,14 @@ from ledger.store.recorder import RecordedEvent, Session
 from ledger.store.topics import TOPICS_OF_ACCOUNTS, Archived
 from ledger.writer.cache import Cache
 from ledger.writer.command import Command, IdentifierKey, Person
+from ledger.writer.missing import Missing
+from ledger.writer.start import start_account, start_pool
 
 TRUSTED: Final = (RecordSaleRequest, RecordActivityRequest, ReserveRewardRequest, AdjustPointsRequest)
 """Commands that need nothing but their account and its program, unless they name a hold or an identifier."""
 
 ROUNDS_MAX: Final = 8
 """Rounds of looking up. A command's keys lead to others at most five deep; more is a defect."""
-
-
-@dataclass(slots=True)
-class Missing:
-    """Keys that the book does not know about yet."""
-
-    streams: set[UUID] = field(default_factory=set)
-    programs: set[str] = field(default_factory=set)
-    requests: set[UUID] = field(default_factory=set)
-    transactions: set[UUID] = field(default_factory=set)
-    references: set[str] = field(default_factory=set)
-    identifiers: set[IdentifierKey] = field(default_factory=set)
-    sent: dict[UUID, type[Message]] = field(default_factory=dict)
-    profiles: set[UUID] = field(default_factory=set)
-
-    def __bool__(self) -> bool:
-        return any(
-            (
-                self.streams,
-                self.programs,
-                self.requests,
-                self.transactions,
-                self.references,
-                self.identifiers,
-                self.sent,
-                self.profiles,
-            )
-        )
 
 
 class Book:
@@ -244,7 +216,8 @@ class Book:
 
     def _knows_owners(self, change: ProfileChange, missing: Missing) -> bool:
         """Who has the identifiers that an update adds or removes."""
-        unknown = {key for key in (*change.add, *change.remove) if key not in self.identifiers}
+        named = (IdentifierKey(*key) for key in (*change.add, *change.remove))
+        unknown = {key for key in named if key not in self.identifiers}
         missing.identifiers |= unknown
         return not unknown
 
@@ -273,16 +246,7 @@ class Book:
         return True
 
     def _look_up(self, session: Session, missing: Missing) -> None:
-        if missing.identifiers:
-            keys = list(missing.identifiers)
-            found = session.identifiers(keys)
-            self.identifiers.update((key, found.get(key)) for key in keys)
-        if missing.sent:
-            found = session.sent(list(missing.sent))
-            for key, kind in missing.sent.items():
-                self.sent[key] = kind.FromString(found[key]) if key in found else None
-        if missing.profiles:
-            self._look_up_profiles(session, missing.profiles)
+        self._look_up_persons(session, missing)
         versions, accounts = self._start_accounts(session, missing.streams)
         for name in missing.programs:
             cached = self._cache.programs.get(name)
@@ -306,6 +270,19 @@ class Book:
         for account_id, account in accounts.items():
             self.accounts[account_id] = account if account.version else None
 
+    def _look_up_persons(self, session: Session, missing: Missing) -> None:
+        """The part of it that is in the profile store."""
+        if missing.identifiers:
+            keys = list(missing.identifiers)
+            found = session.identifiers(keys)
+            self.identifiers.update((key, found.get(key)) for key in keys)
+        if missing.sent:
+            sent = session.sent(list(missing.sent))
+            for request_id, kind in missing.sent.items():
+                self.sent[request_id] = kind.FromString(sent[request_id]) if request_id in sent else None
+        if missing.profiles:
+            self._look_up_profiles(session, missing.profiles)
+
     def _look_up_profiles(self, session: Session, members: Iterable[UUID]) -> None:
         wanted = list(members)
         profiles = session.profiles(wanted)
@@ -313,7 +290,9 @@ class Book:
 
     def look_up_asked(self, session: Session) -> None:
         """Looks up what expressions ask for that is not in accounts. Programs that do not ask cost nothing."""
-        asks = {name: versions.asks for name, versions in self.programs.items() if versions is not None and versions.asks}
+        asks = {
+            name: versions.asks for name, versions in self.programs.items() if versions is not None and versions.asks
+        }
         if not asks:
             return
         members = [(member, asks[one.program]) for member, one in self.accounts.items() if one and one.program in asks]
@@ -331,7 +310,7 @@ class Book:
         checks. Raises InvariantBroken when its events cannot be read.
         """
         pool = self._cache.pool(stream_id)
-        pool = pool.copy() if pool is not None else _start_pool(session, stream_id)
+        pool = pool.copy() if pool is not None else start_pool(session, stream_id)
         try:
             for row in session.fetch({stream_id: pool.version}):
                 pool.check_next(row.version)
@@ -504,6 +483,10 @@ class Book:
             self.sent[command.request_id] = command.person.request
             self.profiles[account.account_id] = command.person.known
 
+    def owner(self, key: Key) -> UUID | None:
+        """The member with an identifier that was looked up."""
+        return self.identifiers.get(IdentifierKey(*key))
+
     def enter_update(self, command: Command, member: UUID, profile: MemberProfile) -> None:
         """Makes an update of a profile visible to the commands behind it."""
         self.profiles[member] = profile
@@ -524,24 +507,3 @@ class Book:
         if self._looked_up_at is not None:
             programs = (program for program in self.programs.values() if program is not None)
             self._cache.keep_programs(programs, self._looked_up_at)
-
-
-def start_account(stream_id: UUID, snapshot: bytes | None) -> Account:
-    """An account from its snapshot, or an empty one."""
-    if snapshot is None:
-        return Account(stream_id)
-    try:
-        return Account.from_snapshot(stream_id, AccountSnapshot.FromString(snapshot))
-    except (DecodeError, InvariantBroken):
-        return Account(stream_id)  # a snapshot can be done without
-
-
-def _start_pool(session: Session, stream_id: UUID) -> Pool:
-    """A pool from its snapshot, or an empty one."""
-    state = session.snapshots([stream_id]).get(stream_id)
-    if state is None:
-        return Pool(stream_id)
-    try:
-        return Pool.from_snapshot(stream_id, PoolSnapshot.FromString(state))
-    except DecodeError:
-        return Pool(stream_id)  # a snapshot can be done without

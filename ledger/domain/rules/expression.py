@@ -122,7 +122,8 @@ class Expression:
 def _sample_profile(attributes: Mapping[str, AttributeDefinition]) -> MemberProfile:
     """A member who has every attribute."""
     states = {
-        name: AttributeState(definition.type, sample_of(definition), 1, "", 0) for name, definition in attributes.items()
+        name: AttributeState(definition.type, sample_of(definition), 1, "", 0)
+        for name, definition in attributes.items()
     }
     return MemberProfile(1, {}, attributes=states)
 

@@ -33,13 +33,8 @@ class Facts:
         names: frozenset[str] = frozenset(),
         activity: str = "",
         attributes: Mapping[str, str] | None = None,
-        profile: MemberProfile | None = None,
-        segments: Sequence[str] | None = None,
     ) -> None:
-        """`zone` is the store's; `names` are the variables that any expression of the program names.
-
-        `profile` and `segments` are the member's, where some expression asks for them.
-        """
+        """`zone` is the store's; `names` are the variables that any expression of the program names."""
         self.account = account
         self.origin = origin
         self.at = at
@@ -51,8 +46,10 @@ class Facts:
         self._zone = zone
         self._names = names
         self.attributes: Mapping[str, str] = attributes or {}
-        self.profile = profile
-        self.segments = segments
+        self.profile: MemberProfile | None = None
+        """The member as a person, for expressions that ask for attributes."""
+        self.segments: Sequence[str] | None = None
+        """The segments that the member is in, for expressions that ask for them."""
         self.ladder: Ladder | None = None
         """The program's tiers, for expressions that look at what counts towards them."""
 

@@ -1,0 +1,36 @@
+"""What a batch does not know yet."""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from google.protobuf.message import Message
+
+from ledger.writer.command import IdentifierKey
+
+
+@dataclass(slots=True)
+class Missing:
+    """Keys that the book does not know about yet."""
+
+    streams: set[UUID] = field(default_factory=set)
+    programs: set[str] = field(default_factory=set)
+    requests: set[UUID] = field(default_factory=set)
+    transactions: set[UUID] = field(default_factory=set)
+    references: set[str] = field(default_factory=set)
+    identifiers: set[IdentifierKey] = field(default_factory=set)
+    sent: dict[UUID, type[Message]] = field(default_factory=dict)
+    profiles: set[UUID] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return any(
+            (
+                self.streams,
+                self.programs,
+                self.requests,
+                self.transactions,
+                self.references,
+                self.identifiers,
+                self.sent,
+                self.profiles,
+            )
+        )
