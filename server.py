@@ -43,7 +43,7 @@ from ledger.api.noter import Noter
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.tls import TlsError
-from ledger.cli import log, member, program, reconcile, report, terminals, till
+from ledger.cli import import_members, log, member, program, reconcile, report, terminals, till
 from ledger.cli.archive import archive, restore_archive
 from ledger.cli.audit import audit
 from ledger.cli.balances import balances
@@ -97,6 +97,7 @@ SAMPLE_TERMINAL: Final = "till-1"
 app = typer.Typer(help="Event-sourced loyalty ledger.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(till.app, name="till")
 app.add_typer(member.app, name="member")
+app.add_typer(import_members.app, name="import")
 app.add_typer(program.app, name="program")
 app.add_typer(terminals.app, name="terminals")
 app.add_typer(log.app, name="log")

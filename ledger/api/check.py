@@ -57,7 +57,6 @@ from loyalty.v1.pos_service_pb2 import (
 from loyalty.v1.profile_pb2 import (
     GetMemberRequest,
     ListMembersRequest,
-    MemberUpsert,
     SearchMembersRequest,
     UpsertMembersRequest,
 )
@@ -83,7 +82,6 @@ from ledger.api.check_members import (
     check_list_members,
     check_search_members,
     check_update_member,
-    check_upsert,
     check_upsert_members,
 )
 from ledger.api.check_parts import check_head, check_identifier, check_origin, check_request_id, check_till, check_who
@@ -459,7 +457,6 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     GetProgramStateRequest: _check(check_program_state),
     UpdateMemberRequest: _check(check_update_member),
     UpsertMembersRequest: _check(check_upsert_members),
-    MemberUpsert: _check(check_upsert),
     GetMemberRequest: _check(check_get_member),
     ListMembersRequest: _check(check_list_members),
     SearchMembersRequest: _check(check_search_members),

@@ -1,10 +1,10 @@
 """Checks of the requests that are about members as persons."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from loyalty.v1.attribute_pb2 import AttributeValue
+from loyalty.v1.attribute_pb2 import AttributeDefinition, AttributeValue
 from loyalty.v1.commands_pb2 import UpdateMemberRequest
 from loyalty.v1.member_pb2 import Identifier, Profile
 from loyalty.v1.profile_pb2 import (
@@ -26,7 +26,7 @@ from ledger.api.fields import (
     check_timestamp,
 )
 from ledger.api.identifiers import VALUE_CHARACTERS_MAX
-from ledger.domain.attribute import TEXT_CHARACTERS_MAX
+from ledger.domain.attribute import TEXT_CHARACTERS_MAX, canonical
 from ledger.domain.member_profile import NAMES
 from ledger.domain.publish_attributes import ATTRIBUTES_MAX
 
@@ -83,7 +83,7 @@ def check_upsert_members(request: UpsertMembersRequest, now: int, problems: Prob
     _source(request, now, problems)
 
 
-def check_upsert(item: MemberUpsert, _now: int, problems: Problems) -> None:
+def check_upsert(item: MemberUpsert, problems: Problems) -> None:
     """One item of an UpsertMembers."""
     match item.WhichOneof("who"):
         case "member":
@@ -95,6 +95,21 @@ def check_upsert(item: MemberUpsert, _now: int, problems: Problems) -> None:
     _profile(item.profile, "profile", problems)
     _identifiers(item.identifiers, "identifiers", problems)
     _attributes(item.attributes, "attributes", problems)
+
+
+def value_problems(item: MemberUpsert, definitions: Mapping[str, AttributeDefinition]) -> Problems:
+    """What is wrong with an item's attributes, now that it is known what the program's are."""
+    problems: Problems = []
+    for index, attribute in enumerate(item.attributes):
+        definition = definitions.get(attribute.attribute_id)
+        if definition is None:
+            problems.append((f"attributes[{index}].attribute_id", "is no attribute of the program"))
+        elif attribute.HasField("value"):
+            try:
+                canonical(definition, attribute.value)
+            except ValueError as error:
+                problems.append((f"attributes[{index}].value", str(error)))
+    return problems
 
 
 def check_get_member(request: GetMemberRequest, _now: int, problems: Problems) -> None:

@@ -55,12 +55,6 @@ class MembersService(CrmServiceServicer):
         """Everything that is known of a member."""
         CHECKS[pb.GetMemberRequest](request, self._clock())
         principal = PRINCIPAL.get()
-        if request.with_personal_data and not principal.may_identify:
-            raise ApiError.of(
-                ErrorReason.ERROR_REASON_NOT_ALLOWED,
-                "The credential may not see personal data. Ask without with_personal_data, or use a credential that was"
-                " made with --personal-data.",
-            )
         try:
             response = await asyncio.to_thread(self._member, request, wait_s(context))
             if response is None:  # or enrolled a moment ago: what the log holds by now decides

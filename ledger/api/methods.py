@@ -78,7 +78,6 @@ LOOKUPS: Final[Mapping[str, Callable[[Any], bool]]] = {
 }
 """Which requests only tell whether somebody with an identifier is a member. Their rate is limited,
 so that nobody can try out all phone numbers. Commands whose member is not found count as well, in Dispatch.
-Auditors may make them only where their credential was granted personal data.
 """
 
 READS: Final[Mapping[str, Callable[[Any], bool]]] = {
@@ -88,7 +87,8 @@ READS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "/loyalty.v1.CrmService/SearchMembers": lambda request: True,
 }
 """Which requests show personal data, or whom an identifier belongs to: the audit trail has each of them. The response
-names the member, or members.
+names the member, or members. Auditors may make these requests, and look-ups, only where their credential was granted
+personal data.
 """
 
 WHOLE_LOG: Final = frozenset(

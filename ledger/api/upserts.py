@@ -3,21 +3,21 @@
 The request ids of both follow from that of the call, so that each item is recorded once however often it is sent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import UUID, uuid5
 
-from loyalty.v1.attribute_pb2 import AttributeDefinition
 from loyalty.v1.commands_pb2 import EnrollMemberRequest, UpdateMemberRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import MemberEnrolled
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
+from loyalty.v1.origin_pb2 import Channel
 from loyalty.v1.profile_pb2 import MemberUpsert, UpdateMemberResponse, UpsertMembersRequest, UpsertResult, UpsertState
 
-from ledger.api.check import CHECKS
+from ledger.api.check_members import check_upsert, value_problems
 from ledger.api.convert import convert
 from ledger.api.errors import ApiError
+from ledger.api.fields import Problems
 from ledger.api.reply import reply
-from ledger.domain.attribute import canonical
 from ledger.domain.program import Program
 from ledger.store.credentials import Principal
 from ledger.writer.command import Command, Existing, Failure, Outcome
@@ -46,12 +46,15 @@ class _Whole:
         self._program = program
         self._regions = {program.name: program.definition.default_region}
         self._id = UUID(request.request_id)
+        request.origin.channel = request.origin.channel or Channel.CHANNEL_BACK_OFFICE
 
     def commands(self, index: int, item: MemberUpsert) -> Upsert:
         """The commands of one item."""
         try:
-            CHECKS[MemberUpsert](item, self._now)
-            _check_values(item, self._program.attributes)
+            problems: Problems = []
+            check_upsert(item, problems)
+            if problems := problems or value_problems(item, self._program.attributes):
+                raise ApiError.invalid(problems)
             requests: list[EnrollMemberRequest | UpdateMemberRequest] = [self._update(index, item)]
             if self._request.create_missing and item.WhichOneof("who") == "external_id":
                 requests.insert(0, self._enrolment(index, item))
@@ -89,22 +92,6 @@ class _Whole:
     def _external_id(self, item: MemberUpsert) -> Identifier:
         kind = IdentifierType.IDENTIFIER_TYPE_EXTERNAL_ID
         return Identifier(type=kind, value=item.external_id, program=self._program.name)
-
-
-def _check_values(item: MemberUpsert, definitions: Mapping[str, AttributeDefinition]) -> None:
-    """Raises ApiError, naming every attribute at fault, before anybody is enrolled for it."""
-    problems: list[tuple[str, str]] = []
-    for index, attribute in enumerate(item.attributes):
-        definition = definitions.get(attribute.attribute_id)
-        if definition is None:
-            problems.append((f"attributes[{index}].attribute_id", "is no attribute of the program"))
-        elif attribute.HasField("value"):
-            try:
-                canonical(definition, attribute.value)
-            except ValueError as error:
-                problems.append((f"attributes[{index}].value", str(error)))
-    if problems:
-        raise ApiError.invalid(problems)
 
 
 def upsert_results(upserts: Sequence[Upsert], results: Sequence[Result]) -> list[UpsertResult]:

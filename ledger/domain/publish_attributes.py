@@ -33,13 +33,13 @@ def check_attributes(definition: Program, found: Problems) -> None:
         seen.add(attribute.attribute_id)
         check_text(attribute.display_name, f"{path}.display_name", found)
         check_enum(attribute.type, _TYPES, f"{path}.type", found)
-        if attribute.type in _TYPES:
-            _allowed(attribute, path, found)
+        _allowed(attribute, path, found)
 
 
 def _allowed(attribute: AttributeDefinition, path: str, found: Problems) -> None:
     check_count(attribute.allowed_values, ALLOWED_VALUES_MAX, f"{path}.allowed_values", found)
-    open_to_all = AttributeDefinition(type=attribute.type)
+    kind = attribute.type if attribute.type in _TYPES else AttributeType.ATTRIBUTE_TYPE_TEXT
+    open_to_all = AttributeDefinition(type=kind)
     seen: set[str] = set()
     for index, value in enumerate(attribute.allowed_values[:ALLOWED_VALUES_MAX]):
         try:

@@ -36,6 +36,7 @@ from loyalty.v1.pos_service_pb2 import (
     LookupMemberRequest,
     SubmitBatchRequest,
 )
+from loyalty.v1.profile_pb2 import ListMembersRequest, UpsertMembersRequest
 from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListRewardsRequest
 from loyalty.v1.proof_pb2 import (
     GetCheckpointRequest,
@@ -53,10 +54,11 @@ from ledger.api.check import (
     REASON_CHARACTERS_MAX,
     check_batch,
 )
+from ledger.api.check_members import check_upsert
 from ledger.api.check_parts import OCCURRED_AT_AHEAD_MAX
 from ledger.api.check_sale import DISCOUNTS_MAX, TENDERS_MAX
 from ledger.api.errors import ApiError
-from ledger.api.fields import TEXT_CHARACTERS_MAX
+from ledger.api.fields import TEXT_CHARACTERS_MAX, Problems
 from ledger.api.identifiers import VALUE_CHARACTERS_MAX
 from ledger.domain.basket import LINES_MAX
 from ledger.domain.instant import EARLIEST, MINUTE, SECOND, from_timestamp, set_timestamp
@@ -103,13 +105,14 @@ def test_a_right_request_passes(kind: type[Message]) -> None:
 
 @pytest.mark.parametrize("kind", REQUESTS, ids=name)
 def test_an_empty_request_is_judged(kind: type[Message]) -> None:
-    """Nothing but a feed from the start, and what there is of checkpoints or audit entries, is right when empty."""
+    """Nothing but a feed from the start, and what there is of checkpoints, audit entries or members, is right when empty."""
     right = (
         WatchChangesRequest,
         ReadEventsRequest,
         GetCheckpointRequest,
         ListCheckpointsRequest,
         ListAuditEntriesRequest,
+        ListMembersRequest,
     )
     assert bool(fields(kind())) == (kind not in right)
 
@@ -196,6 +199,10 @@ def test_no_text_takes_a_nul(kind: type[Message], path: tuple[str, ...]) -> None
     found = fields(request)
     if isinstance(request, PublishProgramRequest):
         found += [f"program.{field}" for field, _ in problems(request.program)]
+    if isinstance(request, UpsertMembersRequest):
+        violations: Problems = []
+        check_upsert(request.items[0], violations)
+        found += [f"items[0].{field}" for field, _ in violations]
     assert wrong in found
 
 

@@ -1,6 +1,7 @@
 """The profile of a member: what is known of the person and of the customer, and what rules make of it."""
 
 import grpc
+from google.protobuf.json_format import MessageToDict
 from loyalty.v1.earning_pb2 import Conditions
 from loyalty.v1.member_pb2 import Profile
 from loyalty.v1.origin_pb2 import Channel
@@ -38,7 +39,7 @@ ATTRIBUTES = [
 
 
 def known_shop(open_shop: OpenShop, *conditions: str) -> Shop:
-    """A shop with attributes, and a promotion of one point for each condition, the first with 1, then 2, 4 and so on."""
+    """A shop with attributes, and a promotion for each condition: of 1 point, then 2, 4 and so on."""
     promotions = [
         plus(2**index, f"p{index}", conditions=Conditions(expression=text)) for index, text in enumerate(conditions)
     ]
@@ -58,7 +59,7 @@ def test_one_member_over_till_web_shop_and_app(open_shop: OpenShop) -> None:
         request.origin.channel = Channel.Value(f"CHANNEL_{channel}")
         assert shop.record(request).outcome.member == member
     profile = get(shop, member)
-    facts = profile.facts
+    facts = MessageToDict(profile.facts)
     assert {name: entry["spent_minor"] for name, entry in facts["channels"].items()} == {
         "store": 10_00,
         "web": 20_00,
