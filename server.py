@@ -63,7 +63,7 @@ from ledger.proof.note import Signer
 from ledger.sample_program import demo_program, sample_program
 from ledger.store.archive import Archive
 from ledger.store.credentials import Credentials
-from ledger.store.datastore import POINT_LOOKUPS, LedgerDatastore, check_reachable
+from ledger.store.datastore import PLANNED_ONCE, POINT_LOOKUPS, LedgerDatastore, check_reachable
 from ledger.store.migrate import MigrationError, migrate
 from ledger.store.profiles import Profiles
 from ledger.store.programs import Programs
@@ -130,6 +130,7 @@ class Ledger:
     def __init__(self, database_url: str, config: Config) -> None:
         self.writes = LedgerDatastore(database_url, options=POINT_LOOKUPS, pool_size=2)
         self.reads = LedgerDatastore(database_url, options=POINT_LOOKUPS, pool_size=2)
+        self.profile_reads = LedgerDatastore(database_url, options=PLANNED_ONCE, pool_size=2)
         self.archive = Archive(config.archive)
         self.writer = Writer(LedgerRecorder(self.writes, self.archive), system_clock)
         self.programs = Programs(LedgerRecorder(self.reads))
@@ -156,6 +157,7 @@ class Ledger:
         """Starts the threads, and the process of the read side."""
         self.writes.pool.open()
         self.reads.pool.open()
+        self.profile_reads.pool.open()
         self.writer.start()
         self.hub.start()
         self.read_side.start()
@@ -179,6 +181,7 @@ class Ledger:
                 self.authenticator.close,
                 self.writes.close,
                 self.reads.close,
+                self.profile_reads.close,
             ),
         )
 
@@ -198,16 +201,15 @@ class Ledger:
         """Puts the four services on a gRPC server and returns their names."""
         dispatch = Dispatch(self.writer, self.programs, self.gate.lookups, self.noter, system_clock)
         codes = VoucherCodes(self.reads)
-        profiles = Profiles(self.reads)
-        pos = PosService(dispatch, profiles, self.programs, self.views, self.reader, codes, system_clock)
+        pos = PosService(dispatch, Profiles(self.reads), self.programs, self.views, self.reader, codes, system_clock)
         add_PosServiceServicer_to_server(pos, server)
         program = ProgramService(dispatch, self.programs, self.views, codes, system_clock)
         add_ProgramServiceServicer_to_server(program, server)
         crm = CrmService(
             dispatch,
-            self.views,
-            PostgresMemberViews(self.reads),
-            profiles,
+            PostgresViews(self.profile_reads),
+            PostgresMemberViews(self.profile_reads),
+            Profiles(self.profile_reads),
             self.programs,
             self.reader,
             system_clock,

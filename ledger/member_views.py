@@ -35,7 +35,10 @@ class MemberViews(Protocol):
         """The position that all views of members reflect, at `min_position` or later. Raises ViewBehind."""
 
     def facts(self, program: str, member_id: UUID, at: int) -> Mapping[str, Any]:
-        """Everything about a member at an instant, by name, that is no personal data; without what is nothing."""
+        """What is known of a member at an instant, by name.
+
+        Without what MemberView has, personal data, and what is nothing.
+        """
 
     def page(self, question: MembersQuestion, after: UUID, limit: int, at: int) -> MembersPage:
         """Members behind an id. Raises UnknownSegment."""

@@ -24,7 +24,9 @@ _PAGE: Final = {
     False: _SQL["page"].replace(b"{segment}", b""),
     True: _SQL["page"].replace(b"{segment}", _SQL["in_segment"]),
 }
-_NAMES: Final = frozenset(name for name, fact in FACTS.items() if not fact.is_personal)
+_NAMES: Final = frozenset(
+    name for name, fact in FACTS.items() if not fact.is_personal and fact.group not in ("points", "tiers")
+)
 
 
 class PostgresMemberViews:
@@ -47,7 +49,10 @@ class PostgresMemberViews:
             time.sleep(min(remaining, POLL_S))
 
     def facts(self, program: str, member_id: UUID, at: int) -> Mapping[str, Any]:
-        """Everything about a member at an instant, by name, that is no personal data; without what is nothing."""
+        """What is known of a member at an instant, by name.
+
+        Without what MemberView has, personal data, and what is nothing.
+        """
         with self._datastore.get_connection() as connection:
             found = read_facts(_cursor(connection), program, at, _NAMES, [member_id]).get(member_id, {})
         return {name: value for name, value in found.items() if value is not None}

@@ -21,17 +21,21 @@ from ledger.api.members_question import after_token, members_question, token_aft
 from ledger.api.paging import PAGE_ENTRIES_DEFAULT, page_size
 from ledger.api.reply import reply
 from ledger.api.upserts import upsert_commands, upsert_results
+from ledger.domain.instant import DAY, from_timestamp
 from ledger.domain.names import last_id
 from ledger.member_views import MemberViews, UnknownSegment
 from ledger.store.profiles import Profiles
 from ledger.store.programs import Programs
-from ledger.views import EventReader, ViewBehind, Views
+from ledger.views import EventReader, MemberView, ViewBehind, Views
 from ledger.writer.writer import Clock
 
 FOUND_MAX: Final = 50
 """Members that one search shows."""
 
 FOUND_DEFAULT: Final = 20
+
+SOON_DAYS: Final = 30
+"""Points that expire within so many days are expiring soon."""
 
 _ISSUED: Final = VoucherState.VOUCHER_STATE_ISSUED
 _OPEN: Final = EntitlementState.ENTITLEMENT_STATE_ISSUED
@@ -84,7 +88,7 @@ class MembersService(CrmServiceServicer):
             expiry_schedule=view.expiries,
             position=position,
         )
-        facts = self._members.facts(view.program, member_id, now)
+        facts = {**self._members.facts(view.program, member_id, now), **_facts_of(view, now)}
         response.facts.update(facts)
         self._add_rights(response, facts, member_id, now)
         if request.with_personal_data:
@@ -172,6 +176,18 @@ class MembersService(CrmServiceServicer):
             raise ApiError.invalid([("program", "is required: the credential is bound to no program")])
         await check_known(program, self._reader)
         return program
+
+
+def _facts_of(view: MemberView, now: int) -> dict[str, Any]:
+    """What a view of points and tier has of the facts about a member."""
+    soon = now + SOON_DAYS * DAY
+    return {
+        "available_points": view.balance.available_points,
+        "pending_points": view.balance.pending_points,
+        "held_points": view.balance.held_points,
+        "expiring_points": sum(one.points for one in view.expiries if from_timestamp(one.expires_at) <= soon),
+        "tier": view.tier.tier,
+    }
 
 
 def _hide_sensitive(response: pb.GetMemberResponse) -> None:

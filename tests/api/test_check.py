@@ -105,7 +105,7 @@ def test_a_right_request_passes(kind: type[Message]) -> None:
 
 @pytest.mark.parametrize("kind", REQUESTS, ids=name)
 def test_an_empty_request_is_judged(kind: type[Message]) -> None:
-    """Nothing but a feed from the start, and what there is of checkpoints, audit entries or members, is right when empty."""
+    """Nothing but a feed from the start, and what there is of checkpoints, audit entries or members, is right."""
     right = (
         WatchChangesRequest,
         ReadEventsRequest,
