@@ -40,9 +40,9 @@ def update(shop: Shop, member: str, *, source_time: str = "", **fields: Any) -> 
     return shop.crm.UpdateMember(request, metadata=shop.metadata, timeout=TIMEOUT_S)
 
 
-def get(shop: Shop, member: str, *, personal: bool = True) -> p.GetMemberResponse:
-    """A member's whole profile, with everything that the log holds now."""
-    request = p.GetMemberRequest(member=member, with_personal_data=personal, min_position=shop.head())
+def get(shop: Shop, member: str, *, personal: bool = True, position: int = 0) -> p.GetMemberResponse:
+    """A member's whole profile, with everything that the log holds now, or up to a position."""
+    request = p.GetMemberRequest(member=member, with_personal_data=personal, min_position=position or shop.head())
     return shop.crm.GetMember(request, metadata=shop.metadata, timeout=TIMEOUT_S)
 
 
