@@ -22,6 +22,8 @@ def take_change(command: Command, request: UpdateMemberRequest, region: str) -> 
         request.source,
         from_timestamp(request.source_time) if request.HasField("source_time") else None,
     )
+    if set(command.change.add) & set(command.change.remove):
+        raise ApiError.invalid([("remove_identifiers", "must not name an identifier that is added")])
     for field in ("profile", "add_identifiers", "remove_identifiers", "attributes"):
         request.ClearField(field)
 

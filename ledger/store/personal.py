@@ -77,7 +77,7 @@ class PersonalWrites:
             _write_people(cursor, self._people)
         if self._updates:
             changes = _changes(self._updates)
-            _write_names(cursor, changes)
+            _write_names(cursor, [change for change in changes if change.is_of_names])
             _write_attributes(cursor, changes, now)
             sent = [(update.request_id, update.member_id, update.request) for update in self._updates if update.request]
             _write_requests(cursor, "profile.updates", sent)
@@ -90,6 +90,11 @@ class _Change(NamedTuple):
     member_id: UUID
     before: MemberProfile
     after: MemberProfile
+
+    @property
+    def is_of_names(self) -> bool:
+        """Whether the row of the member changes, and not only the time at which a source had what is there."""
+        return (self.after.version, self.after.source_at) != (self.before.version, self.before.source_at)
 
 
 def _changes(updates: Iterable[Update]) -> list[_Change]:
@@ -159,6 +164,9 @@ def _free(cursor: Cursor[TupleRow], keys: Iterable[Key]) -> None:
 
 
 def _write_names(cursor: Cursor[TupleRow], changes: Sequence[_Change]) -> None:
+    """Writes names, language and the version, which counts every change of what is known of the person."""
+    if not changes:
+        return
     keys = [name_keys(change.after.names["given_name"], change.after.names["family_name"]) for change in changes]
     cursor.execute(
         """

@@ -109,6 +109,8 @@ def test_an_identifier_is_one_members(open_shop: OpenShop) -> None:
         update(shop, other, add_identifiers=[card])
     with refused("IDENTIFIER_NOT_FOUND", NOT_FOUND):
         update(shop, other, remove_identifiers=[card])
+    with refused("INVALID_FIELD", grpc.StatusCode.INVALID_ARGUMENT, field="remove_identifiers"):
+        update(shop, one, remove_identifiers=[card], add_identifiers=[card])
     update(shop, one, remove_identifiers=[card])
     with refused("MEMBER_NOT_FOUND", NOT_FOUND):
         shop.sale(card, 1_00)
@@ -123,6 +125,10 @@ def test_an_update_sent_again_changes_nothing(open_shop: OpenShop) -> None:
     shop = known_shop(open_shop)
     member, request_id = shop.member(), new_id()
     first = update(shop, member, request_id=request_id, attributes={"circle": "blue"})
+    assert shop.transaction(first.outcome.transaction).events[0].member_updated.attributes == first.attributes
+    assert shop.explain(first.outcome.transaction).texts[0].lines[0].startswith("Profile changed on ")
+    with refused("NOT_REVERSIBLE", type="MemberUpdated"):
+        shop.reverse(first.outcome.transaction)
     update(shop, member, attributes={"circle": "gold"})
     again = update(shop, member, request_id=request_id, attributes={"circle": "blue"})
     assert again.outcome.replayed
