@@ -19,6 +19,15 @@ class MembersQuestion(NamedTuple):
     segment: str
 
 
+class MemberFacts(NamedTuple):
+    """What is known of a member as a customer, besides what MemberView has."""
+
+    values: Mapping[str, Any]
+    """By name, without personal data and without what is nothing."""
+    position: int
+    """The position that all of it reflects."""
+
+
 class MembersPage(NamedTuple):
     """Some members, by id."""
 
@@ -31,14 +40,11 @@ class MembersPage(NamedTuple):
 class MemberViews(Protocol):
     """Read access to what is known of members. Every call blocks on the database and is made from a worker thread."""
 
-    def position(self, min_position: int, timeout_s: float) -> int:
-        """The position that all views of members reflect, at `min_position` or later. Raises ViewBehind."""
+    def wait_for(self, min_position: int, timeout_s: float) -> None:
+        """Waits until all views of members reflect a position. Raises ViewBehind."""
 
-    def facts(self, program: str, member_id: UUID, at: int) -> Mapping[str, Any]:
-        """What is known of a member at an instant, by name.
-
-        Without what MemberView has, personal data, and what is nothing.
-        """
+    def facts(self, program: str, member_id: UUID, at: int) -> MemberFacts:
+        """What is known of a member at an instant."""
 
     def page(self, question: MembersQuestion, after: UUID, limit: int, at: int) -> MembersPage:
         """Members behind an id. Raises UnknownSegment."""

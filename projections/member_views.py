@@ -1,7 +1,6 @@
 """The views of members as the API reads them: see ledger.member_views."""
 
 import time
-from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from psycopg.rows import tuple_row
 
 from ledger.domain.instant import set_timestamp
 from ledger.domain.names import member_name
-from ledger.member_views import MembersPage, MembersQuestion, UnknownSegment
+from ledger.member_views import MemberFacts, MembersPage, MembersQuestion, UnknownSegment
 from ledger.store.datastore import LedgerDatastore
 from ledger.views import ViewBehind
 from projections.facts import FACTS, read_facts
@@ -35,34 +34,34 @@ class PostgresMemberViews:
     def __init__(self, datastore: LedgerDatastore) -> None:
         self._datastore = datastore
 
-    def position(self, min_position: int, timeout_s: float) -> int:
-        """The position that all views of members reflect, at `min_position` or later. Raises ViewBehind."""
+    def wait_for(self, min_position: int, timeout_s: float) -> None:
+        """Waits until all views of members reflect a position. Raises ViewBehind."""
         deadline = time.monotonic() + timeout_s
-        while True:
+        while min_position:
             with self._datastore.get_connection() as connection:
-                (position,) = _cursor(connection).execute(_SQL["position"], prepare=True).fetchone() or (0,)
+                position = _position(_cursor(connection).execute(_SQL["position"], prepare=True))
             if position >= min_position:
-                return int(position)
+                return
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise ViewBehind(position)
             time.sleep(min(remaining, POLL_S))
 
-    def facts(self, program: str, member_id: UUID, at: int) -> Mapping[str, Any]:
-        """What is known of a member at an instant, by name.
-
-        Without what MemberView has, personal data, and what is nothing.
-        """
-        with self._datastore.get_connection() as connection:
-            found = read_facts(_cursor(connection), program, at, _NAMES, [member_id]).get(member_id, {})
-        return {name: value for name, value in found.items() if value is not None}
+    def facts(self, program: str, member_id: UUID, at: int) -> MemberFacts:
+        """What is known of a member at an instant."""
+        with self._datastore.get_connection() as connection, connection.pipeline():
+            cursor = _cursor(connection)
+            asked = cursor.execute(_SQL["position"], prepare=True)
+            found = read_facts(cursor, program, at, _NAMES, [member_id]).get(member_id, {})
+            position = _position(asked)
+        return MemberFacts({name: value for name, value in found.items() if value is not None}, position)
 
     def page(self, question: MembersQuestion, after: UUID, limit: int, at: int) -> MembersPage:
         """Members behind an id. Raises UnknownSegment."""
         parameters = {**question._asdict(), "after": after, "limit": limit + 1, "at": at}
         with self._datastore.get_connection() as connection:
             cursor = _cursor(connection)
-            (position,) = cursor.execute(_SQL["position"], prepare=True).fetchone() or (0,)
+            position = _position(cursor.execute(_SQL["position"], prepare=True))
             try:
                 rows = cursor.execute(_PAGE[bool(question.segment)], parameters, prepare=True).fetchall()
             except psycopg.errors.UndefinedTable:
@@ -73,6 +72,11 @@ class PostgresMemberViews:
 
 def _cursor(connection: Any) -> Cursor[tuple[Any, ...]]:
     return connection.cursor(binary=True, row_factory=tuple_row)  # type: ignore[no-any-return]  # a connection of psycopg
+
+
+def _position(asked: Cursor[tuple[Any, ...]]) -> int:
+    (position,) = asked.fetchone() or (0,)
+    return int(position)
 
 
 def _listed(row: tuple[Any, ...]) -> ListedMember:

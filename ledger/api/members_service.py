@@ -75,10 +75,11 @@ class MembersService(CrmServiceServicer):
     def _member(self, request: pb.GetMemberRequest, timeout_s: float) -> pb.GetMemberResponse | None:
         """A member as now, in a worker thread; None for one that is not known yet."""
         member_id, now = last_id(request.member), self._clock()
-        position = self._members.position(request.min_position, timeout_s)
+        self._members.wait_for(request.min_position, timeout_s)
         view = self._views.member(member_id, now)
         if view is None:
             return None
+        facts = self._members.facts(view.program, member_id, now)
         response = pb.GetMemberResponse(
             member=request.member,
             program=view.program,
@@ -86,11 +87,11 @@ class MembersService(CrmServiceServicer):
             tier=view.tier,
             tier_benefits=view.tier_benefits,
             expiry_schedule=view.expiries,
-            position=position,
+            position=min(view.position, facts.position),
         )
-        facts = {**self._members.facts(view.program, member_id, now), **_facts_of(view, now)}
-        response.facts.update(facts)
-        self._add_rights(response, facts, member_id, now)
+        response.facts.update(_facts_of(view, now))
+        response.facts.update(facts.values)
+        self._add_rights(response, facts.values, member_id, now)
         if request.with_personal_data:
             self._add_person(response, member_id)
         return response
@@ -126,7 +127,7 @@ class MembersService(CrmServiceServicer):
         question = members_question(request, await self._known_program(request.program))
         after = after_token(request.page_token, question)
         try:
-            await asyncio.to_thread(self._members.position, request.min_position, wait_s(context))
+            await asyncio.to_thread(self._members.wait_for, request.min_position, wait_s(context))
             size = page_size(request.page_size)
             page = await asyncio.to_thread(self._members.page, question, after, size, now)
         except ViewBehind as behind:

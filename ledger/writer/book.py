@@ -32,7 +32,7 @@ from ledger.domain.versions import Versions
 from ledger.store.recorder import RecordedEvent, Session
 from ledger.store.topics import TOPICS_OF_ACCOUNTS, Archived
 from ledger.writer.cache import Cache
-from ledger.writer.command import Command, IdentifierKey, Person
+from ledger.writer.command import Command, Person
 from ledger.writer.missing import Missing
 from ledger.writer.start import start_account, start_pool
 
@@ -61,12 +61,11 @@ class Book:
         """What this batch decided, by request id."""
         self.files: dict[UUID, Transaction | None] = {}
         self.references: dict[str, UUID | None] = {}
-        self.identifiers: dict[IdentifierKey, UUID | None] = {}
+        self.identifiers: dict[Key, UUID | None] = {}
         self._looked_up_at: float | None = None
         self.sent: dict[UUID, Message | None] = {}
         """Earlier enrolments and updates as they came, by request id; None once the person is erased."""
         self.profiles: dict[UUID, MemberProfile | None] = {}
-        """Members as persons, where that was looked up; None once the person is erased."""
         self.segments: dict[UUID, Sequence[str]] = {}
         """The segments of members, where an expression asks for them."""
 
@@ -216,17 +215,12 @@ class Book:
 
     def _knows_owners(self, change: ProfileChange, missing: Missing) -> bool:
         """Who has the identifiers that an update adds or removes."""
-        named = (IdentifierKey(*key) for key in (*change.add, *change.remove))
-        unknown = {key for key in named if key not in self.identifiers}
+        unknown = {key for key in (*change.add, *change.remove) if key not in self.identifiers}
         missing.identifiers |= unknown
         return not unknown
 
     def _knows_profile(self, command: Command, account_id: UUID, missing: Missing) -> bool:
-        """The profile that an update changes, looked up behind the account.
-
-        Whatever it has that the account lacks makes the new event's version clash. The other way round a change of
-        another server could lie between the two unseen.
-        """
+        """The profile that an update changes, looked up behind the account: no change can lie between them unseen."""
         if command.change is None or account_id in self.profiles:
             return True
         missing.profiles.add(account_id)
@@ -483,17 +477,13 @@ class Book:
             self.sent[command.request_id] = command.person.request
             self.profiles[account.account_id] = command.person.known
 
-    def owner(self, key: Key) -> UUID | None:
-        """The member with an identifier that was looked up."""
-        return self.identifiers.get(IdentifierKey(*key))
-
     def enter_update(self, command: Command, member: UUID, profile: MemberProfile) -> None:
         """Makes an update of a profile visible to the commands behind it."""
         self.profiles[member] = profile
         self.sent[command.request_id] = command.sent
         if command.change is not None:
-            self.identifiers.update(dict.fromkeys(map(IdentifierKey._make, command.change.remove)))
-            self.identifiers.update(dict.fromkeys(map(IdentifierKey._make, command.change.add), member))
+            self.identifiers.update(dict.fromkeys(command.change.remove))
+            self.identifiers.update(dict.fromkeys(command.change.add, member))
 
     def close(self) -> None:
         """Hands the new states to the cache, now that they are on disk."""

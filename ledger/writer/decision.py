@@ -205,7 +205,7 @@ def _on_account(book: Book, command: Command, secret: bytes) -> Decided | Repeat
         book.profiles.get(account_id),
         book.segments.get(account_id),
         command.change,
-        book.owner,
+        book.identifiers.get,
     )
     if isinstance(request, Empty):
         settle_account(case)

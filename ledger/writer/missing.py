@@ -5,7 +5,7 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
-from ledger.writer.command import IdentifierKey
+from ledger.domain.member_profile import Key
 
 
 @dataclass(slots=True)
@@ -17,7 +17,7 @@ class Missing:
     requests: set[UUID] = field(default_factory=set)
     transactions: set[UUID] = field(default_factory=set)
     references: set[str] = field(default_factory=set)
-    identifiers: set[IdentifierKey] = field(default_factory=set)
+    identifiers: set[Key] = field(default_factory=set)
     sent: dict[UUID, type[Message]] = field(default_factory=dict)
     profiles: set[UUID] = field(default_factory=set)
 

@@ -48,7 +48,6 @@ from ledger.writer.command import (
     Command,
     Existing,
     Failure,
-    IdentifierKey,
     Outcome,
     Person,
     Settled,
@@ -353,7 +352,7 @@ class _Batch:
         change = command.change
         if before is None or change is None or after is before:
             return
-        added = [key for key in change.add if self._book.identifiers.get(IdentifierKey(*key)) is None]
+        added = [key for key in change.add if self._book.identifiers.get(key) is None]
         sent = command.sent if is_recorded else None
         self._personal.update(Update(command.request_id, member, before, after, added, change.remove, sent))
         self._book.enter_update(command, member, after)
