@@ -45,7 +45,20 @@ from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
 from ledger.api.segment_service import SegmentParts
 from ledger.api.tls import TlsError
-from ledger.cli import consumers, insight, log, member, program, reconcile, report, segment, terminals, till, value
+from ledger.cli import (
+    consumers,
+    import_members,
+    insight,
+    log,
+    member,
+    program,
+    reconcile,
+    report,
+    segment,
+    terminals,
+    till,
+    value,
+)
 from ledger.cli.archive import archive, restore_archive
 from ledger.cli.audit import audit
 from ledger.cli.balances import balances
@@ -71,7 +84,7 @@ from ledger.segments.process import SegmenterProcess
 from ledger.store.archive import Archive
 from ledger.store.consumers import Consumers
 from ledger.store.credentials import Credentials
-from ledger.store.datastore import POINT_LOOKUPS, LedgerDatastore, check_reachable
+from ledger.store.datastore import PLANNED_ONCE, POINT_LOOKUPS, LedgerDatastore, check_reachable
 from ledger.store.feedback_links import FeedbackLinks
 from ledger.store.migrate import MigrationError, migrate
 from ledger.store.profiles import Profiles
@@ -91,6 +104,7 @@ from projections.cli import check, rebuild, replay
 from projections.histories import PostgresHistories
 from projections.hub import Hub
 from projections.insight import PostgresInsight
+from projections.member_views import PostgresMemberViews
 from projections.people import PostgresPeople
 from projections.process import ReadSideProcess
 from projections.reader import PostgresReader
@@ -111,6 +125,7 @@ SAMPLE_TERMINAL: Final = "till-1"
 app = typer.Typer(help="Event-sourced loyalty ledger.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(till.app, name="till")
 app.add_typer(member.app, name="member")
+app.add_typer(import_members.app, name="import")
 app.add_typer(program.app, name="program")
 app.add_typer(segment.app, name="segment")
 app.add_typer(terminals.app, name="terminals")
@@ -150,6 +165,7 @@ class Ledger:
         self.writes = LedgerDatastore(database_url, options=POINT_LOOKUPS, pool_size=2)
         self.reads = LedgerDatastore(database_url, options=POINT_LOOKUPS, pool_size=2)
         self.reports = LedgerDatastore(database_url)
+        self.profile_reads = LedgerDatastore(database_url, options=PLANNED_ONCE, pool_size=2)
         self.archive = Archive(config.archive)
         self.writer = Writer(LedgerRecorder(self.writes, self.archive), system_clock)
         self.programs = Programs(LedgerRecorder(self.reads))
@@ -180,6 +196,7 @@ class Ledger:
         self.writes.pool.open()
         self.reads.pool.open()
         self.reports.pool.open()
+        self.profile_reads.pool.open()
         self.writer.start()
         self.hub.start()
         self.read_side.start()
@@ -206,6 +223,7 @@ class Ledger:
                 self.writes.close,
                 self.reads.close,
                 self.reports.close,
+                self.profile_reads.close,
             ),
         )
 
@@ -233,7 +251,7 @@ class Ledger:
         add_ProgramServiceServicer_to_server(program, server)
         sources = CrmSources(
             dispatch,
-            self.views,
+            PostgresViews(self.profile_reads),
             self.reader,
             self.noter,
             PostgresChanges(self.reads, self.archive),
@@ -242,6 +260,9 @@ class Ledger:
             PersonParts(people, profiles, FeedbackLinks(self.reads), PersonExport(self.reads, self.reader)),
             PostgresInsight(self.reports),
             SegmentParts(self.segments, self.previews, KINDS, dispatch, self.noter),
+            PostgresMemberViews(self.profile_reads),
+            Profiles(self.profile_reads),
+            self.programs,
         )
         crm = CrmService(sources, system_clock)
         add_CrmServiceServicer_to_server(crm, server)

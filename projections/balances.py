@@ -19,6 +19,7 @@ from loyalty.v1.events_pb2 import (
     ExpiryExtended,
     ExpiryNotified,
     MemberEnrolled,
+    MemberUpdated,
     PendingSettled,
     PointsAdjusted,
     PointsExpired,
@@ -350,6 +351,7 @@ _HANDLE: Final[Mapping[type[Message], Callable[[_Page, Event], None] | None]] = 
     EntitlementRevoked: _unmoved,
     EntitlementExpired: _unmoved,
     **dict.fromkeys(get_args(PersonEvent), _unmoved),
+    MemberUpdated: _unmoved,
     # Not in an account's stream.
     PoolDrawn: None,
     PoolReturned: None,

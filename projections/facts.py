@@ -10,7 +10,8 @@ from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 from loyalty.v1.origin_pb2 import Channel
-from psycopg import Cursor
+from psycopg import Cursor, RawCursor
+from psycopg.rows import tuple_row
 
 from ledger.domain.instant import DAY
 from projections.sql import statements
@@ -30,6 +31,8 @@ class Fact(NamedTuple):
     meaning: str
     or_else: Any = None
     """What holds where there is nothing in the group's rows."""
+    is_personal: bool = False
+    """Whether it is personal data: it is read from the profile store, for rules and segments and nobody else."""
 
 
 _ENTRIES: Final = "Each has sales, spent_minor and share_percent: its whole percents of spent_minor."
@@ -71,6 +74,7 @@ FACTS: Final[Mapping[str, Fact]] = {
     "rfm_group": Fact("text", "value", "The RFM group, as champions or at_risk."),
     "segments": Fact("list", "segments", "The ids of the segments that the member is in.", []),
     "categories": Fact("map", "categories", f"The categories that were bought. {_ENTRIES}", {}),
+    "attributes": Fact("map", "attributes", "What CRM systems know, by attribute id.", {}, is_personal=True),
 }
 """All facts. One that is nothing is None."""
 
@@ -87,8 +91,8 @@ _SQL: Final = {
     for name, sql in statements("facts.sql").items()
 }
 
-_OF: Final = b"member_id = ANY (%(members)b::uuid[])"
-_BETWEEN: Final = b"member_id > %(after)b AND member_id <= %(last)b"
+_OF: Final = b"member_id = ANY ($3::uuid[])"
+_BETWEEN: Final = b"member_id > $3 AND member_id <= $4"
 
 
 def read_facts(
@@ -98,8 +102,7 @@ def read_facts(
 
     The cursor gives rows as tuples. Raises KeyError for a name that is none.
     """
-    parameters = {"program": program, "at": at, "members": list(members)}
-    return dict(_read(cursor, _question(frozenset(names), _OF), names, parameters))
+    return dict(_read(cursor, _question(frozenset(names), _OF), names, (at, program, list(members))))
 
 
 def scan_facts(
@@ -110,16 +113,17 @@ def scan_facts(
     last = cursor.execute(_SQL["page"], page, prepare=True).fetchone()
     if last is None:
         return []
-    parameters = {"program": program, "at": at, "after": after, "last": last[0]}
-    return list(_read(cursor, _question(frozenset(names), _BETWEEN), names, parameters))
+    return list(_read(cursor, _question(frozenset(names), _BETWEEN), names, (at, program, after, last[0])))
 
 
 def _read(
-    cursor: Cursor[Any], question: bytes, names: Collection[str], parameters: Mapping[str, Any]
+    cursor: Cursor[Any], question: bytes, names: Collection[str], parameters: Sequence[Any]
 ) -> Iterator[tuple[UUID, dict[str, Any]]]:
+    # psycopg would look for placeholders in all of a long statement each time, which takes longer than answering it.
+    raw = RawCursor(cursor.connection, row_factory=tuple_row)
     ordered = sorted(names)
     defaults = [FACTS[name].or_else for name in ordered]
-    for member_id, *values in cursor.execute(question, parameters, prepare=True).fetchall():
+    for member_id, *values in raw.execute(question, parameters, prepare=True, binary=True).fetchall():
         found = zip(values, defaults, strict=True) if None in values else ()
         filled = [default if value is None else value for value, default in found] or values
         yield member_id, dict(zip(ordered, filled, strict=True))
@@ -134,4 +138,5 @@ def _question(names: frozenset[str], scope: bytes) -> bytes:
     joins = b"".join(
         b"\nLEFT JOIN (\n%s\n) AS %s USING (member_id)" % (parts[group], group.encode()) for group in groups
     )
-    return b"SELECT member_id%s FROM (\n%s\n) AS members%s\nORDER BY member_id" % (columns, parts["members"], joins)
+    question = b"SELECT member_id%s FROM (\n%s\n) AS members%s\nORDER BY member_id" % (columns, parts["members"], joins)
+    return question.replace(b"%(at)b", b"$1").replace(b"%(program)b", b"$2")

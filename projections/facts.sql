@@ -115,6 +115,16 @@ FROM views.segment_memberships JOIN views.segments USING (stream_id)
 WHERE {scope} AND left_position IS NULL
 GROUP BY member_id
 
+-- name: attributes
+-- As rules see them: whole numbers (type 2), decimals (3), flags (4), texts and days.
+SELECT member_id,
+       jsonb_object_agg(attribute, CASE type
+           WHEN 2 THEN to_jsonb(value::bigint) WHEN 3 THEN to_jsonb(value::numeric + 0.0)
+           WHEN 4 THEN to_jsonb(value = 'true') ELSE to_jsonb(value)
+       END) AS attributes
+FROM profile.attributes WHERE {scope} AND value IS NOT NULL
+GROUP BY member_id
+
 -- name: page
 -- The last member of a page of a program's members.
 SELECT member_id FROM (

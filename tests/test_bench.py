@@ -28,6 +28,7 @@ REQUIRED = {
     "export_rss_mb",
     "verify_events_per_s",
     "as_of_p99_ms",
+    "get_member_p99_ms",
     "replay_year_s",
     "feed_changes_per_s",
     "rebuild_year_s",

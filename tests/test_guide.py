@@ -16,18 +16,20 @@ from ledger.cli.program import app
 from ledger.domain.account import Account
 from ledger.domain.basket import Basket
 from ledger.domain.instant import EARLIEST
+from ledger.domain.member_profile import MemberProfile
 from ledger.domain.rules.expression import Expression
 from ledger.domain.rules.facts import VARIABLES, Facts, line_variable
 from tests.running import ROOT
 
 README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
-GUIDE: Final = README[README.index("## Writing a program") : README.index("## Operating it")]
+GUIDE: Final = README[README.index("## Writing a program") : README.index("## Members")]
 ROWS: Final = dict(re.findall(r"^\| `([\w.]+)` \| ([\w ]+) \|", GUIDE, re.MULTILINE))
 TYPES: Final[dict[type, str]] = {
     bool: "true or false",
     int: "number",
     str: "text",
     list: "list",
+    dict: "values by name",
 }
 
 
@@ -44,6 +46,7 @@ def test_the_guide_lists_every_variable() -> None:
     """In the order of the code, with its type."""
     line = SaleLine(line_id="1", price_minor=1)
     facts = Facts(Account(UUID(int=0)), Origin(), EARLIEST, ZoneInfo("UTC"), basket=Basket([line], [1]))
+    facts.profile, facts.segments = MemberProfile(1, {}), []
     found: dict[str, str] = {}
     for name, value in VARIABLES.items():
         found |= named(name, value(facts))
@@ -55,13 +58,13 @@ def test_the_guide_lists_every_variable() -> None:
 def test_an_expression_can_name_it(name: str) -> None:
     """As the guide writes it; all lines only to be counted or gone through."""
     value = f"size({name})" if name == "lines" else name
-    Expression(f"{value} == {value}", of_line=name.startswith("line.")).check()
+    Expression(f"{value} == {value}", of_line=name.startswith("line.")).check({})
 
 
 @pytest.mark.parametrize("expression", re.findall(r"`([^`\n]*(?:==|>=| in )[^`\n]*)`", GUIDE))
 def test_the_examples_can_be_published(expression: str) -> None:
     """What the guide shows works."""
-    Expression(expression).check()
+    Expression(expression).check({})
 
 
 @pytest.mark.parametrize(

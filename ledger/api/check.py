@@ -36,6 +36,7 @@ from loyalty.v1.commands_pb2 import (
     RevokeVoucherRequest,
     SetTierFloorRequest,
     SettlePendingRequest,
+    UpdateMemberRequest,
     UploadVoucherCodesRequest,
     UseEntitlementRequest,
 )
@@ -74,6 +75,12 @@ from loyalty.v1.pos_service_pb2 import (
     LookupMemberRequest,
     QuoteSaleRequest,
     SubmitBatchRequest,
+)
+from loyalty.v1.profile_pb2 import (
+    GetMemberRequest,
+    ListMembersRequest,
+    SearchMembersRequest,
+    UpsertMembersRequest,
 )
 from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListRewardsRequest
 from loyalty.v1.proof_pb2 import (
@@ -129,6 +136,13 @@ from ledger.api.check_insight import (
     check_pairs,
     check_sales_figures,
     check_won_and_lost,
+)
+from ledger.api.check_members import (
+    check_get_member,
+    check_list_members,
+    check_search_members,
+    check_update_member,
+    check_upsert_members,
 )
 from ledger.api.check_parts import check_head, check_identifier, check_origin, check_request_id, check_till, check_who
 from ledger.api.check_person import (
@@ -560,6 +574,11 @@ CHECKS: Final[Mapping[type[Message], Callable[[Any, int], None]]] = {
     ExplainSegmentRequest: _check(check_explain_segment),
     ListSegmentMembersRequest: _check(check_list_segment_members),
     ListMemberSegmentsRequest: _check(check_list_member_segments),
+    UpdateMemberRequest: _check(check_update_member),
+    UpsertMembersRequest: _check(check_upsert_members),
+    GetMemberRequest: _check(check_get_member),
+    ListMembersRequest: _check(check_list_members),
+    SearchMembersRequest: _check(check_search_members),
 }
 """The check of each request, called with the request and the server's clock in microseconds.
 

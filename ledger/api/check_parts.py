@@ -11,6 +11,7 @@ from loyalty.v1.commands_pb2 import (
     RecordSaleRequest,
     ReserveRewardRequest,
     ReturnSaleRequest,
+    UpdateMemberRequest,
 )
 from loyalty.v1.consent_pb2 import RecordConsentsRequest
 from loyalty.v1.feedback_pb2 import RecordFeedbackRequest
@@ -124,7 +125,8 @@ def check_who(
     | RecordActivityRequest
     | GetBalanceRequest
     | RecordConsentsRequest
-    | RecordFeedbackRequest,
+    | RecordFeedbackRequest
+    | UpdateMemberRequest,
     problems: Problems,
     *,
     is_required: bool = True,

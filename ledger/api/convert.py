@@ -22,6 +22,7 @@ from loyalty.v1.commands_pb2 import (
     RevokeVoucherRequest,
     SetTierFloorRequest,
     SettlePendingRequest,
+    UpdateMemberRequest,
     UploadVoucherCodesRequest,
     UseEntitlementRequest,
 )
@@ -35,6 +36,7 @@ from uuid_utils.compat import uuid7
 
 from ledger.api.check import CHECKS
 from ledger.api.check_sale import fill_line_ids
+from ledger.api.convert_profile import take_change
 from ledger.api.errors import ApiError
 from ledger.api.identifiers import normalise
 from ledger.domain.code import hash_of
@@ -71,6 +73,7 @@ WriteRequest = (
     | SaveSegmentRequest
     | DeleteSegmentRequest
     | SetSegmentMembersRequest
+    | UpdateMemberRequest
 )
 
 SALE_BYTES_MAX: Final = 512 * 1024
@@ -91,6 +94,7 @@ BY_HAND: Final = (
     SaveSegmentRequest,
     DeleteSegmentRequest,
     SetSegmentMembersRequest,
+    UpdateMemberRequest,
 )
 """What somebody does by hand: the event must name an actor, so the credential stands in for an operator."""
 
@@ -101,6 +105,7 @@ WITH_WHO: Final = (
     RecordActivityRequest,
     RecordConsentsRequest,
     RecordFeedbackRequest,
+    UpdateMemberRequest,
 )
 """Requests that name the member or an identifier of theirs."""
 
@@ -116,6 +121,10 @@ def program_named(request: Message, principal: Principal) -> str:
         named = program_of_segment(name_of(request))
     elif isinstance(request, WITH_WHO) and request.WhichOneof("who") == "identifier":
         named = request.identifier.program
+    elif isinstance(request, UpdateMemberRequest):
+        named = next(
+            (one.program for one in (*request.add_identifiers, *request.remove_identifiers) if one.program), ""
+        )
     return named or principal.program or ""
 
 
@@ -233,6 +242,8 @@ def _name_keys(command: Command, request: WriteRequest, region: str) -> None:
         name(command, request)
     elif isinstance(request, EnrollMemberRequest):
         _take_person(command, request, region)
+    elif isinstance(request, UpdateMemberRequest):
+        take_change(command, request, region)
 
 
 def _sale_keys(command: Command, request: RecordSaleRequest) -> None:

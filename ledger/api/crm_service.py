@@ -15,6 +15,7 @@ from ledger.api.errors import ApiError
 from ledger.api.feed_service import FeedService
 from ledger.api.feedback_service import FeedbackService
 from ledger.api.insight_service import InsightService
+from ledger.api.members_service import MembersService
 from ledger.api.noter import Noter
 from ledger.api.paging import number_before, page_size, page_token
 from ledger.api.person_parts import PersonParts
@@ -23,7 +24,10 @@ from ledger.api.segment_service import SegmentParts, SegmentService
 from ledger.api.value_service import ValueService
 from ledger.domain.names import last_id
 from ledger.insight import Insight
+from ledger.member_views import MemberViews
 from ledger.store.consumers import Consumers
+from ledger.store.profiles import Profiles
+from ledger.store.programs import Programs
 from ledger.value.reading import Values
 from ledger.views import ChangeReader, EventReader, ViewBehind, Views
 from ledger.writer.writer import Clock
@@ -46,22 +50,29 @@ class CrmSources(NamedTuple):
     person: PersonParts
     insight: Insight
     segments: SegmentParts
+    members: MemberViews
+    profiles: Profiles
+    programs: Programs
 
 
-class CrmService(FeedService, ValueService, PersonService, FeedbackService, InsightService, SegmentService):
+class CrmService(
+    FeedService, ValueService, PersonService, FeedbackService, InsightService, SegmentService, MembersService
+):
     """Each call: check, read, convert. Most are in the classes that it is made of."""
 
     def __init__(self, sources: CrmSources, clock: Clock) -> None:
-        dispatch, views, reader, noter, changes, consumers, values, person, insight, segments = sources
-        FeedService.__init__(self, views, reader, changes, consumers, clock)
-        ValueService.__init__(self, values, reader, clock)
-        InsightService.__init__(self, insight, clock)
-        self._dispatch = dispatch
-        self._segments = segments
-        self._views = views
-        self._person = person
-        self._noter = noter
-        self._reader = reader
+        FeedService.__init__(self, sources.views, sources.reader, sources.changes, sources.consumers, clock)
+        ValueService.__init__(self, sources.values, sources.reader, clock)
+        InsightService.__init__(self, sources.insight, clock)
+        self._dispatch = sources.dispatch
+        self._segments = sources.segments
+        self._members = sources.members
+        self._profiles = sources.profiles
+        self._programs = sources.programs
+        self._views = sources.views
+        self._person = sources.person
+        self._noter = sources.noter
+        self._reader = sources.reader
         self._clock = clock
 
     async def ListStatementEntries(

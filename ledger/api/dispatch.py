@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 import grpc
 from google.protobuf.message import Message
-from loyalty.v1.commands_pb2 import EnrollMemberRequest, RecordSaleRequest
+from loyalty.v1.commands_pb2 import EnrollMemberRequest, RecordSaleRequest, UpdateMemberRequest
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.pos_service_pb2 import QuoteSaleRequest
 
@@ -91,7 +91,7 @@ class Dispatch:
         programs = {
             program_named(request, principal)
             for request in requests
-            if isinstance(request, EnrollMemberRequest)
+            if isinstance(request, EnrollMemberRequest | UpdateMemberRequest)
             or (isinstance(request, WITH_WHO) and request.WhichOneof("who") == "identifier")
         }
         return {program: await self.region(program) for program in programs if program}
@@ -157,7 +157,8 @@ class Dispatch:
 
 def method_of(request: Message) -> str:
     """The RPC that a command of a batch stands for."""
-    return f"loyalty.v1.PosService/{request.DESCRIPTOR.name.removesuffix('Request')}"
+    service = "CrmService" if isinstance(request, UpdateMemberRequest) else "PosService"
+    return f"loyalty.v1.{service}/{request.DESCRIPTOR.name.removesuffix('Request')}"
 
 
 def has_codes(command: Command) -> bool:
@@ -167,7 +168,11 @@ def has_codes(command: Command) -> bool:
 
 def _identifies(command: Command) -> bool:
     """Whether a command comes with identifiers of a person."""
-    return command.identifier is not None or (command.person is not None and bool(command.person.identifiers))
+    return (
+        command.identifier is not None
+        or (command.person is not None and bool(command.person.identifiers))
+        or (command.change is not None and bool(command.change.add))
+    )
 
 
 def _only_tells(command: Command, result: Result) -> bool:

@@ -478,5 +478,11 @@ ENTRIES: Final = {
         "This customer group is still used by the loyalty program.",
         "यह ग्राहक समूह लॉयल्टी प्रोग्राम में अभी इस्तेमाल हो रहा है।",
     ),
+    ErrorReason.ERROR_REASON_IDENTIFIER_NOT_FOUND: Entry(
+        StatusCode.NOT_FOUND,
+        "The member has no such identifier to remove. Read the member's profile.",
+        "This member does not have that card, number or address.",
+        "इस सदस्य के पास यह कार्ड, नंबर या पता नहीं है।",
+    ),
 }
 """Every reason of errors.proto, which says more about each. A test holds the two alike."""

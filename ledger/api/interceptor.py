@@ -278,17 +278,18 @@ class Gate(grpc.aio.ServerInterceptor):
 
     def _parse(self, call: _Call, raw: bytes) -> Message:
         call.request = request = _parsed(call.method.parse, raw)
-        looks_up, principal = call.method.looks_up, call.principal
-        if looks_up is not None and principal is not None and looks_up(request):
-            if not principal.may_identify:
-                raise ApiError.of(
-                    ErrorReason.ERROR_REASON_NOT_ALLOWED,
-                    "The credential may not see whom an identifier belongs to. Name the member, or use a credential"
-                    " that was made with --personal-data.",
-                )
-            wait_s = self.lookups.take(principal.credential_id)
-            if wait_s:
-                raise limited(wait_s)
+        method, principal = call.method, call.principal
+        if principal is None:
+            return request
+        looks_up = method.looks_up is not None and method.looks_up(request)
+        if not principal.may_identify and (looks_up or (method.reads is not None and method.reads(request))):
+            raise ApiError.of(
+                ErrorReason.ERROR_REASON_NOT_ALLOWED,
+                "The credential may not see personal data, nor whom an identifier belongs to. Name the member and ask"
+                " without personal data, or use a credential that was made with --personal-data.",
+            )
+        if looks_up and (wait_s := self.lookups.take(principal.credential_id)):
+            raise limited(wait_s)
         return request
 
     def _succeed(self, call: _Call, response: Message | None) -> None:
@@ -305,7 +306,9 @@ class Gate(grpc.aio.ServerInterceptor):
         reads, principal = call.method.reads, call.principal
         if self._noter is None or reads is None or principal is None or not reads(call.request):
             return
-        self._noter.read(principal, call.method.name, response.member, call.context.peer())
+        shown = (response,) if hasattr(response, "member") else response.members
+        for one in shown:
+            self._noter.read(principal, call.method.name, one.member, call.context.peer())
 
     async def _fail(self, call: _Call, error: BaseException) -> NoReturn:
         """Counts and logs a failure, and ends the call with its status."""

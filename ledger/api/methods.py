@@ -81,6 +81,11 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/loyalty.v1.CrmService/ExplainSegment": _CRM | _MANAGER,
     "/loyalty.v1.CrmService/ListSegmentMembers": _CRM | _MANAGER,
     "/loyalty.v1.CrmService/ListMemberSegments": _CRM | _MANAGER,
+    "/loyalty.v1.CrmService/GetMember": _CRM | _MANAGER | _AUDITOR,
+    "/loyalty.v1.CrmService/ListMembers": _CRM | _MANAGER | _AUDITOR,
+    "/loyalty.v1.CrmService/SearchMembers": _CRM | _MANAGER,
+    "/loyalty.v1.CrmService/UpdateMember": _CRM | _MANAGER,
+    "/loyalty.v1.CrmService/UpsertMembers": _CRM,
     "/loyalty.v1.AuditService/ReadEvents": _AUDITOR,
     "/loyalty.v1.AuditService/GetCheckpoint": _AUDITOR,
     "/loyalty.v1.AuditService/ListCheckpoints": _AUDITOR,
@@ -103,18 +108,21 @@ LOOKUPS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "/loyalty.v1.PosService/GetBalance": lambda request: request.HasField("identifier"),
     "/loyalty.v1.PosService/QuoteSale": lambda request: request.sale.HasField("identifier"),
     "/loyalty.v1.CrmService/ExportMember": lambda request: True,
+    "/loyalty.v1.CrmService/SearchMembers": lambda request: True,
 }
 """Which requests only tell whether somebody with an identifier is a member. Their rate is limited,
 so that nobody can try out all phone numbers. Commands whose member is not found count as well, in Dispatch.
-Auditors may make them only where their credential was granted personal data.
 """
 
 READS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "/loyalty.v1.PosService/LookupMember": lambda request: True,
     "/loyalty.v1.PosService/GetBalance": lambda request: request.HasField("identifier"),
+    "/loyalty.v1.CrmService/GetMember": lambda request: request.with_personal_data,
+    "/loyalty.v1.CrmService/SearchMembers": lambda request: True,
 }
 """Which requests show personal data, or whom an identifier belongs to: the audit trail has each of them. The response
-names the member.
+names the member, or members. Auditors may make these requests, and look-ups, only where their credential was granted
+personal data.
 """
 
 READS_NOTED_APART: Final = frozenset(

@@ -25,6 +25,7 @@ from loyalty.v1.events_pb2 import (
     ExpiryExtended,
     FeedbackRecorded,
     MemberEnrolled,
+    MemberUpdated,
     PendingSettled,
     PointsRedeemed,
     ProgramPublished,
@@ -56,6 +57,7 @@ from loyalty.v1.pos_service_pb2 import (
     UseEntitlementResponse,
 )
 from loyalty.v1.pos_service_pb2 import Outcome as OutcomeMessage
+from loyalty.v1.profile_pb2 import UpdateMemberResponse
 from loyalty.v1.program_service_pb2 import (
     AdjustPointsResponse,
     ExtendExpiryResponse,
@@ -75,11 +77,12 @@ from ledger.api.errors import ApiError
 from ledger.api.texts import receipt_texts
 from ledger.domain.instant import set_timestamp
 from ledger.domain.lot import points_of
+from ledger.domain.member_profile import etag_of
 from ledger.domain.names import hold_name, member_name, transaction_name
 from ledger.domain.refusal import InvariantBroken, Rejected
-from ledger.domain.segments.decide import etag_of
+from ledger.domain.segments.decide import etag_of as etag_of_segment
 from ledger.store.topics import Archived
-from ledger.writer.command import Existing, Failure, Outcome, Settled
+from ledger.writer.command import Existing, Failure, Outcome, Settled, Unchanged
 from ledger.writer.decision import DamagedAccount
 from ledger.writer.writer import (
     DeadlinePassed,
@@ -141,13 +144,16 @@ def reply(response: ResponseT, result: Result, *, codes: Codes = _NO_CODES, with
     written: Any = response
     if isinstance(result, Existing):
         _write_existing(written, result)
+    elif isinstance(result, Unchanged):
+        written.outcome.member = member_name(result.member)
+        written.kept.extend(result.kept)
     else:
         _WRITE[type(response)](written, result, result.main)
     redemptions = _redemptions(written)
     for redemption in redemptions:
         for voucher in redemption.vouchers:
             voucher.code = codes.get(voucher.code_hash, "")
-    program = result.program
+    program = None if isinstance(result, Unchanged) else result.program
     if with_texts and program is not None and written.HasField("receipt"):
         used = written.entitlement if isinstance(written, UseEntitlementResponse) else None
         texts = receipt_texts(written.receipt, program, redemptions, used, is_quote=result.command.dry_run)
@@ -332,6 +338,14 @@ def _uploaded(response: UploadVoucherCodesResponse, result: Outcome, main: Vouch
     _write_outcome(response.outcome, result)
 
 
+def _updated(response: UpdateMemberResponse, result: Outcome, main: MemberUpdated) -> None:
+    response.fields.extend(main.fields)
+    response.attributes.extend(main.attributes)
+    response.kept.extend(main.kept)
+    response.etag = etag_of(main.profile_version)
+    _write_outcome(response.outcome, result)
+
+
 def _published(response: PublishProgramResponse, result: Outcome, main: ProgramPublished) -> None:
     response.program.CopyFrom(main.request.program)
     _write_outcome(response.outcome, result)
@@ -340,7 +354,7 @@ def _published(response: PublishProgramResponse, result: Outcome, main: ProgramP
 def _saved(response: SaveSegmentResponse, result: Outcome, main: SegmentSaved) -> None:
     response.segment.CopyFrom(main.request.segment)
     response.segment.version = main.version
-    response.segment.etag = etag_of(main.version)
+    response.segment.etag = etag_of_segment(main.version)
     _write_outcome(response.outcome, result)
 
 
@@ -375,4 +389,5 @@ _WRITE: Final[Mapping[type[Message], Callable[[Any, Outcome, Any], None]]] = {
     SaveSegmentResponse: _saved,
     DeleteSegmentResponse: _recorded,
     SetSegmentMembersResponse: _recorded,
+    UpdateMemberResponse: _updated,
 }

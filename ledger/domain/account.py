@@ -17,6 +17,7 @@ from loyalty.v1.events_pb2 import (
     ExpiryExtended,
     ExpiryNotified,
     MemberEnrolled,
+    MemberUpdated,
     PendingSettled,
     PointsAdjusted,
     PointsExpired,
@@ -81,6 +82,7 @@ AccountEvent = (
     | TierFloorSet
     | RewardGranted
     | PersonEvent
+    | MemberUpdated
 )
 
 
@@ -193,6 +195,9 @@ class Account(Purse):
     def _member_enrolled(self, event: MemberEnrolled) -> None:
         self.program = event.program
         self.tier = event.tier
+
+    def _member_updated(self, event: MemberUpdated) -> None:
+        """What is known of the person is no part of the account; the event counts in its version."""
 
     def _sale_recorded(self, event: SaleRecorded) -> None:
         self._issue(event)
@@ -492,4 +497,5 @@ _APPLY: Final[Mapping[type[Message], Callable[[Account, Any], None]]] = {
     TierFloorSet: Account._tier_floor_set,
     RewardGranted: Account._reward_granted,
     **dict.fromkeys(get_args(PersonEvent), Account._personal),
+    MemberUpdated: Account._member_updated,
 }

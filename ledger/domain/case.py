@@ -1,6 +1,6 @@
 """A case: one command with the state it is decided on, and the events that decide it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -10,6 +10,7 @@ from loyalty.v1.account_pb2 import Receipt
 from loyalty.v1.origin_pb2 import Origin
 
 from ledger.domain.account import Account, AccountEvent
+from ledger.domain.member_profile import Key, MemberProfile, ProfileChange
 from ledger.domain.new_event import NewEvent
 from ledger.domain.pool import PoolEvent, Pools
 from ledger.domain.program import Program
@@ -44,6 +45,14 @@ class Case(Generic[RequestT]):
     """Random bytes that the codes of new vouchers are made from, with the request id: other commands have the same."""
     has_text: bool = False
     """Whether feedback has a text, which is in no event."""
+    profile: MemberProfile | None = None
+    """The member as a person, where the command or an expression of the program needs it; an update replaces it."""
+    segments: Sequence[str] | None = None
+    """The segments that the member is in, where an expression of the program needs them."""
+    change: ProfileChange | None = None
+    """What an update of the profile is to change."""
+    owner_of: Callable[[Key], UUID | None] = lambda _: None
+    """Who has an identifier that the command names."""
     events: list[NewEvent] = field(default_factory=list)
     codes: list[NewCode] = field(default_factory=list)
     """The codes of new vouchers, which no event holds."""

@@ -23,6 +23,7 @@ from loyalty.v1.commands_pb2 import (
     RevokeVoucherRequest,
     SetTierFloorRequest,
     SettlePendingRequest,
+    UpdateMemberRequest,
     UseEntitlementRequest,
 )
 from loyalty.v1.consent_pb2 import EraseMemberRequest, RecordConsentsRequest
@@ -60,6 +61,7 @@ from ledger.domain.rounding import Overflow
 from ledger.domain.set_tier_floor import set_tier_floor
 from ledger.domain.settle import settle
 from ledger.domain.settle_pending import settle_pending
+from ledger.domain.update_member import update_member
 
 DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
     RecordSaleRequest: record_sale,
@@ -81,6 +83,7 @@ DECIDE: Final[Mapping[type[Message], Callable[[Any], None]]] = {
     RecordConsentsRequest: record_consents,
     EraseMemberRequest: erase_member,
     RecordFeedbackRequest: record_feedback,
+    UpdateMemberRequest: update_member,
 }
 
 REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
@@ -103,6 +106,7 @@ REFUSED_FIELD: Final[Mapping[type[Message], str]] = {
     RecordConsentsRequest: "record_consents",
     EraseMemberRequest: "erase_member",
     RecordFeedbackRequest: "record_feedback",
+    UpdateMemberRequest: "update_member",
 }
 """The field of CommandRefused that keeps each kind of command."""
 

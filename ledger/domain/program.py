@@ -18,6 +18,7 @@ from ledger.domain.instant import MINUTE, SECOND, from_timestamp
 from ledger.domain.ladder import Ladder
 from ledger.domain.refusal import Rejected
 from ledger.domain.rules.activity import Activity
+from ledger.domain.rules.asks import asks_of
 from ledger.domain.rules.cap import Cap
 from ledger.domain.rules.facts import Facts
 from ledger.domain.rules.index import Index
@@ -72,6 +73,8 @@ class Program:
         self.expression_names = (
             self._rules.names | self._activity_names | self._promotions.names | _names_of(self._rewards.values())
         )
+        self.attributes = {message.attribute_id: message for message in definition.attributes}
+        self.asks = asks_of(definition)
         self.stores = frozenset(store.store_id for store in definition.stores)
         """The stores that may send commands; none means any."""
 

@@ -17,6 +17,7 @@ from phonenumbers import SUPPORTED_REGIONS
 
 from ledger.domain.currency import MINOR_DIGITS
 from ledger.domain.instant import EARLIEST, LATEST, from_timestamp
+from ledger.domain.publish_attributes import check_attributes
 from ledger.domain.publish_consents import check_consents
 from ledger.domain.publish_earning import check_earning
 from ledger.domain.publish_exclusive import check_exclusive
@@ -72,6 +73,7 @@ def problems(definition: Program) -> Problems:
         found.append(("default_region", "must be an ISO 3166-1 region of two capital letters, such as IN"))
     if definition.HasField("starts_at") and not EARLIEST <= from_timestamp(definition.starts_at) < LATEST:
         found.append(("starts_at", "must be a time from the year 2000 on; absent for at once"))
+    check_attributes(definition, found)
     check_earning(definition, found)
     check_exclusive(definition, found)
     check_pending(definition.pending, "pending", found)

@@ -1,8 +1,9 @@
 """What earning rules, promotions, limits and caps must be to be published."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from loyalty.v1.attribute_pb2 import AttributeDefinition
 from loyalty.v1.earning_pb2 import (
     Basis,
     Cap,
@@ -241,7 +242,8 @@ def check_conditions(conditions: Conditions, definition: Program, path: str, fou
     for index, window in enumerate(conditions.windows[:WINDOWS_MAX]):
         _window(window, f"{path}.windows[{index}]", found)
     if conditions.expression:
-        _expression(conditions.expression, f"{path}.expression", found, of_line=False)
+        attributes = {attribute.attribute_id: attribute for attribute in definition.attributes}
+        _expression(conditions.expression, attributes, f"{path}.expression", found)
 
 
 def _window(window: Window, path: str, found: Problems) -> None:
@@ -255,9 +257,16 @@ def _window(window: Window, path: str, found: Problems) -> None:
         found.append((f"{path}.duration", "must end before the year 10000"))
 
 
-def _expression(text: str, path: str, found: Problems, *, of_line: bool) -> None:
+def _expression(
+    text: str,
+    attributes: Mapping[str, AttributeDefinition],
+    path: str,
+    found: Problems,
+    *,
+    of_line: bool = False,
+) -> None:
     try:
-        Expression(text, of_line=of_line).check()
+        Expression(text, of_line=of_line).check(attributes)
     except ValueError as error:
         found.append((path, " ".join(str(error).split())))
 
@@ -308,7 +317,7 @@ def _filter(lines: LineFilter, path: str, found: Problems) -> None:
         for index, entry in enumerate(getattr(lines, name)):
             _entry(entry, f"{path}.{name}[{index}]", found)
     if lines.expression:
-        _expression(lines.expression, f"{path}.expression", found, of_line=True)
+        _expression(lines.expression, {}, f"{path}.expression", found, of_line=True)
 
 
 def _entry(entry: str, path: str, found: Problems) -> None:

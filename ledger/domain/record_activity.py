@@ -36,6 +36,7 @@ def award_activity(
         attributes=request.attributes,
     )
     facts.ladder = program.ladder
+    facts.profile, facts.segments = case.profile, case.segments
     earned = earn(program, facts, _NO_BASKET, program.rules_for_activity(request.activity), case.pools)
     points = earned.points
     case.account.check_room(points)

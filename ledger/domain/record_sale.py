@@ -44,6 +44,7 @@ def record_sale(case: Case[RecordSaleRequest]) -> None:
         attributes=request.sale.attributes,
     )
     facts.ladder = program.ladder
+    facts.profile, facts.segments = case.profile, case.segments
     redemptions: Sequence[Redemption] = ()
     of_vouchers: Sequence[Award] = ()
     paid = 0

@@ -183,4 +183,5 @@ def _facts(case: Case[RequestT]) -> Facts:
     zone = program.zone_of(case.origin.store)
     facts = Facts(case.account, case.origin, case.at, zone, names=program.expression_names)
     facts.ladder = program.ladder
+    facts.profile, facts.segments = case.profile, case.segments
     return facts

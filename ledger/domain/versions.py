@@ -16,12 +16,14 @@ class Versions:
     matters.
     """
 
-    __slots__ = ("_newest_first", "newest")
+    __slots__ = ("_newest_first", "asks", "newest")
 
     def __init__(self, newest: Program, before: "Versions | None" = None) -> None:
         older = before._newest_first if before is not None and newest.starts_at else ()
         self.newest = newest
         self._newest_first: tuple[Program, ...] = (newest, *older)
+        self.asks: frozenset[str] = frozenset().union(*(program.asks for program in self._newest_first))
+        """What expressions of any of them ask for that is not in the account."""
 
     @property
     def is_full(self) -> bool:

@@ -1,92 +1,73 @@
 """The profile store: the only place that holds personal data."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from loyalty.v1.commands_pb2 import EnrollMemberRequest
-from loyalty.v1.member_pb2 import Profile
-from psycopg import Cursor
-from psycopg.errors import UniqueViolation
+from loyalty.v1.member_pb2 import Identifier, Profile
+from loyalty.v1.profile_pb2 import FoundMember, PersonalData
 from psycopg.rows import TupleRow, tuple_row
 
+from ledger.domain.instant import set_timestamp
+from ledger.domain.member_profile import etag_of
+from ledger.domain.names import member_name
 from ledger.store.datastore import LedgerDatastore
+from ledger.store.name_key import fold
 
+ENDING_SHOWN: Final = 4
+"""Characters of an identifier that whoever searches is shown."""
 
-class NewPerson(NamedTuple):
-    """A person who was enrolled."""
+_LAST: Final = "\U0010ffff"
+"""Behind every character of a name or identifier."""
 
-    request_id: UUID
-    member_id: UUID
-    program: str
-    identifiers: Sequence[tuple[str, int, str]]
-    profile: Profile
-    request: EnrollMemberRequest
+_PERSONAL: Final = """
+SELECT m.version, m.given_name, m.family_name, m.language_code,
+       (SELECT json_agg(json_build_array(type, value) ORDER BY type, value)
+        FROM profile.identifiers WHERE member_id = m.member_id),
+       (SELECT json_agg(json_build_array(attribute, type, value, version, source, source_at) ORDER BY attribute)
+        FROM profile.attributes WHERE member_id = m.member_id AND value IS NOT NULL)
+FROM profile.members m WHERE m.member_id = %b
+"""
 
+_FOUND: Final = """
+SELECT m.member_id, m.given_name, m.family_name, m.language_code,
+       (SELECT json_agg(json_build_array(type, value) ORDER BY type, value)
+        FROM profile.identifiers WHERE member_id = m.member_id)
+FROM ({found}) AS found JOIN profile.members m USING (member_id)
+ORDER BY m.given_key, m.member_id
+"""
 
-def write_people(cursor: Cursor[TupleRow], people: Sequence[NewPerson]) -> None:
-    """Writes new people within the transaction that appends their enrolments.
+_BY_NAME: Final = """
+SELECT member_id FROM (
+    (SELECT member_id, given_key AS key FROM profile.members
+     WHERE program = %(program)b AND given_key <> '' AND given_key >= %(from)b AND given_key < %(until)b
+     ORDER BY given_key LIMIT %(limit)b)
+    UNION ALL
+    (SELECT member_id, family_key FROM profile.members
+     WHERE program = %(program)b AND family_key <> '' AND family_key >= %(from)b AND family_key < %(until)b
+     ORDER BY family_key LIMIT %(limit)b)
+) AS named
+GROUP BY member_id ORDER BY min(key), member_id LIMIT %(limit)b
+"""
 
-    Raises psycopg.errors.UniqueViolation when an identifier has been taken meanwhile.
-    """
-    cursor.execute(
-        "INSERT INTO profile.members SELECT * FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[])",
-        (
-            [person.member_id for person in people],
-            [person.program for person in people],
-            [person.profile.given_name for person in people],
-            [person.profile.family_name for person in people],
-            [person.profile.language_code or "en" for person in people],
-        ),
-    )
-    identifiers = [(key, person.member_id) for person in people for key in person.identifiers]
-    # A violated key would be in PostgreSQL's log, with the identifier.
-    cursor.execute(
-        "INSERT INTO profile.identifiers SELECT * FROM unnest(%b::text[], %b::int[], %b::text[], %b::uuid[])"
-        " ON CONFLICT DO NOTHING",
-        (
-            [key[0] for key, _ in identifiers],
-            [key[1] for key, _ in identifiers],
-            [key[2] for key, _ in identifiers],
-            [member_id for _, member_id in identifiers],
-        ),
-    )
-    if cursor.rowcount != len(identifiers):
-        raise UniqueViolation("an identifier has been taken meanwhile")
-    cursor.execute(
-        "INSERT INTO profile.enrollments SELECT * FROM unnest(%b::uuid[], %b::uuid[], %b::bytea[])",
-        (
-            [person.request_id for person in people],
-            [person.member_id for person in people],
-            [person.request.SerializeToString() for person in people],
-        ),
-    )
+_BY_ENDING: Final = """
+SELECT member_id FROM (
+    SELECT member_id FROM profile.identifiers
+    WHERE program = %(program)b AND reverse(value) COLLATE "C" >= %(from)b AND reverse(value) COLLATE "C" < %(until)b
+    ORDER BY reverse(value) COLLATE "C" LIMIT %(limit)b * 8
+) AS ending
+GROUP BY member_id ORDER BY member_id LIMIT %(limit)b
+"""
 
+_BY_KEY: Final = """
+SELECT member_id FROM profile.identifiers
+WHERE program = %(program)b AND type = %(type)b::int AND value = %(value)b
+"""
 
-class NewText(NamedTuple):
-    """What a member wrote."""
-
-    request_id: UUID
-    member_id: UUID
-    text: str
-    language_code: str
-    recorded_at: int
-
-
-def write_texts(cursor: Cursor[TupleRow], texts: Sequence[NewText]) -> None:
-    """Writes what members wrote within the transaction that appends their feedback, of those who are known."""
-    cursor.execute(
-        "INSERT INTO profile.feedback_texts SELECT t.* FROM"
-        " unnest(%b::uuid[], %b::uuid[], %b::text[], %b::text[], %b::bigint[])"
-        " AS t (request_id, member_id, feedback_text, language_code, recorded_at)"
-        " JOIN profile.members USING (member_id)",
-        tuple(map(list, zip(*texts, strict=True))),
-    )
-
-
-def erase_people(cursor: Cursor[TupleRow], members: Sequence[UUID]) -> None:
-    """Erases all that is known about some people: with its members, every table of the profile store loses its rows."""
-    cursor.execute("DELETE FROM profile.members WHERE member_id = ANY (%b::uuid[])", (list(members),))
+_SEARCHES: Final = {
+    name: _FOUND.replace("{found}", found).encode()
+    for name, found in (("by_name", _BY_NAME), ("by_ending", _BY_ENDING), ("by_key", _BY_KEY))
+}
 
 
 class Person(NamedTuple):
@@ -133,6 +114,61 @@ class Profiles:
         if row is None:
             return None
         return Person(" ".join(mask(name) for name in row[:2] if name), row[2])
+
+    def personal(self, member_id: UUID) -> tuple[PersonalData, str] | None:
+        """Everything that is known of a person, and its etag; None when the person was erased or never known."""
+        with self._datastore.pool.connection() as connection:
+            cursor = connection.cursor(binary=True, row_factory=tuple_row)
+            row = cursor.execute(_PERSONAL, (member_id,), prepare=True).fetchone()
+        return None if row is None else (_personal(row), etag_of(row[0]))
+
+    def by_name(self, program: str, prefix: str, limit: int) -> list[FoundMember]:
+        """The first members, by name, whose given or family name begins so, whatever its case and accents."""
+        key = fold(prefix)
+        parameters = {"program": program, "from": key, "until": key + _LAST, "limit": limit}
+        return self._found("by_name", parameters)
+
+    def by_ending(self, program: str, ending: str, limit: int) -> list[FoundMember]:
+        """The first members with an identifier that ends so."""
+        key = ending.casefold()[::-1]
+        parameters = {"program": program, "from": key, "until": key + _LAST, "limit": limit}
+        return self._found("by_ending", parameters)
+
+    def by_key(self, key: tuple[str, int, str]) -> list[FoundMember]:
+        """The member with a normalised identifier (program, type, value)."""
+        return self._found("by_key", dict(zip(("program", "type", "value"), key, strict=True)))
+
+    def _found(self, question: str, parameters: Mapping[str, object]) -> list[FoundMember]:
+        with self._datastore.pool.connection() as connection:
+            cursor = connection.cursor(binary=True, row_factory=tuple_row)
+            rows = cursor.execute(_SEARCHES[question], parameters, prepare=True).fetchall()
+        return [_found_member(row) for row in rows]
+
+
+def _personal(row: TupleRow) -> PersonalData:
+    _, given_name, family_name, language_code, identifiers, attributes = row
+    personal = PersonalData(
+        profile=Profile(given_name=given_name, family_name=family_name, language_code=language_code),
+        identifiers=[Identifier(type=kind, value=value) for kind, value in identifiers or ()],
+    )
+    for name, kind, value, version, source, source_at in attributes or ():
+        attribute = personal.attributes.add(attribute_id=name, type=kind, value=value, version=version, source=source)
+        set_timestamp(attribute.source_time, source_at)
+    return personal
+
+
+def _found_member(row: TupleRow) -> FoundMember:
+    member_id, given_name, family_name, language_code, identifiers = row
+    return FoundMember(
+        member=member_name(member_id),
+        profile=Profile(given_name=given_name, family_name=family_name, language_code=language_code),
+        masked_identifiers=[Identifier(type=kind, value=mask_all_but_end(value)) for kind, value in identifiers or ()],
+    )
+
+
+def mask_all_but_end(value: str) -> str:
+    """An identifier with all but its last four characters hidden; all of a short one."""
+    return f"***{value[-ENDING_SHOWN:]}" if len(value) > ENDING_SHOWN * 2 else "***"
 
 
 def mask(name: str) -> str:

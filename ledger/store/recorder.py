@@ -9,10 +9,10 @@ import psycopg
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
 from google.protobuf.message import Message
-from loyalty.v1.commands_pb2 import EnrollMemberRequest
 from psycopg import Connection, Cursor
 from psycopg.rows import TupleRow, tuple_row
 
+from ledger.domain.member_profile import NAMES, AttributeState, MemberProfile
 from ledger.domain.new_event import NewEvent
 from ledger.store.archive import NO_ARCHIVE, Archive
 from ledger.store.arrays import BigintArray, ByteaArray, TextArray, UuidArray
@@ -54,6 +54,22 @@ ON CONFLICT (originator_id) DO UPDATE
     SET originator_version = excluded.originator_version, state = excluded.state
     WHERE snapshots.originator_version < excluded.originator_version
 """
+
+
+_PROFILES: Final = """
+SELECT m.member_id, m.version, m.source_at, m.given_name, m.family_name, m.language_code,
+       (SELECT count(*) FROM profile.identifiers i WHERE i.member_id = m.member_id),
+       a.names, a.types, a.texts, a.versions, a.sources, a.times
+FROM profile.members m
+CROSS JOIN LATERAL (
+    SELECT array_agg(attribute) AS names, array_agg(type::int) AS types, array_agg(value) AS texts,
+           array_agg(version) AS versions, array_agg(source) AS sources, array_agg(source_at) AS times
+    FROM profile.attributes WHERE member_id = m.member_id
+) AS a
+WHERE m.member_id = ANY (%b::uuid[])
+"""
+
+_SEGMENTS: Final = "SELECT member_id, segment_id FROM views.segment_members WHERE member_id = ANY (%b::uuid[])"
 
 
 class RecordedEvent(NamedTuple):
@@ -138,13 +154,35 @@ class Session:
         )
         return {(row[0], row[1], row[2]): row[3] for row in rows}
 
-    def enrollments(self, requests: Sequence[UUID]) -> dict[UUID, EnrollMemberRequest]:
-        """Enrolments as they came, of people who are not erased, by request id."""
+    def sent(self, requests: Sequence[UUID]) -> dict[UUID, bytes]:
+        """Enrolments and updates as they came, of people who are not erased, by request id."""
         rows = self._cursor.execute(
-            "SELECT request_id, request FROM profile.enrollments WHERE request_id = ANY (%b::uuid[])",
-            (list(requests),),
+            "SELECT request_id, request FROM profile.enrollments WHERE request_id = ANY (%(ids)b::uuid[])"
+            " UNION ALL SELECT request_id, request FROM profile.updates WHERE request_id = ANY (%(ids)b::uuid[])",
+            {"ids": list(requests)},
         )
-        return {row[0]: EnrollMemberRequest.FromString(row[1]) for row in rows}
+        return dict(rows.fetchall())
+
+    def profiles(self, members: Sequence[UUID]) -> dict[UUID, MemberProfile]:
+        """What is known of some members as persons, by member."""
+        rows = self._cursor.execute(_PROFILES, (UuidArray(members),), prepare=True)
+        return {row[0]: _profile(row) for row in rows}
+
+    def segments(self, members: Sequence[UUID]) -> dict[UUID, list[str]]:
+        """The segments that some members are in now, by member; none for a member who is in none."""
+        found: dict[UUID, list[str]] = {member: [] for member in members}
+        (known,) = self._cursor.execute("SELECT to_regclass('views.segment_members') IS NOT NULL").fetchone() or (
+            False,
+        )
+        if known:
+            for member_id, segment in self._cursor.execute(_SEGMENTS, (UuidArray(members),), prepare=True):
+                found[member_id].append(segment)
+        return found
+
+    def write(self, write: Callable[[Cursor[TupleRow]], None]) -> None:
+        """Writes to the profile store alone, durably, all or nothing."""
+        with self._connection.transaction():
+            write(self._cursor)
 
     def feedback_texts(self, requests: Sequence[UUID]) -> dict[UUID, str]:
         """The texts of earlier feedback that are still there, by request id."""
@@ -196,6 +234,11 @@ class Session:
         """Keeps snapshots, each unless there is a newer one."""
         ids, versions, states = zip(*snapshots, strict=True)
         self._cursor.execute(_WRITE_SNAPSHOTS, (list(ids), list(versions), list(states)))
+
+
+def _profile(row: TupleRow) -> MemberProfile:
+    attributes = {name: AttributeState(*state) for name, *state in zip(*row[7:], strict=True)} if row[7] else {}
+    return MemberProfile(row[1], dict(zip(NAMES, row[3:6], strict=True)), row[2], row[6], attributes)
 
 
 class LedgerRecorder(PostgresApplicationRecorder):

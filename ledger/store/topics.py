@@ -58,6 +58,7 @@ TOPICS: Final[dict[type[Message], str]] = {
     events_pb2.SegmentDeleted: "segment-deleted/1",
     events_pb2.SegmentListed: "segment-listed/1",
     events_pb2.SegmentMembersChanged: "segment-members/1",
+    events_pb2.MemberUpdated: "member-updated/1",
 }
 
 NOT_SET: Final = "it is in the archive: set LOYALTY_ARCHIVE to the archive's folder"

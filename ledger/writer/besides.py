@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow
 from ledger.domain.account import Account
 from ledger.domain.new_event import main_event
 from ledger.domain.voucher import NewCode
-from ledger.store.profiles import NewPerson, NewText, erase_people, write_people, write_texts
+from ledger.store.personal import NewPerson, NewText, PersonalWrites, Update
 from ledger.store.vouchers import erase_codes, write_codes
 from ledger.writer.command import Command
 from ledger.writer.decision import Decided
@@ -20,13 +20,12 @@ class Besides:
 
     def __init__(self, now: int) -> None:
         self._now = now
-        self._people: list[NewPerson] = []
-        self._texts: list[NewText] = []
+        self._personal = PersonalWrites()
         self._codes: list[NewCode] = []
-        self._erased: list[Account] = []
+        self._erased_codes: list[str] = []
 
     def __bool__(self) -> bool:
-        return bool(self._people or self._texts or self._codes or self._erased)
+        return bool(self._personal or self._codes or self._erased_codes)
 
     def note(self, command: Command, decision: Decided) -> None:
         """Notes what a decision writes besides its events."""
@@ -35,41 +34,41 @@ class Besides:
         if account is None:
             return
         if command.person is not None:
-            self._people.append(
+            person = command.person
+            self._personal.enrol(
                 NewPerson(
                     command.request_id,
                     account.account_id,
                     account.program,
-                    command.person.identifiers,
-                    command.person.profile,
-                    command.person.request,
+                    person.identifiers,
+                    person.profile,
+                    person.request,
                 )
             )
         if command.text or isinstance(command.request, EraseMemberRequest):
             self._note_main(command, account, main_event(decision.events).payload)
 
+    def update(self, update: Update) -> None:
+        """Notes a change of what is known of a person."""
+        self._personal.update(update)
+
     def _note_main(self, command: Command, account: Account, main: Message) -> None:
         member_id = account.account_id
         if isinstance(main, FeedbackRecorded):
             language = main.request.language_code
-            self._texts.append(NewText(command.request_id, member_id, command.text, language, self._now))
+            self._personal.write_down(NewText(command.request_id, member_id, command.text, language, self._now))
         elif isinstance(main, MemberErased):
-            # Who came in this batch is not written at all.
-            self._people = [one for one in self._people if one.member_id != member_id]
-            self._texts = [one for one in self._texts if one.member_id != member_id]
-            self._erased.append(account)
+            self._personal.erase(member_id)
+            self._erased_codes += [voucher.code_hash for voucher in account.vouchers.values()]
 
     def write(self, cursor: Cursor[TupleRow]) -> None:
-        """Writes it. Raises psycopg.errors.UniqueViolation when an identifier has been taken meanwhile."""
+        """Writes it.
+
+        Raises psycopg.errors.UniqueViolation when an identifier has been taken, or a profile changed, meanwhile.
+        """
         if self._codes:
             write_codes(cursor, self._codes)
-        if self._erased:
-            # First: an identifier that an erased member had may be a new member's by now.
-            erase_people(cursor, [account.account_id for account in self._erased])
-            erase_codes(
-                cursor, [voucher.code_hash for account in self._erased for voucher in account.vouchers.values()]
-            )
-        if self._people:
-            write_people(cursor, self._people)
-        if self._texts:
-            write_texts(cursor, self._texts)
+        if self._personal:
+            self._personal.write(cursor, self._now)
+        if self._erased_codes:
+            erase_codes(cursor, self._erased_codes)

@@ -1,12 +1,11 @@
 """The book: all that the commands of one batch need to know, and what they have decided so far."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
 from eventsourcing.persistence import MapperDeserialisationError
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from loyalty.v1.audit_trail_pb2 import RecordAuditRequest
 from loyalty.v1.commands_pb2 import (
     AdjustPointsRequest,
@@ -18,14 +17,15 @@ from loyalty.v1.commands_pb2 import (
     ReturnSaleRequest,
 )
 from loyalty.v1.events_pb2 import ProgramPublished, SegmentDeleted, SegmentSaved
-from loyalty.v1.snapshot_pb2 import AccountSnapshot, PoolSnapshot
 
 from ledger.domain.account import Account, AccountEvent
+from ledger.domain.member_profile import Key, MemberProfile, ProfileChange
 from ledger.domain.names import program_stream
 from ledger.domain.new_event import NewEvent, event_of
 from ledger.domain.pool import Pool, PoolEvent
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken
+from ledger.domain.rules.asks import ATTRIBUTES, SEGMENTS
 from ledger.domain.sale_reference import sale_reference
 from ledger.domain.segments.decide import Segment, SegmentUnknown
 from ledger.domain.transaction import Transaction
@@ -33,31 +33,15 @@ from ledger.domain.versions import Versions
 from ledger.store.recorder import RecordedEvent, Session
 from ledger.store.topics import TOPICS_OF_ACCOUNTS, Archived
 from ledger.writer.cache import Cache
-from ledger.writer.command import Command, IdentifierKey, Person
+from ledger.writer.command import Command, Person
+from ledger.writer.missing import Missing
+from ledger.writer.start import start_account, start_pool
 
 TRUSTED: Final = (RecordSaleRequest, RecordActivityRequest, ReserveRewardRequest, AdjustPointsRequest)
 """Commands that need nothing but their account and its program, unless they name a hold or an identifier."""
 
 ROUNDS_MAX: Final = 8
 """Rounds of looking up. A command's keys lead to others at most five deep; more is a defect."""
-
-
-@dataclass(slots=True)
-class Missing:
-    """Keys that the book does not know about yet."""
-
-    streams: set[UUID] = field(default_factory=set)
-    programs: set[str] = field(default_factory=set)
-    requests: set[UUID] = field(default_factory=set)
-    transactions: set[UUID] = field(default_factory=set)
-    references: set[str] = field(default_factory=set)
-    identifiers: set[IdentifierKey] = field(default_factory=set)
-    people: set[UUID] = field(default_factory=set)
-    texts: set[UUID] = field(default_factory=set)
-
-    def __bool__(self) -> bool:
-        logged = (self.streams, self.programs, self.requests, self.transactions, self.references)
-        return any((*logged, self.identifiers, self.people, self.texts))
 
 
 class Book:
@@ -79,11 +63,13 @@ class Book:
         """What this batch decided, by request id."""
         self.files: dict[UUID, Transaction | None] = {}
         self.references: dict[str, UUID | None] = {}
-        self.identifiers: dict[IdentifierKey, UUID | None] = {}
+        self.identifiers: dict[Key, UUID | None] = {}
         self._looked_up_at: float | None = None
-        self.people: dict[UUID, EnrollMemberRequest | None] = {}
-        """Earlier enrolments as they came, by request id; None once the person is erased."""
-
+        self.sent: dict[UUID, Message | None] = {}
+        """Earlier enrolments and updates as they came, by request id; None once the person is erased."""
+        self.profiles: dict[UUID, MemberProfile | None] = {}
+        self.memberships: dict[UUID, Sequence[str]] = {}
+        """The segments of members, where an expression asks for them."""
         self.texts: dict[UUID, str | None] = {}
         """Texts of earlier feedback, by request id; None once they are erased."""
 
@@ -139,6 +125,7 @@ class Book:
             account = self.accounts[account_id]
             if account is not None:
                 program = account.program
+                known = self._knows_profile(command, account_id, missing) and known
         elif account_id is not None:
             missing.streams.add(account_id)
             self._look_up_again(command, missing)
@@ -184,15 +171,25 @@ class Book:
         if command.identifier is not None and command.identifier not in self.identifiers:
             missing.identifiers.add(command.identifier)
             known = False
-        if command.person is not None:
-            known = self._knows_person(command, command.person, missing) and known
+        known = self._knows_personal(command, missing) and known
         if command.target is not None and isinstance(command.request, ReturnSaleRequest):
             known = self._knows_sold(command.target, missing) and known
+        if command.bound_program or command.identifier is not None:
+            known = self._knows_earlier(command, missing) and known
+        return known
+
+    def _knows_personal(self, command: Command, missing: Missing) -> bool:
+        """The same for what is in the profile store."""
+        known = True
+        if command.person is not None:
+            known = self._knows_person(command, command.person, missing)
+        if command.change is not None:
+            known = self._knows_owners(command.change, missing) and known
+        if command.sent is not None:
+            known = self._knows_sent(command, missing) and known
         if command.text and self.recorded.get(command.request_id) and command.request_id not in self.texts:
             missing.texts.add(command.request_id)
             known = False
-        if command.bound_program or command.identifier is not None:
-            known = self._knows_earlier(command, missing) and known
         return known
 
     def _knows_sold(self, sale: UUID, missing: Missing) -> bool:
@@ -221,10 +218,26 @@ class Book:
             elif owner is not None and owner not in self.accounts:
                 missing.streams.add(owner)
                 complete = False
-        if self.recorded.get(command.request_id) and command.request_id not in self.people:
-            missing.people.add(command.request_id)
-            complete = False
-        return complete
+        return self._knows_sent(command, missing) and complete
+
+    def _knows_sent(self, command: Command, missing: Missing) -> bool:
+        if not self.recorded.get(command.request_id) or command.request_id in self.sent:
+            return True
+        missing.sent[command.request_id] = type(command.request)
+        return False
+
+    def _knows_owners(self, change: ProfileChange, missing: Missing) -> bool:
+        """Who has the identifiers that an update adds or removes."""
+        unknown = {key for key in (*change.add, *change.remove) if key not in self.identifiers}
+        missing.identifiers |= unknown
+        return not unknown
+
+    def _knows_profile(self, command: Command, account_id: UUID, missing: Missing) -> bool:
+        """The profile that an update changes, looked up behind the account: no change can lie between them unseen."""
+        if command.change is None or account_id in self.profiles:
+            return True
+        missing.profiles.add(account_id)
+        return False
 
     def _knows_receipt(self, command: Command, program: str, missing: Missing) -> bool:
         reference = self.reference(command, program)
@@ -240,7 +253,7 @@ class Book:
         return True
 
     def _look_up(self, session: Session, missing: Missing) -> None:
-        self._look_up_people(session, missing)
+        self._look_up_persons(session, missing)
         versions, accounts = self._start_accounts(session, missing.streams)
         for name in missing.programs:
             cached = self._cache.programs.get(name)
@@ -264,18 +277,41 @@ class Book:
         for account_id, account in accounts.items():
             self.accounts[account_id] = account if account.version else None
 
-    def _look_up_people(self, session: Session, missing: Missing) -> None:
-        """Looks up what is in the profile store."""
+    def _look_up_persons(self, session: Session, missing: Missing) -> None:
+        """The part of it that is in the profile store."""
         if missing.identifiers:
             keys = list(missing.identifiers)
             found = session.identifiers(keys)
             self.identifiers.update((key, found.get(key)) for key in keys)
-        if missing.people:
-            people = session.enrollments(list(missing.people))
-            self.people.update((key, people.get(key)) for key in missing.people)
+        if missing.sent:
+            sent = session.sent(list(missing.sent))
+            for request_id, kind in missing.sent.items():
+                self.sent[request_id] = kind.FromString(sent[request_id]) if request_id in sent else None
+        if missing.profiles:
+            self._look_up_profiles(session, missing.profiles)
         if missing.texts:
             texts = session.feedback_texts(list(missing.texts))
             self.texts.update((key, texts.get(key)) for key in missing.texts)
+
+    def _look_up_profiles(self, session: Session, members: Iterable[UUID]) -> None:
+        wanted = list(members)
+        profiles = session.profiles(wanted)
+        self.profiles.update((member, profiles.get(member)) for member in wanted)
+
+    def look_up_asked(self, session: Session) -> None:
+        """Looks up what expressions ask for that is not in accounts. Programs that do not ask cost nothing."""
+        asks = {
+            name: versions.asks for name, versions in self.programs.items() if versions is not None and versions.asks
+        }
+        if not asks:
+            return
+        members = [(member, asks[one.program]) for member, one in self.accounts.items() if one and one.program in asks]
+        of_attributes = [member for member, what in members if ATTRIBUTES in what and member not in self.profiles]
+        of_segments = [member for member, what in members if SEGMENTS in what]
+        if of_attributes:
+            self._look_up_profiles(session, of_attributes)
+        if of_segments:
+            self.memberships.update(session.segments(of_segments))
 
     def look_up_pool(self, session: Session, stream_id: UUID) -> None:
         """Looks up a pool that a decision asked for.
@@ -284,7 +320,7 @@ class Book:
         checks. Raises InvariantBroken when its events cannot be read.
         """
         pool = self._cache.pool(stream_id)
-        pool = pool.copy() if pool is not None else _start_pool(session, stream_id)
+        pool = pool.copy() if pool is not None else start_pool(session, stream_id)
         try:
             for row in session.fetch({stream_id: pool.version}):
                 pool.check_next(row.version)
@@ -481,12 +517,22 @@ class Book:
         self.accounts[account.account_id] = account
         if command.person is not None:
             self.identifiers.update(dict.fromkeys(command.person.identifiers, account.account_id))
-            self.people[command.request_id] = command.person.request
+            self.sent[command.request_id] = command.person.request
+            self.profiles[account.account_id] = command.person.known
         if command.text:
             self.texts[command.request_id] = command.text
         if account.person.erased_at:
             gone = [key for key, member in self.identifiers.items() if member == account.account_id]
             self.identifiers.update(dict.fromkeys(gone))
+            self.profiles[account.account_id] = None
+
+    def enter_update(self, command: Command, member: UUID, profile: MemberProfile) -> None:
+        """Makes an update of a profile visible to the commands behind it."""
+        self.profiles[member] = profile
+        self.sent[command.request_id] = command.sent
+        if command.change is not None:
+            self.identifiers.update(dict.fromkeys(command.change.remove))
+            self.identifiers.update(dict.fromkeys(command.change.add, member))
 
     def close(self) -> None:
         """Hands the new states to the cache, now that they are on disk."""
@@ -500,24 +546,3 @@ class Book:
         if self._looked_up_at is not None:
             programs = (program for program in self.programs.values() if program is not None)
             self._cache.keep_programs(programs, self._looked_up_at)
-
-
-def start_account(stream_id: UUID, snapshot: bytes | None) -> Account:
-    """An account from its snapshot, or an empty one."""
-    if snapshot is None:
-        return Account(stream_id)
-    try:
-        return Account.from_snapshot(stream_id, AccountSnapshot.FromString(snapshot))
-    except (DecodeError, InvariantBroken):
-        return Account(stream_id)  # a snapshot can be done without
-
-
-def _start_pool(session: Session, stream_id: UUID) -> Pool:
-    """A pool from its snapshot, or an empty one."""
-    state = session.snapshots([stream_id]).get(stream_id)
-    if state is None:
-        return Pool(stream_id)
-    try:
-        return Pool.from_snapshot(stream_id, PoolSnapshot.FromString(state))
-    except DecodeError:
-        return Pool(stream_id)  # a snapshot can be done without

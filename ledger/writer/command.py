@@ -7,10 +7,11 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 from loyalty.v1.account_pb2 import Receipt
-from loyalty.v1.commands_pb2 import EnrollMemberRequest, SaleReference
+from loyalty.v1.commands_pb2 import EnrollMemberRequest, SaleReference, UpdateMemberRequest
 from loyalty.v1.member_pb2 import Profile
 from loyalty.v1.origin_pb2 import Origin
 
+from ledger.domain.member_profile import MemberProfile, ProfileChange
 from ledger.domain.program import Program
 from ledger.domain.voucher import NewCode
 
@@ -37,6 +38,14 @@ class Person:
     profile: Profile
     request: EnrollMemberRequest
     """The command as it came, to compare a retry with."""
+
+    @property
+    def known(self) -> MemberProfile:
+        """The person as a member."""
+        profile = self.profile
+        names = {"given_name": profile.given_name, "family_name": profile.family_name}
+        names["language_code"] = profile.language_code or "en"
+        return MemberProfile(1, names, identifiers=len(self.identifiers))
 
 
 @dataclass(slots=True)
@@ -72,6 +81,10 @@ class Command:
     """What feedback says. It goes to the profile store and nowhere else."""
     codes: Sequence[NewCode] = ()
     """Codes that it uploads. They go to a table of their own and nowhere else."""
+    change: ProfileChange | None = None
+    """The personal part of an update, without which the request is an event's."""
+    sent: UpdateMemberRequest | None = None
+    """The update as it came, to compare a retry with. It goes to the profile store and nowhere else."""
 
 
 class Outcome(NamedTuple):
@@ -97,6 +110,15 @@ class Existing(NamedTuple):
     member: UUID
     receipt: Receipt
     program: Program
+
+
+class Unchanged(NamedTuple):
+    """An update that says what was so already. Nothing was recorded."""
+
+    command: Command
+    member: UUID
+    kept: Sequence[str]
+    """What a later source has set otherwise."""
 
 
 class Settled(NamedTuple):

@@ -38,6 +38,7 @@ from ledger.domain.account import Account, AccountEvent
 from ledger.domain.case import Case
 from ledger.domain.decide import block, decide, enroll_member, publish_program, refuse, settle_account
 from ledger.domain.erase_member import check_not_erased, check_unchanged
+from ledger.domain.member_profile import MemberProfile
 from ledger.domain.names import member_name, program_of_segment, segment_stream, transaction_name
 from ledger.domain.new_event import NewEvent, event_of
 from ledger.domain.pool import Pool, Pools
@@ -46,6 +47,7 @@ from ledger.domain.record_audit import record_audit
 from ledger.domain.refusal import Refused, Rejected
 from ledger.domain.segments.decide import SegmentCommand, decide_segment, name_of
 from ledger.domain.transaction import Transaction
+from ledger.domain.update_member import NothingChanged
 from ledger.domain.upload_codes import upload_codes
 from ledger.domain.versions import SCHEDULED_MAX, Versions
 from ledger.domain.voucher import NewCode
@@ -67,6 +69,8 @@ class Decided(NamedTuple):
     """The pools that it drew from, or gave back to, afterwards."""
     codes: Sequence[NewCode] = ()
     """The codes of vouchers that it issued."""
+    profile: MemberProfile | None = None
+    """The member's profile after an update of it."""
 
 
 class Repeated(NamedTuple):
@@ -75,10 +79,21 @@ class Repeated(NamedTuple):
     request_id: UUID
 
 
+class Same(NamedTuple):
+    """An update that changes nothing but when its source had what is there."""
+
+    member: UUID
+    profile: MemberProfile
+    kept: Sequence[str]
+
+
 class Exists(NamedTuple):
     """An enrolment of a member who is there already."""
 
     account: Account
+
+
+Decision = Decided | Repeated | Exists | Same
 
 
 class DamagedAccount(Exception):
@@ -90,7 +105,7 @@ def _damaged(where: str, error: Exception | None) -> Exception:
     return error if isinstance(error, Archived) else DamagedAccount(f"{where}: {error}")
 
 
-def decide_command(book: Book, command: Command, new_id: UUID, secret: bytes) -> Decided | Repeated | Exists:
+def decide_command(book: Book, command: Command, new_id: UUID, secret: bytes) -> Decision:
     """Decides one command. New vouchers get codes made from its request id and `secret`, which nobody must know.
 
     Raises Rejected when there is nothing to record, and DamagedAccount when the account's events cannot be read, or
@@ -130,7 +145,7 @@ def _check_readable(book: Book, command: Command) -> None:
             raise _damaged(f"transaction {transaction}", book.unreadable[transaction])
 
 
-def _reverse(book: Book, command: Command, request: ReverseTransactionRequest, reversed_id: UUID) -> Decided | Repeated:
+def _reverse(book: Book, command: Command, request: ReverseTransactionRequest, reversed_id: UUID) -> Decision:
     target = book.file(reversed_id)
     if target is None:
         return Decided(block(request, command.request_id, command.origin, reversed_id), None)
@@ -156,7 +171,7 @@ def _check_target(book: Book, command: Command, target: Transaction) -> None:
         raise Rejected(ErrorReason.ERROR_REASON_TRANSACTION_NOT_FOUND, transaction=target.name)
 
 
-def _on_account(book: Book, command: Command, secret: bytes) -> Decided | Repeated:
+def _on_account(book: Book, command: Command, secret: bytes) -> Decided | Repeated | Same:
     account_id = book.account_id(command)
     account = book.accounts.get(account_id) if account_id is not None else None
     if account_id in book.damaged:
@@ -199,14 +214,21 @@ def _on_account(book: Book, command: Command, secret: bytes) -> Decided | Repeat
         Pools(program.name, book.pools),
         secret,
         bool(command.text),
+        book.profiles.get(account_id),
+        book.memberships.get(account_id),
+        command.change,
+        book.identifiers.get,
     )
     if isinstance(request, Empty):
         settle_account(case)
     elif used is not None:
         refuse(case, Refused(ErrorReason.ERROR_REASON_TILL_REFERENCE_REUSED, transaction=transaction_name(used)))
     else:
-        decide(case)
-    return Decided(case.events, case.account, case.pools.changed, case.codes)
+        try:
+            decide(case)
+        except NothingChanged as same:
+            return Same(account_id, same.profile, same.kept)
+    return Decided(case.events, case.account, case.pools.changed, case.codes, case.profile)
 
 
 def _check_person(account: Account, request: Message) -> None:
@@ -405,11 +427,12 @@ def _difference(book: Book, command: Command, stored: Message, stored_origin: Or
         compared.program.version = request.program.version
         compared.program.etag = request.program.etag
         stored = compared
-    if command.person is not None:
-        person = book.people.get(command.request_id)
-        if person is not None:
-            person.DiscardUnknownFields()
-            difference = first_difference(person, command.person.request)
+    sent = command.person.request if command.person is not None else command.sent
+    if sent is not None:
+        before = book.sent.get(command.request_id)
+        if before is not None:
+            before.DiscardUnknownFields()
+            difference = first_difference(before, sent)
             if difference is not None:
                 return difference
     command.origin.credential = stored_origin.credential  # who may give the command may ask for its outcome

@@ -28,12 +28,14 @@ from loyalty.v1.segment_pb2 import DeleteSegmentRequest, SaveSegmentRequest, Set
 from uuid_utils.compat import uuid7
 
 from ledger.domain.account import Account
+from ledger.domain.member_profile import MemberProfile
 from ledger.domain.new_event import NewEvent, main_event
 from ledger.domain.pool import Pool, PoolUnknown
 from ledger.domain.program import Program
 from ledger.domain.refusal import InvariantBroken, Rejected
 from ledger.domain.segments.decide import SegmentUnknown
 from ledger.metrics import BATCH_COMMANDS, COMMIT_SECONDS, CONDITION_FAILURES, CONFLICTS, QUEUE_COMMANDS
+from ledger.store.personal import Update
 from ledger.store.recorder import Appended, LedgerRecorder, Session
 from ledger.store.topics import Archived
 from ledger.writer.besides import Besides
@@ -47,8 +49,9 @@ from ledger.writer.command import (
     Failure,
     Outcome,
     Settled,
+    Unchanged,
 )
-from ledger.writer.decision import DamagedAccount, Decided, Exists, Repeated, decide_command
+from ledger.writer.decision import DamagedAccount, Decided, Decision, Exists, Same, decide_command
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +88,7 @@ _AWAY: Final = (
 )
 """What the database says when it cannot be reached, or cannot write at the moment."""
 
-Result = Outcome | Existing | Settled | Failure
+Result = Outcome | Existing | Unchanged | Settled | Failure
 Answer = Callable[[Sequence[Result]], None]
 Clock = Callable[[], int]
 
@@ -270,6 +273,7 @@ class _Batch:
         trusting = trusting and self._book.trust(commands, now)
         if not trusting:
             self._book.load(self._session, commands, now)
+        self._book.look_up_asked(self._session)
         decisions = [self._decide(command) for command in commands]
         if trusting and not all(isinstance(decision, Decided) for decision in decisions):
             # What is not written is not checked by the keys of the log.
@@ -281,6 +285,8 @@ class _Batch:
             appended = self._session.append(self._events, self._now, self._cache.position, besides)
             self._cache.position = appended.first_position + len(self._events) - 1
             COMMIT_SECONDS.observe(time.monotonic() - started)
+        elif self._besides:
+            self._session.write(self._besides.write)
         positions = {
             event.request_id: appended.first_position + index
             for index, event in enumerate(self._events)
@@ -294,7 +300,7 @@ class _Batch:
     def _result_or_failure(
         self,
         command: Command,
-        decision: Decided | Repeated | Exists | Exception,
+        decision: Decision | Exception,
         positions: dict[UUID, int],
         recorded_at: int,
     ) -> Result:
@@ -309,7 +315,7 @@ class _Batch:
         """Lets later batches start from the states that this one left."""
         self._book.close()
 
-    def _decide(self, command: Command) -> Decided | Repeated | Exists | Exception:
+    def _decide(self, command: Command) -> Decision | Exception:
         if self._is_too_late(command):
             return OutcomeUnknown() if self._is_retry else DeadlinePassed()
         try:
@@ -322,13 +328,30 @@ class _Batch:
         except Exception as error:
             log.exception("a command failed")
             return error
-        if isinstance(decision, Decided) and not command.dry_run:
+        if command.dry_run:
+            return decision
+        if isinstance(decision, Same):
+            self._update(command, decision.member, decision.profile, is_recorded=False)
+        elif isinstance(decision, Decided):
             self._note(decision)
             self._besides.note(command, decision)
+            if command.change is not None and decision.account is not None and decision.profile is not None:
+                self._update(command, decision.account.account_id, decision.profile, is_recorded=True)
             self._book.enter(command, decision.events, decision.account, decision.pools)
         return decision
 
-    def _decide_looking_up(self, command: Command) -> Decided | Repeated | Exists:
+    def _update(self, command: Command, member: UUID, after: MemberProfile, *, is_recorded: bool) -> None:
+        """Notes a change of what is known of a person; nothing where the command was refused."""
+        before = self._book.profiles.get(member)
+        change = command.change
+        if before is None or change is None or after is before:
+            return
+        added = [key for key in change.add if self._book.identifiers.get(key) is None]
+        sent = command.sent if is_recorded else None
+        self._besides.update(Update(command.request_id, member, before, after, added, change.remove, sent))
+        self._book.enter_update(command, member, after)
+
+    def _decide_looking_up(self, command: Command) -> Decision:
         """Decides a command, looking up the pools and the segment that it turns out to need."""
         while True:
             try:
@@ -385,7 +408,7 @@ class _Batch:
     def _result(
         self,
         command: Command,
-        decision: Decided | Repeated | Exists | Exception,
+        decision: Decision | Exception,
         positions: dict[UUID, int],
         recorded_at: int,
     ) -> Result:
@@ -393,6 +416,8 @@ class _Batch:
             return Failure(command, decision)
         if isinstance(decision, Exists):
             return self._existing(command, decision.account)
+        if isinstance(decision, Same):
+            return Unchanged(command, decision.member, decision.kept)
         if isinstance(command.request, Empty):
             return Settled(command)
         is_of_program = isinstance(command.request, OF_PROGRAMS)

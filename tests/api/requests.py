@@ -6,6 +6,7 @@ from typing import Any, Final
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.v1.as_of_pb2 import GetMemberStateRequest, GetProgramStateRequest
+from loyalty.v1.attribute_pb2 import AttributeValue
 from loyalty.v1.audit_service_pb2 import ReadEventsRequest
 from loyalty.v1.audit_trail_pb2 import AuditKind, ListAuditEntriesRequest
 from loyalty.v1.books_pb2 import (
@@ -38,6 +39,7 @@ from loyalty.v1.commands_pb2 import (
     RevokeVoucherRequest,
     SetTierFloorRequest,
     SettlePendingRequest,
+    UpdateMemberRequest,
     UploadVoucherCodesRequest,
     UseEntitlementRequest,
 )
@@ -86,6 +88,13 @@ from loyalty.v1.pos_service_pb2 import (
     GetTransactionRequest,
     LookupMemberRequest,
     QuoteSaleRequest,
+)
+from loyalty.v1.profile_pb2 import (
+    GetMemberRequest,
+    ListMembersRequest,
+    MemberUpsert,
+    SearchMembersRequest,
+    UpsertMembersRequest,
 )
 from loyalty.v1.program_pb2 import Program
 from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListRewardsRequest
@@ -272,6 +281,26 @@ RIGHT: Final[dict[type[Message], Callable[[], Message]]] = {
     SetTierFloorRequest: lambda: SetTierFloorRequest(
         request_id=ID, origin=origin(), member=MEMBER, tier="gold", reason="x"
     ),
+    UpdateMemberRequest: lambda: UpdateMemberRequest(
+        request_id=ID,
+        origin=origin(),
+        member=MEMBER,
+        profile=Profile(given_name="Asha"),
+        add_identifiers=[CARD],
+        attributes=[AttributeValue(attribute_id="vegan", value="true")],
+        source="crm",
+        source_time=Timestamp(seconds=1_700_000_000),
+    ),
+    UpsertMembersRequest: lambda: UpsertMembersRequest(
+        request_id=ID,
+        origin=origin(),
+        program="programs/p",
+        items=[MemberUpsert(external_id="x")],
+        source_time=Timestamp(seconds=1_700_000_000),
+    ),
+    GetMemberRequest: lambda: GetMemberRequest(member=MEMBER, with_personal_data=True),
+    ListMembersRequest: lambda: ListMembersRequest(program="programs/p", tier="gold"),
+    SearchMembersRequest: lambda: SearchMembersRequest(program="programs/p", name_prefix="as"),
     LookupMemberRequest: lambda: LookupMemberRequest(identifier=CARD),
     GetTransactionRequest: lambda: GetTransactionRequest(name=TRANSACTION),
     ExplainTransactionRequest: lambda: ExplainTransactionRequest(name=TRANSACTION),

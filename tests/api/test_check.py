@@ -42,6 +42,7 @@ from loyalty.v1.pos_service_pb2 import (
     LookupMemberRequest,
     SubmitBatchRequest,
 )
+from loyalty.v1.profile_pb2 import ListMembersRequest, UpsertMembersRequest
 from loyalty.v1.program_service_pb2 import GetProgramRequest, ListProgramVersionsRequest, ListRewardsRequest
 from loyalty.v1.proof_pb2 import (
     GetCheckpointRequest,
@@ -61,10 +62,11 @@ from ledger.api.check import (
     REASON_CHARACTERS_MAX,
     check_batch,
 )
+from ledger.api.check_members import check_upsert
 from ledger.api.check_parts import OCCURRED_AT_AHEAD_MAX
 from ledger.api.check_sale import DISCOUNTS_MAX, TENDERS_MAX
 from ledger.api.errors import ApiError
-from ledger.api.fields import TEXT_CHARACTERS_MAX
+from ledger.api.fields import TEXT_CHARACTERS_MAX, Problems
 from ledger.api.identifiers import VALUE_CHARACTERS_MAX
 from ledger.domain.basket import LINES_MAX
 from ledger.domain.instant import EARLIEST, MINUTE, SECOND, from_timestamp, set_timestamp
@@ -121,6 +123,7 @@ def test_an_empty_request_is_judged(kind: type[Message]) -> None:
         GetCheckpointRequest,
         ListCheckpointsRequest,
         ListAuditEntriesRequest,
+        ListMembersRequest,
     )
     assert bool(fields(kind())) == (kind not in right)
 
@@ -209,6 +212,10 @@ def test_no_text_takes_a_nul(kind: type[Message], path: tuple[str, ...]) -> None
         found += [f"program.{field}" for field, _ in problems(request.program)]
     if isinstance(request, SaveSegmentRequest | PreviewSegmentRequest):
         found += [f"segment.{field}" for field, _ in segment_problems(request.segment, KINDS)]
+    if isinstance(request, UpsertMembersRequest):
+        violations: Problems = []
+        check_upsert(request.items[0], violations)
+        found += [f"items[0].{field}" for field, _ in violations]
     assert wrong in found
 
 

@@ -15,7 +15,17 @@ from typing import Final, get_args
 import psycopg
 from rich.console import Console
 
-from tests.bench import as_of_cases, audit_cases, cases, feed_cases, measures, rule_cases, seal_cases, segment_cases
+from tests.bench import (
+    as_of_cases,
+    audit_cases,
+    cases,
+    feed_cases,
+    measures,
+    profile_cases,
+    rule_cases,
+    seal_cases,
+    segment_cases,
+)
 from tests.bench.cases import Bench, Figures
 from tests.bench.line import Line, Measure, print_table, write_json
 from tests.bench.load import Clients
@@ -39,6 +49,7 @@ CASES: Final[Mapping[str, tuple[Case, Mapping[str, Measure]]]] = {
     "read_side": (cases.read_side, measures.READ_SIDE),
     "audit": (audit_cases.audit, measures.AUDIT),
     "as_of": (as_of_cases.as_of, measures.AS_OF),
+    "profile": (profile_cases.profile, measures.PROFILE),
     "replay": (audit_cases.replay_year, measures.REPLAY),
     "feed": (feed_cases.feed, measures.FEED),
     "fifty_rules": (rule_cases.fifty, measures.FIFTY_RULES),

@@ -11,11 +11,13 @@ from typing import Final, NamedTuple
 from loyalty.v1.pos_service_pb2 import SubmitBatchResponse
 
 from tests.bench.requests import (
+    GET_MEMBER,
     QUOTE_SALE,
     RECORD_SALE,
     SUBMIT_BATCH,
     batch_requests,
     enrollment_requests,
+    profile_requests,
     quote_requests,
     sale_requests,
 )
@@ -48,6 +50,8 @@ class Job(NamedTuple):
     """Sales in a SubmitBatch; 0 for RecordSale."""
     quotes: bool = False
     """QuoteSale in place of RecordSale."""
+    profiles: bool = False
+    """GetMember in place of RecordSale."""
     sales: int = 0
     """Sales to send in all; 0 for as many as the time allows."""
     rate: float = 0.0
@@ -101,7 +105,7 @@ class Clients:
 def run(job: Job) -> Round:
     """Runs a round in this process."""
     requests = _requests(job)
-    path = SUBMIT_BATCH if job.batch else QUOTE_SALE if job.quotes else RECORD_SALE
+    path = _path(job)
     connections = [Connection(job.address, path, job.token) for _ in range(min(CONNECTIONS, job.in_flight))]
     loop = _Loop(connections, requests)
     cpu = time.process_time()
@@ -140,6 +144,12 @@ def enroll(address: str, token: str, count: int) -> list[str]:
     return [result.enroll_member.member for result in results]
 
 
+def _path(job: Job) -> str:
+    if job.profiles:
+        return GET_MEMBER
+    return SUBMIT_BATCH if job.batch else QUOTE_SALE if job.quotes else RECORD_SALE
+
+
 def _requests(job: Job) -> list[bytes]:
     if job.batch:
         sales = job.sales or int(BATCH_SALES_PER_S_MAX * job.seconds)
@@ -148,6 +158,8 @@ def _requests(job: Job) -> list[bytes]:
         count = max(sales // job.batch, job.in_flight)
         return batch_requests(job.members, job.seed, count, job.batch)
     count = int(job.rate * job.seconds) or job.sales or int(CALLS_PER_S_MAX * job.seconds)
+    if job.profiles:
+        return profile_requests(job.members, job.seed, count)
     make = quote_requests if job.quotes else sale_requests
     return make(job.members, job.seed, max(count, job.in_flight))
 

@@ -82,6 +82,13 @@ AS_OF: Final[Mapping[str, Measure]] = {
     "as_of_cpu_ms": Measure("ms"),
 }
 
+PROFILE: Final[Mapping[str, Measure]] = {
+    "get_member_p99_ms": Measure("ms", Goal("<", 10)),
+    "get_member_p50_ms": Measure("ms"),
+    "get_member_sale_p99_ms": Measure("ms"),
+    "get_member_cpu_ms": Measure("ms"),
+}
+
 REPLAY: Final[Mapping[str, Measure]] = {
     "replay_year_s": Measure("s", Goal("<", 10)),
     "replay_events_per_s": Measure("events/s"),
@@ -128,6 +135,7 @@ ALL: Final[Mapping[str, Measure]] = {
     **READ_SIDE,
     **AUDIT,
     **AS_OF,
+    **PROFILE,
     **REPLAY,
     **FEED,
     **FIFTY_RULES,

@@ -9,17 +9,28 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.v1.commands_pb2 import Command, EnrollMemberRequest, RecordSaleRequest
 from loyalty.v1.origin_pb2 import Channel, EntryMode
 from loyalty.v1.pos_service_pb2 import QuoteSaleRequest, SubmitBatchRequest
+from loyalty.v1.profile_pb2 import GetMemberRequest
 from loyalty.v1.sale_pb2 import Sale, SaleLine, Tender, TenderKind
 from uuid_utils import uuid7
 
 RECORD_SALE: Final = "/loyalty.v1.PosService/RecordSale"
 SUBMIT_BATCH: Final = "/loyalty.v1.PosService/SubmitBatch"
+GET_MEMBER: Final = "/loyalty.v1.CrmService/GetMember"
 QUOTE_SALE: Final = "/loyalty.v1.PosService/QuoteSale"
 
 PROGRAM: Final = "programs/sample"
 TILLS: Final = 64
 BASKETS: Final = 500
 CATEGORIES: Final = ("GROCERY", "PRODUCE", "DAIRY", "DRUG GM", "MEAT")
+
+
+def profile_requests(members: Sequence[str], seed: int, count: int) -> list[bytes]:
+    """Questions for whole profiles of random members."""
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    return [
+        GetMemberRequest(member=chance.choice(members), with_personal_data=True).SerializeToString()
+        for _ in range(count)
+    ]
 
 
 def sales(members: Sequence[str], seed: int) -> Iterator[RecordSaleRequest]:

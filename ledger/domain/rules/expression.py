@@ -1,19 +1,23 @@
 """Expressions: conditions in CEL, checked when they are published and compiled once."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import cel
+from loyalty.v1.attribute_pb2 import AttributeDefinition
 from loyalty.v1.events_pb2 import ConditionFailure
 from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.sale_pb2 import SaleLine
 
 from ledger.domain.account import Account
+from ledger.domain.attribute import sample_of
 from ledger.domain.basket import LINES_MAX, Basket
 from ledger.domain.instant import EARLIEST
+from ledger.domain.member_profile import AttributeState, MemberProfile
+from ledger.domain.rules.asks import asks_in, attributes_in
 from ledger.domain.rules.expression_cost import steps_of
 from ledger.domain.rules.facts import VARIABLES, Facts
 
@@ -22,6 +26,9 @@ CHARACTERS_MAX: Final = 1_000
 
 ERROR_CHARACTERS_MAX: Final = 200
 """How much of an error is recorded with a sale."""
+
+OF_PERSON: Final = "an attribute of the member is not set, or is of another type than the expression takes it for"
+"""What is recorded where an expression fails that asks for personal data: the library's own words might tell some."""
 
 EVALUATION_ERRORS: Final = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 """What evaluating an expression raises."""
@@ -46,7 +53,7 @@ FUNCTIONS: Final = frozenset(
 )
 
 _MACRO: Final = re.compile(r"\.\s*(?:all|exists|exists_one)\s*\(\s*([A-Za-z_]\w*)\s*,")
-_ATTRIBUTE: Final = re.compile(r"""\battributes\s*(?:\.\s*|\[\s*["'])(\w+)""")
+_ATTRIBUTE: Final = re.compile(r"""(?<![.\w])attributes\s*(?:\.\s*|\[\s*["'])(\w+)""")
 _TYPES: Final = frozenset({"bool", "bytes", "double", "int", "string", "uint"})
 
 
@@ -88,12 +95,23 @@ class Expression:
         compiled = compile_text(text, variables)
         self._program = compiled.program
         self.names = compiled.names & VARIABLES.keys()
+        self._asks = asks_in(text)
+        if of_line and self._asks:
+            raise ValueError("must not ask for the member's attributes and segments: put that into the conditions")
         self.steps = compiled.steps * LINES_MAX if of_line else compiled.steps
         """What evaluating it costs at most, for all lines of the largest sale."""
 
-    def check(self) -> None:
-        """Evaluates it for a sample. Raises ValueError where that fails, so that it does not fail for every sale."""
+    def check(self, attributes: Mapping[str, AttributeDefinition]) -> None:
+        """Evaluates it for a sample, of a member with some attributes.
+
+        Raises ValueError where that fails, so that it does not fail for every sale.
+        """
+        for name in attributes_in(self._text):
+            if name not in attributes:
+                raise ValueError(f"there is no attribute {name!r}: add it to the program's attributes")
         facts = _sample(dict.fromkeys(_ATTRIBUTE.findall(self._text), "1"))
+        if self._asks:
+            facts.profile, facts.segments = _sample_profile(attributes), []
         try:
             self.evaluate(facts, SaleLine() if self._of_line else None)
         except KeyError as error:
@@ -107,7 +125,7 @@ class Expression:
             return self.evaluate(facts, line)
         except EVALUATION_ERRORS as error:
             if not facts.failures or facts.failures[-1].rule != owner:
-                text = f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]
+                text = OF_PERSON if self._asks else f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]
                 facts.failures.append(ConditionFailure(rule=owner, error=text))
             return False
 
@@ -117,6 +135,15 @@ class Expression:
         if not isinstance(found, bool):
             raise TypeError(f"it is a {type(found).__name__}, neither true nor false")
         return found
+
+
+def _sample_profile(attributes: Mapping[str, AttributeDefinition]) -> MemberProfile:
+    """A member who has every attribute."""
+    states = {
+        name: AttributeState(definition.type, sample_of(definition), 1, "", 0)
+        for name, definition in attributes.items()
+    }
+    return MemberProfile(1, {}, attributes=states)
 
 
 def _sample(attributes: dict[str, str]) -> Facts:

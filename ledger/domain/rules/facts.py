@@ -1,6 +1,6 @@
 """Facts: what rules and their conditions look at for one sale or activity."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
@@ -14,6 +14,7 @@ from loyalty.v1.sale_pb2 import LineKind, SaleLine, TenderKind
 from ledger.domain.account import Account
 from ledger.domain.basket import Basket
 from ledger.domain.ladder import Ladder
+from ledger.domain.member_profile import MemberProfile
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -45,6 +46,10 @@ class Facts:
         self._zone = zone
         self._names = names
         self.attributes: Mapping[str, str] = attributes or {}
+        self.profile: MemberProfile | None = None
+        """The member as a person, for expressions that ask for attributes."""
+        self.segments: Sequence[str] | None = None
+        """The segments that the member is in, for expressions that ask for them."""
         self.ladder: Ladder | None = None
         """The program's tiers, for expressions that look at what counts towards them."""
 
@@ -103,11 +108,16 @@ def _attributes(facts: Facts) -> dict[str, str]:
 
 def _member(facts: Facts) -> dict[str, Any]:
     account = facts.account
-    return {
+    member: dict[str, Any] = {
         "id": str(account.account_id),
         "available_points": account.available(facts.at),
         "qualifying_amount": facts.qualifying_amount,
     }
+    if facts.profile is not None:
+        member["attributes"] = facts.profile.values
+    if facts.segments is not None:
+        member["segments"] = facts.segments
+    return member
 
 
 def _sale(facts: Facts) -> dict[str, Any]:

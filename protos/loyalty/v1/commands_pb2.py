@@ -22,7 +22,9 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from loyalty.v1 import attribute_pb2 as loyalty_dot_v1_dot_attribute__pb2
 from loyalty.v1 import consent_pb2 as loyalty_dot_v1_dot_consent__pb2
 from loyalty.v1 import member_pb2 as loyalty_dot_v1_dot_member__pb2
 from loyalty.v1 import origin_pb2 as loyalty_dot_v1_dot_origin__pb2
@@ -30,7 +32,7 @@ from loyalty.v1 import program_pb2 as loyalty_dot_v1_dot_program__pb2
 from loyalty.v1 import sale_pb2 as loyalty_dot_v1_dot_sale__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19loyalty/v1/commands.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/consent.proto\x1a\x17loyalty/v1/member.proto\x1a\x17loyalty/v1/origin.proto\x1a\x18loyalty/v1/program.proto\x1a\x15loyalty/v1/sale.proto\"\xde\x01\n\x13\x45nrollMemberRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0f\n\x07program\x18\x03 \x01(\t\x12+\n\x0bidentifiers\x18\x04 \x03(\x0b\x32\x16.loyalty.v1.Identifier\x12$\n\x07profile\x18\x05 \x01(\x0b\x32\x13.loyalty.v1.Profile\x12+\n\x08\x63onsents\x18P \x03(\x0b\x32\x19.loyalty.v1.ConsentChange\"\x8b\x02\n\x11RecordSaleRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12\x1e\n\x04sale\x18\x05 \x01(\x0b\x32\x10.loyalty.v1.Sale\x12\r\n\x05holds\x18\x06 \x03(\t\x12\x31\n\x0epoints_payment\x18\x07 \x01(\x0b\x32\x19.loyalty.v1.PointsPayment\x12\x15\n\rvoucher_codes\x18\n \x03(\tB\x05\n\x03who\"2\n\rPointsPayment\x12\x11\n\treward_id\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x03\"\xd4\x01\n\x14ReserveRewardRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12\x11\n\treward_id\x18\x05 \x01(\t\x12\x10\n\x08quantity\x18\x06 \x01(\x05\x12\x18\n\x10\x63ost_hint_points\x18\x07 \x01(\x03\x42\x05\n\x03who\"[\n\x13\x43ommitRewardRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0c\n\x04hold\x18\x03 \x01(\t\"\\\n\x14ReleaseRewardRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0c\n\x04hold\x18\x03 \x01(\t\"\x83\x02\n\x11ReturnSaleRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12\x15\n\x0btransaction\x18\x05 \x01(\tH\x01\x12)\n\x04till\x18\x06 \x01(\x0b\x32\x19.loyalty.v1.SaleReferenceH\x01\x12%\n\x05lines\x18\x07 \x03(\x0b\x32\x16.loyalty.v1.ReturnLineB\x05\n\x03whoB\x06\n\x04sale\"Y\n\rSaleReference\x12\r\n\x05store\x18\x01 \x01(\t\x12\x10\n\x08terminal\x18\x02 \x01(\t\x12\'\n\x04till\x18\x03 \x01(\x0b\x32\x19.loyalty.v1.TillReference\"\xbf\x01\n\x19ReverseTransactionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x15\n\x0btransaction\x18\x03 \x01(\tH\x00\x12\x1d\n\x13original_request_id\x18\x04 \x01(\tH\x00\x12*\n\x06reason\x18\x05 \x01(\x0e\x32\x1a.loyalty.v1.ReversalReasonB\x08\n\x06target\"\xae\x04\n\x07\x43ommand\x12\x38\n\renroll_member\x18\x01 \x01(\x0b\x32\x1f.loyalty.v1.EnrollMemberRequestH\x00\x12\x34\n\x0brecord_sale\x18\x02 \x01(\x0b\x32\x1d.loyalty.v1.RecordSaleRequestH\x00\x12:\n\x0ereserve_reward\x18\x03 \x01(\x0b\x32 .loyalty.v1.ReserveRewardRequestH\x00\x12\x38\n\rcommit_reward\x18\x04 \x01(\x0b\x32\x1f.loyalty.v1.CommitRewardRequestH\x00\x12:\n\x0erelease_reward\x18\x05 \x01(\x0b\x32 .loyalty.v1.ReleaseRewardRequestH\x00\x12\x34\n\x0breturn_sale\x18\x06 \x01(\x0b\x32\x1d.loyalty.v1.ReturnSaleRequestH\x00\x12\x44\n\x13reverse_transaction\x18\x07 \x01(\x0b\x32%.loyalty.v1.ReverseTransactionRequestH\x00\x12<\n\x0frecord_activity\x18\x08 \x01(\x0b\x32!.loyalty.v1.RecordActivityRequestH\x00\x12<\n\x0fuse_entitlement\x18\x14 \x01(\x0b\x32!.loyalty.v1.UseEntitlementRequestH\x00\x42\t\n\x07\x63ommand\"\x8c\x01\n\x15PublishProgramRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12$\n\x07program\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Program\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"\xa2\x02\n\x15RecordActivityRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12\x10\n\x08\x61\x63tivity\x18\x05 \x01(\t\x12\x45\n\nattributes\x18\x06 \x03(\x0b\x32\x31.loyalty.v1.RecordActivityRequest.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x05\n\x03who\"\xa7\x01\n\x14SettlePendingRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0b\n\x03lot\x18\x04 \x01(\x03\x12\x13\n\x0btransaction\x18\x05 \x01(\t\x12%\n\x04\x66\x61te\x18\x06 \x01(\x0e\x32\x17.loyalty.v1.PendingFate\"\xaa\x01\n\x13\x45xtendExpiryRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0b\n\x03lot\x18\x04 \x01(\x03\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\xb0\x01\n\x16ReinstatePointsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0e\n\x06points\x18\x04 \x01(\x03\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x06 \x01(\t\"}\n\x13\x41\x64justPointsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0e\n\x06points\x18\x04 \x01(\x03\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\x91\x01\n\x12GrantRewardRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x11\n\treward_id\x18\x04 \x01(\t\x12\x10\n\x08quantity\x18\x05 \x01(\x05\x12\x0e\n\x06reason\x18\x06 \x01(\t\"o\n\x14RevokeVoucherRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0f\n\x07voucher\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"d\n\x15UseEntitlementRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x13\n\x0b\x65ntitlement\x18\x03 \x01(\t\"w\n\x18RevokeEntitlementRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x13\n\x0b\x65ntitlement\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\x86\x01\n\x19UploadVoucherCodesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0f\n\x07program\x18\x03 \x01(\t\x12\x11\n\tcode_pool\x18\x04 \x01(\t\x12\r\n\x05\x63odes\x18\x05 \x03(\t\"{\n\x13SetTierFloorRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0c\n\x04tier\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t*\xba\x01\n\x0eReversalReason\x12\x1f\n\x1bREVERSAL_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bREVERSAL_REASON_CUST_CANCEL\x10\x01\x12#\n\x1fREVERSAL_REASON_MERCHANT_CANCEL\x10\x02\x12\x1f\n\x1bREVERSAL_REASON_MALFUNCTION\x10\x03\x12 \n\x1cREVERSAL_REASON_UNABLE2COMPL\x10\x04*_\n\x0bPendingFate\x12\x1c\n\x18PENDING_FATE_UNSPECIFIED\x10\x00\x12\x19\n\x15PENDING_FATE_ACTIVATE\x10\x01\x12\x17\n\x13PENDING_FATE_CANCEL\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19loyalty/v1/commands.proto\x12\nloyalty.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aloyalty/v1/attribute.proto\x1a\x18loyalty/v1/consent.proto\x1a\x17loyalty/v1/member.proto\x1a\x17loyalty/v1/origin.proto\x1a\x18loyalty/v1/program.proto\x1a\x15loyalty/v1/sale.proto\"\xde\x01\n\x13\x45nrollMemberRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0f\n\x07program\x18\x03 \x01(\t\x12+\n\x0bidentifiers\x18\x04 \x03(\x0b\x32\x16.loyalty.v1.Identifier\x12$\n\x07profile\x18\x05 \x01(\x0b\x32\x13.loyalty.v1.Profile\x12+\n\x08\x63onsents\x18P \x03(\x0b\x32\x19.loyalty.v1.ConsentChange\"\x8b\x02\n\x11RecordSaleRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12\x1e\n\x04sale\x18\x05 \x01(\x0b\x32\x10.loyalty.v1.Sale\x12\r\n\x05holds\x18\x06 \x03(\t\x12\x31\n\x0epoints_payment\x18\x07 \x01(\x0b\x32\x19.loyalty.v1.PointsPayment\x12\x15\n\rvoucher_codes\x18\n \x03(\tB\x05\n\x03who\"2\n\rPointsPayment\x12\x11\n\treward_id\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x03\"\xd4\x01\n\x14ReserveRewardRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12\x11\n\treward_id\x18\x05 \x01(\t\x12\x10\n\x08quantity\x18\x06 \x01(\x05\x12\x18\n\x10\x63ost_hint_points\x18\x07 \x01(\x03\x42\x05\n\x03who\"[\n\x13\x43ommitRewardRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0c\n\x04hold\x18\x03 \x01(\t\"\\\n\x14ReleaseRewardRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0c\n\x04hold\x18\x03 \x01(\t\"\x83\x02\n\x11ReturnSaleRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12\x15\n\x0btransaction\x18\x05 \x01(\tH\x01\x12)\n\x04till\x18\x06 \x01(\x0b\x32\x19.loyalty.v1.SaleReferenceH\x01\x12%\n\x05lines\x18\x07 \x03(\x0b\x32\x16.loyalty.v1.ReturnLineB\x05\n\x03whoB\x06\n\x04sale\"Y\n\rSaleReference\x12\r\n\x05store\x18\x01 \x01(\t\x12\x10\n\x08terminal\x18\x02 \x01(\t\x12\'\n\x04till\x18\x03 \x01(\x0b\x32\x19.loyalty.v1.TillReference\"\xbf\x01\n\x19ReverseTransactionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x15\n\x0btransaction\x18\x03 \x01(\tH\x00\x12\x1d\n\x13original_request_id\x18\x04 \x01(\tH\x00\x12*\n\x06reason\x18\x05 \x01(\x0e\x32\x1a.loyalty.v1.ReversalReasonB\x08\n\x06target\"\xae\x04\n\x07\x43ommand\x12\x38\n\renroll_member\x18\x01 \x01(\x0b\x32\x1f.loyalty.v1.EnrollMemberRequestH\x00\x12\x34\n\x0brecord_sale\x18\x02 \x01(\x0b\x32\x1d.loyalty.v1.RecordSaleRequestH\x00\x12:\n\x0ereserve_reward\x18\x03 \x01(\x0b\x32 .loyalty.v1.ReserveRewardRequestH\x00\x12\x38\n\rcommit_reward\x18\x04 \x01(\x0b\x32\x1f.loyalty.v1.CommitRewardRequestH\x00\x12:\n\x0erelease_reward\x18\x05 \x01(\x0b\x32 .loyalty.v1.ReleaseRewardRequestH\x00\x12\x34\n\x0breturn_sale\x18\x06 \x01(\x0b\x32\x1d.loyalty.v1.ReturnSaleRequestH\x00\x12\x44\n\x13reverse_transaction\x18\x07 \x01(\x0b\x32%.loyalty.v1.ReverseTransactionRequestH\x00\x12<\n\x0frecord_activity\x18\x08 \x01(\x0b\x32!.loyalty.v1.RecordActivityRequestH\x00\x12<\n\x0fuse_entitlement\x18\x14 \x01(\x0b\x32!.loyalty.v1.UseEntitlementRequestH\x00\x42\t\n\x07\x63ommand\"\x8c\x01\n\x15PublishProgramRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12$\n\x07program\x18\x03 \x01(\x0b\x32\x13.loyalty.v1.Program\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"\xa2\x02\n\x15RecordActivityRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12\x10\n\x08\x61\x63tivity\x18\x05 \x01(\t\x12\x45\n\nattributes\x18\x06 \x03(\x0b\x32\x31.loyalty.v1.RecordActivityRequest.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x05\n\x03who\"\xa7\x01\n\x14SettlePendingRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0b\n\x03lot\x18\x04 \x01(\x03\x12\x13\n\x0btransaction\x18\x05 \x01(\t\x12%\n\x04\x66\x61te\x18\x06 \x01(\x0e\x32\x17.loyalty.v1.PendingFate\"\xaa\x01\n\x13\x45xtendExpiryRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0b\n\x03lot\x18\x04 \x01(\x03\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\xb0\x01\n\x16ReinstatePointsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0e\n\x06points\x18\x04 \x01(\x03\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x06 \x01(\t\"}\n\x13\x41\x64justPointsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0e\n\x06points\x18\x04 \x01(\x03\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\x91\x01\n\x12GrantRewardRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x11\n\treward_id\x18\x04 \x01(\t\x12\x10\n\x08quantity\x18\x05 \x01(\x05\x12\x0e\n\x06reason\x18\x06 \x01(\t\"o\n\x14RevokeVoucherRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0f\n\x07voucher\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"d\n\x15UseEntitlementRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x13\n\x0b\x65ntitlement\x18\x03 \x01(\t\"w\n\x18RevokeEntitlementRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x13\n\x0b\x65ntitlement\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\x86\x01\n\x19UploadVoucherCodesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0f\n\x07program\x18\x03 \x01(\t\x12\x11\n\tcode_pool\x18\x04 \x01(\t\x12\r\n\x05\x63odes\x18\x05 \x03(\t\"{\n\x13SetTierFloorRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0c\n\x04tier\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\xcf\x03\n\x13UpdateMemberRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x06origin\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Origin\x12\x10\n\x06member\x18\x03 \x01(\tH\x00\x12,\n\nidentifier\x18\x04 \x01(\x0b\x32\x16.loyalty.v1.IdentifierH\x00\x12$\n\x07profile\x18\x05 \x01(\x0b\x32\x13.loyalty.v1.Profile\x12/\n\x0bupdate_mask\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12/\n\x0f\x61\x64\x64_identifiers\x18\x07 \x03(\x0b\x32\x16.loyalty.v1.Identifier\x12\x32\n\x12remove_identifiers\x18\x08 \x03(\x0b\x32\x16.loyalty.v1.Identifier\x12.\n\nattributes\x18\t \x03(\x0b\x32\x1a.loyalty.v1.AttributeValue\x12\x0c\n\x04\x65tag\x18\n \x01(\t\x12\x0e\n\x06source\x18\x0b \x01(\t\x12/\n\x0bsource_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x05\n\x03who*\xba\x01\n\x0eReversalReason\x12\x1f\n\x1bREVERSAL_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bREVERSAL_REASON_CUST_CANCEL\x10\x01\x12#\n\x1fREVERSAL_REASON_MERCHANT_CANCEL\x10\x02\x12\x1f\n\x1bREVERSAL_REASON_MALFUNCTION\x10\x03\x12 \n\x1cREVERSAL_REASON_UNABLE2COMPL\x10\x04*_\n\x0bPendingFate\x12\x1c\n\x18PENDING_FATE_UNSPECIFIED\x10\x00\x12\x19\n\x15PENDING_FATE_ACTIVATE\x10\x01\x12\x17\n\x13PENDING_FATE_CANCEL\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,54 +41,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_REVERSALREASON']._serialized_start=4088
-  _globals['_REVERSALREASON']._serialized_end=4274
-  _globals['_PENDINGFATE']._serialized_start=4276
-  _globals['_PENDINGFATE']._serialized_end=4371
-  _globals['_ENROLLMEMBERREQUEST']._serialized_start=200
-  _globals['_ENROLLMEMBERREQUEST']._serialized_end=422
-  _globals['_RECORDSALEREQUEST']._serialized_start=425
-  _globals['_RECORDSALEREQUEST']._serialized_end=692
-  _globals['_POINTSPAYMENT']._serialized_start=694
-  _globals['_POINTSPAYMENT']._serialized_end=744
-  _globals['_RESERVEREWARDREQUEST']._serialized_start=747
-  _globals['_RESERVEREWARDREQUEST']._serialized_end=959
-  _globals['_COMMITREWARDREQUEST']._serialized_start=961
-  _globals['_COMMITREWARDREQUEST']._serialized_end=1052
-  _globals['_RELEASEREWARDREQUEST']._serialized_start=1054
-  _globals['_RELEASEREWARDREQUEST']._serialized_end=1146
-  _globals['_RETURNSALEREQUEST']._serialized_start=1149
-  _globals['_RETURNSALEREQUEST']._serialized_end=1408
-  _globals['_SALEREFERENCE']._serialized_start=1410
-  _globals['_SALEREFERENCE']._serialized_end=1499
-  _globals['_REVERSETRANSACTIONREQUEST']._serialized_start=1502
-  _globals['_REVERSETRANSACTIONREQUEST']._serialized_end=1693
-  _globals['_COMMAND']._serialized_start=1696
-  _globals['_COMMAND']._serialized_end=2254
-  _globals['_PUBLISHPROGRAMREQUEST']._serialized_start=2257
-  _globals['_PUBLISHPROGRAMREQUEST']._serialized_end=2397
-  _globals['_RECORDACTIVITYREQUEST']._serialized_start=2400
-  _globals['_RECORDACTIVITYREQUEST']._serialized_end=2690
-  _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._serialized_start=2634
-  _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._serialized_end=2683
-  _globals['_SETTLEPENDINGREQUEST']._serialized_start=2693
-  _globals['_SETTLEPENDINGREQUEST']._serialized_end=2860
-  _globals['_EXTENDEXPIRYREQUEST']._serialized_start=2863
-  _globals['_EXTENDEXPIRYREQUEST']._serialized_end=3033
-  _globals['_REINSTATEPOINTSREQUEST']._serialized_start=3036
-  _globals['_REINSTATEPOINTSREQUEST']._serialized_end=3212
-  _globals['_ADJUSTPOINTSREQUEST']._serialized_start=3214
-  _globals['_ADJUSTPOINTSREQUEST']._serialized_end=3339
-  _globals['_GRANTREWARDREQUEST']._serialized_start=3342
-  _globals['_GRANTREWARDREQUEST']._serialized_end=3487
-  _globals['_REVOKEVOUCHERREQUEST']._serialized_start=3489
-  _globals['_REVOKEVOUCHERREQUEST']._serialized_end=3600
-  _globals['_USEENTITLEMENTREQUEST']._serialized_start=3602
-  _globals['_USEENTITLEMENTREQUEST']._serialized_end=3702
-  _globals['_REVOKEENTITLEMENTREQUEST']._serialized_start=3704
-  _globals['_REVOKEENTITLEMENTREQUEST']._serialized_end=3823
-  _globals['_UPLOADVOUCHERCODESREQUEST']._serialized_start=3826
-  _globals['_UPLOADVOUCHERCODESREQUEST']._serialized_end=3960
-  _globals['_SETTIERFLOORREQUEST']._serialized_start=3962
-  _globals['_SETTIERFLOORREQUEST']._serialized_end=4085
+  _globals['_REVERSALREASON']._serialized_start=4616
+  _globals['_REVERSALREASON']._serialized_end=4802
+  _globals['_PENDINGFATE']._serialized_start=4804
+  _globals['_PENDINGFATE']._serialized_end=4899
+  _globals['_ENROLLMEMBERREQUEST']._serialized_start=262
+  _globals['_ENROLLMEMBERREQUEST']._serialized_end=484
+  _globals['_RECORDSALEREQUEST']._serialized_start=487
+  _globals['_RECORDSALEREQUEST']._serialized_end=754
+  _globals['_POINTSPAYMENT']._serialized_start=756
+  _globals['_POINTSPAYMENT']._serialized_end=806
+  _globals['_RESERVEREWARDREQUEST']._serialized_start=809
+  _globals['_RESERVEREWARDREQUEST']._serialized_end=1021
+  _globals['_COMMITREWARDREQUEST']._serialized_start=1023
+  _globals['_COMMITREWARDREQUEST']._serialized_end=1114
+  _globals['_RELEASEREWARDREQUEST']._serialized_start=1116
+  _globals['_RELEASEREWARDREQUEST']._serialized_end=1208
+  _globals['_RETURNSALEREQUEST']._serialized_start=1211
+  _globals['_RETURNSALEREQUEST']._serialized_end=1470
+  _globals['_SALEREFERENCE']._serialized_start=1472
+  _globals['_SALEREFERENCE']._serialized_end=1561
+  _globals['_REVERSETRANSACTIONREQUEST']._serialized_start=1564
+  _globals['_REVERSETRANSACTIONREQUEST']._serialized_end=1755
+  _globals['_COMMAND']._serialized_start=1758
+  _globals['_COMMAND']._serialized_end=2316
+  _globals['_PUBLISHPROGRAMREQUEST']._serialized_start=2319
+  _globals['_PUBLISHPROGRAMREQUEST']._serialized_end=2459
+  _globals['_RECORDACTIVITYREQUEST']._serialized_start=2462
+  _globals['_RECORDACTIVITYREQUEST']._serialized_end=2752
+  _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._serialized_start=2696
+  _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._serialized_end=2745
+  _globals['_SETTLEPENDINGREQUEST']._serialized_start=2755
+  _globals['_SETTLEPENDINGREQUEST']._serialized_end=2922
+  _globals['_EXTENDEXPIRYREQUEST']._serialized_start=2925
+  _globals['_EXTENDEXPIRYREQUEST']._serialized_end=3095
+  _globals['_REINSTATEPOINTSREQUEST']._serialized_start=3098
+  _globals['_REINSTATEPOINTSREQUEST']._serialized_end=3274
+  _globals['_ADJUSTPOINTSREQUEST']._serialized_start=3276
+  _globals['_ADJUSTPOINTSREQUEST']._serialized_end=3401
+  _globals['_GRANTREWARDREQUEST']._serialized_start=3404
+  _globals['_GRANTREWARDREQUEST']._serialized_end=3549
+  _globals['_REVOKEVOUCHERREQUEST']._serialized_start=3551
+  _globals['_REVOKEVOUCHERREQUEST']._serialized_end=3662
+  _globals['_USEENTITLEMENTREQUEST']._serialized_start=3664
+  _globals['_USEENTITLEMENTREQUEST']._serialized_end=3764
+  _globals['_REVOKEENTITLEMENTREQUEST']._serialized_start=3766
+  _globals['_REVOKEENTITLEMENTREQUEST']._serialized_end=3885
+  _globals['_UPLOADVOUCHERCODESREQUEST']._serialized_start=3888
+  _globals['_UPLOADVOUCHERCODESREQUEST']._serialized_end=4022
+  _globals['_SETTIERFLOORREQUEST']._serialized_start=4024
+  _globals['_SETTIERFLOORREQUEST']._serialized_end=4147
+  _globals['_UPDATEMEMBERREQUEST']._serialized_start=4150
+  _globals['_UPDATEMEMBERREQUEST']._serialized_end=4613
 # @@protoc_insertion_point(module_scope)

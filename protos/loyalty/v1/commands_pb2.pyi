@@ -5,10 +5,12 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from loyalty.v1 import attribute_pb2 as _attribute_pb2
 from loyalty.v1 import consent_pb2 as _consent_pb2
 from loyalty.v1 import member_pb2 as _member_pb2
 from loyalty.v1 import origin_pb2 as _origin_pb2
@@ -1085,3 +1087,89 @@ class SetTierFloorRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetTierFloorRequest: _TypeAlias = SetTierFloorRequest  # noqa: Y015
+
+@_typing.final
+class UpdateMemberRequest(_message.Message):
+    """Request of UpdateMember. What it does not name stays as it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    ADD_IDENTIFIERS_FIELD_NUMBER: _builtins.int
+    REMOVE_IDENTIFIERS_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SOURCE_TIME_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this command."""
+    member: _builtins.str
+    """members/{member}"""
+    etag: _builtins.str
+    """As GetMember told it, to refuse when the profile was changed meanwhile; empty for whatever it is."""
+    source: _builtins.str
+    """Which system the values are from: lower-case letters, digits and dashes, at most 63; empty for none."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def identifier(self) -> _member_pb2.Identifier:
+        """Any identifier."""
+
+    @_builtins.property
+    def profile(self) -> _member_pb2.Profile:
+        """New values of the fields that update_mask names."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """given_name, family_name, language_code, or * for all of them. Empty for those of `profile` that are not empty."""
+
+    @_builtins.property
+    def add_identifiers(self) -> _containers.RepeatedCompositeFieldContainer[_member_pb2.Identifier]:
+        """Identifiers that the member gets: at most 10. A member has at most 50."""
+
+    @_builtins.property
+    def remove_identifiers(self) -> _containers.RepeatedCompositeFieldContainer[_member_pb2.Identifier]:
+        """Identifiers that the member loses: at most 10. They are free again."""
+
+    @_builtins.property
+    def attributes(self) -> _containers.RepeatedCompositeFieldContainer[_attribute_pb2.AttributeValue]:
+        """Attributes to set or remove: at most 200."""
+
+    @_builtins.property
+    def source_time(self) -> _timestamp_pb2.Timestamp:
+        """When that system had these values. What was set by a later one stays. Absent for now. An update with it that changes
+        nothing is not recorded.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        origin: _origin_pb2.Origin | None = ...,
+        member: _builtins.str = ...,
+        identifier: _member_pb2.Identifier | None = ...,
+        profile: _member_pb2.Profile | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        add_identifiers: _abc.Iterable[_member_pb2.Identifier] | None = ...,
+        remove_identifiers: _abc.Iterable[_member_pb2.Identifier] | None = ...,
+        attributes: _abc.Iterable[_attribute_pb2.AttributeValue] | None = ...,
+        etag: _builtins.str = ...,
+        source: _builtins.str = ...,
+        source_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "member", b"member", "origin", b"origin", "profile", b"profile", "source_time", b"source_time", "update_mask", b"update_mask", "who", b"who"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_identifiers", b"add_identifiers", "attributes", b"attributes", "etag", b"etag", "identifier", b"identifier", "member", b"member", "origin", b"origin", "profile", b"profile", "remove_identifiers", b"remove_identifiers", "request_id", b"request_id", "source", b"source", "source_time", b"source_time", "update_mask", b"update_mask", "who", b"who"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_who: _TypeAlias = _typing.Literal["member", "identifier"]  # noqa: Y015
+    _WhichOneofArgType_who: _TypeAlias = _typing.Literal["who", b"who"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_who) -> _WhichOneofReturnType_who | None: ...
+
+Global___UpdateMemberRequest: _TypeAlias = UpdateMemberRequest  # noqa: Y015

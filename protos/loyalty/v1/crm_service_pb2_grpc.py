@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from loyalty.v1 import commands_pb2 as loyalty_dot_v1_dot_commands__pb2
 from loyalty.v1 import consent_pb2 as loyalty_dot_v1_dot_consent__pb2
 from loyalty.v1 import crm_service_pb2 as loyalty_dot_v1_dot_crm__service__pb2
 from loyalty.v1 import feed_pb2 as loyalty_dot_v1_dot_feed__pb2
@@ -10,6 +11,7 @@ from loyalty.v1 import feedback_pb2 as loyalty_dot_v1_dot_feedback__pb2
 from loyalty.v1 import feedback_results_pb2 as loyalty_dot_v1_dot_feedback__results__pb2
 from loyalty.v1 import insight_pb2 as loyalty_dot_v1_dot_insight__pb2
 from loyalty.v1 import person_pb2 as loyalty_dot_v1_dot_person__pb2
+from loyalty.v1 import profile_pb2 as loyalty_dot_v1_dot_profile__pb2
 from loyalty.v1 import segment_pb2 as loyalty_dot_v1_dot_segment__pb2
 from loyalty.v1 import segment_reads_pb2 as loyalty_dot_v1_dot_segment__reads__pb2
 from loyalty.v1 import value_pb2 as loyalty_dot_v1_dot_value__pb2
@@ -228,6 +230,31 @@ class CrmServiceStub:
                 '/loyalty.v1.CrmService/ListMemberSegments',
                 request_serializer=loyalty_dot_v1_dot_segment__reads__pb2.ListMemberSegmentsRequest.SerializeToString,
                 response_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.ListMemberSegmentsResponse.FromString,
+                _registered_method=True)
+        self.GetMember = channel.unary_unary(
+                '/loyalty.v1.CrmService/GetMember',
+                request_serializer=loyalty_dot_v1_dot_profile__pb2.GetMemberRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_profile__pb2.GetMemberResponse.FromString,
+                _registered_method=True)
+        self.ListMembers = channel.unary_unary(
+                '/loyalty.v1.CrmService/ListMembers',
+                request_serializer=loyalty_dot_v1_dot_profile__pb2.ListMembersRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_profile__pb2.ListMembersResponse.FromString,
+                _registered_method=True)
+        self.SearchMembers = channel.unary_unary(
+                '/loyalty.v1.CrmService/SearchMembers',
+                request_serializer=loyalty_dot_v1_dot_profile__pb2.SearchMembersRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_profile__pb2.SearchMembersResponse.FromString,
+                _registered_method=True)
+        self.UpdateMember = channel.unary_unary(
+                '/loyalty.v1.CrmService/UpdateMember',
+                request_serializer=loyalty_dot_v1_dot_commands__pb2.UpdateMemberRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_profile__pb2.UpdateMemberResponse.FromString,
+                _registered_method=True)
+        self.UpsertMembers = channel.unary_unary(
+                '/loyalty.v1.CrmService/UpsertMembers',
+                request_serializer=loyalty_dot_v1_dot_profile__pb2.UpsertMembersRequest.SerializeToString,
+                response_deserializer=loyalty_dot_v1_dot_profile__pb2.UpsertMembersResponse.FromString,
                 _registered_method=True)
 
 
@@ -508,6 +535,42 @@ class CrmServiceServicer:
 
     def ListMemberSegments(self, request, context):
         """The segments that a member is in and was in, with when the member entered and left.
+        -- members
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMember(self, request, context):
+        """Everything that is known of a member: points, tier, purchases and what there is to come; the person where asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMembers(self, request, context):
+        """The members of a program, by id, without personal data.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchMembers(self, request, context):
+        """Finds members by name or identifier. The audit trail has each member who is shown.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateMember(self, request, context):
+        """Changes what is known of a person: names, language, identifiers, attributes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpsertMembers(self, request, context):
+        """Changes many members, and enrols those that are new, as a CRM system has them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -700,6 +763,31 @@ def add_CrmServiceServicer_to_server(servicer, server):
                     servicer.ListMemberSegments,
                     request_deserializer=loyalty_dot_v1_dot_segment__reads__pb2.ListMemberSegmentsRequest.FromString,
                     response_serializer=loyalty_dot_v1_dot_segment__reads__pb2.ListMemberSegmentsResponse.SerializeToString,
+            ),
+            'GetMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMember,
+                    request_deserializer=loyalty_dot_v1_dot_profile__pb2.GetMemberRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_profile__pb2.GetMemberResponse.SerializeToString,
+            ),
+            'ListMembers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMembers,
+                    request_deserializer=loyalty_dot_v1_dot_profile__pb2.ListMembersRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_profile__pb2.ListMembersResponse.SerializeToString,
+            ),
+            'SearchMembers': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchMembers,
+                    request_deserializer=loyalty_dot_v1_dot_profile__pb2.SearchMembersRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_profile__pb2.SearchMembersResponse.SerializeToString,
+            ),
+            'UpdateMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateMember,
+                    request_deserializer=loyalty_dot_v1_dot_commands__pb2.UpdateMemberRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_profile__pb2.UpdateMemberResponse.SerializeToString,
+            ),
+            'UpsertMembers': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpsertMembers,
+                    request_deserializer=loyalty_dot_v1_dot_profile__pb2.UpsertMembersRequest.FromString,
+                    response_serializer=loyalty_dot_v1_dot_profile__pb2.UpsertMembersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1702,6 +1790,141 @@ class CrmService:
             '/loyalty.v1.CrmService/ListMemberSegments',
             loyalty_dot_v1_dot_segment__reads__pb2.ListMemberSegmentsRequest.SerializeToString,
             loyalty_dot_v1_dot_segment__reads__pb2.ListMemberSegmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/GetMember',
+            loyalty_dot_v1_dot_profile__pb2.GetMemberRequest.SerializeToString,
+            loyalty_dot_v1_dot_profile__pb2.GetMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/ListMembers',
+            loyalty_dot_v1_dot_profile__pb2.ListMembersRequest.SerializeToString,
+            loyalty_dot_v1_dot_profile__pb2.ListMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/SearchMembers',
+            loyalty_dot_v1_dot_profile__pb2.SearchMembersRequest.SerializeToString,
+            loyalty_dot_v1_dot_profile__pb2.SearchMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/UpdateMember',
+            loyalty_dot_v1_dot_commands__pb2.UpdateMemberRequest.SerializeToString,
+            loyalty_dot_v1_dot_profile__pb2.UpdateMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpsertMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loyalty.v1.CrmService/UpsertMembers',
+            loyalty_dot_v1_dot_profile__pb2.UpsertMembersRequest.SerializeToString,
+            loyalty_dot_v1_dot_profile__pb2.UpsertMembersResponse.FromString,
             options,
             channel_credentials,
             insecure,

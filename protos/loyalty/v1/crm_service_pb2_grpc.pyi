@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from loyalty.v1 import commands_pb2 as _commands_pb2
 from loyalty.v1 import consent_pb2 as _consent_pb2
 from loyalty.v1 import crm_service_pb2 as _crm_service_pb2
 from loyalty.v1 import feed_pb2 as _feed_pb2
@@ -12,6 +13,7 @@ from loyalty.v1 import feedback_pb2 as _feedback_pb2
 from loyalty.v1 import feedback_results_pb2 as _feedback_results_pb2
 from loyalty.v1 import insight_pb2 as _insight_pb2
 from loyalty.v1 import person_pb2 as _person_pb2
+from loyalty.v1 import profile_pb2 as _profile_pb2
 from loyalty.v1 import segment_pb2 as _segment_pb2
 from loyalty.v1 import segment_reads_pb2 as _segment_reads_pb2
 from loyalty.v1 import value_pb2 as _value_pb2
@@ -146,7 +148,19 @@ class CrmServiceStub:
     ListSegmentMembers: _grpc.UnaryUnaryMultiCallable[_segment_reads_pb2.ListSegmentMembersRequest, _segment_reads_pb2.ListSegmentMembersResponse]
     """Who is in a segment, or was at an instant."""
     ListMemberSegments: _grpc.UnaryUnaryMultiCallable[_segment_reads_pb2.ListMemberSegmentsRequest, _segment_reads_pb2.ListMemberSegmentsResponse]
-    """The segments that a member is in and was in, with when the member entered and left."""
+    """The segments that a member is in and was in, with when the member entered and left.
+    -- members
+    """
+    GetMember: _grpc.UnaryUnaryMultiCallable[_profile_pb2.GetMemberRequest, _profile_pb2.GetMemberResponse]
+    """Everything that is known of a member: points, tier, purchases and what there is to come; the person where asked for."""
+    ListMembers: _grpc.UnaryUnaryMultiCallable[_profile_pb2.ListMembersRequest, _profile_pb2.ListMembersResponse]
+    """The members of a program, by id, without personal data."""
+    SearchMembers: _grpc.UnaryUnaryMultiCallable[_profile_pb2.SearchMembersRequest, _profile_pb2.SearchMembersResponse]
+    """Finds members by name or identifier. The audit trail has each member who is shown."""
+    UpdateMember: _grpc.UnaryUnaryMultiCallable[_commands_pb2.UpdateMemberRequest, _profile_pb2.UpdateMemberResponse]
+    """Changes what is known of a person: names, language, identifiers, attributes."""
+    UpsertMembers: _grpc.UnaryUnaryMultiCallable[_profile_pb2.UpsertMembersRequest, _profile_pb2.UpsertMembersResponse]
+    """Changes many members, and enrols those that are new, as a CRM system has them."""
 
 @_typing.type_check_only
 class CrmServiceAsyncStub(CrmServiceStub):
@@ -257,7 +271,19 @@ class CrmServiceAsyncStub(CrmServiceStub):
     ListSegmentMembers: _aio.UnaryUnaryMultiCallable[_segment_reads_pb2.ListSegmentMembersRequest, _segment_reads_pb2.ListSegmentMembersResponse]  # type: ignore[assignment]
     """Who is in a segment, or was at an instant."""
     ListMemberSegments: _aio.UnaryUnaryMultiCallable[_segment_reads_pb2.ListMemberSegmentsRequest, _segment_reads_pb2.ListMemberSegmentsResponse]  # type: ignore[assignment]
-    """The segments that a member is in and was in, with when the member entered and left."""
+    """The segments that a member is in and was in, with when the member entered and left.
+    -- members
+    """
+    GetMember: _aio.UnaryUnaryMultiCallable[_profile_pb2.GetMemberRequest, _profile_pb2.GetMemberResponse]  # type: ignore[assignment]
+    """Everything that is known of a member: points, tier, purchases and what there is to come; the person where asked for."""
+    ListMembers: _aio.UnaryUnaryMultiCallable[_profile_pb2.ListMembersRequest, _profile_pb2.ListMembersResponse]  # type: ignore[assignment]
+    """The members of a program, by id, without personal data."""
+    SearchMembers: _aio.UnaryUnaryMultiCallable[_profile_pb2.SearchMembersRequest, _profile_pb2.SearchMembersResponse]  # type: ignore[assignment]
+    """Finds members by name or identifier. The audit trail has each member who is shown."""
+    UpdateMember: _aio.UnaryUnaryMultiCallable[_commands_pb2.UpdateMemberRequest, _profile_pb2.UpdateMemberResponse]  # type: ignore[assignment]
+    """Changes what is known of a person: names, language, identifiers, attributes."""
+    UpsertMembers: _aio.UnaryUnaryMultiCallable[_profile_pb2.UpsertMembersRequest, _profile_pb2.UpsertMembersResponse]  # type: ignore[assignment]
+    """Changes many members, and enrols those that are new, as a CRM system has them."""
 
 class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
     """The CRM's side: views of members, and a feed of changes."""
@@ -587,6 +613,48 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _segment_reads_pb2.ListMemberSegmentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_segment_reads_pb2.ListMemberSegmentsResponse, _abc.Awaitable[_segment_reads_pb2.ListMemberSegmentsResponse]]:
-        """The segments that a member is in and was in, with when the member entered and left."""
+        """The segments that a member is in and was in, with when the member entered and left.
+        -- members
+        """
+
+    @_abc_1.abstractmethod
+    def GetMember(
+        self,
+        request: _profile_pb2.GetMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_profile_pb2.GetMemberResponse, _abc.Awaitable[_profile_pb2.GetMemberResponse]]:
+        """Everything that is known of a member: points, tier, purchases and what there is to come; the person where asked for."""
+
+    @_abc_1.abstractmethod
+    def ListMembers(
+        self,
+        request: _profile_pb2.ListMembersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_profile_pb2.ListMembersResponse, _abc.Awaitable[_profile_pb2.ListMembersResponse]]:
+        """The members of a program, by id, without personal data."""
+
+    @_abc_1.abstractmethod
+    def SearchMembers(
+        self,
+        request: _profile_pb2.SearchMembersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_profile_pb2.SearchMembersResponse, _abc.Awaitable[_profile_pb2.SearchMembersResponse]]:
+        """Finds members by name or identifier. The audit trail has each member who is shown."""
+
+    @_abc_1.abstractmethod
+    def UpdateMember(
+        self,
+        request: _commands_pb2.UpdateMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_profile_pb2.UpdateMemberResponse, _abc.Awaitable[_profile_pb2.UpdateMemberResponse]]:
+        """Changes what is known of a person: names, language, identifiers, attributes."""
+
+    @_abc_1.abstractmethod
+    def UpsertMembers(
+        self,
+        request: _profile_pb2.UpsertMembersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_profile_pb2.UpsertMembersResponse, _abc.Awaitable[_profile_pb2.UpsertMembersResponse]]:
+        """Changes many members, and enrols those that are new, as a CRM system has them."""
 
 def add_CrmServiceServicer_to_server(servicer: CrmServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -182,6 +182,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_VALUE_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 140
     """NOT_FOUND. The program has no such value model: none has been fitted, or not that version. Run `loyalty value fit`."""
+    ERROR_REASON_IDENTIFIER_NOT_FOUND: _ErrorReason.ValueType  # 100
+    """NOT_FOUND. The member has no such identifier to remove. Read the member's profile."""
     ERROR_REASON_TIER_NOT_FOUND: _ErrorReason.ValueType  # 50
     """NOT_FOUND. The program has no such tier. Fetch the program for the present tiers."""
     ERROR_REASON_CONSUMER_NOT_FOUND: _ErrorReason.ValueType  # 130
@@ -395,6 +397,8 @@ decided: send it again then.
 """
 ERROR_REASON_VALUE_MODEL_NOT_FOUND: ErrorReason.ValueType  # 140
 """NOT_FOUND. The program has no such value model: none has been fitted, or not that version. Run `loyalty value fit`."""
+ERROR_REASON_IDENTIFIER_NOT_FOUND: ErrorReason.ValueType  # 100
+"""NOT_FOUND. The member has no such identifier to remove. Read the member's profile."""
 ERROR_REASON_TIER_NOT_FOUND: ErrorReason.ValueType  # 50
 """NOT_FOUND. The program has no such tier. Fetch the program for the present tiers."""
 ERROR_REASON_CONSUMER_NOT_FOUND: ErrorReason.ValueType  # 130

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from loyalty.v1 import account_pb2 as _account_pb2
+from loyalty.v1 import attribute_pb2 as _attribute_pb2
 from loyalty.v1 import audit_trail_pb2 as _audit_trail_pb2
 from loyalty.v1 import commands_pb2 as _commands_pb2
 from loyalty.v1 import consent_pb2 as _consent_pb2
@@ -118,6 +119,7 @@ class Event(_message.Message):
     SEGMENT_DELETED_FIELD_NUMBER: _builtins.int
     SEGMENT_LISTED_FIELD_NUMBER: _builtins.int
     SEGMENT_MEMBERS_CHANGED_FIELD_NUMBER: _builtins.int
+    MEMBER_UPDATED_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Position in the log: 1, 2, 3 and so on, without gaps."""
     subject: _builtins.str
@@ -308,6 +310,10 @@ class Event(_message.Message):
     def segment_members_changed(self) -> Global___SegmentMembersChanged:
         """Members entered or left a segment."""
 
+    @_builtins.property
+    def member_updated(self) -> Global___MemberUpdated:
+        """What is known of a member as a person was changed."""
+
     def __init__(
         self,
         *,
@@ -360,12 +366,13 @@ class Event(_message.Message):
         segment_deleted: Global___SegmentDeleted | None = ...,
         segment_listed: Global___SegmentListed | None = ...,
         segment_members_changed: Global___SegmentMembersChanged | None = ...,
+        member_updated: Global___MemberUpdated | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "audit_recorded", b"audit_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "consent_given", b"consent_given", "consent_withdrawn", b"consent_withdrawn", "consents_recorded", b"consents_recorded", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "feedback_recorded", b"feedback_recorded", "member_enrolled", b"member_enrolled", "member_erased", b"member_erased", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_granted", b"reward_granted", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "segment_deleted", b"segment_deleted", "segment_listed", b"segment_listed", "segment_members_changed", b"segment_members_changed", "segment_saved", b"segment_saved", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "audit_recorded", b"audit_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "consent_given", b"consent_given", "consent_withdrawn", b"consent_withdrawn", "consents_recorded", b"consents_recorded", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "feedback_recorded", b"feedback_recorded", "member_enrolled", b"member_enrolled", "member_erased", b"member_erased", "member_updated", b"member_updated", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_granted", b"reward_granted", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "segment_deleted", b"segment_deleted", "segment_listed", b"segment_listed", "segment_members_changed", b"segment_members_changed", "segment_saved", b"segment_saved", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "audit_recorded", b"audit_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "consent_given", b"consent_given", "consent_withdrawn", b"consent_withdrawn", "consents_recorded", b"consents_recorded", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "feedback_recorded", b"feedback_recorded", "member_enrolled", b"member_enrolled", "member_erased", b"member_erased", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_granted", b"reward_granted", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "segment_deleted", b"segment_deleted", "segment_listed", b"segment_listed", "segment_members_changed", b"segment_members_changed", "segment_saved", b"segment_saved", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_recorded", b"activity_recorded", "audit_recorded", b"audit_recorded", "command_blocked", b"command_blocked", "command_refused", b"command_refused", "consent_given", b"consent_given", "consent_withdrawn", b"consent_withdrawn", "consents_recorded", b"consents_recorded", "entitlement_expired", b"entitlement_expired", "entitlement_issued", b"entitlement_issued", "entitlement_revoked", b"entitlement_revoked", "entitlement_used", b"entitlement_used", "event", b"event", "expiry_extended", b"expiry_extended", "expiry_notified", b"expiry_notified", "feedback_recorded", b"feedback_recorded", "member_enrolled", b"member_enrolled", "member_erased", b"member_erased", "member_updated", b"member_updated", "pending_settled", b"pending_settled", "points_adjusted", b"points_adjusted", "points_expired", b"points_expired", "points_redeemed", b"points_redeemed", "points_reinstated", b"points_reinstated", "pool_drawn", b"pool_drawn", "pool_kept", b"pool_kept", "pool_returned", b"pool_returned", "position", b"position", "program_published", b"program_published", "recorded_at", b"recorded_at", "return_awaited", b"return_awaited", "reversal_awaited", b"reversal_awaited", "reward_granted", b"reward_granted", "reward_released", b"reward_released", "reward_reserved", b"reward_reserved", "sale_recorded", b"sale_recorded", "sale_returned", b"sale_returned", "segment_deleted", b"segment_deleted", "segment_listed", b"segment_listed", "segment_members_changed", b"segment_members_changed", "segment_saved", b"segment_saved", "subject", b"subject", "subject_version", b"subject_version", "tier_changed", b"tier_changed", "tier_floor_set", b"tier_floor_set", "transaction", b"transaction", "transaction_reversed", b"transaction_reversed", "voucher_codes_uploaded", b"voucher_codes_uploaded", "voucher_expired", b"voucher_expired", "voucher_issued", b"voucher_issued", "voucher_revoked", b"voucher_revoked", "voucher_used", b"voucher_used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired", "entitlement_issued", "entitlement_used", "entitlement_revoked", "entitlement_expired", "voucher_codes_uploaded", "expiry_notified", "expiry_extended", "points_reinstated", "reward_granted", "tier_floor_set", "audit_recorded", "consents_recorded", "consent_given", "consent_withdrawn", "member_erased", "feedback_recorded", "segment_saved", "segment_deleted", "segment_listed", "segment_members_changed"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["member_enrolled", "sale_recorded", "points_redeemed", "reward_reserved", "reward_released", "sale_returned", "return_awaited", "transaction_reversed", "reversal_awaited", "points_expired", "tier_changed", "points_adjusted", "command_refused", "program_published", "command_blocked", "activity_recorded", "pending_settled", "pool_drawn", "pool_returned", "pool_kept", "voucher_issued", "voucher_used", "voucher_revoked", "voucher_expired", "entitlement_issued", "entitlement_used", "entitlement_revoked", "entitlement_expired", "voucher_codes_uploaded", "expiry_notified", "expiry_extended", "points_reinstated", "reward_granted", "tier_floor_set", "audit_recorded", "consents_recorded", "consent_given", "consent_withdrawn", "member_erased", "feedback_recorded", "segment_saved", "segment_deleted", "segment_listed", "segment_members_changed", "member_updated"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -1727,6 +1734,7 @@ class CommandRefused(_message.Message):
     RECORD_CONSENTS_FIELD_NUMBER: _builtins.int
     ERASE_MEMBER_FIELD_NUMBER: _builtins.int
     RECORD_FEEDBACK_FIELD_NUMBER: _builtins.int
+    UPDATE_MEMBER_FIELD_NUMBER: _builtins.int
     PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
@@ -1819,6 +1827,10 @@ class CommandRefused(_message.Message):
         """RecordFeedback."""
 
     @_builtins.property
+    def update_member(self) -> _commands_pb2.UpdateMemberRequest:
+        """UpdateMember."""
+
+    @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The dynamic parts of the message."""
 
@@ -1846,19 +1858,76 @@ class CommandRefused(_message.Message):
         record_consents: _consent_pb2.RecordConsentsRequest | None = ...,
         erase_member: _consent_pb2.EraseMemberRequest | None = ...,
         record_feedback: _feedback_pb2.RecordFeedbackRequest | None = ...,
+        update_member: _commands_pb2.UpdateMemberRequest | None = ...,
         program_version: _builtins.int = ...,
         reason: _errors_pb2.ErrorReason.ValueType = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "erase_member", b"erase_member", "extend_expiry", b"extend_expiry", "grant_reward", b"grant_reward", "origin", b"origin", "record_activity", b"record_activity", "record_consents", b"record_consents", "record_feedback", b"record_feedback", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "erase_member", b"erase_member", "extend_expiry", b"extend_expiry", "grant_reward", b"grant_reward", "origin", b"origin", "record_activity", b"record_activity", "record_consents", b"record_consents", "record_feedback", b"record_feedback", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "update_member", b"update_member", "use_entitlement", b"use_entitlement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "erase_member", b"erase_member", "extend_expiry", b"extend_expiry", "grant_reward", b"grant_reward", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_consents", b"record_consents", "record_feedback", b"record_feedback", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "use_entitlement", b"use_entitlement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjust_points", b"adjust_points", "commit_reward", b"commit_reward", "enroll_member", b"enroll_member", "erase_member", b"erase_member", "extend_expiry", b"extend_expiry", "grant_reward", b"grant_reward", "metadata", b"metadata", "origin", b"origin", "program_version", b"program_version", "reason", b"reason", "record_activity", b"record_activity", "record_consents", b"record_consents", "record_feedback", b"record_feedback", "record_sale", b"record_sale", "reinstate_points", b"reinstate_points", "release_reward", b"release_reward", "request", b"request", "reserve_reward", b"reserve_reward", "return_sale", b"return_sale", "reverse_transaction", b"reverse_transaction", "revoke_entitlement", b"revoke_entitlement", "revoke_voucher", b"revoke_voucher", "set_tier_floor", b"set_tier_floor", "settle_pending", b"settle_pending", "update_member", b"update_member", "use_entitlement", b"use_entitlement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending", "revoke_voucher", "use_entitlement", "revoke_entitlement", "extend_expiry", "reinstate_points", "grant_reward", "set_tier_floor", "record_consents", "erase_member", "record_feedback"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["enroll_member", "record_sale", "reserve_reward", "commit_reward", "release_reward", "return_sale", "reverse_transaction", "adjust_points", "record_activity", "settle_pending", "revoke_voucher", "use_entitlement", "revoke_entitlement", "extend_expiry", "reinstate_points", "grant_reward", "set_tier_floor", "record_consents", "erase_member", "record_feedback", "update_member"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
 Global___CommandRefused: _TypeAlias = CommandRefused  # noqa: Y015
+
+@_typing.final
+class MemberUpdated(_message.Message):
+    """What is known of a member as a person was changed. The event says what, not to what: the values are in the profile store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    PROFILE_VERSION_FIELD_NUMBER: _builtins.int
+    program_version: _builtins.int
+    """The program version that decided."""
+    profile_version: _builtins.int
+    """The version of the profile afterwards."""
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
+    @_builtins.property
+    def request(self) -> _commands_pb2.UpdateMemberRequest:
+        """The command, without profile, identifiers and attributes, with the member in place of an identifier."""
+
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The fields of the profile that changed: given_name, family_name, language_code, identifiers."""
+
+    @_builtins.property
+    def attributes(self) -> _containers.RepeatedCompositeFieldContainer[_attribute_pb2.AttributeChange]:
+        """The attributes that changed."""
+
+    @_builtins.property
+    def kept(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields and attributes that stayed, because a later source has set them."""
+
+    def __init__(
+        self,
+        *,
+        origin: _origin_pb2.Origin | None = ...,
+        request: _commands_pb2.UpdateMemberRequest | None = ...,
+        program_version: _builtins.int = ...,
+        fields: _abc.Iterable[_builtins.str] | None = ...,
+        attributes: _abc.Iterable[_attribute_pb2.AttributeChange] | None = ...,
+        kept: _abc.Iterable[_builtins.str] | None = ...,
+        profile_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "fields", b"fields", "kept", b"kept", "origin", b"origin", "profile_version", b"profile_version", "program_version", b"program_version", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberUpdated: _TypeAlias = MemberUpdated  # noqa: Y015
 
 @_typing.final
 class ProgramPublished(_message.Message):

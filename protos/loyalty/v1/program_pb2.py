@@ -25,6 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from loyalty.v1 import account_pb2 as loyalty_dot_v1_dot_account__pb2
+from loyalty.v1 import attribute_pb2 as loyalty_dot_v1_dot_attribute__pb2
 from loyalty.v1 import consent_pb2 as loyalty_dot_v1_dot_consent__pb2
 from loyalty.v1 import earning_pb2 as loyalty_dot_v1_dot_earning__pb2
 from loyalty.v1 import expiry_pb2 as loyalty_dot_v1_dot_expiry__pb2
@@ -32,25 +33,25 @@ from loyalty.v1 import reward_pb2 as loyalty_dot_v1_dot_reward__pb2
 from loyalty.v1 import tier_pb2 as loyalty_dot_v1_dot_tier__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18loyalty/v1/program.proto\x12\nloyalty.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x18loyalty/v1/consent.proto\x1a\x18loyalty/v1/earning.proto\x1a\x17loyalty/v1/expiry.proto\x1a\x17loyalty/v1/reward.proto\x1a\x15loyalty/v1/tier.proto\"\xc7\x01\n\x0cReturnPolicy\x12\'\n\tclaw_back\x18\x01 \x01(\x0e\x32\x14.loyalty.v1.ClawBack\x12\x33\n\x0frestore_expired\x18\x02 \x01(\x0e\x32\x1a.loyalty.v1.RestoreExpired\x12\x12\n\ngrace_days\x18\x03 \x01(\x05\x12-\n\x0cunknown_sale\x18\x04 \x01(\x0e\x32\x17.loyalty.v1.UnknownSale\x12\x16\n\x0ekeeps_vouchers\x18\x05 \x01(\x08\"]\n\x05Store\x12\x10\n\x08store_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x11\n\ttime_zone\x18\x03 \x01(\t\"\x96\x08\n\x07Program\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12/\n\x0c\x64isplay_name\x18\x03 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x11\n\ttime_zone\x18\x05 \x01(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_region\x18\x06 \x01(\t\x12.\n\rearning_rules\x18\x07 \x03(\x0b\x32\x17.loyalty.v1.EarningRule\x12,\n\x0b\x63ombination\x18\x11 \x01(\x0e\x32\x17.loyalty.v1.Combination\x12)\n\npromotions\x18\x12 \x03(\x0b\x32\x15.loyalty.v1.Promotion\x12\x30\n\x12promotion_stacking\x18\x13 \x01(\x0e\x32\x14.loyalty.v1.Stacking\x12\x1d\n\x04\x63\x61ps\x18\x14 \x03(\x0b\x32\x0f.loyalty.v1.Cap\x12*\n\x07pending\x18\x08 \x01(\x0b\x32\x19.loyalty.v1.PendingPolicy\x12(\n\x06\x65xpiry\x18\t \x01(\x0b\x32\x18.loyalty.v1.ExpiryPolicy\x12\x1a\n\x12\x65xpiry_notice_days\x18\x15 \x01(\x05\x12\x1f\n\x05tiers\x18\n \x03(\x0b\x32\x10.loyalty.v1.Tier\x12+\n\x0btier_policy\x18= \x01(\x0b\x32\x16.loyalty.v1.TierPolicy\x12#\n\x07rewards\x18\x0b \x03(\x0b\x32\x12.loyalty.v1.Reward\x12/\n\x0chold_timeout\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x07returns\x18\r \x01(\x0b\x32\x18.loyalty.v1.ReturnPolicy\x12;\n\x13\x64uplicate_enrolment\x18\x0e \x01(\x0e\x32\x1e.loyalty.v1.DuplicateEnrolment\x12\x0c\n\x04\x65tag\x18\x0f \x01(\t\x12!\n\x06stores\x18\x10 \x03(\x0b\x32\x11.loyalty.v1.Store\x12\x16\n\x0eown_points_pay\x18\x1e \x01(\x08\x12-\n\tdiscounts\x18\x1f \x01(\x0b\x32\x1a.loyalty.v1.DiscountPolicy\x12-\n\tstarts_at\x18\x32 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x19minor_per_thousand_points\x18\x46 \x01(\x03\x12,\n\x08\x63onsents\x18P \x03(\x0b\x32\x1a.loyalty.v1.ConsentPurpose\x12.\n\tretention\x18Q \x01(\x0b\x32\x1b.loyalty.v1.RetentionPolicy*R\n\x08\x43lawBack\x12\x19\n\x15\x43LAW_BACK_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43LAW_BACK_CLAMP\x10\x01\x12\x16\n\x12\x43LAW_BACK_NEGATIVE\x10\x02*i\n\x0eRestoreExpired\x12\x1f\n\x1bRESTORE_EXPIRED_UNSPECIFIED\x10\x00\x12\x1b\n\x17RESTORE_EXPIRED_FORFEIT\x10\x01\x12\x19\n\x15RESTORE_EXPIRED_GRACE\x10\x02*[\n\x0bUnknownSale\x12\x1c\n\x18UNKNOWN_SALE_UNSPECIFIED\x10\x00\x12\x15\n\x11UNKNOWN_SALE_WAIT\x10\x01\x12\x17\n\x13UNKNOWN_SALE_REFUSE\x10\x02*\x82\x01\n\x12\x44uplicateEnrolment\x12#\n\x1f\x44UPLICATE_ENROLMENT_UNSPECIFIED\x10\x00\x12\'\n#DUPLICATE_ENROLMENT_RETURN_EXISTING\x10\x01\x12\x1e\n\x1a\x44UPLICATE_ENROLMENT_REFUSE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18loyalty/v1/program.proto\x12\nloyalty.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x1aloyalty/v1/attribute.proto\x1a\x18loyalty/v1/consent.proto\x1a\x18loyalty/v1/earning.proto\x1a\x17loyalty/v1/expiry.proto\x1a\x17loyalty/v1/reward.proto\x1a\x15loyalty/v1/tier.proto\"\xc7\x01\n\x0cReturnPolicy\x12\'\n\tclaw_back\x18\x01 \x01(\x0e\x32\x14.loyalty.v1.ClawBack\x12\x33\n\x0frestore_expired\x18\x02 \x01(\x0e\x32\x1a.loyalty.v1.RestoreExpired\x12\x12\n\ngrace_days\x18\x03 \x01(\x05\x12-\n\x0cunknown_sale\x18\x04 \x01(\x0e\x32\x17.loyalty.v1.UnknownSale\x12\x16\n\x0ekeeps_vouchers\x18\x05 \x01(\x08\"]\n\x05Store\x12\x10\n\x08store_id\x18\x01 \x01(\t\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x11\n\ttime_zone\x18\x03 \x01(\t\"\xcb\x08\n\x07Program\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12/\n\x0c\x64isplay_name\x18\x03 \x01(\x0b\x32\x19.loyalty.v1.LocalizedText\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x11\n\ttime_zone\x18\x05 \x01(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_region\x18\x06 \x01(\t\x12.\n\rearning_rules\x18\x07 \x03(\x0b\x32\x17.loyalty.v1.EarningRule\x12,\n\x0b\x63ombination\x18\x11 \x01(\x0e\x32\x17.loyalty.v1.Combination\x12)\n\npromotions\x18\x12 \x03(\x0b\x32\x15.loyalty.v1.Promotion\x12\x30\n\x12promotion_stacking\x18\x13 \x01(\x0e\x32\x14.loyalty.v1.Stacking\x12\x1d\n\x04\x63\x61ps\x18\x14 \x03(\x0b\x32\x0f.loyalty.v1.Cap\x12*\n\x07pending\x18\x08 \x01(\x0b\x32\x19.loyalty.v1.PendingPolicy\x12(\n\x06\x65xpiry\x18\t \x01(\x0b\x32\x18.loyalty.v1.ExpiryPolicy\x12\x1a\n\x12\x65xpiry_notice_days\x18\x15 \x01(\x05\x12\x1f\n\x05tiers\x18\n \x03(\x0b\x32\x10.loyalty.v1.Tier\x12+\n\x0btier_policy\x18= \x01(\x0b\x32\x16.loyalty.v1.TierPolicy\x12#\n\x07rewards\x18\x0b \x03(\x0b\x32\x12.loyalty.v1.Reward\x12/\n\x0chold_timeout\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x07returns\x18\r \x01(\x0b\x32\x18.loyalty.v1.ReturnPolicy\x12;\n\x13\x64uplicate_enrolment\x18\x0e \x01(\x0e\x32\x1e.loyalty.v1.DuplicateEnrolment\x12\x0c\n\x04\x65tag\x18\x0f \x01(\t\x12!\n\x06stores\x18\x10 \x03(\x0b\x32\x11.loyalty.v1.Store\x12\x16\n\x0eown_points_pay\x18\x1e \x01(\x08\x12-\n\tdiscounts\x18\x1f \x01(\x0b\x32\x1a.loyalty.v1.DiscountPolicy\x12-\n\tstarts_at\x18\x32 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x19minor_per_thousand_points\x18\x46 \x01(\x03\x12,\n\x08\x63onsents\x18P \x03(\x0b\x32\x1a.loyalty.v1.ConsentPurpose\x12.\n\tretention\x18Q \x01(\x0b\x32\x1b.loyalty.v1.RetentionPolicy\x12\x33\n\nattributes\x18Z \x03(\x0b\x32\x1f.loyalty.v1.AttributeDefinition*R\n\x08\x43lawBack\x12\x19\n\x15\x43LAW_BACK_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43LAW_BACK_CLAMP\x10\x01\x12\x16\n\x12\x43LAW_BACK_NEGATIVE\x10\x02*i\n\x0eRestoreExpired\x12\x1f\n\x1bRESTORE_EXPIRED_UNSPECIFIED\x10\x00\x12\x1b\n\x17RESTORE_EXPIRED_FORFEIT\x10\x01\x12\x19\n\x15RESTORE_EXPIRED_GRACE\x10\x02*[\n\x0bUnknownSale\x12\x1c\n\x18UNKNOWN_SALE_UNSPECIFIED\x10\x00\x12\x15\n\x11UNKNOWN_SALE_WAIT\x10\x01\x12\x17\n\x13UNKNOWN_SALE_REFUSE\x10\x02*\x82\x01\n\x12\x44uplicateEnrolment\x12#\n\x1f\x44UPLICATE_ENROLMENT_UNSPECIFIED\x10\x00\x12\'\n#DUPLICATE_ENROLMENT_RETURN_EXISTING\x10\x01\x12\x1e\n\x1a\x44UPLICATE_ENROLMENT_REFUSE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loyalty.v1.program_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CLAWBACK']._serialized_start=1602
-  _globals['_CLAWBACK']._serialized_end=1684
-  _globals['_RESTOREEXPIRED']._serialized_start=1686
-  _globals['_RESTOREEXPIRED']._serialized_end=1791
-  _globals['_UNKNOWNSALE']._serialized_start=1793
-  _globals['_UNKNOWNSALE']._serialized_end=1884
-  _globals['_DUPLICATEENROLMENT']._serialized_start=1887
-  _globals['_DUPLICATEENROLMENT']._serialized_end=2017
-  _globals['_RETURNPOLICY']._serialized_start=257
-  _globals['_RETURNPOLICY']._serialized_end=456
-  _globals['_STORE']._serialized_start=458
-  _globals['_STORE']._serialized_end=551
-  _globals['_PROGRAM']._serialized_start=554
-  _globals['_PROGRAM']._serialized_end=1600
+  _globals['_CLAWBACK']._serialized_start=1683
+  _globals['_CLAWBACK']._serialized_end=1765
+  _globals['_RESTOREEXPIRED']._serialized_start=1767
+  _globals['_RESTOREEXPIRED']._serialized_end=1872
+  _globals['_UNKNOWNSALE']._serialized_start=1874
+  _globals['_UNKNOWNSALE']._serialized_end=1965
+  _globals['_DUPLICATEENROLMENT']._serialized_start=1968
+  _globals['_DUPLICATEENROLMENT']._serialized_end=2098
+  _globals['_RETURNPOLICY']._serialized_start=285
+  _globals['_RETURNPOLICY']._serialized_end=484
+  _globals['_STORE']._serialized_start=486
+  _globals['_STORE']._serialized_end=579
+  _globals['_PROGRAM']._serialized_start=582
+  _globals['_PROGRAM']._serialized_end=1681
 # @@protoc_insertion_point(module_scope)

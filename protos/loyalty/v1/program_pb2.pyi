@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from loyalty.v1 import account_pb2 as _account_pb2
+from loyalty.v1 import attribute_pb2 as _attribute_pb2
 from loyalty.v1 import consent_pb2 as _consent_pb2
 from loyalty.v1 import earning_pb2 as _earning_pb2
 from loyalty.v1 import expiry_pb2 as _expiry_pb2
@@ -234,6 +235,7 @@ class Program(_message.Message):
     MINOR_PER_THOUSAND_POINTS_FIELD_NUMBER: _builtins.int
     CONSENTS_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """programs/{program}: lower-case letters, digits and dashes."""
     version: _builtins.int
@@ -326,6 +328,10 @@ class Program(_message.Message):
     def retention(self) -> _consent_pb2.RetentionPolicy:
         """How long what is known about people is kept; for ever when absent."""
 
+    @_builtins.property
+    def attributes(self) -> _containers.RepeatedCompositeFieldContainer[_attribute_pb2.AttributeDefinition]:
+        """What CRM systems know of members: at most 200 attributes."""
+
     def __init__(
         self,
         *,
@@ -357,10 +363,11 @@ class Program(_message.Message):
         minor_per_thousand_points: _builtins.int = ...,
         consents: _abc.Iterable[_consent_pb2.ConsentPurpose] | None = ...,
         retention: _consent_pb2.RetentionPolicy | None = ...,
+        attributes: _abc.Iterable[_attribute_pb2.AttributeDefinition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["discounts", b"discounts", "display_name", b"display_name", "expiry", b"expiry", "hold_timeout", b"hold_timeout", "pending", b"pending", "retention", b"retention", "returns", b"returns", "starts_at", b"starts_at", "tier_policy", b"tier_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caps", b"caps", "combination", b"combination", "consents", b"consents", "currency", b"currency", "default_region", b"default_region", "discounts", b"discounts", "display_name", b"display_name", "duplicate_enrolment", b"duplicate_enrolment", "earning_rules", b"earning_rules", "etag", b"etag", "expiry", b"expiry", "expiry_notice_days", b"expiry_notice_days", "hold_timeout", b"hold_timeout", "minor_per_thousand_points", b"minor_per_thousand_points", "name", b"name", "own_points_pay", b"own_points_pay", "pending", b"pending", "promotion_stacking", b"promotion_stacking", "promotions", b"promotions", "retention", b"retention", "returns", b"returns", "rewards", b"rewards", "starts_at", b"starts_at", "stores", b"stores", "tier_policy", b"tier_policy", "tiers", b"tiers", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "caps", b"caps", "combination", b"combination", "consents", b"consents", "currency", b"currency", "default_region", b"default_region", "discounts", b"discounts", "display_name", b"display_name", "duplicate_enrolment", b"duplicate_enrolment", "earning_rules", b"earning_rules", "etag", b"etag", "expiry", b"expiry", "expiry_notice_days", b"expiry_notice_days", "hold_timeout", b"hold_timeout", "minor_per_thousand_points", b"minor_per_thousand_points", "name", b"name", "own_points_pay", b"own_points_pay", "pending", b"pending", "promotion_stacking", b"promotion_stacking", "promotions", b"promotions", "retention", b"retention", "returns", b"returns", "rewards", b"rewards", "starts_at", b"starts_at", "stores", b"stores", "tier_policy", b"tier_policy", "tiers", b"tiers", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,197 @@
+"""Members as persons and as customers, as CrmService answers about them."""
+
+import asyncio
+from typing import Any, Final
+from uuid import UUID
+
+import grpc
+from loyalty.v1 import profile_pb2 as pb
+from loyalty.v1.commands_pb2 import UpdateMemberRequest
+from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
+from loyalty.v1.errors_pb2 import ErrorReason
+from loyalty.v1.reward_pb2 import EntitlementState, VoucherState
+
+from ledger.api.check import CHECKS
+from ledger.api.dispatch import Dispatch, wait_s
+from ledger.api.errors import ApiError
+from ledger.api.identifiers import normalise
+from ledger.api.interceptor import PRINCIPAL
+from ledger.api.known_program import check_known, unknown_program
+from ledger.api.members_question import after_token, members_question, token_after
+from ledger.api.paging import PAGE_ENTRIES_DEFAULT, page_size
+from ledger.api.reply import reply
+from ledger.api.upserts import upsert_commands, upsert_results
+from ledger.domain.instant import DAY, from_timestamp
+from ledger.domain.names import last_id
+from ledger.member_views import MemberViews, UnknownSegment
+from ledger.store.profiles import Profiles
+from ledger.store.programs import Programs
+from ledger.views import EventReader, MemberView, ViewBehind, Views
+from ledger.writer.writer import Clock
+
+FOUND_MAX: Final = 50
+"""Members that one search shows."""
+
+FOUND_DEFAULT: Final = 20
+
+SOON_DAYS: Final = 30
+"""Points that expire within so many days are expiring soon."""
+
+_ISSUED: Final = VoucherState.VOUCHER_STATE_ISSUED
+_OPEN: Final = EntitlementState.ENTITLEMENT_STATE_ISSUED
+_SEES_SENSITIVE: Final = frozenset(("manager", "admin"))
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class MembersService(CrmServiceServicer):
+    """The part of CrmService that is about members."""
+
+    _dispatch: Dispatch
+    _views: Views
+    _members: MemberViews
+    _profiles: Profiles
+    _programs: Programs
+    _reader: EventReader
+    _clock: Clock
+
+    async def GetMember(self, request: pb.GetMemberRequest, context: Context) -> pb.GetMemberResponse:
+        """Everything that is known of a member."""
+        CHECKS[pb.GetMemberRequest](request, self._clock())
+        principal = PRINCIPAL.get()
+        try:
+            response = await asyncio.to_thread(self._member, request, wait_s(context))
+            if response is None:  # or enrolled a moment ago: what the log holds by now decides
+                request.min_position = await asyncio.to_thread(self._reader.head_position)
+                response = await asyncio.to_thread(self._member, request, wait_s(context))
+        except ViewBehind as behind:
+            raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
+        if response is None or not principal.sees(response.program):
+            raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
+        if principal.role not in _SEES_SENSITIVE:
+            _hide_sensitive(response)
+        return response
+
+    def _member(self, request: pb.GetMemberRequest, timeout_s: float) -> pb.GetMemberResponse | None:
+        """A member as now, in a worker thread; None for one that is not known yet."""
+        member_id, now = last_id(request.member), self._clock()
+        self._members.wait_for(request.min_position, timeout_s)
+        view = self._views.member(member_id, now)
+        if view is None:
+            return None
+        facts = self._members.facts(view.program, member_id, now)
+        response = pb.GetMemberResponse(
+            member=request.member,
+            program=view.program,
+            balance=view.balance,
+            tier=view.tier,
+            tier_benefits=view.tier_benefits,
+            expiry_schedule=view.expiries,
+            position=min(view.position, facts.position),
+        )
+        response.facts.update(_facts_of(view, now))
+        response.facts.update(facts.values)
+        self._add_rights(response, facts.values, member_id, now)
+        if request.with_personal_data:
+            self._add_person(response, member_id)
+        return response
+
+    def _add_rights(self, response: pb.GetMemberResponse, facts: Any, member_id: UUID, now: int) -> None:
+        """Adds what can be used, where there is any."""
+        newest, size = 2**63 - 1, PAGE_ENTRIES_DEFAULT
+        if facts["open_vouchers"]:
+            vouchers = self._views.vouchers(member_id, newest, size, _ISSUED, now)
+            response.open_vouchers.extend(vouchers.vouchers if vouchers is not None else ())
+        if facts["open_entitlements"]:
+            entitlements = self._views.entitlements(member_id, newest, size, _OPEN, now)
+            response.open_entitlements.extend(entitlements.entitlements if entitlements is not None else ())
+
+    def _add_person(self, response: pb.GetMemberResponse, member_id: UUID) -> None:
+        """Adds what is known of the person, unless it is erased."""
+        found = self._profiles.personal(member_id)
+        if found is None:
+            return
+        personal, response.etag = found
+        response.personal.CopyFrom(personal)
+        program = self._programs.cached(response.program) or self._programs.newest(response.program)
+        definitions = program.attributes if program is not None else {}
+        for attribute in response.personal.attributes:
+            definition = definitions.get(attribute.attribute_id)
+            # What the program does not know any more may have been sensitive.
+            attribute.is_sensitive = definition is None or definition.is_sensitive
+
+    async def ListMembers(self, request: pb.ListMembersRequest, context: Context) -> pb.ListMembersResponse:
+        """The members of a program, by id."""
+        now = self._clock()
+        CHECKS[pb.ListMembersRequest](request, now)
+        question = members_question(request, await self._known_program(request.program))
+        after = after_token(request.page_token, question)
+        try:
+            await asyncio.to_thread(self._members.wait_for, request.min_position, wait_s(context))
+            size = page_size(request.page_size)
+            page = await asyncio.to_thread(self._members.page, question, after, size, now)
+        except ViewBehind as behind:
+            raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
+        except UnknownSegment:
+            raise ApiError.invalid([("segment", "is no segment of the program")]) from None
+        token = token_after(page.last, question) if page.last is not None else ""
+        return pb.ListMembersResponse(members=page.members, next_page_token=token, position=page.position)
+
+    async def SearchMembers(self, request: pb.SearchMembersRequest, context: Context) -> pb.SearchMembersResponse:
+        """Finds members by name or identifier."""
+        CHECKS[pb.SearchMembersRequest](request, self._clock())
+        program = await self._known_program(request.program or request.identifier.program)
+        size = min(request.page_size or FOUND_DEFAULT, FOUND_MAX)
+        match request.WhichOneof("by"):
+            case "name_prefix":
+                found = await asyncio.to_thread(self._profiles.by_name, program, request.name_prefix, size + 1)
+            case "identifier_ending":
+                ending = request.identifier_ending.strip()
+                found = await asyncio.to_thread(self._profiles.by_ending, program, ending, size + 1)
+            case _:
+                key = normalise(request.identifier, program, await self._dispatch.region(program))
+                found = await asyncio.to_thread(self._profiles.by_key, (program, *key[1:]))
+        return pb.SearchMembersResponse(members=found[:size], has_more=len(found) > size)
+
+    async def UpdateMember(self, request: UpdateMemberRequest, context: Context) -> pb.UpdateMemberResponse:
+        """Changes what is known of a person."""
+        return reply(pb.UpdateMemberResponse(), await self._dispatch.settle(request, context), with_texts=False)
+
+    async def UpsertMembers(self, request: pb.UpsertMembersRequest, context: Context) -> pb.UpsertMembersResponse:
+        """Changes many members, and enrols those that are new."""
+        now = self._clock()
+        CHECKS[pb.UpsertMembersRequest](request, now)
+        name = await self._known_program(request.program)
+        program = await asyncio.to_thread(self._programs.newest, name)
+        if program is None:
+            raise unknown_program(name)
+        upserts = await asyncio.to_thread(upsert_commands, request, PRINCIPAL.get(), now, program)
+        commands = [command for upsert in upserts if not isinstance(upsert, ApiError) for command in upsert]
+        results = await self._dispatch.settle_all(commands) if commands else ()
+        return pb.UpsertMembersResponse(results=upsert_results(upserts, results))
+
+    async def _known_program(self, named: str) -> str:
+        """The program that a request names, or the credential's. Raises ApiError where the caller may not know it."""
+        program = named or PRINCIPAL.get().program
+        if not program:
+            raise ApiError.invalid([("program", "is required: the credential is bound to no program")])
+        await check_known(program, self._reader)
+        return program
+
+
+def _facts_of(view: MemberView, now: int) -> dict[str, Any]:
+    """What a view of points and tier has of the facts about a member."""
+    soon = now + SOON_DAYS * DAY
+    return {
+        "available_points": view.balance.available_points,
+        "pending_points": view.balance.pending_points,
+        "held_points": view.balance.held_points,
+        "expiring_points": sum(one.points for one in view.expiries if from_timestamp(one.expires_at) <= soon),
+        "tier": view.tier.tier,
+    }
+
+
+def _hide_sensitive(response: pb.GetMemberResponse) -> None:
+    for attribute in response.personal.attributes:
+        if attribute.is_sensitive:
+            attribute.ClearField("value")

@@ -1,0 +1,127 @@
+"""Who may see and change what, what is noted of it, and what other servers make of it."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from loyalty.v1.audit_trail_pb2 import AuditKind
+from loyalty.v1.member_pb2 import Profile
+
+from ledger.store.credentials import Credentials, Role
+from ledger.store.datastore import LedgerDatastore
+from tests.conftest import OpenShop
+from tests.members.known import attribute, crm_member, get, identifier, search, update, upsert
+from tests.programs import program, spend
+from tests.proof import prove
+from tests.running import ServerProcess, running, token
+from tests.shop import Details, Shop, refused
+from tests.trail import wait_for
+
+DENIED = grpc.StatusCode.PERMISSION_DENIED
+CRM = "loyalty.v1.CrmService"
+
+
+@pytest.fixture
+def shop(open_shop: OpenShop) -> Shop:
+    """A shop whose program has attributes."""
+    attributes = [attribute("diet", is_sensitive=True), attribute("children", "integer")]
+    return open_shop(program(spend(), attributes=attributes))
+
+
+def caller(shop: Shop, server: ServerProcess, role: Role, **bound: str) -> Shop:
+    """Somebody else at the shop."""
+    other = Shop(shop.channel, token(server.database_url, role, **bound))
+    other.program = shop.program
+    return other
+
+
+def granted(server: ServerProcess) -> str:
+    """The token of an auditor who was granted personal data."""
+    datastore = LedgerDatastore(server.database_url)
+    datastore.pool.open()
+    try:
+        return Credentials(datastore.pool).add("auditor", personal_data=True)
+    finally:
+        datastore.close()
+
+
+def test_personal_data_by_role(shop: Shop, server: ServerProcess) -> None:
+    """A manager sees it all, a CRM system no sensitive value, an auditor what was granted, a till nothing of it."""
+    member = shop.enroll(profile=Profile(given_name="Asha")).member
+    update(shop, member, attributes={"diet": "vegan", "children": "2"})
+    position = shop.head()
+
+    def seen(other: Shop, *, personal: bool = True) -> dict[str, str | None]:
+        found = get(other, member, personal=personal, position=position).personal
+        return {one.attribute_id: one.value if one.HasField("value") else None for one in found.attributes}
+
+    assert seen(caller(shop, server, "manager")) == {"children": "2", "diet": "vegan"}
+    assert seen(caller(shop, server, "crm", program=shop.program)) == {"children": "2", "diet": None}
+    auditor = caller(shop, server, "auditor")
+    assert seen(auditor, personal=False) == {}
+    with refused("NOT_ALLOWED", DENIED):
+        seen(auditor)
+    with refused("NOT_ALLOWED", DENIED):
+        search(auditor, name_prefix="as")
+    assert seen(Shop(shop.channel, granted(server))) == {"children": "2", "diet": None}
+    for call in (seen, lambda till: update(till, member), lambda till: search(till, name_prefix="as")):
+        with refused("NOT_ALLOWED", DENIED):
+            call(caller(shop, server, "pos", store="s-1", terminal="t-1", program=shop.program))
+    with refused("MEMBER_NOT_FOUND", grpc.StatusCode.NOT_FOUND):
+        seen(caller(shop, server, "crm", program="programs/sample"))
+    with refused("MEMBER_NOT_FOUND", grpc.StatusCode.NOT_FOUND):
+        update(caller(shop, server, "crm", program="programs/sample"), member)
+
+
+def test_each_read_is_in_the_trail(shop: Shop) -> None:
+    """With the members who were shown; a profile without the person is nobody's secret."""
+    members = [shop.enroll(profile=Profile(given_name=f"Trail {index}")).member for index in range(2)]
+    get(shop, members[0])
+    get(shop, members[0], personal=False)
+    assert len(search(shop, name_prefix="trail")) == len(members)
+    found = wait_for(shop, 2, member=members[0], kind=AuditKind.AUDIT_KIND_READ)
+    assert sorted((one.entry.method, one.entry.count) for one in found) == [
+        (f"{CRM}/GetMember", 1),
+        (f"{CRM}/SearchMembers", 1),
+    ]
+    (other,) = wait_for(shop, 1, member=members[1], kind=AuditKind.AUDIT_KIND_READ)
+    assert other.entry.method == f"{CRM}/SearchMembers"
+
+
+def test_searches_are_limited(database_url: str) -> None:
+    """Nobody can try out all names."""
+    with running(database_url, LOYALTY_RATE_LOOKUPS_PER_MINUTE="3") as server, server.channel() as channel:
+        shop = Shop(channel, token(server.database_url), program(spend()))
+        for _ in range(3):
+            assert search(shop, name_prefix="ab") == []
+        with refused("RATE_LIMITED", grpc.StatusCode.RESOURCE_EXHAUSTED):
+            search(shop, name_prefix="ab")
+
+
+def test_two_servers_change_one_member(shop: Shop, server: ServerProcess) -> None:
+    """Each change is made on the one before it: versions count on without a gap, and one etag lets one change in."""
+    member = shop.member()
+    etag = get(shop, member).etag
+    with running(server.database_url) as second, second.channel() as channel:
+        other = Shop(channel, shop.metadata[0][1].removeprefix("Bearer "))
+        other.program = shop.program
+        shops = [shop, other]
+
+        def change(index: int) -> int:
+            updated = update(shops[index % 2], member, attributes={"children": str(index)})
+            return updated.attributes[0].version
+
+        def claim(index: int) -> str:
+            try:
+                return update(shops[index % 2], member, etag=etag, profile=Profile(given_name=f"N{index}")).etag
+            except grpc.RpcError as error:
+                return Details(error).reason
+
+        with ThreadPoolExecutor(8) as pool:
+            claims = list(pool.map(claim, range(8)))
+            versions = list(pool.map(change, range(16)))
+        assert sorted(versions) == list(range(1, 17))
+        assert claims.count("ETAG_MISMATCH") == len(claims) - 1
+        assert [one.state for one in upsert(other, crm_member("both", children="1"))] == [1]
+        assert len(search(shop, identifier=identifier("external_id", "both"))) == 1
+    prove(shop, member)
