@@ -35,7 +35,7 @@ from tests.model.tiers import Ladder, Policy, Span
 
 FOR_PEOPLE: Final = (
     *("name", "version", "etag", "display_name", "currency", "default_region", "duplicate_enrolment"),
-    "expiry_notice_days",
+    *("expiry_notice_days", "consents", "retention"),
 )
 """What of a program moves no points."""
 

@@ -15,6 +15,7 @@ from projections.catalogue import PROJECTIONS
 from projections.page import Event
 from projections.projection import Projection, Step
 from projections.rebuild import rebuild
+from tests.projections.asked import outspoken
 from tests.projections.audited import audited
 from tests.projections.history import History, append, inactivity_program, program
 from tests.projections.rewarded import lively
@@ -73,6 +74,8 @@ class Crashing(Projection):
 EVENTS: Final[Mapping[str, Callable[[], Sequence[NewEvent]]]] = {
     "audit_trail": lambda: audited(150),
     "rewards": lambda: lively(4).events,
+    "consents": lambda: outspoken(4, 400).events,
+    "feedback": lambda: outspoken(4, 400).events,
 }
 """What projections are tried on that the ordinary history has little for."""
 
