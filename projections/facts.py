@@ -4,6 +4,7 @@ Every fact is of one instant. Facts are read in groups, since those of a group c
 the groups of the facts that it names and no others, in one statement.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
@@ -91,8 +92,9 @@ _SQL: Final = {
     for name, sql in statements("facts.sql").items()
 }
 
-_OF: Final = b"member_id = ANY ($3::uuid[])"
-_BETWEEN: Final = b"member_id > $3 AND member_id <= $4"
+_PARAMETER: Final = re.compile(rb"%\((\w+)\)b")
+_OF: Final = b"member_id = ANY (%(members)b::uuid[])"
+_BETWEEN: Final = b"member_id > %(after)b AND member_id <= %(last)b"
 
 
 def read_facts(
@@ -102,7 +104,8 @@ def read_facts(
 
     The cursor gives rows as tuples. Raises KeyError for a name that is none.
     """
-    return dict(_read(cursor, _question(frozenset(names), _OF), names, (at, program, list(members))))
+    parameters = {"program": program, "at": at, "members": list(members)}
+    return dict(_read(cursor, _question(frozenset(names), _OF), names, parameters))
 
 
 def scan_facts(
@@ -113,17 +116,20 @@ def scan_facts(
     last = cursor.execute(_SQL["page"], page, prepare=True).fetchone()
     if last is None:
         return []
-    return list(_read(cursor, _question(frozenset(names), _BETWEEN), names, (at, program, after, last[0])))
+    parameters = {"program": program, "at": at, "after": after, "last": last[0]}
+    return list(_read(cursor, _question(frozenset(names), _BETWEEN), names, parameters))
 
 
 def _read(
-    cursor: Cursor[Any], question: bytes, names: Collection[str], parameters: Sequence[Any]
+    cursor: Cursor[Any], question: bytes, names: Collection[str], parameters: Mapping[str, Any]
 ) -> Iterator[tuple[UUID, dict[str, Any]]]:
-    # psycopg would look for placeholders in all of a long statement each time, which takes longer than answering it.
-    raw = RawCursor(cursor.connection, row_factory=tuple_row)
     ordered = sorted(names)
     defaults = [FACTS[name].or_else for name in ordered]
-    for member_id, *values in raw.execute(question, parameters, prepare=True, binary=True).fetchall():
+    raw, order = _numbered(question)
+    values_in_order = [parameters[name] for name in order]
+    # psycopg would look for placeholders in all of a long statement each time, which takes longer than answering it.
+    asked = RawCursor(cursor.connection, row_factory=tuple_row).execute(raw, values_in_order, prepare=True, binary=True)
+    for member_id, *values in asked.fetchall():
         found = zip(values, defaults, strict=True) if None in values else ()
         filled = [default if value is None else value for value, default in found] or values
         yield member_id, dict(zip(ordered, filled, strict=True))
@@ -138,5 +144,12 @@ def _question(names: frozenset[str], scope: bytes) -> bytes:
     joins = b"".join(
         b"\nLEFT JOIN (\n%s\n) AS %s USING (member_id)" % (parts[group], group.encode()) for group in groups
     )
-    question = b"SELECT member_id%s FROM (\n%s\n) AS members%s\nORDER BY member_id" % (columns, parts["members"], joins)
-    return question.replace(b"%(at)b", b"$1").replace(b"%(program)b", b"$2")
+    return b"SELECT member_id%s FROM (\n%s\n) AS members%s\nORDER BY member_id" % (columns, parts["members"], joins)
+
+
+@lru_cache(1_000)
+def _numbered(question: bytes) -> tuple[bytes, Sequence[str]]:
+    """A statement with numbers for its parameters, and their names in that order."""
+    order = list(dict.fromkeys(_PARAMETER.findall(question)))
+    numbered = _PARAMETER.sub(lambda found: b"$%d" % (order.index(found[1]) + 1), question)
+    return numbered, [name.decode() for name in order]

@@ -16,6 +16,7 @@ from loyalty.v1.member_pb2 import Identifier, IdentifierType
 from loyalty.v1.person_pb2 import ExportMemberRequest
 from loyalty.v1.pos_service_pb2 import GetBalanceRequest
 from loyalty.v1.pos_service_pb2_grpc import PosServiceStub
+from loyalty.v1.profile_pb2 import GetMemberRequest
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -74,6 +75,26 @@ def show(
     for entry in statement.entries:
         table.add_row(_time(entry.recorded_at), entry.type, f"{entry.points:+d}", str(entry.total_points), entry.store)
     Console().print(table)
+
+
+@app.command()
+def profile(
+    name: Annotated[str, typer.Argument(help="members/{member}")],
+    personal: Annotated[bool, typer.Option("--personal", help="Names, identifiers, attributes too; noted.")] = False,
+    address: AddressOption = "",
+    token: TokenOption = "",
+    data_dir: DataDirOption = Path("var"),
+) -> None:
+    """Print everything that is known of a member, as JSON."""
+    connection = connect(address, token, data_dir, "admin")
+    request = GetMemberRequest(member=name, with_personal_data=personal)
+    with connection.channel:
+        try:
+            stub = CrmServiceStub(connection.channel)
+            found = stub.GetMember(request, metadata=connection.metadata, timeout=CALL_TIMEOUT_S)
+        except grpc.RpcError as error:
+            fail_call(error)
+    typer.echo(json.dumps(MessageToDict(found, preserving_proto_field_name=True), indent=2, ensure_ascii=False))
 
 
 @app.command()

@@ -48,7 +48,7 @@ def member_of(shop: Shop, external_id: str) -> str:
     return found.member
 
 
-def test_sets_what_the_file_says(shop: Shop, file: Path, run: Import) -> None:
+def test_sets_what_the_file_says(shop: Shop, file: Path, server: ServerProcess, admin_token: str, run: Import) -> None:
     """With or without a byte order mark and quotes; an empty cell leaves what is there, #N/A removes."""
     file.write_bytes(
         "\ufeffexternal_id,given_name,vegan,children,phone,circle\r\n"
@@ -62,8 +62,11 @@ def test_sets_what_the_file_says(shop: Shop, file: Path, run: Import) -> None:
     )
     member = member_of(shop, "a-1")
     assert attributes_of(shop, member) == {"vegan": "true", "children": "2"}
+    at = ("--address", server.address, "--token", admin_token)
+    shown = json.loads(loyalty("member", "profile", member, "--personal", *at))
+    assert shown["personal"]["profile"]["given_name"] == 'Asha, "A"'
+    assert "personal" not in json.loads(loyalty("member", "profile", member, *at))
     personal = get(shop, member).personal
-    assert personal.profile.given_name == 'Asha, "A"'
     assert [one.value for one in personal.identifiers] == ["+4930901821", "a-1"]
     assert personal.attributes[0].source == "crm"
     file.write_text("external_id,children,circle,vegan\na-1,#N/A,gold,\na-3,1,,\n")

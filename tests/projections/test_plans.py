@@ -7,8 +7,9 @@ from uuid import UUID
 import pytest
 from psycopg.rows import tuple_row
 
+from ledger.member_views import MembersQuestion
 from ledger.store.datastore import LedgerDatastore
-from projections import books, changes, facts, histories, reader, views
+from projections import books, changes, facts, histories, member_views, reader, views
 from projections.catalogue import PROJECTIONS
 from projections.hub import connect
 from projections.page import _READ, Event, read_page
@@ -51,6 +52,15 @@ QUESTIONS: dict[str, tuple[bytes, Any]] = {
     "facts_of_a_page": (
         facts._question(frozenset(facts.FACTS), facts._BETWEEN),
         {"program": "programs/shop", "at": 1, "after": UUID(int=6), "last": MEMBER},
+    ),
+    "listed_members": (
+        member_views._PAGE[False],
+        {
+            **MembersQuestion("programs/shop", "gold", 1, None, None, 10, "")._asdict(),
+            "after": MEMBER,
+            "limit": 10,
+            "at": 1,
+        },
     ),
     "page_of_members": (facts._SQL["page"], {"program": "programs/shop", "after": MEMBER, "limit": 10}),
     "publications": (books._SQL["publications"], {"stream": MEMBER, "position": 10}),

@@ -37,7 +37,7 @@ if _version_not_supported:
 
 
 class CrmServiceStub:
-    """The CRM's side: views of members, and a feed of changes.
+    """The CRM's side: views of members, what is known of them as persons, and a feed of changes.
     """
 
     def __init__(self, channel):
@@ -259,7 +259,7 @@ class CrmServiceStub:
 
 
 class CrmServiceServicer:
-    """The CRM's side: views of members, and a feed of changes.
+    """The CRM's side: views of members, what is known of them as persons, and a feed of changes.
     """
 
     def ListStatementEntries(self, request, context):
@@ -798,7 +798,7 @@ def add_CrmServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CrmService:
-    """The CRM's side: views of members, and a feed of changes.
+    """The CRM's side: views of members, what is known of them as persons, and a feed of changes.
     """
 
     @staticmethod

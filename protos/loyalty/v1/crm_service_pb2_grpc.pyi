@@ -38,7 +38,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class CrmServiceStub:
-    """The CRM's side: views of members, and a feed of changes."""
+    """The CRM's side: views of members, what is known of them as persons, and a feed of changes."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -164,7 +164,7 @@ class CrmServiceStub:
 
 @_typing.type_check_only
 class CrmServiceAsyncStub(CrmServiceStub):
-    """The CRM's side: views of members, and a feed of changes."""
+    """The CRM's side: views of members, what is known of them as persons, and a feed of changes."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListStatementEntries: _aio.UnaryUnaryMultiCallable[_crm_service_pb2.ListStatementEntriesRequest, _crm_service_pb2.ListStatementEntriesResponse]  # type: ignore[assignment]
@@ -286,7 +286,7 @@ class CrmServiceAsyncStub(CrmServiceStub):
     """Changes many members, and enrols those that are new, as a CRM system has them."""
 
 class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The CRM's side: views of members, and a feed of changes."""
+    """The CRM's side: views of members, what is known of them as persons, and a feed of changes."""
 
     @_abc_1.abstractmethod
     def ListStatementEntries(

@@ -81,7 +81,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SALE_NOT_FOUND: _ErrorReason.ValueType  # 20
     """FAILED_PRECONDITION, recorded. The program refuses returns of unknown sales, or too many wait already. Send the sale first."""
     ERROR_REASON_IDENTIFIER_TAKEN: _ErrorReason.ValueType  # 21
-    """ALREADY_EXISTS. An identifier belongs to another member and the program refuses a second enrolment. Look the member up."""
+    """ALREADY_EXISTS. An identifier belongs to another member, and the program refuses a second enrolment, or an update would
+    add it. Look the member up.
+    """
     ERROR_REASON_OVERFLOW: _ErrorReason.ValueType  # 22
     """FAILED_PRECONDITION, recorded. A sum would exceed 9,223,372,036,854,775,807. Correct the amounts."""
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 23
@@ -296,7 +298,9 @@ ERROR_REASON_SALE_OF_OTHER_MEMBER: ErrorReason.ValueType  # 19
 ERROR_REASON_SALE_NOT_FOUND: ErrorReason.ValueType  # 20
 """FAILED_PRECONDITION, recorded. The program refuses returns of unknown sales, or too many wait already. Send the sale first."""
 ERROR_REASON_IDENTIFIER_TAKEN: ErrorReason.ValueType  # 21
-"""ALREADY_EXISTS. An identifier belongs to another member and the program refuses a second enrolment. Look the member up."""
+"""ALREADY_EXISTS. An identifier belongs to another member, and the program refuses a second enrolment, or an update would
+add it. Look the member up.
+"""
 ERROR_REASON_OVERFLOW: ErrorReason.ValueType  # 22
 """FAILED_PRECONDITION, recorded. A sum would exceed 9,223,372,036,854,775,807. Correct the amounts."""
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 23
