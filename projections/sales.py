@@ -51,6 +51,8 @@ class Sales(Projection):
         "sales": ("member_id", "position"),
         "sale_lines": ("position", "number"),
         "sale_awards": ("position", "number"),
+        "sale_places": ("member_id", "store", "channel"),
+        "sale_categories": ("member_id", "category"),
         "redemptions": ("member_id", "position", "number"),
     }
 
@@ -215,7 +217,8 @@ class _Page:
             undone = columns(self._reversed)
             steps += [Step("reverse", undone), Step("void_redemptions", (undone[0], undone[3]))]
         if self._first:
-            steps.append(Step("total", (list(self._first), list(self._first.values()))))
+            moved = (list(self._first), list(self._first.values()))
+            steps += [Step(name, moved) for name in ("total", "places", "categories")]
         return steps
 
 

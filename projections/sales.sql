@@ -143,3 +143,38 @@ UPDATE sales_members m SET
         SELECT max(occurred_at) FROM sales s WHERE s.member_id = m.member_id AND s.kind = 'sale' AND NOT s.is_voided) END
 FROM moved c
 WHERE m.member_id = c.member_id
+
+-- name: places
+-- From a page's first position on, as in total.
+INSERT INTO sale_places AS p (member_id, store, channel, sales, net_minor)
+SELECT b.member_id, s.store, s.channel,
+       count(*) FILTER (WHERE b.kind = 'sale') - count(*) FILTER (WHERE b.kind = 'reversal'), sum(b.net_minor)
+FROM unnest(%b::uuid[], %b::bigint[]) AS e (member_id, first_position)
+JOIN sales b ON b.member_id = e.member_id AND b.position >= e.first_position
+JOIN sales s ON s.member_id = b.member_id AND s.position = b.of_position
+GROUP BY b.member_id, s.store, s.channel
+ON CONFLICT (member_id, store, channel) DO UPDATE SET
+    sales = p.sales + excluded.sales,
+    net_minor = p.net_minor + excluded.net_minor
+
+-- name: categories
+-- A reversal takes its sale from every category of it, whatever had come back before.
+WITH moved AS (
+    SELECT b.member_id, b.position, b.of_position, b.kind
+    FROM unnest(%b::uuid[], %b::bigint[]) AS e (member_id, first_position)
+    JOIN sales b ON b.member_id = e.member_id AND b.position >= e.first_position
+), by_receipt AS (
+    SELECT m.member_id, l.category, CASE WHEN m.kind = 'sale' THEN 1 ELSE 0 END AS sales, sum(l.net_minor) AS net_minor
+    FROM moved m JOIN sale_lines l ON l.member_id = m.member_id AND l.position = m.position
+    GROUP BY m.member_id, m.position, m.kind, l.category
+    UNION ALL
+    SELECT m.member_id, l.category, -1, 0
+    FROM moved m JOIN sale_lines l ON l.member_id = m.member_id AND l.position = m.of_position
+    WHERE m.kind = 'reversal'
+    GROUP BY m.member_id, m.position, l.category
+)
+INSERT INTO sale_categories AS c (member_id, category, sales, net_minor)
+SELECT member_id, category, sum(sales), sum(net_minor) FROM by_receipt GROUP BY member_id, category
+ON CONFLICT (member_id, category) DO UPDATE SET
+    sales = c.sales + excluded.sales,
+    net_minor = c.net_minor + excluded.net_minor

@@ -60,6 +60,24 @@ BEGIN
         PRIMARY KEY (position, number)     -- a position is one member's, and grows: the index is only added to at its end
     );
 
+    -- What a member bought where and of what; what came back is spent less in the place of its sale.
+    CREATE TABLE sale_places (
+        member_id       uuid    NOT NULL,
+        store           text    NOT NULL,
+        channel         smallint NOT NULL,
+        sales           bigint  NOT NULL,
+        net_minor       numeric NOT NULL,
+        PRIMARY KEY (member_id, store, channel)
+    ) WITH (fillfactor = 80);
+
+    CREATE TABLE sale_categories (
+        member_id       uuid    NOT NULL,
+        category        text    NOT NULL,
+        sales           bigint  NOT NULL,  -- with something of the category in them
+        net_minor       numeric NOT NULL,
+        PRIMARY KEY (member_id, category)
+    ) WITH (fillfactor = 80);
+
     -- What a rule, promotion or voucher gave for a sale.
     CREATE TABLE sale_awards (
         member_id       uuid    NOT NULL,
@@ -108,6 +126,10 @@ BEGIN
             SELECT member_id, position, line_id, sku, category, brand, labels, kind, units, price_minor, net_minor,
                    unit_cost_minor, number, till_discount_minor, reward_discount_minor, awarded_points, redeemed_points
             FROM sale_lines;
+        CREATE OR REPLACE VIEW %1$I.sale_places AS
+            SELECT member_id, store, channel, sales, net_minor FROM sale_places;
+        CREATE OR REPLACE VIEW %1$I.sale_categories AS
+            SELECT member_id, category, sales, net_minor FROM sale_categories;
         CREATE OR REPLACE VIEW %1$I.sale_awards AS
             SELECT member_id, position, number, offer, points, line_points FROM sale_awards;
         CREATE OR REPLACE VIEW %1$I.redemptions AS

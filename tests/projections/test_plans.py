@@ -8,7 +8,7 @@ import pytest
 from psycopg.rows import tuple_row
 
 from ledger.store.datastore import LedgerDatastore
-from projections import books, histories, reader, views
+from projections import books, facts, histories, reader, views
 from projections.catalogue import PROJECTIONS
 from projections.hub import connect
 from projections.page import _READ, Event, read_page
@@ -44,6 +44,15 @@ QUESTIONS: dict[str, tuple[bytes, Any]] = {
         },
     ),
     "due_by_vintage": (books._SQL["due"], {"at": 1, "program": "programs/shop"}),
+    "facts": (
+        facts._question(frozenset(facts.FACTS), facts._OF),
+        {"program": "programs/shop", "at": 1, "members": [MEMBER]},
+    ),
+    "facts_of_a_page": (
+        facts._question(frozenset(facts.FACTS), facts._BETWEEN),
+        {"program": "programs/shop", "at": 1, "after": UUID(int=6), "last": MEMBER},
+    ),
+    "page_of_members": (facts._SQL["page"], {"program": "programs/shop", "after": MEMBER, "limit": 10}),
     "publications": (books._SQL["publications"], {"stream": MEMBER, "position": 10}),
     "receipts": (books._SQL["receipts"], {"from": "a", "until": "b", "position": 10, "reversed": "r/1"}),
     "range": (reader._SQL["range"], {"after": 1, "until": 10, "limit": 5}),
