@@ -117,14 +117,13 @@ def _filter(
         values = getattr(chosen, name)
         if values and name not in allowed:
             problems.append((f"filter.{name}", "must be empty: these figures cannot be restricted by it"))
-        elif len(values) > VALUES_MAX:
+        if len(values) > VALUES_MAX:
             problems.append((f"filter.{name}", f"must be at most {VALUES_MAX}"))
-        elif name == "channels":
-            for index, value in enumerate(values):
-                check_enum(value, _CHANNELS, f"filter.{name}[{index}]", problems)
-        else:
-            for index, value in enumerate(values):
-                check_text(value, f"filter.{name}[{index}]", problems)
+    for name in _TEXTS:
+        for index, value in enumerate(getattr(chosen, name)[:VALUES_MAX]):
+            check_text(value, f"filter.{name}[{index}]", problems)
+    for index, channel in enumerate(chosen.channels[:VALUES_MAX]):
+        check_enum(channel, _CHANNELS, f"filter.channels[{index}]", problems)
 
 
 def _dimensions(dimensions: Iterable[int], known: frozenset[int], most: int, problems: Problems) -> None:
