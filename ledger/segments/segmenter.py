@@ -232,8 +232,8 @@ class Work:
         if page.facts:
             self._append(decide(self._cursor, page, [one for one, _ in due]), at, evaluation.cause)
         last = page.facts[-1][0] if len(page.facts) == PAGE_MEMBERS else None
+        self._keep()  # first: who is told that it is complete waits for what was appended
         self._evaluations.done(self._cursor, due, last)
-        self._keep()
         return True
 
     def _clear(self, live: Live, evaluation: Evaluation, after: UUID, at: int) -> bool:
@@ -243,8 +243,8 @@ class Work:
         left = [member for (member,) in rows]
         if left:
             self._append([Decision(live, [], left)], at, evaluation.cause)
-        self._evaluations.done(self._cursor, [(live, evaluation)], left[-1] if len(left) == PAGE_MEMBERS else None)
         self._keep()
+        self._evaluations.done(self._cursor, [(live, evaluation)], left[-1] if len(left) == PAGE_MEMBERS else None)
         return True
 
     # -- recording
