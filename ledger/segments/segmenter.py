@@ -103,6 +103,7 @@ class Segmenter:
     def _work(self, connection: psycopg.Connection[Any]) -> None:
         cursor = connection.cursor(binary=True, row_factory=tuple_row)
         cursor.execute(b"SET jit = off")
+        cursor.execute(b"SET max_parallel_workers_per_gather = 0")  # tills go first
         while not try_lock(cursor, NAME):
             if self._stop.wait(STAND_BY_S):
                 return
