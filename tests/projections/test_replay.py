@@ -17,6 +17,7 @@ from projections.projection import Projection, Step
 from projections.rebuild import rebuild
 from tests.projections.audited import audited
 from tests.projections.history import History, append, inactivity_program, program
+from tests.projections.moved import moved
 from tests.projections.rewarded import lively
 from tests.projections.tables import catch_up, tables
 
@@ -73,6 +74,7 @@ class Crashing(Projection):
 EVENTS: Final[Mapping[str, Callable[[], Sequence[NewEvent]]]] = {
     "audit_trail": lambda: audited(150),
     "rewards": lambda: lively(4).events,
+    "segments": lambda: moved(80),
 }
 """What projections are tried on that the ordinary history has little for."""
 
