@@ -216,6 +216,7 @@ class Ledger:
                 self.sweeper.stop,
                 self.trail.stop,
                 self.writer.stop,
+                self.previews.stop,
                 self.segmenter.stop,
                 self.read_side.stop,
                 self.hub.stop,

@@ -35,7 +35,7 @@ class PostgresSegments:
     def segment(self, name: str, min_position: int = 0, timeout_s: float = 0) -> tuple[SegmentState, int] | None:
         """A segment and the position that it reflects; None where there is none, or it is deleted."""
         stream = segment_stream(name)
-        position = self._reached(stream, min_position, timeout_s)
+        position = self._reached(min_position, timeout_s, stream=stream)
         rows = self._query("segment", stream=stream)
         state = _state(rows[0]) if rows else None
         return (state, position) if state is not None else None
@@ -63,7 +63,7 @@ class PostgresSegments:
         self, member_id: UUID, before: int, limit: int, min_position: int, timeout_s: float, *, current_only: bool
     ) -> MembershipPage:
         """The memberships of a member, newest first."""
-        position = self._reached(None, min_position, timeout_s)
+        position = self._reached(min_position, timeout_s, member=member_id)
         asked = {"member": member_id, "before": before, "limit": limit + 1, "current_only": current_only}
         rows = self._query("of_member", **asked)
         page = [_membership(row[0], member_name(member_id), row[1:]) for row in rows[:limit]]
@@ -99,11 +99,13 @@ class PostgresSegments:
         known = {member for (member,) in self._query("known", program=program, members=list(members))}
         return [member for member in members if member not in known]
 
-    def _reached(self, stream: UUID | None, min_position: int, timeout_s: float) -> int:
+    def _reached(
+        self, min_position: int, timeout_s: float, *, stream: UUID | None = None, member: UUID | None = None
+    ) -> int:
         """Waits until memberships reflect a position, and returns which they do. Raises ViewBehind."""
         deadline = time.monotonic() + timeout_s
         while True:
-            position, is_shown, is_complete = self._query("reached", stream=stream)[0]
+            position, is_shown, is_complete = self._query("reached", stream=stream, member=member)[0]
             if not min_position or (position >= min_position and is_shown and is_complete):
                 return int(position)
             remaining = deadline - time.monotonic()

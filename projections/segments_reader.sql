@@ -1,11 +1,16 @@
 -- Segments, as the API reads them.
 
 -- name: reached
--- How far memberships are, whether the views show it, and whether all members of a segment have been looked at.
-SELECT coalesce(s.position, 0), coalesce(p.position >= s.appended, false),
-       %(stream)b::uuid IS NULL OR EXISTS (
-           SELECT FROM views.segments d JOIN segment_evaluations e USING (stream_id)
-           WHERE d.stream_id = %(stream)b AND e.definition_version = d.definition_version AND e.after IS NULL
+-- How far memberships are, whether the views show it, and whether all members of a segment, or of all segments of a
+-- member's program, have been looked at.
+-- Without any segment there is nothing to decide.
+SELECT coalesce(s.position, CASE WHEN EXISTS (SELECT FROM views.segments) THEN 0 ELSE p.position END),
+       p.position >= coalesce(s.appended, 0),
+       NOT EXISTS (
+           SELECT FROM views.segments d LEFT JOIN segment_evaluations e USING (stream_id)
+           WHERE (d.stream_id = %(stream)b OR d.program = (
+                      SELECT program FROM views.sales_members WHERE member_id = %(member)b))
+             AND NOT d.is_deleted AND (e.definition_version IS DISTINCT FROM d.definition_version OR e.after IS NOT NULL)
        )
 FROM views.positions p LEFT JOIN segmenter s ON true
 WHERE p.name = 'segments'

@@ -8,6 +8,7 @@ from uuid import UUID
 from psycopg import Cursor
 
 from ledger.domain.rules.expression import EVALUATION_ERRORS
+from ledger.domain.segments.clauses import Clause
 from ledger.domain.segments.criteria import MEASURE_FIELDS, Criteria
 from projections.facts import read_facts, scan_facts
 from projections.measures import NOTHING, Between, Values, read_measure
@@ -65,71 +66,64 @@ def _names(criteria: Sequence[Criteria]) -> frozenset[str]:
     return frozenset().union(*(one.facts for one in criteria))
 
 
-def evaluate(
-    criteria: Criteria,
-    rows: Sequence[tuple[UUID, Mapping[str, Any]]],
-    measures: Mapping[str, Mapping[UUID, Values]],
-) -> Held:
-    """Of whom an expression holds. What is the same of many members is evaluated once."""
-    names = sorted(criteria.facts)
-    asked = [_Asked(name, criteria.fields(name), measures[name]) for name in criteria.measures]
+Row = tuple[UUID, Mapping[str, Any]]
+Measured = Mapping[str, Mapping[UUID, Values]]
+"""Measures of members, by name."""
+
+
+def evaluate(criteria: Criteria, rows: Sequence[Row], measures: Measured) -> Held:
+    """Of whom an expression holds.
+
+    Each clause is evaluated by itself, for each combination of what it names once: a million members have few of them.
+    """
+    errors: list[str] = []
+    outcomes = _outcomes(criteria, criteria.clause, rows, measures, errors)
+    members = [member for (member, _), holds in zip(rows, outcomes, strict=True) if holds]
+    failed = outcomes.count(None)
+    return Held(members, failed, errors[0] if failed else "")
+
+
+def _outcomes(
+    criteria: Criteria, clause: Clause, rows: Sequence[Row], measures: Measured, errors: list[str]
+) -> list[bool | None]:
+    """What a clause comes to for each member; None where it cannot be evaluated and no other part settles it."""
+    if not clause.clauses:
+        return _of_leaf(criteria.leaves[clause.text], rows, measures, errors)
+    parts = zip(*(_outcomes(criteria, part, rows, measures, errors) for part in clause.clauses), strict=True)
+    settles = clause.operator == "or"
+    return [settles if settles in row else None if None in row else not settles for row in parts]
+
+
+def _of_leaf(leaf: Criteria, rows: Sequence[Row], measures: Measured, errors: list[str]) -> list[bool | None]:
+    names = sorted(leaf.facts)
+    asked = [(name, [MEASURE_FIELDS.index(field) for field in leaf.fields(name)]) for name in leaf.measures]
     known: dict[tuple[Any, ...], bool | None] = {}
-    members: list[UUID] = []
-    failed, error = 0, ""
+    outcomes: list[bool | None] = []
     for member, facts in rows:
         key = tuple([facts[name] for name in names])
-        for measure in asked:
-            value = measure.values.get(member, NOTHING)
-            key += tuple([value[at] for at in measure.places])
+        for name, places in asked:
+            value = measures[name].get(member, NOTHING)
+            key += tuple([value[place] for place in places])
         try:
             holds = known[key]
-        except (KeyError, TypeError):  # not known; or a list or map, of which nothing is remembered
-            holds, why = _holds(criteria, names, asked, member, facts)
-            error = error or why
-            _remember(known, key, holds)
-        if holds:
-            members.append(member)
-        elif holds is None:
-            failed += 1
-    return Held(members, failed, error)
+        except (KeyError, TypeError) as miss:  # not known; or a list or map, of which nothing is remembered
+            holds = _holds(leaf, names, key, errors)
+            if isinstance(miss, KeyError):
+                if len(known) >= KNOWN_MAX:
+                    known.clear()
+                known[key] = holds
+        outcomes.append(holds)
+    return outcomes
 
 
-class _Asked:
-    """What an expression asks of a measure."""
-
-    def __init__(self, name: str, fields: Sequence[str], values: Mapping[UUID, Values]) -> None:
-        self.name = name
-        self.values = values
-        self.places = [MEASURE_FIELDS.index(field) for field in fields]
-        self._fields = fields
-
-    def of(self, member: UUID) -> dict[str, int | None]:
-        """The measure of a member, as far as it is asked for."""
-        value = self.values.get(member, NOTHING)
-        return {field: value[at] for field, at in zip(self._fields, self.places, strict=True)}
-
-
-def _holds(
-    criteria: Criteria,
-    names: Sequence[str],
-    asked: Sequence[_Asked],
-    member: UUID,
-    facts: Mapping[str, Any],
-) -> tuple[bool | None, str]:
-    """Whether it holds; None, with the reason, where it cannot be evaluated."""
-    context: dict[str, Any] = {name: facts[name] for name in names}
-    for measure in asked:
-        context[measure.name] = measure.of(member)
+def _holds(leaf: Criteria, names: Sequence[str], key: Sequence[Any], errors: list[str]) -> bool | None:
+    """Whether a clause is true; None where it cannot be evaluated, and then `errors` says why."""
+    values = iter(key)
+    context: dict[str, Any] = {name: next(values) for name in names}
+    for name in leaf.measures:
+        context[name] = {field: next(values) for field in leaf.fields(name)}
     try:
-        return criteria.holds(context), ""
+        return leaf.holds(context)
     except EVALUATION_ERRORS as error:
-        return None, f"{type(error).__name__}: {error}"
-
-
-def _remember(known: dict[tuple[Any, ...], bool | None], key: tuple[Any, ...], holds: bool | None) -> None:
-    if len(known) >= KNOWN_MAX:
-        known.clear()
-    try:
-        known[key] = holds
-    except TypeError:
-        return
+        errors.append(f"{type(error).__name__}: {error}")
+        return None

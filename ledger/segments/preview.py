@@ -37,6 +37,7 @@ class PreviewProcess:
     def __init__(self, database_url: str) -> None:
         self._environment = {**os.environ, "LOYALTY_DATABASE_URL": database_url}
         self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
 
     def __call__(self, segment: Segment, sample_size: int, timeout_s: float) -> Preview:
         """What a segment would come to. Raises TimeoutError."""
@@ -45,20 +46,29 @@ class PreviewProcess:
             raise TimeoutError
         try:
             asked = {"segment": base64.b64encode(segment.SerializeToString()).decode(), "sample_size": sample_size}
-            done = subprocess.run(
-                COMMAND,
-                input=json.dumps(asked).encode(),
-                stdout=subprocess.PIPE,
-                env=self._environment,
-                check=True,
-                timeout=max(deadline - time.monotonic(), 0),
-            )
-        except subprocess.TimeoutExpired:
-            raise TimeoutError from None
+            found = json.loads(self._run(json.dumps(asked).encode(), deadline - time.monotonic()))
         finally:
             self._lock.release()
-        found = json.loads(done.stdout)
         return Preview(**{**found, "sample": [UUID(member) for member in found["sample"]]})
+
+    def stop(self) -> None:
+        """Gives up the one that is being worked out."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def _run(self, asked: bytes, timeout_s: float) -> bytes:
+        with subprocess.Popen(
+            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment
+        ) as self._process:
+            try:
+                said, _ = self._process.communicate(asked, max(timeout_s, 0))
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                raise TimeoutError from None
+        if self._process.returncode:
+            raise RuntimeError(f"a preview ended with status {self._process.returncode}")
+        return said
 
 
 def preview(cursor: Cursor[Any], segment: Segment, sample_size: int, at: int) -> Preview:

@@ -56,6 +56,9 @@ LOOK_AT_MEMBERS: Final = 5_000
 STAND_BY_S: Final = 1.0
 VIEWS_POLL_S: Final = 0.03
 
+SOON_LOOKS: Final = 100
+"""Looks after which a view that does not go on is taken for one that has stopped."""
+
 _LISTED: Final = TOPICS[SegmentListed]
 
 
@@ -99,17 +102,19 @@ class Segmenter:
 
     def _work(self, connection: psycopg.Connection[Any]) -> None:
         cursor = connection.cursor(binary=True, row_factory=tuple_row)
-        for setting in ("jit", "synchronous_commit"):
-            cursor.execute(b"SELECT set_config(%s, 'off', false)", (setting,))
+        cursor.execute(b"SET jit = off")
+        cursor.execute(b"SET max_parallel_workers_per_gather = 0")  # tills go first
         while not try_lock(cursor, NAME):
             if self._stop.wait(STAND_BY_S):
                 return
         work = Work(cursor, self._registry, self._clock)
+        looks = 0
         while not self._stop.is_set():
             if work.step():
-                continue
-            if work.is_waiting:
-                self._stop.wait(VIEWS_POLL_S)
+                looks = 0
+            elif work.is_waiting:
+                looks += 1
+                self._stop.wait(VIEWS_POLL_S if looks < SOON_LOOKS else STAND_BY_S)
             else:
                 self._hub.wait_beyond(max(work.position, work.appended), STAND_BY_S, self._stop.is_set)
 
@@ -232,8 +237,8 @@ class Work:
         if page.facts:
             self._append(decide(self._cursor, page, [one for one, _ in due]), at, evaluation.cause)
         last = page.facts[-1][0] if len(page.facts) == PAGE_MEMBERS else None
+        self._keep()  # first: who is told that it is complete waits for what was appended
         self._evaluations.done(self._cursor, due, last)
-        self._keep()
         return True
 
     def _clear(self, live: Live, evaluation: Evaluation, after: UUID, at: int) -> bool:
@@ -243,8 +248,8 @@ class Work:
         left = [member for (member,) in rows]
         if left:
             self._append([Decision(live, [], left)], at, evaluation.cause)
-        self._evaluations.done(self._cursor, [(live, evaluation)], left[-1] if len(left) == PAGE_MEMBERS else None)
         self._keep()
+        self._evaluations.done(self._cursor, [(live, evaluation)], left[-1] if len(left) == PAGE_MEMBERS else None)
         return True
 
     # -- recording

@@ -3,7 +3,7 @@
 -- name: live
 -- Segments in which somebody may be.
 SELECT stream_id, stream_version, program, segment_id, definition, definition_version, is_deleted
-FROM views.segments WHERE NOT is_deleted OR members > 0 ORDER BY stream_id
+FROM views.segments WHERE NOT is_deleted OR members > 0 ORDER BY is_deleted DESC, stream_id
 
 -- name: zones
 -- The time zones of programs that have members.

@@ -18,6 +18,7 @@ from projections.rebuild import rebuild
 from tests.projections.asked import outspoken
 from tests.projections.audited import audited
 from tests.projections.history import History, append, inactivity_program, program
+from tests.projections.moved import moved
 from tests.projections.rewarded import lively
 from tests.projections.tables import catch_up, tables
 
@@ -76,6 +77,7 @@ EVENTS: Final[Mapping[str, Callable[[], Sequence[NewEvent]]]] = {
     "rewards": lambda: lively(4).events,
     "consents": lambda: outspoken(4, 400).events,
     "feedback": lambda: outspoken(4, 400).events,
+    "segments": lambda: moved(80),
 }
 """What projections are tried on that the ordinary history has little for."""
 

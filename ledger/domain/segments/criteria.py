@@ -46,6 +46,7 @@ class Criteria:
 
     def __init__(self, segment: Segment, kinds: Mapping[str, str]) -> None:
         """Raises ValueError where the expression cannot be compiled or names what there is not."""
+        self._segment = segment
         self._text = segment.expression
         self._kinds = kinds
         measures = {measure.measure_id: measure for measure in segment.measures}
@@ -58,6 +59,20 @@ class Criteria:
             name: measure for name, measure in measures.items() if name in self._compiled.names
         }
         """The measures that it names."""
+
+    @cached_property
+    def clause(self) -> Clause:
+        """The expression in its parts."""
+        return clause_of(self._text)
+
+    @cached_property
+    def leaves(self) -> Mapping[str, "Criteria"]:
+        """The clauses that have no parts, by their texts, each with what it names itself."""
+        measures = self._segment.measures
+        return {
+            leaf.text: Criteria(Segment(expression=leaf.text, measures=measures), self._kinds)
+            for leaf in self.clause.leaves()
+        }
 
     @property
     def is_timed(self) -> bool:
@@ -78,14 +93,14 @@ class Criteria:
 
     def problem(self) -> str | None:
         """Why it could hold for nobody, found by evaluating each of its clauses for a sample; None where it could."""
-        for clause in clause_of(self._text).leaves():
+        for text, leaf in self.leaves.items():
             try:
-                self._evaluate(compile_text(clause.text, self._names).program, self._sample)
+                leaf.holds(self._sample)
             except KeyError as error:
-                return f"there is no field {error} in {clause.text}"
+                return f"there is no field {error} in {text}"
             except EVALUATION_ERRORS as error:
-                if PERSONAL not in compile_text(clause.text, self._names).names:  # whose values are of any type
-                    return f"fails in {clause.text}: {error}"[:ERROR_CHARACTERS_MAX]
+                if PERSONAL not in leaf.facts:  # whose values are of any type
+                    return f"fails in {text}: {error}"[:ERROR_CHARACTERS_MAX]
         return None
 
     def holds(self, values: dict[str, Any]) -> bool:
@@ -94,7 +109,7 @@ class Criteria:
 
     def explain(self, values: dict[str, Any], *, shows_personal: bool) -> SegmentClause:
         """What each part of it comes to."""
-        return self._explain(clause_of(self._text), values, shows_personal=shows_personal)
+        return self._explain(self.clause, values, shows_personal=shows_personal)
 
     def _explain(self, clause: Clause, values: dict[str, Any], *, shows_personal: bool) -> SegmentClause:
         compiled = compile_text(clause.text, self._names)

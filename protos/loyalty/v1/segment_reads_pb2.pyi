@@ -609,7 +609,9 @@ class ListMemberSegmentsRequest(_message.Message):
     current_only: _builtins.bool
     """Only those that the member is in now."""
     min_position: _builtins.int
-    """Wait, within the deadline, until memberships reflect the log up to this position; 0 for whatever is there."""
+    """Wait, within the deadline, until memberships reflect the log up to this position and all segments are complete; 0 for
+    whatever is there.
+    """
     def __init__(
         self,
         *,
