@@ -33,3 +33,4 @@ CREATE TABLE profile.updates (
 );
 
 CREATE INDEX updates_member_idx ON profile.updates (member_id);
+CALL profile.keep_no_samples();
