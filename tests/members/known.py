@@ -5,6 +5,7 @@ from typing import Any
 from loyalty.v1 import profile_pb2 as p
 from loyalty.v1.attribute_pb2 import AttributeDefinition, AttributeType, AttributeValue
 from loyalty.v1.commands_pb2 import UpdateMemberRequest
+from loyalty.v1.events_pb2 import Event
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
 
 from tests.shop import TIMEOUT_S, Shop, instant, new_id
@@ -72,6 +73,11 @@ def crm_member(external_id: str, given_name: str = "", /, **attributes: str | No
     item = p.MemberUpsert(external_id=external_id, attributes=values(**attributes))
     item.profile.given_name = given_name
     return item
+
+
+def changes(shop: Shop, after: int) -> list[Event]:
+    """What commands wrote behind a position; who read what comes about a second after it was read."""
+    return [event for event in shop.written(after) if not event.HasField("audit_recorded")]
 
 
 def search(shop: Shop, **by: Any) -> list[p.FoundMember]:

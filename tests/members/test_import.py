@@ -13,7 +13,7 @@ import pytest
 
 from tests.commands import loyalty
 from tests.conftest import OpenShop
-from tests.members.known import attribute, attributes_of, get, identifier, search
+from tests.members.known import attribute, attributes_of, changes, get, identifier, search
 from tests.programs import program, spend
 from tests.running import ROOT, ServerProcess
 from tests.shop import Shop
@@ -76,7 +76,7 @@ def test_sets_what_the_file_says(shop: Shop, file: Path, server: ServerProcess, 
     assert attributes_of(shop, member) == {"vegan": "true", "circle": "gold"}
     head = shop.head()
     assert json.loads(run("--source-time", "2026-01-02", "--json", status=1).splitlines()[0])["updated"] == 1
-    assert not shop.written(head)  # the same file again is answered as before
+    assert not changes(shop, head)  # the same file again is answered as before
 
 
 WRONG = [
@@ -125,7 +125,7 @@ def test_a_wrong_file_writes_nothing(shop: Shop, file: Path, run: Import, conten
     assert [problem for problem in problems if problem not in said] == []
     assert said.count(f"{file}: ") == len(problems)
     assert said.endswith("nothing was written: correct the file and import it again\n")
-    assert not shop.written(head)
+    assert not changes(shop, head)
 
 
 def test_only_the_first_problems_are_shown(file: Path, run: Import) -> None:

@@ -11,6 +11,7 @@ from tests.conftest import OpenShop
 from tests.members.known import (
     attribute,
     attributes_of,
+    changes,
     crm_member,
     get,
     identifier,
@@ -199,7 +200,7 @@ def test_an_upsert_is_for_each_item_by_itself(open_shop: OpenShop) -> None:
     assert [one.error.code for one in first[1:]] == [3, grpc.StatusCode.ALREADY_EXISTS.value[0], 3]
     head = shop.head()
     assert upsert(shop, *items, request_id=request_id, source_time="2026-02-01") == first
-    assert not shop.written(head)
+    assert not changes(shop, head)
     bea = first[0].member
     older = crm_member("crm-2", "Old", children="9", circle="blue", score="1")
     assert [one.state for one in upsert(shop, older, source_time="2026-01-31")] == [UPDATED]
@@ -208,7 +209,7 @@ def test_an_upsert_is_for_each_item_by_itself(open_shop: OpenShop) -> None:
     same = crm_member("crm-2", "Bea", children="1")
     head = shop.head()
     assert [one.state for one in upsert(shop, same, source_time="2026-02-03")] == [UNCHANGED]
-    assert not shop.written(head)
+    assert not changes(shop, head)
     between = crm_member("crm-2", "Was", children="5", circle="blue")
     assert [one.state for one in upsert(shop, between, source_time="2026-02-02")] == [UPDATED]
     assert attributes_of(shop, bea) == {"children": "1", "circle": "blue", "score": "1"}
