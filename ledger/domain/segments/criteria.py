@@ -35,7 +35,7 @@ ERROR_CHARACTERS_MAX: Final = 200
 """How much of an error is told."""
 
 OF_PERSON: Final = "an attribute of the member is not set, or is of another type than the expression takes it for"
-"""What is told where personal data keeps an expression from being evaluated: the library's own words might tell some."""
+"""What is told where personal data keeps an expression from being evaluated: an error's own words might tell some."""
 
 _SAMPLES: Final[Mapping[str, Any]] = {"number": 1, "text": "", "flag": False, "list": []}
 _SAMPLE_ENTRY: Final = {"sales": 1, "spent_minor": 1, "share_percent": 1}
