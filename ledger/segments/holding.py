@@ -9,7 +9,7 @@ from psycopg import Cursor
 
 from ledger.domain.rules.expression import EVALUATION_ERRORS
 from ledger.domain.segments.clauses import Clause
-from ledger.domain.segments.criteria import MEASURE_FIELDS, Criteria
+from ledger.domain.segments.criteria import MEASURE_FIELDS, Criteria, error_text
 from projections.facts import read_facts, scan_facts
 from projections.measures import NOTHING, Between, Values, read_measure
 
@@ -125,5 +125,5 @@ def _holds(leaf: Criteria, names: Sequence[str], key: Sequence[Any], errors: lis
     try:
         return leaf.holds(context)
     except EVALUATION_ERRORS as error:
-        errors.append(f"{type(error).__name__}: {error}")
+        errors.append(error_text(error, leaf.facts))
         return None

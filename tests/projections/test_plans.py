@@ -9,7 +9,7 @@ from psycopg.rows import tuple_row
 
 from ledger.member_views import MembersQuestion
 from ledger.store.datastore import LedgerDatastore
-from projections import books, changes, facts, histories, member_views, reader, views
+from projections import books, changes, facts, histories, measures, member_views, reader, segments_reader, views
 from projections.catalogue import PROJECTIONS
 from projections.hub import connect
 from projections.page import _READ, Event, read_page
@@ -19,6 +19,8 @@ from tests.projections.history import History, append, inactivity_program
 from tests.projections.tables import catch_up
 
 MEMBER = UUID(int=7)
+
+DAYS = {"first_day": date(2020, 1, 1), "last_day": date(2020, 2, 1), "today": date(2020, 2, 1)}
 
 QUESTIONS: dict[str, tuple[bytes, Any]] = {
     "member": (views._SQL["member"], {"member_id": MEMBER, "at": 1}),
@@ -76,6 +78,26 @@ QUESTIONS: dict[str, tuple[bytes, Any]] = {
     "changes": (changes._SQL["range"], {"after": 1, "until": 10, "limit": 5}),
     "first_events": (changes._SQL["first_events"], ([str(MEMBER)],)),
     "page": (_READ.encode(), (1, 10, 5)),
+    "segment": (segments_reader._SQL["segment"], {"stream": MEMBER}),
+    "segments": (segments_reader._SQL["segments"], {"program": "programs/shop", "after": "", "limit": 10}),
+    "segment_members": (segments_reader._SQL["members_now"], {"stream": MEMBER, "after": MEMBER, "limit": 10}),
+    "segment_members_as_of": (
+        segments_reader._SQL["members_as_of"],
+        {"stream": MEMBER, "after": MEMBER, "limit": 10, "as_of": 1},
+    ),
+    "member_segments": (
+        segments_reader._SQL["of_member"],
+        {"member": MEMBER, "before": 10, "limit": 10, "current_only": True},
+    ),
+    "member_in_segment": (segments_reader._SQL["standing"], {"stream": MEMBER, "member": MEMBER}),
+    "measure_of_receipts": (
+        measures._question(("stores",), is_range=False),
+        {"program": "programs/shop", "members": [MEMBER], "stores": ["s"]} | DAYS,
+    ),
+    "measure_of_lines": (
+        measures._question(("channels", "labels"), is_range=True),
+        {"program": "programs/shop", "after": UUID(int=6), "last": MEMBER, "channels": [1], "labels": ["l"]} | DAYS,
+    ),
 }
 
 

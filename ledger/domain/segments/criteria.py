@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final
 
@@ -33,6 +33,9 @@ TIMELESS: Final = frozenset(
 
 ERROR_CHARACTERS_MAX: Final = 200
 """How much of an error is told."""
+
+OF_PERSON: Final = "an attribute of the member is not set, or is of another type than the expression takes it for"
+"""What is told where personal data keeps an expression from being evaluated: an error's own words might tell some."""
 
 _SAMPLES: Final[Mapping[str, Any]] = {"number": 1, "text": "", "flag": False, "list": []}
 _SAMPLE_ENTRY: Final = {"sales": 1, "spent_minor": 1, "share_percent": 1}
@@ -117,7 +120,7 @@ class Criteria:
         try:
             explained.holds = self._evaluate(compiled.program, values)
         except EVALUATION_ERRORS as error:
-            explained.error = _error_text(error)
+            explained.error = error_text(error, compiled.names)
         for part in clause.clauses:
             explained.clauses.append(self._explain(part, values, shows_personal=shows_personal))
         if not clause.clauses:
@@ -156,5 +159,8 @@ class Criteria:
         return sample | dict.fromkeys(self.measures, _SAMPLE_MEASURE)
 
 
-def _error_text(error: Exception) -> str:
+def error_text(error: Exception, names: Collection[str]) -> str:
+    """Why an expression that names some facts cannot be evaluated. What is personal data is not told."""
+    if PERSONAL in names:
+        return OF_PERSON
     return f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]
