@@ -80,12 +80,15 @@ BEGIN
             ), these AS MATERIALIZED (
                 SELECT DISTINCT b.position FROM bought b WHERE b.item = this
             ), companions AS MATERIALIZED (
-                SELECT b.item, count(DISTINCT b.position) AS sales
-                FROM these t JOIN bought b USING (position)
-                WHERE b.item <> this GROUP BY b.item HAVING count(DISTINCT b.position) >= min_sales
+                SELECT d.item, count(*) AS sales
+                FROM (SELECT DISTINCT b.position, b.item FROM these t JOIN bought b USING (position)) AS d
+                WHERE d.item <> this GROUP BY d.item HAVING count(*) >= min_sales
             ), alone AS (
-                SELECT b.item, count(DISTINCT b.position) AS sales
-                FROM bought b WHERE b.item IN (SELECT c.item FROM companions c) GROUP BY b.item
+                SELECT d.item, count(*) AS sales
+                FROM (
+                    SELECT DISTINCT b.position, b.item FROM bought b WHERE b.item IN (SELECT c.item FROM companions c)
+                ) AS d
+                GROUP BY d.item
             )
             SELECT this, c.item, c.sales, (SELECT count(*) FROM these), a.sales
             FROM companions c JOIN alone a USING (item)
