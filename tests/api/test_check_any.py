@@ -38,7 +38,7 @@ _MADE: Final[dict[tuple[type[Message], int], st.SearchStrategy[Message]]] = {}
 """Made anew for each example, the larger messages would take seconds."""
 
 
-def messages(kind: type[Message], depth: int = 5) -> st.SearchStrategy[Message]:
+def messages(kind: type[Message], depth: int = 4) -> st.SearchStrategy[Message]:
     """Any message of a type, with values that are likely to be right or at a bound."""
     if (kind, depth) not in _MADE:
         parts = {
