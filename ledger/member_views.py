@@ -47,8 +47,4 @@ class MemberViews(Protocol):
         """What is known of a member at an instant."""
 
     def page(self, question: MembersQuestion, after: UUID, limit: int, at: int) -> MembersPage:
-        """Members behind an id. Raises UnknownSegment."""
-
-
-class UnknownSegment(Exception):
-    """Segments are not there, or there is none of that id."""
+        """Members behind an id."""

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
+from loyalty.v1.consent_pb2 import ContactChannel
 from loyalty.v1.origin_pb2 import Channel
 from psycopg import Cursor, RawCursor
 from psycopg.rows import tuple_row
@@ -73,6 +74,12 @@ FACTS: Final[Mapping[str, Fact]] = {
     "rfm_frequency": Fact("number", "value", "1 to 5, 5 for those with the most sales."),
     "rfm_monetary": Fact("number", "value", "1 to 5, 5 for those who spent the most."),
     "rfm_group": Fact("text", "value", "The RFM group, as champions or at_risk."),
+    "consents": Fact(
+        "list", "consents", "What the member consents to, as marketing, and by which way, as marketing/email.", []
+    ),
+    "feedback_given": Fact("number", "feedback", "How often the member gave feedback.", 0),
+    "last_rating": Fact("number", "feedback", "The last rating, 1 to 5."),
+    "last_nps": Fact("number", "feedback", "The last answer to whether they recommend the retailer, 0 to 10."),
     "segments": Fact("list", "segments", "The ids of the segments that the member is in.", []),
     "categories": Fact("map", "categories", f"The categories that were bought. {_ENTRIES}", {}),
     "attributes": Fact("map", "attributes", "What CRM systems know, by attribute id.", {}, is_personal=True),
@@ -82,11 +89,17 @@ FACTS: Final[Mapping[str, Fact]] = {
 _CHANNELS: Final = ", ".join(
     f"({number}, '{name.removeprefix('CHANNEL_').lower()}')" for name, number in Channel.items() if number
 )
+_WAYS: Final = ", ".join(
+    f"({number}, '{name.removeprefix('CONTACT_CHANNEL_').lower()}')"
+    for name, number in ContactChannel.items()
+    if number > ContactChannel.CONTACT_CHANNEL_ALL
+)
 _ENTRY: Final = """jsonb_build_object('sales', sales, 'spent_minor', spent,
            'share_percent', CASE WHEN of_spent > 0 THEN div(spent * 100, of_spent) ELSE 0 END)"""
 
 _SQL: Final = {
     name: sql.replace(b"{channels}", _CHANNELS.encode())
+    .replace(b"{ways}", _WAYS.encode())
     .replace(b"{entry}", _ENTRY.encode())
     .replace(b"{soon}", str(SOON_DAYS * DAY).encode())
     for name, sql in statements("facts.sql").items()

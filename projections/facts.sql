@@ -20,7 +20,8 @@ FROM (
                    (to_timestamp(enrolled_at / 1000000) AT TIME ZONE time_zone)::date AS joined,
                    (to_timestamp(first_sold_at / 1000000) AT TIME ZONE time_zone)::date AS first_day,
                    (to_timestamp(last_sold_at / 1000000) AT TIME ZONE time_zone)::date AS last_day
-            FROM views.sales_members WHERE program = %(program)b AND {scope}
+            FROM views.sales_members m WHERE program = %(program)b AND {scope}
+                AND NOT EXISTS (SELECT FROM views.erased_members e WHERE e.member_id = m.member_id)
         ) AS dated
     ) AS aged
 ) AS joined_members
@@ -108,6 +109,28 @@ FROM (
     GROUP BY l.member_id, l.sku
 ) AS product
 ORDER BY member_id, sales DESC, spent DESC, sku COLLATE "C"
+
+-- name: consents
+-- Of the decisions about a purpose and way of contact the one that was made last, as in views.consents_at.
+SELECT member_id, array_agg(DISTINCT held COLLATE "C" ORDER BY held COLLATE "C") AS consents
+FROM (
+    SELECT d.member_id, unnest(ARRAY[d.purpose, d.purpose || '/' || d.way]) AS held
+    FROM (
+        SELECT DISTINCT ON (c.member_id, c.purpose, w.way) c.member_id, c.purpose, w.way, c.given, c.expires_at
+        FROM (SELECT * FROM views.consents WHERE {scope} AND decided_at <= %(at)b) AS c
+        JOIN (VALUES {ways}) AS w (channel, way) ON c.channel IN (1, w.channel)
+        ORDER BY c.member_id, c.purpose, w.way, c.decided_at DESC, c.position DESC
+    ) AS d
+    WHERE d.given AND d.expires_at > %(at)b
+) AS holding
+GROUP BY member_id
+
+-- name: feedback
+SELECT member_id, count(*) AS feedback_given,
+       (array_agg(rating ORDER BY said_at DESC, position DESC) FILTER (WHERE rating IS NOT NULL))[1] AS last_rating,
+       (array_agg(nps ORDER BY said_at DESC, position DESC) FILTER (WHERE nps IS NOT NULL))[1] AS last_nps
+FROM views.feedback WHERE {scope}
+GROUP BY member_id
 
 -- name: segments
 SELECT member_id, array_agg(segment_id ORDER BY segment_id COLLATE "C") AS segments

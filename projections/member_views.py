@@ -4,14 +4,13 @@ import time
 from typing import Any, Final
 from uuid import UUID
 
-import psycopg
 from loyalty.v1.profile_pb2 import ListedMember
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
 from ledger.domain.instant import set_timestamp
 from ledger.domain.names import member_name
-from ledger.member_views import MemberFacts, MembersPage, MembersQuestion, UnknownSegment
+from ledger.member_views import MemberFacts, MembersPage, MembersQuestion
 from ledger.store.datastore import LedgerDatastore
 from ledger.views import ViewBehind
 from projections.facts import FACTS, read_facts
@@ -57,15 +56,12 @@ class PostgresMemberViews:
         return MemberFacts({name: value for name, value in found.items() if value is not None}, position)
 
     def page(self, question: MembersQuestion, after: UUID, limit: int, at: int) -> MembersPage:
-        """Members behind an id. Raises UnknownSegment."""
+        """Members behind an id."""
         parameters = {**question._asdict(), "after": after, "limit": limit + 1, "at": at}
         with self._datastore.get_connection() as connection:
             cursor = _cursor(connection)
             position = _position(cursor.execute(_SQL["position"], prepare=True))
-            try:
-                rows = cursor.execute(_PAGE[bool(question.segment)], parameters, prepare=True).fetchall()
-            except psycopg.errors.UndefinedTable:
-                raise UnknownSegment(question.segment) from None
+            rows = cursor.execute(_PAGE[bool(question.segment)], parameters, prepare=True).fetchall()
         last = rows[limit - 1][0] if len(rows) > limit else None
         return MembersPage([_listed(row) for row in rows[:limit]], last, position)
 

@@ -11,8 +11,10 @@ from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.reward_pb2 import EntitlementState, VoucherState
 
+from ledger.api.binding import sees
 from ledger.api.check import CHECKS
 from ledger.api.dispatch import Dispatch, wait_s
+from ledger.api.erased import check_not_erased
 from ledger.api.errors import ApiError
 from ledger.api.identifiers import normalise
 from ledger.api.interceptor import PRINCIPAL
@@ -20,10 +22,11 @@ from ledger.api.known_program import check_known, unknown_program
 from ledger.api.members_question import after_token, members_question, token_after
 from ledger.api.paging import PAGE_ENTRIES_DEFAULT, page_size
 from ledger.api.reply import reply
+from ledger.api.segment_service import SegmentParts
 from ledger.api.upserts import upsert_commands, upsert_results
 from ledger.domain.instant import DAY, from_timestamp
 from ledger.domain.names import last_id
-from ledger.member_views import MemberViews, UnknownSegment
+from ledger.member_views import MemberViews
 from ledger.store.profiles import Profiles
 from ledger.store.programs import Programs
 from ledger.views import EventReader, MemberView, ViewBehind, Views
@@ -50,6 +53,7 @@ class MembersService(CrmServiceServicer):
     _dispatch: Dispatch
     _views: Views
     _members: MemberViews
+    _segments: SegmentParts
     _profiles: Profiles
     _programs: Programs
     _reader: EventReader
@@ -66,6 +70,8 @@ class MembersService(CrmServiceServicer):
                 response = await asyncio.to_thread(self._member, request, wait_s(context))
         except ViewBehind as behind:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
+        if response is None and await sees(self._reader, request.member):
+            await check_not_erased(self._reader, request.member)
         if response is None or not principal.sees(response.program):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
         if principal.role not in _SEES_SENSITIVE:
@@ -73,13 +79,15 @@ class MembersService(CrmServiceServicer):
         return response
 
     def _member(self, request: pb.GetMemberRequest, timeout_s: float) -> pb.GetMemberResponse | None:
-        """A member as now, in a worker thread; None for one that is not known yet."""
+        """A member as now, in a worker thread; None for one that is not known yet, or was erased."""
         member_id, now = last_id(request.member), self._clock()
         self._members.wait_for(request.min_position, timeout_s)
         view = self._views.member(member_id, now)
         if view is None:
             return None
         facts = self._members.facts(view.program, member_id, now)
+        if not facts.values:
+            return None
         response = pb.GetMemberResponse(
             member=request.member,
             program=view.program,
@@ -126,16 +134,21 @@ class MembersService(CrmServiceServicer):
         CHECKS[pb.ListMembersRequest](request, now)
         question = members_question(request, await self._known_program(request.program))
         after = after_token(request.page_token, question)
+        if question.segment:
+            await self._check_segment(f"{question.program}/segments/{question.segment}")
         try:
             await asyncio.to_thread(self._members.wait_for, request.min_position, wait_s(context))
             size = page_size(request.page_size)
             page = await asyncio.to_thread(self._members.page, question, after, size, now)
         except ViewBehind as behind:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
-        except UnknownSegment:
-            raise ApiError.invalid([("segment", "is no segment of the program")]) from None
         token = token_after(page.last, question) if page.last is not None else ""
         return pb.ListMembersResponse(members=page.members, next_page_token=token, position=page.position)
+
+    async def _check_segment(self, name: str) -> None:
+        """Raises ApiError where there is no such segment."""
+        if await asyncio.to_thread(self._segments.views.segment, name) is None:
+            raise ApiError.of(ErrorReason.ERROR_REASON_SEGMENT_NOT_FOUND, segment=name)
 
     async def SearchMembers(self, request: pb.SearchMembersRequest, context: Context) -> pb.SearchMembersResponse:
         """Finds members by name or identifier."""

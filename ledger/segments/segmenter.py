@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 NAME: Final = "segmenter"
 
-VIEWS: Final = ("balances", "rewards", "sales", "segments", "tiers")
+VIEWS: Final = ("balances", "consents", "feedback", "rewards", "sales", "segments", "tiers")
 """The views that facts and memberships are read from."""
 
 FOLLOW_EVENTS_MAX: Final = 20_000

@@ -171,12 +171,8 @@ class Session:
     def segments(self, members: Sequence[UUID]) -> dict[UUID, list[str]]:
         """The segments that some members are in now, by member; none for a member who is in none."""
         found: dict[UUID, list[str]] = {member: [] for member in members}
-        (known,) = self._cursor.execute("SELECT to_regclass('views.segment_members') IS NOT NULL").fetchone() or (
-            False,
-        )
-        if known:
-            for member_id, segment in self._cursor.execute(_SEGMENTS, (UuidArray(members),), prepare=True):
-                found[member_id].append(segment)
+        for member_id, segment in self._cursor.execute(_SEGMENTS, (UuidArray(members),), prepare=True):
+            found[member_id].append(segment)
         return found
 
     def write(self, write: Callable[[Cursor[TupleRow]], None]) -> None:

@@ -25,8 +25,8 @@ PERSONAL: Final = "attributes"
 TIMELESS: Final = frozenset(
     {
         "attributes", "average_basket_minor", "categories", "channels", "enrolled_channel", "enrolled_store",
-        "favourite_category", "favourite_channel", "favourite_product", "favourite_store", "returns", "sales",
-        "spent_minor", "stores", "units", "visits",
+        "favourite_category", "favourite_channel", "favourite_product", "favourite_store", "feedback_given",
+        "last_nps", "last_rating", "returns", "sales", "spent_minor", "stores", "units", "visits",
     }
 )  # fmt: skip
 """Facts that stay as they are while nothing happens to the member. All others may change as time passes."""

@@ -40,6 +40,14 @@ BEGIN
     LOOP
         EXECUTE format('ALTER TABLE profile.%I ALTER COLUMN %I SET STATISTICS 0', one.relname, one.attname);
     END LOOP;
+    -- Of an expression in an index too.
+    FOR one IN
+        SELECT c.relname, a.attnum FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        JOIN pg_index i ON i.indexrelid = c.oid
+        WHERE c.relnamespace = 'profile'::regnamespace AND a.attnum > 0 AND i.indkey[a.attnum - 1] = 0
+    LOOP
+        EXECUTE format('ALTER INDEX profile.%I ALTER COLUMN %s SET STATISTICS 0', one.relname, one.attnum);
+    END LOOP;
 END $$;
 
 CALL profile.keep_no_samples();
