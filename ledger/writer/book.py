@@ -16,7 +16,7 @@ from loyalty.v1.commands_pb2 import (
     ReserveRewardRequest,
     ReturnSaleRequest,
 )
-from loyalty.v1.events_pb2 import ProgramPublished, SegmentDeleted, SegmentSaved
+from loyalty.v1.events_pb2 import ProgramPublished
 
 from ledger.domain.account import Account, AccountEvent
 from ledger.domain.member_profile import Key, MemberProfile, ProfileChange
@@ -35,6 +35,7 @@ from ledger.store.topics import TOPICS_OF_ACCOUNTS, Archived
 from ledger.writer.cache import Cache
 from ledger.writer.command import Command, Person
 from ledger.writer.missing import Missing
+from ledger.writer.segment import segment_of
 from ledger.writer.start import start_account, start_pool
 
 TRUSTED: Final = (RecordSaleRequest, RecordActivityRequest, ReserveRewardRequest, AdjustPointsRequest)
@@ -334,20 +335,7 @@ class Book:
 
     def look_up_segment(self, session: Session, stream_id: UUID) -> None:
         """Looks up a segment that a decision asked for. Raises InvariantBroken when its events cannot be read."""
-        last = session.event(stream_id)
-        if last is None:
-            self.segments[stream_id] = Segment(stream_id, 0)
-            return
-        try:
-            payload = last.payload
-            version = getattr(payload, "definition_version", last.version)
-            at = last if version == last.version else session.event(stream_id, version)
-            definition = at.payload if at is not None else None
-        except MapperDeserialisationError as error:
-            raise InvariantBroken(f"segment {stream_id}: {error}") from error
-        if not isinstance(definition, SegmentSaved | SegmentDeleted):
-            raise InvariantBroken(f"segment {stream_id}: event {version} is no definition")
-        self.segments[stream_id] = Segment(stream_id, last.version, definition, version)
+        self.segments[stream_id] = segment_of(session, stream_id)
 
     def _start_accounts(self, session: Session, streams: set[UUID]) -> tuple[dict[UUID, int], dict[UUID, Account]]:
         """Accounts from the cache or a snapshot, or empty ones, and the versions behind which to read on."""
