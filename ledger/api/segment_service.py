@@ -27,6 +27,7 @@ from ledger.domain.names import last_id, member_name, program_of_segment
 from ledger.domain.segments.criteria import PERSONAL, Criteria
 from ledger.domain.segments.problems import problems
 from ledger.segment_views import MembershipPage, Previews, SegmentViews
+from ledger.store.programs import Programs
 from ledger.views import EventReader, ViewBehind
 from ledger.writer.writer import Clock
 
@@ -54,6 +55,7 @@ class SegmentService(CrmServiceServicer):
     """The part of CrmService that is about segments."""
 
     _segments: SegmentParts
+    _programs: Programs
     _reader: EventReader
     _clock: Clock
 
@@ -207,7 +209,8 @@ class SegmentService(CrmServiceServicer):
         """Raises ApiError with all that is wrong with a segment."""
         program = program_of_segment(segment.name)
         await check_known(program, self._reader)
-        found = await asyncio.to_thread(problems, segment, self._segments.kinds)
+        known = await asyncio.to_thread(self._programs.newest, program)
+        found = problems(segment, self._segments.kinds, known.attributes if known is not None else ())
         if found:
             raise ApiError.invalid([(f"segment.{path}", what) for path, what in found])
 

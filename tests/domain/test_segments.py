@@ -153,6 +153,6 @@ def test_right_segments() -> None:
         Segment(name=name, expression=expression, measures=measures),
         Segment(name=name, expression='attributes.children > 1 || attributes["city"] == "Pune"'),
     ):
-        assert problems(segment, KINDS) == []
+        assert problems(segment, KINDS, ["children", "city"]) == []
     measures.append(Measure(measure_id="more"))
     assert [path for path, _ in problems(Segment(name=name, measures=measures), KINDS)] == ["measures"]

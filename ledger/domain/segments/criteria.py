@@ -22,6 +22,9 @@ STEPS_MAX: Final = 400
 PERSONAL: Final = "attributes"
 """The fact that is personal data."""
 
+_NAMED: Final = re.compile(r"""(?<![.\w])attributes\s*(?:\.\s*|\[\s*["'])(\w+)""")
+_SOUGHT: Final = re.compile(r"""["'](\w*)["']\s+in\s+attributes\b""")
+
 TIMELESS: Final = frozenset(
     {
         "attributes", "average_basket_minor", "categories", "channels", "enrolled_channel", "enrolled_store",
@@ -76,6 +79,11 @@ class Criteria:
             leaf.text: Criteria(Segment(expression=leaf.text, measures=measures), self._kinds)
             for leaf in self.clause.leaves()
         }
+
+    @property
+    def attributes(self) -> list[str]:
+        """The attributes of the member that it names, each once."""
+        return list(dict.fromkeys(_NAMED.findall(self._text) + _SOUGHT.findall(self._text)))
 
     @property
     def is_timed(self) -> bool:

@@ -1,7 +1,7 @@
 """What is wrong with a segment: all problems at once, each with the field's path."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Final
 
@@ -37,8 +37,8 @@ def is_segment_name(name: str) -> bool:
     return bool(_NAME(name))
 
 
-def problems(segment: Segment, kinds: Mapping[str, str]) -> Problems:
-    """What is wrong with a segment, whose expression may name facts of the given kinds."""
+def problems(segment: Segment, kinds: Mapping[str, str], attributes: Collection[str] = ()) -> Problems:
+    """What is wrong with a segment, whose expression may name facts of the given kinds, and these attributes."""
     found: Problems = []
     if not is_segment_name(segment.name):
         found.append(("name", f"must be programs/{{program}}/segments/{{segment}}, each {ID_FORM}"))
@@ -48,16 +48,21 @@ def problems(segment: Segment, kinds: Mapping[str, str]) -> Problems:
     for index, measure in enumerate(segment.measures[:MEASURES_MAX]):
         _check_measure(measure, f"measures[{index}]", kinds, seen, found)
     if segment.expression and not found:
-        _check_expression(segment, kinds, found)
+        _check_expression(segment, kinds, attributes, found)
     return found
 
 
-def _check_expression(segment: Segment, kinds: Mapping[str, str], found: Problems) -> None:
+def _check_expression(
+    segment: Segment, kinds: Mapping[str, str], attributes: Collection[str], found: Problems
+) -> None:
     try:
         criteria = Criteria(segment, kinds)
     except ValueError as error:
         found.append(("expression", " ".join(str(error).split())))
         return
+    for name in criteria.attributes:
+        if name not in attributes:
+            found.append(("expression", f"there is no attribute {name!r}: add it to the program's attributes"))
     problem = criteria.problem()
     if problem is not None:
         found.append(("expression", problem))

@@ -1,0 +1,98 @@
+"""What CRM knows of a member comes together: attributes, consents and feedback make segments, segments make points."""
+
+from typing import Any
+
+import grpc
+from loyalty.v1.earning_pb2 import Conditions
+from loyalty.v1.program_pb2 import Program
+
+from tests.conftest import OpenShop
+from tests.members.known import attribute, get, listed, update
+from tests.people import erase, gives, purpose, record_consents, say, withdraws
+from tests.programs import plus, program, spend
+from tests.proof import prove
+from tests.segmenting import Segments, failing
+from tests.shop import refused
+
+
+def definition(**changes: Any) -> Program:
+    """A point for each euro, an attribute and a purpose of consent."""
+    return program(spend(), attributes=[attribute("vegan", "flag")], consents=[purpose("marketing")], **changes)
+
+
+def test_segments_of_what_members_say(open_shop: OpenShop) -> None:
+    """An attribute, a consent and a rating put a member in; taking them back takes the member out."""
+    shop = open_shop(definition())
+    segments = Segments(shop)
+    criteria = {
+        "vegans": "attributes.vegan",
+        "by-mail": '"marketing/email" in consents && "marketing" in consents',
+        "promoters": "last_nps >= 9 && last_rating == 5 && feedback_given == 1",
+    }
+    for segment_id, expression in criteria.items():
+        segments.save(segment_id, expression)
+    member, other = shop.member(), shop.member()
+    update(shop, member, attributes={"vegan": "true"})
+    record_consents(shop, member, gives(channel="EMAIL"))
+    record_consents(shop, other, gives(channel="SMS"))
+    sale = shop.sale(member, 10_00)
+    say(shop, member, sale.outcome.transaction, rating=5, nps=9)
+    assert {one: segments.members(one) for one in criteria} == {one: [member] for one in criteria}
+    facts = get(shop, member).facts
+    assert [list(facts[name]) for name in ("consents", "segments")] == [
+        ["marketing", "marketing/email"],
+        sorted(criteria),
+    ]
+    assert (facts["last_nps"], facts["last_rating"], facts["feedback_given"]) == (9, 5, 1)
+
+    update(shop, member, attributes={"vegan": None})
+    record_consents(shop, member, withdraws())
+    assert [segments.members(one) for one in criteria] == [[], [], [member]]
+    assert segments.moves("by-mail") == [("+", member), ("-", member)]
+    with failing("INVALID_FIELD") as found:
+        segments.save("typo", "attributes.vegn")
+    assert found == [("segment.expression", "there is no attribute 'vegn': add it to the program's attributes")]
+    prove(shop, member)
+
+
+def test_a_segment_earns_more(open_shop: OpenShop) -> None:
+    """A promotion for members of a segment counts from the moment at which they are in it."""
+    shop = open_shop(definition(promotions=[plus(5, conditions=Conditions(expression="'vip' in member.segments"))]))
+    segments = Segments(shop)
+    segments.save("vip")
+    member = shop.member()
+    earned = [shop.sale(member, 1_00).receipt.earned_points]
+    segments.put("vip", add=[member])
+    assert segments.members("vip") == [member]
+    earned.append(shop.sale(member, 1_00).receipt.earned_points)
+    segments.put("vip", remove=[member])
+    assert segments.members("vip") == []
+    earned.append(shop.sale(member, 1_00).receipt.earned_points)
+    assert earned == [1, 6, 1]
+    prove(shop, member)
+
+
+def test_who_is_erased_is_in_no_segment_and_no_list(open_shop: OpenShop) -> None:
+    """Neither by expression nor by list; asked for again, the answer says when they were erased."""
+    shop = open_shop(definition())
+    segments = Segments(shop)
+    segments.save("buyers", "sales > 0")
+    segments.save("friends")
+    member, other = shop.member(), shop.member()
+    for one in (member, other):
+        shop.sale(one, 10_00)
+    segments.put("friends", add=[member, other])
+    both = sorted((member, other))
+    assert [segments.members(one) for one in ("buyers", "friends")] == [both, both]
+    assert [one.member for one in listed(shop, segment="friends")] == both
+    erase(shop, member)
+    assert [segments.members(one) for one in ("buyers", "friends")] == [[other], [other]]
+    assert [one.member for one in listed(shop)] == [other]
+    assert get(shop, other).facts["sales"] == 1
+    with refused("MEMBER_ERASED"):
+        get(shop, member)
+    with refused("SEGMENT_NOT_FOUND", grpc.StatusCode.NOT_FOUND):
+        listed(shop, segment="enemies")
+    segments.save("late", "sales == 1")
+    assert segments.members("late") == [other]
+    prove(shop, other)
