@@ -3,6 +3,7 @@
 from typing import Any
 
 import grpc
+from google.protobuf.json_format import MessageToDict
 from loyalty.v1.earning_pb2 import Conditions
 from loyalty.v1.program_pb2 import Program
 
@@ -38,8 +39,8 @@ def test_segments_of_what_members_say(open_shop: OpenShop) -> None:
     sale = shop.sale(member, 10_00)
     say(shop, member, sale.outcome.transaction, rating=5, nps=9)
     assert {one: segments.members(one) for one in criteria} == {one: [member] for one in criteria}
-    facts = get(shop, member).facts
-    assert [list(facts[name]) for name in ("consents", "segments")] == [
+    facts = MessageToDict(get(shop, member).facts)
+    assert [facts[name] for name in ("consents", "segments")] == [
         ["marketing", "marketing/email"],
         sorted(criteria),
     ]
