@@ -34,16 +34,15 @@ from psycopg_pool import PoolTimeout
 
 from ledger.api.audit_service import AuditService
 from ledger.api.authentication import Authenticator
-from ledger.api.crm_service import CrmService, CrmSources
+from ledger.api.crm_parts import CrmParts
+from ledger.api.crm_service import CrmService
 from ledger.api.dispatch import Dispatch
 from ledger.api.interceptor import Gate
 from ledger.api.lifecycle import ListenError, Listening, Parts
 from ledger.api.lifecycle import serve as lifecycle_serve
 from ledger.api.noter import Noter
-from ledger.api.person_parts import PersonParts
 from ledger.api.pos_service import PosService
 from ledger.api.program_service import ProgramService
-from ledger.api.segment_service import SegmentParts
 from ledger.api.tls import TlsError
 from ledger.cli import (
     consumers,
@@ -240,32 +239,39 @@ class Ledger:
             return "the database does not answer"
         return None
 
+    def _crm_parts(self, dispatch: Dispatch, people: PostgresPeople) -> CrmParts:
+        return CrmParts(
+            dispatch=dispatch,
+            noter=self.noter,
+            programs=self.programs,
+            reader=self.reader,
+            views=PostgresViews(self.profile_reads),
+            members=PostgresMemberViews(self.profile_reads),
+            profiles=Profiles(self.profile_reads),
+            people=people,
+            person_export=PersonExport(self.reads, self.reader),
+            feedback_links=FeedbackLinks(self.reads),
+            segments=self.segments,
+            previews=self.previews,
+            fact_kinds=KINDS,
+            values=PostgresValues(self.reads),
+            insight=PostgresInsight(self.reports),
+            changes=PostgresChanges(self.reads, self.archive),
+            consumers=Consumers(self.reads),
+        )
+
     def add_services(self, server: grpc.aio.Server) -> Sequence[str]:
         """Puts the four services on a gRPC server and returns their names."""
         dispatch = Dispatch(self.writer, self.programs, self.gate.lookups, self.noter, system_clock)
         codes = VoucherCodes(self.reads)
-        profiles = Profiles(self.reads)
         people = PostgresPeople(self.reads)
-        pos = PosService(dispatch, profiles, self.programs, self.views, self.reader, codes, people, system_clock)
+        pos = PosService(
+            dispatch, Profiles(self.reads), self.programs, self.views, self.reader, codes, people, system_clock
+        )
         add_PosServiceServicer_to_server(pos, server)
         program = ProgramService(dispatch, self.programs, self.views, codes, system_clock)
         add_ProgramServiceServicer_to_server(program, server)
-        sources = CrmSources(
-            dispatch,
-            PostgresViews(self.profile_reads),
-            self.reader,
-            self.noter,
-            PostgresChanges(self.reads, self.archive),
-            Consumers(self.reads),
-            PostgresValues(self.reads),
-            PersonParts(people, profiles, FeedbackLinks(self.reads), PersonExport(self.reads, self.reader)),
-            PostgresInsight(self.reports),
-            SegmentParts(self.segments, self.previews, KINDS, dispatch, self.noter),
-            PostgresMemberViews(self.profile_reads),
-            Profiles(self.profile_reads),
-            self.programs,
-        )
-        crm = CrmService(sources, system_clock)
+        crm = CrmService(self._crm_parts(dispatch, people), system_clock)
         add_CrmServiceServicer_to_server(crm, server)
         audit = AuditService(
             self.reader,

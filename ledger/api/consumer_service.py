@@ -5,27 +5,20 @@ from typing import Any
 
 import grpc
 from loyalty.v1 import feed_pb2 as pb
-from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.check import CHECKS
+from ledger.api.crm_parts import CrmPart
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
 from ledger.domain.instant import set_timestamp
-from ledger.store.consumers import CONSUMERS_MAX, Consumers, KnownConsumer, TooManyConsumers
-from ledger.views import EventReader
-from ledger.writer.writer import Clock
+from ledger.store.consumers import CONSUMERS_MAX, KnownConsumer, TooManyConsumers
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class ConsumerService(CrmServiceServicer):
+class ConsumerService(CrmPart):
     """The part of CrmService that keeps consumers' positions."""
-
-    def __init__(self, consumers: Consumers, reader: EventReader, clock: Clock) -> None:
-        self._consumers = consumers
-        self._reader = reader
-        self._clock = clock
 
     async def CreateConsumer(self, request: pb.CreateConsumerRequest, context: Context) -> pb.CreateConsumerResponse:
         """Makes a consumer, or answers with the same that is there."""
@@ -34,7 +27,7 @@ class ConsumerService(CrmServiceServicer):
         program, types = self._own(request.program), sorted(set(request.types))
         log_id = await self._log_id("")
         try:
-            consumer = await asyncio.to_thread(self._consumers.add, request.consumer_id, program, types, now)
+            consumer = await asyncio.to_thread(self._parts.consumers.add, request.consumer_id, program, types, now)
         except TooManyConsumers:
             raise ApiError.of(ErrorReason.ERROR_REASON_TOO_MANY_CONSUMERS, limit=CONSUMERS_MAX) from None
         if (consumer.program, consumer.types) != (program, types):
@@ -51,7 +44,7 @@ class ConsumerService(CrmServiceServicer):
         await self._refuse_future(request.position)
         known = await self._consumer(request.consumer)
         consumer = await asyncio.to_thread(
-            self._consumers.acknowledge, known.consumer_id, request.position, now, reset=request.reset
+            self._parts.consumers.acknowledge, known.consumer_id, request.position, now, reset=request.reset
         )
         return pb.AcknowledgeChangesResponse(consumer=_message(consumer or known))
 
@@ -61,7 +54,7 @@ class ConsumerService(CrmServiceServicer):
         CHECKS[pb.ListConsumersRequest](request, now)
         log_id = await self._log_id("")
         principal = PRINCIPAL.get()
-        consumers = await asyncio.to_thread(self._consumers.all, now)
+        consumers = await asyncio.to_thread(self._parts.consumers.all, now)
         return pb.ListConsumersResponse(
             consumers=[_message(one) for one in consumers if principal.sees(one.program)], log_id=log_id
         )
@@ -70,12 +63,12 @@ class ConsumerService(CrmServiceServicer):
         """Forgets a consumer."""
         CHECKS[pb.DeleteConsumerRequest](request, self._clock())
         consumer = await self._consumer(request.name)
-        await asyncio.to_thread(self._consumers.remove, consumer.consumer_id)
+        await asyncio.to_thread(self._parts.consumers.remove, consumer.consumer_id)
         return pb.DeleteConsumerResponse()
 
     async def _consumer(self, name: str) -> KnownConsumer:
         """A consumer that the caller may see. Raises ApiError."""
-        consumer = await asyncio.to_thread(self._consumers.find, name.removeprefix("consumers/"), self._clock())
+        consumer = await asyncio.to_thread(self._parts.consumers.find, name.removeprefix("consumers/"), self._clock())
         if consumer is None or not PRINCIPAL.get().sees(consumer.program):
             raise ApiError.of(ErrorReason.ERROR_REASON_CONSUMER_NOT_FOUND, consumer=name)
         return consumer
@@ -92,14 +85,14 @@ class ConsumerService(CrmServiceServicer):
 
     async def _log_id(self, asked: str) -> str:
         """The log's id. Raises ApiError where another one is asked for."""
-        log_id = await asyncio.to_thread(self._consumers.log_id)
+        log_id = await asyncio.to_thread(self._parts.consumers.log_id)
         if asked not in ("", log_id):
             raise ApiError.of(ErrorReason.ERROR_REASON_OTHER_LOG, log_id=log_id)
         return log_id
 
     async def _refuse_future(self, position: int) -> None:
         """Raises ApiError for a position that was never handed out."""
-        head = await asyncio.to_thread(self._reader.head_position)
+        head = await asyncio.to_thread(self._parts.reader.head_position)
         if position > head:
             raise in_future(position, head)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from loyalty.v1 import crm_service_pb2 as pb
@@ -10,70 +10,28 @@ from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
-from ledger.api.dispatch import Dispatch, wait_s
+from ledger.api.dispatch import wait_s
 from ledger.api.errors import ApiError
 from ledger.api.feed_service import FeedService
 from ledger.api.feedback_service import FeedbackService
 from ledger.api.insight_service import InsightService
 from ledger.api.members_service import MembersService
-from ledger.api.noter import Noter
 from ledger.api.paging import number_before, page_size, page_token
-from ledger.api.person_parts import PersonParts
 from ledger.api.person_service import PersonService
-from ledger.api.segment_service import SegmentParts, SegmentService
+from ledger.api.segment_service import SegmentService
 from ledger.api.value_service import ValueService
 from ledger.domain.names import last_id
-from ledger.insight import Insight
-from ledger.member_views import MemberViews
-from ledger.store.consumers import Consumers
-from ledger.store.profiles import Profiles
-from ledger.store.programs import Programs
-from ledger.value.reading import Values
-from ledger.views import ChangeReader, EventReader, ViewBehind, Views
-from ledger.writer.writer import Clock
+from ledger.views import ViewBehind
 
 Context = grpc.aio.ServicerContext[Any, Any]
 MemberRequest = pb.ListStatementEntriesRequest | pb.ListVouchersRequest | pb.ListEntitlementsRequest
 PageT = TypeVar("PageT")
 
 
-class CrmSources(NamedTuple):
-    """What the service is made of."""
-
-    dispatch: Dispatch
-    views: Views
-    reader: EventReader
-    noter: Noter
-    changes: ChangeReader
-    consumers: Consumers
-    values: Values
-    person: PersonParts
-    insight: Insight
-    segments: SegmentParts
-    members: MemberViews
-    profiles: Profiles
-    programs: Programs
-
-
 class CrmService(
     FeedService, ValueService, PersonService, FeedbackService, InsightService, SegmentService, MembersService
 ):
     """Each call: check, read, convert. Most are in the classes that it is made of."""
-
-    def __init__(self, sources: CrmSources, clock: Clock) -> None:
-        FeedService.__init__(self, sources.views, sources.reader, sources.changes, sources.consumers, clock)
-        ValueService.__init__(self, sources.values, sources.reader, clock)
-        InsightService.__init__(self, sources.insight, clock)
-        self._dispatch = sources.dispatch
-        self._segments = sources.segments
-        self._members = sources.members
-        self._profiles = sources.profiles
-        self._programs = sources.programs
-        self._views = sources.views
-        self._person = sources.person
-        self._noter = sources.noter
-        self._reader = sources.reader
-        self._clock = clock
 
     async def ListStatementEntries(
         self, request: pb.ListStatementEntriesRequest, context: Context
@@ -83,7 +41,7 @@ class CrmService(
         member_id = last_id(request.member)
         before = number_before(request.page_token, member_id, "statement")
         size = page_size(request.page_size)
-        page = await self._read(request, context, self._views.statement, before, size)
+        page = await self._read(request, context, self._parts.views.statement, before, size)
         token = page_token(page.entries[-1].position, member_id) if page.has_more else ""
         return pb.ListStatementEntriesResponse(entries=page.entries, next_page_token=token, position=page.position)
 
@@ -94,7 +52,7 @@ class CrmService(
         member_id = last_id(request.member)
         before = number_before(request.page_token, member_id, "list")
         size = page_size(request.page_size)
-        page = await self._read(request, context, self._views.vouchers, before, size, request.state, now)
+        page = await self._read(request, context, self._parts.views.vouchers, before, size, request.state, now)
         token = page_token(page.next_before, member_id) if page.next_before else ""
         return pb.ListVouchersResponse(vouchers=page.vouchers, next_page_token=token, position=page.position)
 
@@ -107,7 +65,7 @@ class CrmService(
         member_id = last_id(request.member)
         before = number_before(request.page_token, member_id, "list")
         size = page_size(request.page_size)
-        page = await self._read(request, context, self._views.entitlements, before, size, request.state, now)
+        page = await self._read(request, context, self._parts.views.entitlements, before, size, request.state, now)
         token = page_token(page.next_before, member_id) if page.next_before else ""
         return pb.ListEntitlementsResponse(
             entitlements=page.entitlements, next_page_token=token, position=page.position
@@ -122,6 +80,6 @@ class CrmService(
             page = await asyncio.to_thread(read, last_id(request.member), *asked, request.min_position, timeout_s)
         except ViewBehind as behind:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
-        if page is None or not await sees(self._reader, request.member):
+        if page is None or not await sees(self._parts.reader, request.member):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
         return page

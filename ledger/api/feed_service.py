@@ -15,13 +15,13 @@ from loyalty.v1.errors_pb2 import ErrorReason
 from ledger.api.audit_service import BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX
 from ledger.api.check import CHECKS
 from ledger.api.consumer_service import ConsumerService, in_future
+from ledger.api.crm_parts import CrmParts
 from ledger.api.errors import ApiError
 from ledger.api.paging import EVENT_BYTES_MAX, page_token
 from ledger.domain.names import last_id
-from ledger.store.consumers import Consumers
 from ledger.store.topics import Archived
 from ledger.store.wire import tag_of, varint
-from ledger.views import Change, ChangeReader, EventReader, Views
+from ledger.views import Change
 from ledger.writer.writer import Clock
 
 SCHEMA_VERSION: Final = 1
@@ -62,12 +62,8 @@ class _Feed(NamedTuple):
 class FeedService(ConsumerService):
     """The part of CrmService that tells what has changed."""
 
-    def __init__(
-        self, views: Views, reader: EventReader, changes: ChangeReader, consumers: Consumers, clock: Clock
-    ) -> None:
-        ConsumerService.__init__(self, consumers, reader, clock)
-        self._views = views
-        self._changes = changes
+    def __init__(self, parts: CrmParts, clock: Clock) -> None:
+        super().__init__(parts, clock)
         self._watchers = 0
         self._waiting: dict[int, asyncio.Future[bool]] = {}
         """Who waits for the log to go beyond a position, one for all watchers that are there."""
@@ -105,7 +101,7 @@ class FeedService(ConsumerService):
         if not request.snapshot_page_token:
             after = after or consumer.position
         await self._refuse_future(after)
-        stream = await asyncio.to_thread(self._consumers.take_over, consumer.consumer_id, self._clock())
+        stream = await asyncio.to_thread(self._parts.consumers.take_over, consumer.consumer_id, self._clock())
         if stream is None:
             raise ApiError.of(ErrorReason.ERROR_REASON_CONSUMER_NOT_FOUND, consumer=request.consumer)
         feed = _Feed(log_id, consumer.program, consumer.types, size, consumer.consumer_id, stream)
@@ -124,11 +120,11 @@ class FeedService(ConsumerService):
             await self._refuse_future(start)
         while True:
             await self._stay(feed)
-            page = await asyncio.to_thread(self._views.snapshot, last, feed.size, self._clock(), feed.program)
+            page = await asyncio.to_thread(self._parts.views.snapshot, last, feed.size, self._clock(), feed.program)
             start = page.position if start < 0 else start
             message = pb.WatchChangesResponse(
                 members=page.members,
-                head_position=await asyncio.to_thread(self._reader.head_position),
+                head_position=await asyncio.to_thread(self._parts.reader.head_position),
                 log_id=feed.log_id,
                 schema_version=SCHEMA_VERSION,
             )
@@ -143,7 +139,7 @@ class FeedService(ConsumerService):
     def _tail(self, feed: _Feed, after: int) -> tuple[list[bytes], int]:
         """Messages with the next changes, and up to where they go. Blocks on the database. Raises ApiError."""
         try:
-            page = self._changes.read(after, feed.types, feed.program, feed.size)
+            page = self._parts.changes.read(after, feed.types, feed.program, feed.size)
         except Archived as archived:
             raise ApiError.of(ErrorReason.ERROR_REASON_CHANGES_ARCHIVED, position=after, where=str(archived)) from None
         if page.head < after:
@@ -157,7 +153,7 @@ class FeedService(ConsumerService):
         """Notes that a consumer is there. Raises ApiError where a newer stream of it has taken over."""
         if not feed.consumer_id:
             return
-        if not await asyncio.to_thread(self._consumers.stays, feed.consumer_id, feed.stream, self._clock()):
+        if not await asyncio.to_thread(self._parts.consumers.stays, feed.consumer_id, feed.stream, self._clock()):
             raise ApiError.of(ErrorReason.ERROR_REASON_CONSUMER_TAKEN_OVER, consumer=f"consumers/{feed.consumer_id}")
 
     @contextmanager
@@ -178,7 +174,7 @@ class FeedService(ConsumerService):
         """Waits until the log goes beyond a position, or for TAIL_WAIT_S; one thread does so for all who are there."""
         waiting = self._waiting.get(after)
         if waiting is None:
-            waiting = asyncio.ensure_future(asyncio.to_thread(self._reader.wait_for, after + 1, TAIL_WAIT_S))
+            waiting = asyncio.ensure_future(asyncio.to_thread(self._parts.reader.wait_for, after + 1, TAIL_WAIT_S))
             waiting.add_done_callback(lambda _: self._waiting.pop(after))
             self._waiting[after] = waiting
         await asyncio.shield(waiting)  # one watcher that goes away takes nothing from the others

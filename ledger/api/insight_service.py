@@ -6,15 +6,15 @@ from typing import Any, Final, TypeVar
 
 import grpc
 from loyalty.v1 import insight_pb2 as pb
-from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.check import CHECKS
+from ledger.api.crm_parts import CrmPart, CrmParts
 from ledger.api.dispatch import remaining_s, wait_s
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
 from ledger.api.known_program import unknown_program
-from ledger.insight import Insight, ProgramUnknown, TookTooLong
+from ledger.insight import ProgramUnknown, TookTooLong
 from ledger.views import ViewBehind
 from ledger.writer.writer import Clock
 
@@ -29,50 +29,49 @@ RequestT = TypeVar("RequestT")
 PartT = TypeVar("PartT")
 
 
-class InsightService(CrmServiceServicer):
+class InsightService(CrmPart):
     """The part of CrmService that is about what members buy. Each call: check, read, pass on."""
 
-    def __init__(self, insight: Insight, clock: Clock) -> None:
-        self._insight = insight
-        self._now = clock
+    def __init__(self, parts: CrmParts, clock: Clock) -> None:
+        super().__init__(parts, clock)
         self._readers = asyncio.Semaphore(READERS_MAX)
 
     async def ReadSalesFigures(
         self, request: pb.ReadSalesFiguresRequest, context: Context
     ) -> AsyncIterator[pb.ReadSalesFiguresResponse]:
         """What was sold."""
-        async for part in self._answer(request, context, self._insight.sales):
+        async for part in self._answer(request, context, self._parts.insight.sales):
             yield part
 
     async def ReadOfferFigures(
         self, request: pb.ReadOfferFiguresRequest, context: Context
     ) -> AsyncIterator[pb.ReadOfferFiguresResponse]:
         """What offers did."""
-        async for part in self._answer(request, context, self._insight.offers):
+        async for part in self._answer(request, context, self._parts.insight.offers):
             yield part
 
     async def ReadPairs(self, request: pb.ReadPairsRequest, context: Context) -> AsyncIterator[pb.ReadPairsResponse]:
         """What is bought together."""
-        async for part in self._answer(request, context, self._insight.pairs):
+        async for part in self._answer(request, context, self._parts.insight.pairs):
             yield part
 
     async def ReadWonAndLost(
         self, request: pb.ReadWonAndLostRequest, context: Context
     ) -> AsyncIterator[pb.ReadWonAndLostResponse]:
         """Members won and lost."""
-        async for part in self._answer(request, context, self._insight.won_and_lost):
+        async for part in self._answer(request, context, self._parts.insight.won_and_lost):
             yield part
 
     async def ReadDemand(self, request: pb.ReadDemandRequest, context: Context) -> AsyncIterator[pb.ReadDemandResponse]:
         """Demand by store."""
-        async for part in self._answer(request, context, self._insight.demand):
+        async for part in self._answer(request, context, self._parts.insight.demand):
             yield part
 
     async def _answer(
         self, request: Any, context: Context, read: Callable[[Any, float, float], Iterator[PartT]]
     ) -> AsyncIterator[PartT]:
         """The parts of an answer. Raises ApiError."""
-        CHECKS[type(request)](request, self._now())
+        CHECKS[type(request)](request, self._clock())
         if not PRINCIPAL.get().sees(request.program):
             raise unknown_program(request.program)
         async with self._readers:

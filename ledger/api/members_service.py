@@ -7,13 +7,13 @@ from uuid import UUID
 import grpc
 from loyalty.v1 import profile_pb2 as pb
 from loyalty.v1.commands_pb2 import UpdateMemberRequest
-from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.reward_pb2 import EntitlementState, VoucherState
 
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
-from ledger.api.dispatch import Dispatch, wait_s
+from ledger.api.crm_parts import CrmPart
+from ledger.api.dispatch import wait_s
 from ledger.api.erased import check_not_erased
 from ledger.api.errors import ApiError
 from ledger.api.identifiers import normalise
@@ -22,15 +22,10 @@ from ledger.api.known_program import check_known, unknown_program
 from ledger.api.members_question import after_token, members_question, token_after
 from ledger.api.paging import PAGE_ENTRIES_DEFAULT, page_size
 from ledger.api.reply import reply
-from ledger.api.segment_service import SegmentParts
 from ledger.api.upserts import upsert_commands, upsert_results
 from ledger.domain.instant import DAY, from_timestamp
 from ledger.domain.names import last_id
-from ledger.member_views import MemberViews
-from ledger.store.profiles import Profiles
-from ledger.store.programs import Programs
-from ledger.views import EventReader, MemberView, ViewBehind, Views
-from ledger.writer.writer import Clock
+from ledger.views import MemberView, ViewBehind
 
 FOUND_MAX: Final = 50
 """Members that one search shows."""
@@ -47,17 +42,8 @@ _SEES_SENSITIVE: Final = frozenset(("manager", "admin"))
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class MembersService(CrmServiceServicer):
+class MembersService(CrmPart):
     """The part of CrmService that is about members."""
-
-    _dispatch: Dispatch
-    _views: Views
-    _members: MemberViews
-    _segments: SegmentParts
-    _profiles: Profiles
-    _programs: Programs
-    _reader: EventReader
-    _clock: Clock
 
     async def GetMember(self, request: pb.GetMemberRequest, context: Context) -> pb.GetMemberResponse:
         """Everything that is known of a member."""
@@ -66,12 +52,12 @@ class MembersService(CrmServiceServicer):
         try:
             response = await asyncio.to_thread(self._member, request, wait_s(context))
             if response is None:  # or enrolled a moment ago: what the log holds by now decides
-                request.min_position = await asyncio.to_thread(self._reader.head_position)
+                request.min_position = await asyncio.to_thread(self._parts.reader.head_position)
                 response = await asyncio.to_thread(self._member, request, wait_s(context))
         except ViewBehind as behind:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
-        if response is None and await sees(self._reader, request.member):
-            await check_not_erased(self._reader, request.member)
+        if response is None and await sees(self._parts.reader, request.member):
+            await check_not_erased(self._parts.reader, request.member)
         if response is None or not principal.sees(response.program):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
         if principal.role not in _SEES_SENSITIVE:
@@ -81,11 +67,11 @@ class MembersService(CrmServiceServicer):
     def _member(self, request: pb.GetMemberRequest, timeout_s: float) -> pb.GetMemberResponse | None:
         """A member as now, in a worker thread; None for one that is not known yet, or was erased."""
         member_id, now = last_id(request.member), self._clock()
-        self._members.wait_for(request.min_position, timeout_s)
-        view = self._views.member(member_id, now)
+        self._parts.members.wait_for(request.min_position, timeout_s)
+        view = self._parts.views.member(member_id, now)
         if view is None:
             return None
-        facts = self._members.facts(view.program, member_id, now)
+        facts = self._parts.members.facts(view.program, member_id, now)
         if not facts.values:
             return None
         response = pb.GetMemberResponse(
@@ -108,20 +94,20 @@ class MembersService(CrmServiceServicer):
         """Adds what can be used, where there is any."""
         newest, size = 2**63 - 1, PAGE_ENTRIES_DEFAULT
         if facts["open_vouchers"]:
-            vouchers = self._views.vouchers(member_id, newest, size, _ISSUED, now)
+            vouchers = self._parts.views.vouchers(member_id, newest, size, _ISSUED, now)
             response.open_vouchers.extend(vouchers.vouchers if vouchers is not None else ())
         if facts["open_entitlements"]:
-            entitlements = self._views.entitlements(member_id, newest, size, _OPEN, now)
+            entitlements = self._parts.views.entitlements(member_id, newest, size, _OPEN, now)
             response.open_entitlements.extend(entitlements.entitlements if entitlements is not None else ())
 
     def _add_person(self, response: pb.GetMemberResponse, member_id: UUID) -> None:
         """Adds what is known of the person, unless it is erased."""
-        found = self._profiles.personal(member_id)
+        found = self._parts.profiles.personal(member_id)
         if found is None:
             return
         personal, response.etag = found
         response.personal.CopyFrom(personal)
-        program = self._programs.cached(response.program) or self._programs.newest(response.program)
+        program = self._parts.programs.cached(response.program) or self._parts.programs.newest(response.program)
         definitions = program.attributes if program is not None else {}
         for attribute in response.personal.attributes:
             definition = definitions.get(attribute.attribute_id)
@@ -137,9 +123,9 @@ class MembersService(CrmServiceServicer):
         if question.segment:
             await self._check_segment(f"{question.program}/segments/{question.segment}")
         try:
-            await asyncio.to_thread(self._members.wait_for, request.min_position, wait_s(context))
+            await asyncio.to_thread(self._parts.members.wait_for, request.min_position, wait_s(context))
             size = page_size(request.page_size)
-            page = await asyncio.to_thread(self._members.page, question, after, size, now)
+            page = await asyncio.to_thread(self._parts.members.page, question, after, size, now)
         except ViewBehind as behind:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
         token = token_after(page.last, question) if page.last is not None else ""
@@ -147,7 +133,7 @@ class MembersService(CrmServiceServicer):
 
     async def _check_segment(self, name: str) -> None:
         """Raises ApiError where there is no such segment."""
-        if await asyncio.to_thread(self._segments.views.segment, name) is None:
+        if await asyncio.to_thread(self._parts.segments.segment, name) is None:
             raise ApiError.of(ErrorReason.ERROR_REASON_SEGMENT_NOT_FOUND, segment=name)
 
     async def SearchMembers(self, request: pb.SearchMembersRequest, context: Context) -> pb.SearchMembersResponse:
@@ -157,30 +143,30 @@ class MembersService(CrmServiceServicer):
         size = min(request.page_size or FOUND_DEFAULT, FOUND_MAX)
         match request.WhichOneof("by"):
             case "name_prefix":
-                found = await asyncio.to_thread(self._profiles.by_name, program, request.name_prefix, size + 1)
+                found = await asyncio.to_thread(self._parts.profiles.by_name, program, request.name_prefix, size + 1)
             case "identifier_ending":
                 ending = request.identifier_ending.strip()
-                found = await asyncio.to_thread(self._profiles.by_ending, program, ending, size + 1)
+                found = await asyncio.to_thread(self._parts.profiles.by_ending, program, ending, size + 1)
             case _:
-                key = normalise(request.identifier, program, await self._dispatch.region(program))
-                found = await asyncio.to_thread(self._profiles.by_key, (program, *key[1:]))
+                key = normalise(request.identifier, program, await self._parts.dispatch.region(program))
+                found = await asyncio.to_thread(self._parts.profiles.by_key, (program, *key[1:]))
         return pb.SearchMembersResponse(members=found[:size], has_more=len(found) > size)
 
     async def UpdateMember(self, request: UpdateMemberRequest, context: Context) -> pb.UpdateMemberResponse:
         """Changes what is known of a person."""
-        return reply(pb.UpdateMemberResponse(), await self._dispatch.settle(request, context), with_texts=False)
+        return reply(pb.UpdateMemberResponse(), await self._parts.dispatch.settle(request, context), with_texts=False)
 
     async def UpsertMembers(self, request: pb.UpsertMembersRequest, context: Context) -> pb.UpsertMembersResponse:
         """Changes many members, and enrols those that are new."""
         now = self._clock()
         CHECKS[pb.UpsertMembersRequest](request, now)
         name = await self._known_program(request.program)
-        program = await asyncio.to_thread(self._programs.newest, name)
+        program = await asyncio.to_thread(self._parts.programs.newest, name)
         if program is None:
             raise unknown_program(name)
         upserts = await asyncio.to_thread(upsert_commands, request, PRINCIPAL.get(), now, program)
         commands = [command for upsert in upserts if not isinstance(upsert, ApiError) for command in upsert]
-        results = await self._dispatch.settle_all(commands) if commands else ()
+        results = await self._parts.dispatch.settle_all(commands) if commands else ()
         return pb.UpsertMembersResponse(results=upsert_results(upserts, results))
 
     async def _known_program(self, named: str) -> str:
@@ -188,7 +174,7 @@ class MembersService(CrmServiceServicer):
         program = named or PRINCIPAL.get().program
         if not program:
             raise ApiError.invalid([("program", "is required: the credential is bound to no program")])
-        await check_known(program, self._reader)
+        await check_known(program, self._parts.reader)
         return program
 
 

@@ -7,23 +7,20 @@ from typing import Any, Final
 import grpc
 from loyalty.v1 import person_pb2 as pb
 from loyalty.v1.consent_pb2 import EraseMemberRequest, RecordConsentsRequest
-from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
-from ledger.api.dispatch import Dispatch, wait_s
+from ledger.api.crm_parts import CrmPart
+from ledger.api.dispatch import wait_s
 from ledger.api.erased import check_not_erased
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
-from ledger.api.noter import Noter
 from ledger.api.paging import number_before, page_size, page_token
-from ledger.api.person_parts import PersonParts
 from ledger.api.reply import reply
 from ledger.domain.instant import from_timestamp
 from ledger.domain.names import last_id
-from ledger.views import EventReader, ViewBehind
-from ledger.writer.writer import Clock
+from ledger.views import ViewBehind
 
 PART_CHARACTERS: Final = 256 * 1024
 """Of a document, in one message: at most four bytes each."""
@@ -31,22 +28,16 @@ PART_CHARACTERS: Final = 256 * 1024
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class PersonService(CrmServiceServicer):
+class PersonService(CrmPart):
     """The part of CrmService that is about what a person agreed to and what is known about them."""
-
-    _dispatch: Dispatch
-    _person: PersonParts
-    _reader: EventReader
-    _noter: Noter
-    _clock: Clock
 
     async def RecordConsents(self, request: RecordConsentsRequest, context: Context) -> pb.RecordConsentsResponse:
         """Records what a member decided."""
-        return reply(pb.RecordConsentsResponse(), await self._dispatch.settle(request, context))
+        return reply(pb.RecordConsentsResponse(), await self._parts.dispatch.settle(request, context))
 
     async def EraseMember(self, request: EraseMemberRequest, context: Context) -> pb.EraseMemberResponse:
         """Erases a person."""
-        return reply(pb.EraseMemberResponse(), await self._dispatch.settle(request, context))
+        return reply(pb.EraseMemberResponse(), await self._parts.dispatch.settle(request, context))
 
     async def ListConsents(self, request: pb.ListConsentsRequest, context: Context) -> pb.ListConsentsResponse:
         """What holds, and all decisions."""
@@ -59,7 +50,7 @@ class PersonService(CrmServiceServicer):
         await self._check_known(request.member)
         try:
             page = await asyncio.to_thread(
-                self._person.views.consents, member_id, at, before, size, request.min_position, wait_s(context)
+                self._parts.people.consents, member_id, at, before, size, request.min_position, wait_s(context)
             )
         except ViewBehind as behind:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
@@ -74,13 +65,13 @@ class PersonService(CrmServiceServicer):
         """All that is known about a person, as one JSON document."""
         CHECKS[pb.ExportMemberRequest](request, self._clock())
         await self._check_known(request.member)
-        await check_not_erased(self._reader, request.member)
-        head = await asyncio.to_thread(self._reader.head_position)
-        reached = await asyncio.to_thread(self._person.export.wait_for, head, wait_s(context))
+        await check_not_erased(self._parts.reader, request.member)
+        head = await asyncio.to_thread(self._parts.reader.head_position)
+        reached = await asyncio.to_thread(self._parts.person_export.wait_for, head, wait_s(context))
         if reached < head:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(reached))
-        self._noter.read(PRINCIPAL.get(), "loyalty.v1.CrmService/ExportMember", request.member, context.peer())
-        pieces = self._person.export.document(last_id(request.member), self._clock())
+        self._parts.noter.read(PRINCIPAL.get(), "loyalty.v1.CrmService/ExportMember", request.member, context.peer())
+        pieces = self._parts.person_export.document(last_id(request.member), self._clock())
         part: list[str] = []
         while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
             part.append(piece)
@@ -93,8 +84,10 @@ class PersonService(CrmServiceServicer):
 
     async def _check_known(self, member: str) -> None:
         """Raises ApiError where nobody, or nobody whom the caller may see, is that member."""
-        enrolments = await asyncio.to_thread(self._reader.read_events, 0, 0, member, ("MemberEnrolled",), None, None, 1)
-        if not enrolments.events or not await sees(self._reader, member):
+        enrolments = await asyncio.to_thread(
+            self._parts.reader.read_events, 0, 0, member, ("MemberEnrolled",), None, None, 1
+        )
+        if not enrolments.events or not await sees(self._parts.reader, member):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=member)
 
 

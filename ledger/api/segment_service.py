@@ -4,32 +4,29 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import grpc
 from loyalty.v1 import segment_pb2 as commands
 from loyalty.v1 import segment_reads_pb2 as pb
-from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
-from ledger.api.dispatch import Dispatch, remaining_s, wait_s
+from ledger.api.crm_parts import CrmPart
+from ledger.api.dispatch import remaining_s, wait_s
 from ledger.api.errors import ApiError, Violation
 from ledger.api.interceptor import PRINCIPAL
 from ledger.api.known_program import check_known
-from ledger.api.noter import Noter
 from ledger.api.paging import number_before, page_size, page_token
 from ledger.api.reply import reply
 from ledger.domain.instant import from_timestamp, to_timestamp
 from ledger.domain.names import last_id, member_name, program_of_segment
 from ledger.domain.segments.criteria import PERSONAL, Criteria
 from ledger.domain.segments.problems import problems
-from ledger.segment_views import MembershipPage, Previews, SegmentViews
-from ledger.store.programs import Programs
-from ledger.views import EventReader, ViewBehind
-from ledger.writer.writer import Clock
+from ledger.segment_views import MembershipPage
+from ledger.views import ViewBehind
 
 SAMPLE_DEFAULT: Final = 10
 
@@ -40,24 +37,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 ResultT = TypeVar("ResultT")
 
 
-class SegmentParts(NamedTuple):
-    """What the part of CrmService that is about segments needs besides."""
-
-    views: SegmentViews
-    previews: Previews
-    kinds: Mapping[str, str]
-    """The facts that expressions may name, and their kinds."""
-    dispatch: Dispatch
-    noter: Noter
-
-
-class SegmentService(CrmServiceServicer):
+class SegmentService(CrmPart):
     """The part of CrmService that is about segments."""
-
-    _segments: SegmentParts
-    _programs: Programs
-    _reader: EventReader
-    _clock: Clock
 
     async def SaveSegment(self, request: commands.SaveSegmentRequest, context: Context) -> pb.SaveSegmentResponse:
         """Makes or changes a segment."""
@@ -67,11 +48,11 @@ class SegmentService(CrmServiceServicer):
         if request.validate_only:
             return pb.SaveSegmentResponse(segment=request.segment)
         request.segment.ClearField("version")
-        return reply(pb.SaveSegmentResponse(), await self._segments.dispatch.settle(request, context))
+        return reply(pb.SaveSegmentResponse(), await self._parts.dispatch.settle(request, context))
 
     async def DeleteSegment(self, request: commands.DeleteSegmentRequest, context: Context) -> pb.DeleteSegmentResponse:
         """Deletes a segment."""
-        return reply(pb.DeleteSegmentResponse(), await self._segments.dispatch.settle(request, context))
+        return reply(pb.DeleteSegmentResponse(), await self._parts.dispatch.settle(request, context))
 
     async def SetSegmentMembers(
         self, request: commands.SetSegmentMembersRequest, context: Context
@@ -84,7 +65,7 @@ class SegmentService(CrmServiceServicer):
             raise ApiError.invalid(found)
         if request.validate_only:
             return pb.SetSegmentMembersResponse()
-        return reply(pb.SetSegmentMembersResponse(), await self._segments.dispatch.settle(request, context))
+        return reply(pb.SetSegmentMembersResponse(), await self._parts.dispatch.settle(request, context))
 
     async def GetSegment(self, request: pb.GetSegmentRequest, context: Context) -> pb.GetSegmentResponse:
         """A segment."""
@@ -95,10 +76,10 @@ class SegmentService(CrmServiceServicer):
     async def ListSegments(self, request: pb.ListSegmentsRequest, _context: Context) -> pb.ListSegmentsResponse:
         """The segments of a program."""
         CHECKS[pb.ListSegmentsRequest](request, self._clock())
-        await check_known(request.program, self._reader)
+        await check_known(request.program, self._parts.reader)
         size = page_size(request.page_size)
         after = _id_after(request.page_token)
-        states = await asyncio.to_thread(self._segments.views.segments, request.program, after, size + 1)
+        states = await asyncio.to_thread(self._parts.segments.segments, request.program, after, size + 1)
         last = states[size - 1].segment.name.rpartition("/")[2] if len(states) > size else ""
         return pb.ListSegmentsResponse(segments=states[:size], next_page_token=_token_after(last))
 
@@ -110,7 +91,7 @@ class SegmentService(CrmServiceServicer):
         timeout_s = PREVIEW_S if left is None else min(left, PREVIEW_S)
         try:
             found = await asyncio.to_thread(
-                self._segments.previews, request.segment, request.sample_size or SAMPLE_DEFAULT, timeout_s
+                self._parts.previews, request.segment, request.sample_size or SAMPLE_DEFAULT, timeout_s
             )
         except TimeoutError:
             raise ApiError.of(ErrorReason.ERROR_REASON_DEADLINE_PASSED) from None
@@ -127,10 +108,10 @@ class SegmentService(CrmServiceServicer):
         CHECKS[pb.ExplainSegmentRequest](request, self._clock())
         state, _ = await self._state(request.name, context)
         segment, member_id = state.segment, last_id(request.member)
-        criteria = _criteria(segment, self._segments.kinds)
+        criteria = _criteria(segment, self._parts.fact_kinds)
         facts, measures = (criteria.facts, criteria.measures) if criteria is not None else (frozenset(), {})
         values = await asyncio.to_thread(
-            self._segments.views.facts,
+            self._parts.segments.facts,
             program_of_segment(request.name),
             member_id,
             self._clock(),
@@ -139,7 +120,7 @@ class SegmentService(CrmServiceServicer):
         )
         if values is None:
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
-        standing = await asyncio.to_thread(self._segments.views.standing, request.name, member_id)
+        standing = await asyncio.to_thread(self._parts.segments.standing, request.name, member_id)
         response = pb.ExplainSegmentResponse(
             is_member=standing.entered_at is not None and standing.left_at is None, is_listed=standing.is_listed
         )
@@ -154,7 +135,7 @@ class SegmentService(CrmServiceServicer):
             response.holds = response.clause.holds
             if shows_personal and PERSONAL in criteria.facts:
                 method = "loyalty.v1.CrmService/ExplainSegment"
-                self._segments.noter.read(principal, method, request.member, context.peer())
+                self._parts.noter.read(principal, method, request.member, context.peer())
         return response
 
     async def ListSegmentMembers(
@@ -165,7 +146,7 @@ class SegmentService(CrmServiceServicer):
         self._check_sees(request.name)
         as_of = from_timestamp(request.as_of) if request.HasField("as_of") else None
         page = await _waited(
-            self._segments.views.members,
+            self._parts.segments.members,
             request.name,
             _member_after(request.page_token),
             page_size(request.page_size),
@@ -185,12 +166,12 @@ class SegmentService(CrmServiceServicer):
         CHECKS[pb.ListMemberSegmentsRequest](request, self._clock())
         member_id = last_id(request.member)
         before = number_before(request.page_token, member_id, "list")
-        known = await asyncio.to_thread(self._reader.read_events, 0, 0, request.member, (), None, None, 1)
-        if not known.events or not await sees(self._reader, request.member):
+        known = await asyncio.to_thread(self._parts.reader.read_events, 0, 0, request.member, (), None, None, 1)
+        if not known.events or not await sees(self._parts.reader, request.member):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
 
         def read() -> MembershipPage:
-            return self._segments.views.of_member(
+            return self._parts.segments.of_member(
                 member_id,
                 before,
                 page_size(request.page_size),
@@ -208,9 +189,9 @@ class SegmentService(CrmServiceServicer):
     async def _check(self, segment: commands.Segment) -> None:
         """Raises ApiError with all that is wrong with a segment."""
         program = program_of_segment(segment.name)
-        await check_known(program, self._reader)
-        known = await asyncio.to_thread(self._programs.newest, program)
-        found = problems(segment, self._segments.kinds, known.attributes if known is not None else ())
+        await check_known(program, self._parts.reader)
+        known = await asyncio.to_thread(self._parts.programs.newest, program)
+        found = problems(segment, self._parts.fact_kinds, known.attributes if known is not None else ())
         if found:
             raise ApiError.invalid([(f"segment.{path}", what) for path, what in found])
 
@@ -218,11 +199,11 @@ class SegmentService(CrmServiceServicer):
         """Puts members in place of external ids; returns what is wrong with those that a request names."""
         program = program_of_segment(request.name)
         added = [last_id(member) for member in request.add]
-        strangers = set(self._segments.views.strangers(program, added))
+        strangers = set(self._parts.segments.strangers(program, added))
         what = "is no member of the program, or is erased"
         found = [(f"add[{at}]", what) for at, member in enumerate(added) if member in strangers]
         values = [value.strip() for value in (*request.add_external_ids, *request.remove_external_ids)]
-        known = self._segments.views.by_external_id(program, values) if values else {}
+        known = self._parts.segments.by_external_id(program, values) if values else {}
         for field in ("add", "remove"):
             for at, value in enumerate(getattr(request, f"{field}_external_ids")):
                 member = known.get(value.strip())
@@ -239,7 +220,7 @@ class SegmentService(CrmServiceServicer):
 
     async def _state(self, name: str, context: Context, min_position: int = 0) -> tuple[pb.SegmentState, int]:
         self._check_sees(name)
-        found = await _waited(self._segments.views.segment, name, min_position, wait_s(context))
+        found = await _waited(self._parts.segments.segment, name, min_position, wait_s(context))
         if found is None:
             raise _unknown(name)
         return found

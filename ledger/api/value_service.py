@@ -11,12 +11,12 @@ from zoneinfo import ZoneInfo
 
 import grpc
 from loyalty.v1 import value_pb2 as pb
-from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.program_pb2 import Program
 
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
+from ledger.api.crm_parts import CrmPart, CrmParts
 from ledger.api.dispatch import wait_s
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
@@ -37,10 +37,9 @@ from ledger.value.reading import (
     Score,
     SoFar,
     Span,
-    Values,
 )
 from ledger.value.rfm import GROUPS, group_of
-from ledger.views import EventReader, ViewBehind
+from ledger.views import ViewBehind
 from ledger.writer.writer import Clock
 
 ANALYSES_MAX: Final = 2
@@ -50,19 +49,17 @@ Context = grpc.aio.ServicerContext[Any, Any]
 AnswerT = TypeVar("AnswerT")
 
 
-class ValueService(CrmServiceServicer):
+class ValueService(CrmPart):
     """The part of CrmService that is about value. Each call: check, read, convert."""
 
-    def __init__(self, values: Values, reader: EventReader, clock: Clock) -> None:
-        self._values = values
-        self._log = reader
-        self._now = clock
+    def __init__(self, parts: CrmParts, clock: Clock) -> None:
+        super().__init__(parts, clock)
         self._analyses = ThreadPoolExecutor(ANALYSES_MAX, "analysis")
 
     async def GetRfm(self, request: pb.GetRfmRequest, context: Context) -> pb.GetRfmResponse:
         """Members by scores and groups."""
         span, _ = await self._span(request, context)
-        cells = await self._analyse(self._values.rfm, span)
+        cells = await self._analyse(self._parts.values.rfm, span)
         answer = pb.GetRfmResponse(span=_shown(span), position=span.position)
         groups = {name: pb.RfmGroupCount(group=_group(name)) for name in GROUPS}
         for cell in cells:
@@ -83,12 +80,12 @@ class ValueService(CrmServiceServicer):
         """Members with their scores, in order of their ids."""
         span, _, place = await self._list(request, context)
         if place is None:
-            cuts = await self._analyse(self._values.cuts, span)
+            cuts = await self._analyse(self._parts.values.cuts, span)
             place = Place(span.as_of, span.position, 0, cuts)
         size = page_size(request.page_size)
         group = GROUPS[request.group - 1] if request.group else ""
         after = UUID(int=place.after)
-        found = await self._analyse(self._values.scores, span, place.cuts, group, after, size + 1)
+        found = await self._analyse(self._parts.values.scores, span, place.cuts, group, after, size + 1)
         token = ""
         if len(found) > size:
             token = token_of(request, place._replace(after=found[size - 1].member_id.int))
@@ -110,7 +107,7 @@ class ValueService(CrmServiceServicer):
             request.share_millionths,
         )
         after = 0 if place is None else min(place.after, INT64_MAX)
-        page = await self._analyse(self._values.high_value, span, question, after, page_size(request.page_size))
+        page = await self._analyse(self._parts.values.high_value, span, question, after, page_size(request.page_size))
         _check_range(page.total_minor)
         token = ""
         if page.has_more:
@@ -131,15 +128,15 @@ class ValueService(CrmServiceServicer):
         """Cohorts and how many of them bought in each month since."""
         span, _ = await self._span(request, context)
         by_enrolment = request.by == pb.CohortBy.COHORT_BY_ENROLMENT
-        rows = await self._analyse(self._values.cohorts, span, by_enrolment=by_enrolment)
+        rows = await self._analyse(self._parts.values.cohorts, span, by_enrolment=by_enrolment)
         cohorts = [_cohort(month, rows, span.as_of) for month, rows in groupby(rows, lambda row: row.cohort)]
         return pb.GetCohortsResponse(cohorts=cohorts, span=_shown(span), position=span.position)
 
     async def GetValueModel(self, request: pb.GetValueModelRequest, _context: Context) -> pb.GetValueModelResponse:
         """A model with the evidence for it."""
-        CHECKS[pb.GetValueModelRequest](request, self._now())
-        await check_known(request.program, self._log)
-        found = await asyncio.to_thread(self._values.model, request.program, request.version)
+        CHECKS[pb.GetValueModelRequest](request, self._clock())
+        await check_known(request.program, self._parts.reader)
+        found = await asyncio.to_thread(self._parts.values.model, request.program, request.version)
         if found is None:
             raise ApiError.of(ErrorReason.ERROR_REASON_VALUE_MODEL_NOT_FOUND, program=request.program)
         row, holdout = found
@@ -150,13 +147,13 @@ class ValueService(CrmServiceServicer):
 
     async def GetMemberValue(self, request: pb.GetMemberValueRequest, context: Context) -> pb.GetMemberValueResponse:
         """What a member has been worth so far, and what is expected."""
-        CHECKS[pb.GetMemberValueRequest](request, self._now())
+        CHECKS[pb.GetMemberValueRequest](request, self._clock())
         member_id = last_id(request.member)
         try:
-            found = await asyncio.to_thread(self._values.member, member_id, request.min_position, wait_s(context))
+            found = await asyncio.to_thread(self._parts.values.member, member_id, request.min_position, wait_s(context))
         except ViewBehind as behind:
             raise _behind(behind) from None
-        if found is None or not await sees(self._log, request.member):
+        if found is None or not await sees(self._parts.reader, request.member):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
         so_far, estimate, position = found
         answer = pb.GetMemberValueResponse(member=request.member, so_far=_so_far(so_far), position=position)
@@ -166,7 +163,7 @@ class ValueService(CrmServiceServicer):
 
     async def _span(self, request: pb.GetRfmRequest | pb.GetCohortsRequest, context: Context) -> tuple[Span, Program]:
         """The sales that a request is about, and the program. Raises ApiError."""
-        CHECKS[type(request)](request, self._now())
+        CHECKS[type(request)](request, self._clock())
         program = await self._program(request.span.program)
         return await self._span_now(request.span, program, request.min_position, context), program
 
@@ -174,7 +171,7 @@ class ValueService(CrmServiceServicer):
         self, request: pb.ListRfmMembersRequest | pb.ListHighValueMembersRequest, context: Context
     ) -> tuple[Span, Program, Place | None]:
         """The sales that a list is about, the program and the place where the list goes on. Raises ApiError."""
-        CHECKS[type(request)](request, self._now())
+        CHECKS[type(request)](request, self._clock())
         program = await self._program(request.span.program)
         place = place_of(request)
         if place is None:
@@ -186,17 +183,17 @@ class ValueService(CrmServiceServicer):
     async def _program(self, name: str) -> Program:
         if not PRINCIPAL.get().sees(name):
             raise unknown_program(name)
-        return await check_known(name, self._log)
+        return await check_known(name, self._parts.reader)
 
     async def _span_now(self, span: pb.SalesSpan, program: Program, min_position: int, context: Context) -> Span:
         position = await self._position(min_position, context)
-        today = local_date(self._now(), ZoneInfo(program.time_zone))
+        today = local_date(self._clock(), ZoneInfo(program.time_zone))
         as_of = date.fromisoformat(span.as_of) if span.as_of else today
         return Span(span.program, as_of, span.window_days, position)
 
     async def _position(self, min_position: int, context: Context) -> int:
         try:
-            return await asyncio.to_thread(self._values.position, min_position, wait_s(context))
+            return await asyncio.to_thread(self._parts.values.position, min_position, wait_s(context))
         except ViewBehind as behind:
             raise _behind(behind) from None
 

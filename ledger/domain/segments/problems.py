@@ -52,9 +52,7 @@ def problems(segment: Segment, kinds: Mapping[str, str], attributes: Collection[
     return found
 
 
-def _check_expression(
-    segment: Segment, kinds: Mapping[str, str], attributes: Collection[str], found: Problems
-) -> None:
+def _check_expression(segment: Segment, kinds: Mapping[str, str], attributes: Collection[str], found: Problems) -> None:
     try:
         criteria = Criteria(segment, kinds)
     except ValueError as error:
