@@ -34,6 +34,8 @@ from projections.check import check
 from tests import people
 from tests.commands import loyalty
 from tests.conftest import OpenShop
+from tests.members.known import attribute, get, update
+from tests.members.known import search as search_members
 from tests.people import erase, gives, record_consents, say
 from tests.programs import cashback, discount, program, rolling, spend, voucher
 from tests.proof import fold, prove
@@ -57,6 +59,8 @@ def identifier(kind: str, value: str) -> Identifier:
     return Identifier(type=IdentifierType.Value(f"IDENTIFIER_TYPE_{kind}"), value=value)
 
 
+ATTRIBUTE = "Xwq-size 47 3/8"
+
 IDENTIFIERS = [
     identifier("CARD", CARD),
     identifier("PHONE", PHONE),
@@ -76,6 +80,7 @@ class Site:
             spend(),
             rewards=[cashback(), discount(5), voucher()],
             consents=[people.purpose()],
+            attributes=[attribute("size")],
         )
         self.channel = server.channel()
         self.shop = Shop(self.channel, token(self.url), definition)
@@ -169,6 +174,9 @@ def live(shop: Shop, joined: c.EnrollMemberRequest) -> tuple[str, list[str]]:
         other.profile.family_name = f"{FAMILY}-X"
         shop.pos.EnrollMember(other, metadata=shop.metadata, timeout=TIMEOUT_S)
     assert shop.enroll([card]).existed
+    update(shop, member, attributes={"size": ATTRIBUTE})
+    assert search_members(shop, name_prefix=GIVEN)[0].member == member
+    assert get(shop, member).personal.profile.family_name == FAMILY
     record_consents(shop, phone, people.withdraws(channel="SMS"))
     assert say(shop, member, sale.outcome.transaction, rating=2, text=TEXT, language_code="hi").outcome.position
     link = CreateFeedbackLinkRequest(transaction=sale.outcome.transaction)
@@ -177,9 +185,9 @@ def live(shop: Shop, joined: c.EnrollMemberRequest) -> tuple[str, list[str]]:
     shop.crm.SubmitFeedback(said, metadata=shop.metadata, timeout=TIMEOUT_S)
     assert people.said(shop, member=member)[0].feedback_text == TEXT
     exported = json.loads(people.export(shop, member))
-    assert exported["profile"]["members"] == [
-        {"program": shop.program, "given_name": GIVEN, "family_name": FAMILY, "language_code": "hi"}
-    ]
+    (person,) = exported["profile"]["members"]
+    assert (person["given_name"], person["family_name"], person["language_code"]) == (GIVEN, FAMILY, "hi")
+    assert [(one["attribute"], one["value"]) for one in exported["profile"]["attributes"]] == [("size", ATTRIBUTE)]
     assert {(one["type"], one["value"]) for one in exported["profile"]["identifiers"]} == {
         ("CARD", CARD),
         ("PHONE", E164),
@@ -204,9 +212,9 @@ def test_m8_nobody_is_left(site: Site, databases: Databases, tmp_path: Path) -> 
     shop = site.shop
     joined = enrolment(shop)
     member, secrets = live(shop, joined)
-    search = Search(GIVEN, FAMILY, CARD, PHONE, E164, EMAIL, EXTERNAL, QR, TEXT, "Brrmpft", *secrets)
+    search = Search(GIVEN, FAMILY, CARD, PHONE, E164, EMAIL, EXTERNAL, QR, TEXT, ATTRIBUTE, "Brrmpft", *secrets)
     found = search.in_database(site.url)
-    assert set().union(*found.values()) >= {GIVEN, FAMILY, CARD, E164, EMAIL, EXTERNAL, QR, TEXT}
+    assert set().union(*found.values()) >= {GIVEN, FAMILY, CARD, E164, EMAIL, EXTERNAL, QR, TEXT, ATTRIBUTE}
     assert {name for name in found if not name.startswith("profile.")} == {"public.voucher_codes"}
     assert search.in_texts(site.told()) == set()
     assert search.in_files(site.exports(tmp_path / "before")) == {}
