@@ -15,7 +15,7 @@ from ledger.cli.connection import LOCAL_DATABASE
 from ledger.demo.own_server import OwnServer
 from tests.test_auditors_guide import README, sold_in, typed
 
-GUIDE: Final = README[README.index("## For CRM systems") : README.index("## Limits")]
+GUIDE: Final = README[README.index("## For CRM systems") :].partition("\n## ")[0]
 FEED, FILES = (block.splitlines() for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL))
 POLL: Final = "SELECT * FROM views.outbox WHERE position > $1 ORDER BY position LIMIT 500"
 
@@ -40,24 +40,26 @@ def test_each_command_in_its_order(folder: Path) -> None:
     known = Identifier(type=IdentifierType.IDENTIFIER_TYPE_EXTERNAL_ID, value="crm-1", program="programs/sample")
     with OwnServer(folder / "var", LOCAL_DATABASE) as own, sold_in(own) as (shop, member):
         shop.enroll([known])
+        gone = shop.member()
         shop.balance(member)
         copies = []
         for command in FEED:
-            said = typed(command, folder)
+            said = typed(command.replace("MEMBER", gone), folder)
             if "watch" in command:
                 copies.append(copied(folder))
             if "list" in command:
                 assert "crm" in said
             shop.balance(member, min_position=shop.sale(member, 10_00).outcome.position)
-        (members, before), (same, tail), (recovered, after) = copies
+        (members, before), (same, tail), (recovered, after), (forgot, last) = copies
         assert member in members
         assert (members, members) == (same, recovered)
         assert [kind for kind in tail[len(before) :] if kind == "sale_recorded"] == ["sale_recorded"]
         assert tail[: len(before)] == before
         assert "sale_recorded" not in after, "the snapshot has it"
+        assert (set(members) - set(forgot), "member_erased" in last) == ({gone}, True)
         for command in FILES:
             typed(command, folder)
-    for name, rows in (("to_crm", len(members)), ("to_salesforce", 1), ("to_hubspot", 1)):
+    for name, rows in (("to_crm", len(forgot)), ("to_salesforce", 1), ("to_hubspot", 1)):
         assert (folder / name / "members-000001.csv").read_text().count("\n") == rows + 1
 
 

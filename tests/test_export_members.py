@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from ledger.export.folder import ExportError, ExportFolder
 from ledger.export.member_columns import COLUMNS, Profile
 from ledger.export.members import LIMITS, Limits, MemberOrder, export_members
 from tests.commands import loyalty as command
+from tests.people import erase, gives, purpose, record_consents, withdraws
 from tests.programs import program, spend
 from tests.running import Databases, running, token
 from tests.shop import Shop
@@ -129,7 +131,7 @@ def test_hubspot(site: Site, tmp_path: Path) -> None:
 
 def test_generic(site: Site, tmp_path: Path) -> None:
     """By member id, and so of everybody and without the profile store; by external id where that is asked for."""
-    export(site, tmp_path / "ids", "generic")
+    export(site, tmp_path / "ids", "generic", "--program", site.shop.program)
     rows = strict((tmp_path / "ids" / "members-000001.csv").read_bytes(), 512_000_000)
     assert list(rows[0]) == ["member", *(column.name for column in COLUMNS)]
     assert {row["member"] for row in rows} > set(site.members.values())
@@ -163,12 +165,31 @@ def test_whoever_may_not_see_people_exports_none(site: Site, tmp_path: Path) -> 
     """The role of auditors reads the views: by member id it exports, by external id it does not."""
     with psycopg.connect(site.url, autocommit=True) as connection:
         connection.execute("SET ROLE loyalty_auditor")
-        ids = MemberOrder("generic", "member", "")
+        ids = MemberOrder("generic", "member", site.shop.program)
         plan = export_members(connection, ExportFolder(tmp_path / "ids"), ids, 1, lambda *_: None)
         assert sum(file.rows for file in plan.files) == PEOPLE
         people = MemberOrder("generic", "external_id", site.shop.program)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             export_members(connection, ExportFolder(tmp_path / "people"), people, 1, lambda *_: None)
+
+
+def test_who_does_not_consent_is_left_out(site: Site, tmp_path: Path) -> None:
+    """And who is erased."""
+    shop = Shop(site.shop.channel, token(site.url), program(spend(), consents=[purpose()]))
+    yes, no, gone = (shop.member() for _ in range(3))
+    for one in (yes, gone):
+        record_consents(shop, one, gives(channel="SMS"))
+    record_consents(shop, no, gives())
+    record_consents(shop, no, withdraws())
+    erase(shop, gone)
+    statement_of_all(site.url)
+    with psycopg.connect(site.url, autocommit=True) as connection:
+        for asked, expected in (("", {yes, no}), ("marketing", {yes}), ("profiling", set())):
+            order = MemberOrder("generic", "member", shop.program, asked)
+            folder = tmp_path / f"out-{asked}"
+            export_members(connection, ExportFolder(folder), order, time.time_ns() // 1_000, lambda *_: None)
+            written = (folder / "members-000001.csv").read_text()
+            assert {one for one in (yes, no, gone) if one.removeprefix("members/") in written} == expected
 
 
 @pytest.mark.parametrize("limits", [Limits(3, 10**9), Limits(10**9, 650)])

@@ -46,6 +46,7 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
     ] = None,
     key: Annotated[Key | None, typer.Option(help="Of `members`: by what the other system knows a member.")] = None,
     program: Annotated[str, typer.Option(help="Of `members`: only those of programs/{program}.")] = "",
+    purpose: Annotated[str, typer.Option(help="Of `members`: only those who consent to this purpose.")] = "",
     key_file: KeyFileOption = None,
     archive: ArchiveOption = None,
     database_url: DatabaseOption = "",
@@ -58,7 +59,7 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
     started = time.monotonic()
     try:
         with database(database_url, data_dir, local=local) as url, progress_bar("exporting") as bar:
-            members = _members(what, profile, key, program)
+            members = _members(what, profile, key, program, purpose)
             order = Order(what, kind if members is None else "csv", first, last, resume, members)
             _record(url, order)
             now, archived = time.time_ns() // 1_000, Archive(archive)
@@ -115,13 +116,13 @@ def verify(
         raise typer.Exit(1)
 
 
-def _members(what: str, profile: Profile | None, key: Key | None, program: str) -> MemberOrder | None:
+def _members(what: str, profile: Profile | None, key: Key | None, program: str, purpose: str) -> MemberOrder | None:
     """How to export members; None where something else is exported."""
     if profile is None:
         return None
     if what != MEMBERS:
         fail(f"--profile is for `{MEMBERS}`: leave it out, or export those")
-    return MemberOrder(profile, key or ("member" if profile == "generic" else "external_id"), program)
+    return MemberOrder(profile, key or ("member" if profile == "generic" else "external_id"), program, purpose)
 
 
 def _record(database_url: str, order: Order) -> None:

@@ -10,6 +10,7 @@ import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.v1.as_of_pb2 import GetMemberStateRequest, GetMemberStateResponse
+from loyalty.v1.consent_pb2 import EraseMemberRequest, ErasureReason
 from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest
 from loyalty.v1.crm_service_pb2_grpc import CrmServiceStub
 from loyalty.v1.member_pb2 import Identifier, IdentifierType
@@ -19,6 +20,7 @@ from loyalty.v1.pos_service_pb2_grpc import PosServiceStub
 from loyalty.v1.profile_pb2 import GetMemberRequest
 from rich.console import Console
 from rich.table import Column, Table
+from uuid_utils.compat import uuid7
 
 from ledger.as_of.state import figures
 from ledger.cli.connection import AddressOption, DataDirOption, TokenOption, connect, fail, fail_call
@@ -142,6 +144,31 @@ def export(
         except grpc.RpcError as error:
             fail_call(error)
     typer.echo()
+
+
+@app.command()
+def erase(
+    name: Annotated[str, typer.Argument(help="members/{member}")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it cannot be undone.")] = False,
+    address: AddressOption = "",
+    token: TokenOption = "",
+    data_dir: DataDirOption = Path("var"),
+) -> None:
+    """Erase all that is known about a person, at their request. Their points stay in the books until they expire."""
+    if not yes:
+        typer.confirm(f"Erase {name}, for ever?", abort=True)
+    request = EraseMemberRequest(
+        request_id=str(uuid7()), member=name, reason=ErasureReason.ERASURE_REASON_MEMBER_REQUEST
+    )
+    connection = connect(address, token, data_dir, "admin")
+    with connection.channel:
+        try:
+            CrmServiceStub(connection.channel).EraseMember(
+                request, metadata=connection.metadata, timeout=CALL_TIMEOUT_S
+            )
+        except grpc.RpcError as error:
+            fail_call(error)
+    typer.echo(f"{name} is erased")
 
 
 def _sides(answer: GetMemberStateResponse) -> Table:

@@ -62,6 +62,8 @@ class MemberOrder(NamedTuple):
     key: Key
     program: str
     """programs/{program}; empty for all."""
+    purpose: str = ""
+    """Only those who consent to this, by any way of contact; empty for all."""
 
     @property
     def columns(self) -> list[MemberColumn]:
@@ -138,7 +140,11 @@ def _query(order: MemberOrder, now: int) -> sql.Composed:
         kind = sql.Literal(IdentifierType.IDENTIFIER_TYPE_EXTERNAL_ID)
         identified = sql.SQL(_IDENTIFIED).format(type=kind)
     source = _FROM.format(
-        now=sql.Literal(now), program=sql.Literal(order.program), channels=_CHANNELS, identified=identified
+        now=sql.Literal(now),
+        program=sql.Literal(order.program),
+        purpose=sql.Literal(order.purpose),
+        channels=_CHANNELS,
+        identified=identified,
     )
     return sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT csv)").format(columns, source)
 

@@ -20,4 +20,6 @@ CROSS JOIN LATERAL (
 ) AS f
 {identified}
 WHERE {program} IN ('', b.program)
+    AND NOT EXISTS (SELECT FROM views.erased_members e WHERE e.member_id = b.member_id)
+    AND ({purpose} = '' OR b.member_id IN (SELECT a.member_id FROM views.consents_at({now}) AS a WHERE a.purpose = {purpose}))
 ORDER BY b.member_id

@@ -60,7 +60,7 @@ class SqliteCopy:
         return Place() if row is None else Place(*row)
 
     def apply(self, message: WatchChangesResponse) -> None:
-        """Takes over what a message brings, and the place behind it, or nothing of both."""
+        """Takes over what a message brings, and the place behind it, or nothing of both. Who is erased goes."""
         with self._transaction():
             self._connection.executemany(
                 "INSERT OR REPLACE INTO members VALUES (?, ?, ?)",
@@ -72,6 +72,10 @@ class SqliteCopy:
                     (one.position, one.recorded_at.ToJsonString(), one.subject, one.WhichOneof("event"), _json(one))
                     for one in message.changes
                 ],
+            )
+            self._connection.executemany(
+                "DELETE FROM members WHERE member = ?",
+                [(one.subject,) for one in message.changes if one.HasField("member_erased")],
             )
             self._connection.execute("DELETE FROM place")
             self._connection.execute(
