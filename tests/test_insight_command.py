@@ -72,7 +72,7 @@ def test_every_report_in_every_format(loyalty: Loyalty, report: str, tmp_path: P
 
 def test_the_readme_runs(loyalty: Loyalty, tmp_path: Path) -> None:
     """Each command of its section."""
-    section = README[README.index("## What members buy") : README.index("## Limits")]
+    section = README[README.index("## What members buy") :].partition("\n## ")[0]
     (block,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     for command in block.splitlines():
         words = shlex.split(command.replace("demand.parquet", str(tmp_path / "demand.parquet")), comments=True)

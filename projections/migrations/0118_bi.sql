@@ -28,6 +28,12 @@ CREATE FUNCTION projection.event_type(topic text) RETURNS text LANGUAGE sql IMMU
         WHEN 'entitlement-used/1' THEN 'EntitlementUsed'
         WHEN 'entitlement-revoked/1' THEN 'EntitlementRevoked'
         WHEN 'entitlement-expired/1' THEN 'EntitlementExpired'
+        WHEN 'member-updated/1' THEN 'MemberUpdated'
+        WHEN 'consents/1' THEN 'ConsentsRecorded'
+        WHEN 'consent-given/1' THEN 'ConsentGiven'
+        WHEN 'consent-withdrawn/1' THEN 'ConsentWithdrawn'
+        WHEN 'feedback/1' THEN 'FeedbackRecorded'
+        WHEN 'erased/1' THEN 'MemberErased'
     END
 $$;
 
@@ -52,7 +58,10 @@ CREATE VIEW views.outbox AS
                'total_points', s.total_points,
                'voucher', 'members/' || v.member_id || '/vouchers/' || v.voucher_id,
                'entitlement', 'members/' || n.member_id || '/entitlements/' || n.entitlement_id,
-               'reward_id', coalesce(v.reward_id, n.reward_id)
+               'reward_id', coalesce(v.reward_id, n.reward_id),
+               'purpose', c.purpose,
+               'contact_channel', c.channel,
+               'given', c.given
            )) AS payload,
            e.notification_id AS position,
            'epoch'::timestamptz + e.recorded_at * interval '1 microsecond' AS recorded_at
@@ -67,8 +76,11 @@ CREATE VIEW views.outbox AS
     LEFT JOIN LATERAL (
         SELECT * FROM views.entitlements o WHERE o.member_id = e.originator_id AND o.position = e.notification_id LIMIT 1
     ) AS n ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM views.consents o WHERE o.member_id = e.originator_id AND o.position = e.notification_id LIMIT 1
+    ) AS c ON true
     WHERE projection.event_type(e.topic) IS NOT NULL
-      AND e.notification_id <= (SELECT min(p.position) FROM views.positions p WHERE p.name IN ('statements', 'rewards'));
+      AND e.notification_id <= (SELECT min(p.position) FROM views.positions p WHERE p.name IN ('statements', 'rewards', 'consents'));
 
 -- The role of BI tools: the views, without who did what, and nothing else. It cannot log in; GRANT loyalty_bi TO whoever
 -- reads. Where the ledger's own role may not make roles, somebody who may does so and then grants the same.

@@ -30,8 +30,8 @@ FROM generate_series(1, %(members)s) AS n
 
 _SALES: Final = """
 INSERT INTO sales_1.sales (member_id, position, of_position, transaction_id, program, kind, is_voided, occurred_at, day,
-                           store, channel, units, net_minor)
-SELECT member_id, 1, 1, member_id, program, 'sale', false, last_sold_at, '2020-01-01', store, channel, 1, 1000
+                           store, channel, tier, units, net_minor)
+SELECT member_id, 1, 1, member_id, program, 'sale', false, last_sold_at, '2020-01-01', store, channel, '', 1, 1000
 FROM sales_1.sales_members WHERE sales > 0
 """
 
