@@ -33,6 +33,8 @@ _CONDITIONS: Final[Mapping[str, bytes]] = {
     "subject": b"f.subject = %(subject)b",
     "from_day": b"f.day >= %(from_day)b::text::date",
     "until_day": b"f.day <= %(until_day)b::text::date",
+    "segment": b"EXISTS (SELECT FROM views.segment_members s WHERE s.program = f.program AND s.segment_id = %(segment)b"
+    b" AND s.member_id = f.member_id)",
 }
 """The condition of each field of a filter that is set, so that each question has a plan of its own."""
 
@@ -44,7 +46,13 @@ _KEYS: Final[Mapping[int, bytes]] = {
     FeedbackGroup.FEEDBACK_GROUP_CHANNEL: b"f.channel::text",
     FeedbackGroup.FEEDBACK_GROUP_DAY: b"f.day::text",
     FeedbackGroup.FEEDBACK_GROUP_SUBJECT: b"f.subject::text",
+    FeedbackGroup.FEEDBACK_GROUP_SEGMENT: b"g.segment_id",
 }
+
+_JOINED: Final[Mapping[int, bytes]] = {
+    FeedbackGroup.FEEDBACK_GROUP_SEGMENT: b"JOIN views.segment_members g USING (program, member_id)"
+}
+"""What gives the key of a group that is not in the view of feedback."""
 
 _NAMED: Final[Mapping[int, Any]] = {
     FeedbackGroup.FEEDBACK_GROUP_CHANNEL: Channel,
@@ -89,7 +97,9 @@ class PostgresPeople:
         timeout_s: float,
     ) -> FeedbackResults:
         """Figures of the feedback that is asked for."""
-        sql = _asked(_SQL["results"], asked).replace(b"{key}", _KEYS[group])
+        sql = (
+            _asked(_SQL["results"], asked).replace(b"{key}", _KEYS[group]).replace(b"{joined}", _JOINED.get(group, b""))
+        )
         rows = self._read(sql, _parameters(asked) | {"limit": limit + 1}, min_position, timeout_s)
         results = [_result(row, group) for row in rows[:limit] if row[1] is not None]
         return FeedbackResults(results, len(rows) > limit, rows[0][0])

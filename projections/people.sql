@@ -26,7 +26,7 @@ LEFT JOIN (
            count(*) FILTER (WHERE f.rating = 5),
            count(*) FILTER (WHERE f.nps >= 9), count(*) FILTER (WHERE f.nps BETWEEN 7 AND 8),
            count(*) FILTER (WHERE f.nps <= 6), count(*) FILTER (WHERE f.has_text)
-    FROM views.feedback f
+    FROM views.feedback f {joined}
     WHERE {conditions}
     GROUP BY 1
     ORDER BY 1 LIMIT %(limit)b

@@ -103,7 +103,7 @@ def _check_filter(feedback: FeedbackFilter, problems: Problems) -> None:
     check_program_name(feedback.program, "filter.program", problems)
     if feedback.member:
         check_member_name(feedback.member, "filter.member", problems)
-    for field in ("store", "sku", "tier"):
+    for field in ("store", "sku", "tier", "segment"):
         check_text(getattr(feedback, field), f"filter.{field}", problems)
     check_enum(feedback.channel, _CHANNELS, "filter.channel", problems)
     check_enum(feedback.subject, _SUBJECTS, "filter.subject", problems)

@@ -1,12 +1,16 @@
 """The proof of what a CRM team is told: members, departments, products and pairs, one by one against the files."""
 
 import asyncio
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import grpc
+from google.protobuf.struct_pb2 import Struct
 from loyalty.v1.insight_pb2 import Item, ReadPairsRequest, ReadSalesFiguresRequest, SalesDimension, SalesFigures
+from loyalty.v1.profile_pb2 import GetMemberRequest, GetMemberResponse
+from loyalty.v1.value_pb2 import ListHighValueMembersRequest, ListRfmMembersRequest, SalesSpan
 
 from ledger.demo.client import Client, Unavailable, patiently
 from ledger.demo.reconciliation import PROJECTIONS_PATIENCE_S
@@ -14,13 +18,13 @@ from ledger.demo.reconciliation import PROJECTIONS_PATIENCE_S
 MESSAGE_TIMEOUT_S: Final = 300.0
 """How long an answer may take."""
 
-QUINTILES: Final = 5
+PAGE_MEMBERS: Final = 1_000
 
-HIGH_VALUE_ONE_IN: Final = 10
-"""Of so many members, the one who spends most is of high value."""
+PROFILES_IN_FLIGHT: Final = 16
 
-_MEMBER = SalesDimension.SALES_DIMENSION_MEMBER
-_STORE = SalesDimension.SALES_DIMENSION_STORE
+HIGH_VALUE_MILLIONTHS: Final = 100_000
+"""The tenth of the members who spend most is of high value."""
+
 _CATEGORY = SalesDimension.SALES_DIMENSION_CATEGORY
 _SKU = SalesDimension.SALES_DIMENSION_SKU
 
@@ -92,14 +96,15 @@ async def read_insight(client: Client, program: str, position: int) -> Told:
         parts = await _read(lambda: client.crm.ReadPairs(request, **_options(client)))
         return {f"{pair.first} + {pair.second}": str(pair.sales) for part in parts for pair in part.pairs}
 
-    members, stores, categories, departments, products, together = await asyncio.gather(
-        sales(_MEMBER), sales(_MEMBER, _STORE), sales(_MEMBER, _CATEGORY), sales(_CATEGORY), sales(_SKU), pairs()
+    departments, products, together, scores, valued = await asyncio.gather(
+        sales(_CATEGORY), sales(_SKU), pairs(), _scores(client, program, position), _valued(client, program, position)
     )
+    facts = await _facts(client, scores, position)
     return {
-        "RFM scores": _scores(members),
-        "high-value members": _high_value(members),
-        "favourite stores": _favourites((line.key.member, line.key.store, line) for line in stores),
-        "favourite categories": _favourites((line.key.member, line.key.category, line) for line in categories),
+        "RFM scores": scores,
+        "high-value members": valued,
+        "favourite stores": _told(facts, "favourite_store"),
+        "favourite categories": _told(facts, "favourite_category"),
         "department sales": {line.key.category: _sold(line) for line in departments},
         "product sales": {line.key.sku: _sold(line) for line in products},
         "department pairs": together,
@@ -114,52 +119,82 @@ async def _read(ask: Any) -> list[Any]:
     """All parts of an answer, asked for again while the view is behind or the server is busy."""
 
     async def attempt() -> list[Any]:
-        try:
-            parts: AsyncIterable[Any] = ask()
+        parts: AsyncIterable[Any] = ask()
+        with _patience():
             return [part async for part in parts]
-        except grpc.aio.AioRpcError as error:
-            if error.code() in {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNAVAILABLE}:
-                raise Unavailable(error.details()) from None
-            raise
 
     return await patiently(attempt, PROJECTIONS_PATIENCE_S)
+
+
+async def _asked(client: Client, call: Any, request: Any) -> Any:
+    """The same of an answer that is one message."""
+
+    async def attempt() -> Any:
+        with _patience():
+            return await call(request, **_options(client))
+
+    return await patiently(attempt, PROJECTIONS_PATIENCE_S)
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """A block whose call may come too early."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        if error.code() in {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNAVAILABLE}:
+            raise Unavailable(error.details()) from None
+        raise
 
 
 def _sold(line: SalesFigures) -> str:
     return f"{line.net_minor} {line.units} {line.sales}"
 
 
-def _scores(lines: Iterable[SalesFigures]) -> dict[str, str]:
-    """Recency, frequency and monetary value of those who bought, each from 1 to 5, as SQL's ntile has it."""
-    bought = {line.key.member: line for line in lines if line.sales}
-    by_figure = [
-        _quintiles({member: line.last_date for member, line in bought.items()}),
-        _quintiles({member: line.sales for member, line in bought.items()}),
-        _quintiles({member: line.net_minor for member, line in bought.items()}),
-    ]
-    return {member: " ".join(str(scores[member]) for scores in by_figure) for member in bought}
+async def _scores(client: Client, program: str, position: int) -> dict[str, str]:
+    """Recency, frequency and monetary value of those who bought, each from 1 to 5."""
+    request = ListRfmMembersRequest(span=SalesSpan(program=program), page_size=PAGE_MEMBERS, min_position=position)
+    scored = await _pages(client, client.crm.ListRfmMembers, request)
+    return {one.member: f"{one.recency} {one.frequency} {one.monetary}" for one in scored}
 
 
-def _quintiles(figures: Mapping[str, Any]) -> dict[str, int]:
-    """The first quintiles have one more where they cannot be of one size."""
-    ordered = sorted(figures, key=lambda member: (figures[member], member))
-    size, larger = divmod(len(ordered), QUINTILES)
-    bounds = [score * size + min(score, larger) for score in range(QUINTILES + 1)]
-    return {member: score + 1 for score in range(QUINTILES) for member in ordered[bounds[score] : bounds[score + 1]]}
+async def _valued(client: Client, program: str, position: int) -> dict[str, str]:
+    """The members who spent most, with place and spend."""
+    request = ListHighValueMembersRequest(
+        span=SalesSpan(program=program),
+        share_millionths=HIGH_VALUE_MILLIONTHS,
+        page_size=PAGE_MEMBERS,
+        min_position=position,
+    )
+    found = await _pages(client, client.crm.ListHighValueMembers, request)
+    return {one.member: f"{place} {one.net_minor}" for place, one in enumerate(found, 1)}
 
 
-def _high_value(lines: Iterable[SalesFigures]) -> dict[str, str]:
-    """A tenth of those who bought, with place and spend."""
-    ordered = sorted((line for line in lines if line.sales), key=lambda line: (-line.net_minor, line.key.member))
-    most = -(-len(ordered) // HIGH_VALUE_ONE_IN)
-    return {line.key.member: f"{place} {line.net_minor}" for place, line in enumerate(ordered[:most], 1)}
+async def _pages(client: Client, call: Any, request: Any) -> list[Any]:
+    """The members of all pages of a list."""
+    found: list[Any] = []
+    while True:
+        page = await _asked(client, call, request)
+        found += page.members
+        request.page_token = page.next_page_token
+        if not request.page_token:
+            return found
 
 
-def _favourites(lines: Iterable[tuple[str, str, SalesFigures]]) -> dict[str, str]:
-    """Where or what each member bought most often; of several the one they spent most on, then the first by name."""
-    best: dict[str, tuple[int, int, str]] = {}
-    for member, name, line in lines:
-        rank = (-line.sales, -line.net_minor, name)
-        if name and rank < best.get(member, (1, 0, "")):
-            best[member] = rank
-    return {member: name for member, (_, _, name) in best.items()}
+async def _facts(client: Client, members: Iterable[str], position: int) -> dict[str, Struct]:
+    """What is known of each member."""
+    room = asyncio.Semaphore(PROFILES_IN_FLIGHT)
+
+    async def read(member: str) -> Struct:
+        async with room:
+            request = GetMemberRequest(member=member, min_position=position)
+            answer: GetMemberResponse = await _asked(client, client.crm.GetMember, request)
+            return answer.facts
+
+    async with asyncio.TaskGroup() as tasks:
+        reading = {member: tasks.create_task(read(member)) for member in members}
+    return {member: task.result() for member, task in reading.items()}
+
+
+def _told(facts: Mapping[str, Struct], name: str) -> dict[str, str]:
+    return {member: str(known[name]) for member, known in facts.items() if name in known}

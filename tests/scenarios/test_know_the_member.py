@@ -9,7 +9,7 @@ from loyalty.v1.program_pb2 import Program
 
 from tests.conftest import OpenShop
 from tests.members.known import attribute, get, listed, update
-from tests.people import erase, gives, purpose, record_consents, say, withdraws
+from tests.people import erase, figures, gives, purpose, record_consents, say, withdraws
 from tests.programs import plus, program, spend
 from tests.proof import prove
 from tests.segmenting import Segments, failing
@@ -45,6 +45,9 @@ def test_segments_of_what_members_say(open_shop: OpenShop) -> None:
         sorted(criteria),
     ]
     assert (facts["last_nps"], facts["last_rating"], facts["feedback_given"]) == (9, 5, 1)
+    say(shop, other, shop.sale(other, 10_00).outcome.transaction, rating=1, nps=0)
+    assert {key: one.nps_thousandths for key, one in figures(shop, "SEGMENT").items()} == dict.fromkeys(criteria, 1_000)
+    assert figures(shop, segment="vegans")[""].count == 1
 
     update(shop, member, attributes={"vegan": None})
     record_consents(shop, member, withdraws())

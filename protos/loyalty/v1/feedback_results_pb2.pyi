@@ -44,6 +44,8 @@ class _FeedbackGroupEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Feedbac
     """By day, in the store's time zone."""
     FEEDBACK_GROUP_SUBJECT: _FeedbackGroup.ValueType  # 6
     """By what it is about."""
+    FEEDBACK_GROUP_SEGMENT: _FeedbackGroup.ValueType  # 7
+    """By segment that the member is in now: in each of them, and nowhere where there is none."""
 
 class FeedbackGroup(_FeedbackGroup, metaclass=_FeedbackGroupEnumTypeWrapper):
     """What feedback is counted by."""
@@ -62,6 +64,8 @@ FEEDBACK_GROUP_DAY: FeedbackGroup.ValueType  # 5
 """By day, in the store's time zone."""
 FEEDBACK_GROUP_SUBJECT: FeedbackGroup.ValueType  # 6
 """By what it is about."""
+FEEDBACK_GROUP_SEGMENT: FeedbackGroup.ValueType  # 7
+"""By segment that the member is in now: in each of them, and nowhere where there is none."""
 Global___FeedbackGroup: _TypeAlias = FeedbackGroup  # noqa: Y015
 
 @_typing.final
@@ -259,6 +263,7 @@ class FeedbackFilter(_message.Message):
     SUBJECT_FIELD_NUMBER: _builtins.int
     FROM_DAY_FIELD_NUMBER: _builtins.int
     UNTIL_DAY_FIELD_NUMBER: _builtins.int
+    SEGMENT_FIELD_NUMBER: _builtins.int
     program: _builtins.str
     """programs/{program}; required."""
     member: _builtins.str
@@ -277,6 +282,8 @@ class FeedbackFilter(_message.Message):
     """The first day, as YYYY-MM-DD."""
     until_day: _builtins.str
     """The last day."""
+    segment: _builtins.str
+    """The id of a segment that the member is in now."""
     def __init__(
         self,
         *,
@@ -289,10 +296,11 @@ class FeedbackFilter(_message.Message):
         subject: _feedback_pb2.FeedbackSubject.ValueType = ...,
         from_day: _builtins.str = ...,
         until_day: _builtins.str = ...,
+        segment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "from_day", b"from_day", "member", b"member", "program", b"program", "sku", b"sku", "store", b"store", "subject", b"subject", "tier", b"tier", "until_day", b"until_day"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "from_day", b"from_day", "member", b"member", "program", b"program", "segment", b"segment", "sku", b"sku", "store", b"store", "subject", b"subject", "tier", b"tier", "until_day", b"until_day"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -346,7 +354,7 @@ class FeedbackResult(_message.Message):
     NPS_THOUSANDTHS_FIELD_NUMBER: _builtins.int
     TEXTS_FIELD_NUMBER: _builtins.int
     key: _builtins.str
-    """The store, product, tier, channel (as CHANNEL_APP), day or subject; empty for all together."""
+    """The store, product, tier, channel (as CHANNEL_APP), day, subject or segment's id; empty for all together."""
     count: _builtins.int
     """How often they said something."""
     rating_average_thousandths: _builtins.int
