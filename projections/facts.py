@@ -113,7 +113,7 @@ _BETWEEN: Final = b"member_id > %(after)b AND member_id <= %(last)b"
 def read_facts(
     cursor: Cursor[Any], program: str, at: int, names: Collection[str], members: Sequence[UUID]
 ) -> dict[UUID, dict[str, Any]]:
-    """The named facts of those of some members who are in a program, at an instant in microseconds.
+    """The named facts of those of some members who are in a program and not erased, at an instant in microseconds.
 
     The cursor gives rows as tuples. Raises KeyError for a name that is none.
     """
@@ -124,7 +124,7 @@ def read_facts(
 def scan_facts(
     cursor: Cursor[Any], program: str, at: int, names: Collection[str], after: UUID, limit: int
 ) -> list[tuple[UUID, dict[str, Any]]]:
-    """The same of the next members behind one, in order; empty at the end."""
+    """The same of the next members behind one, in order: fewer than `limit` at the end alone."""
     page = {"program": program, "after": after, "limit": limit}
     last = cursor.execute(_SQL["page"], page, prepare=True).fetchone()
     if last is None:

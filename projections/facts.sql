@@ -151,7 +151,8 @@ GROUP BY member_id
 -- name: page
 -- The last member of a page of a program's members.
 SELECT member_id FROM (
-    SELECT member_id FROM views.sales_members WHERE program = %(program)b AND member_id > %(after)b
+    SELECT member_id FROM views.sales_members m WHERE program = %(program)b AND member_id > %(after)b
+        AND NOT EXISTS (SELECT FROM views.erased_members e WHERE e.member_id = m.member_id)
     ORDER BY member_id LIMIT %(limit)b
 ) AS page
 ORDER BY member_id DESC LIMIT 1

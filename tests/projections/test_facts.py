@@ -9,11 +9,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from loyalty.v1.account_pb2 import Allocation
+from loyalty.v1.consent_pb2 import EraseMemberRequest, ErasureReason
 from loyalty.v1.events_pb2 import SaleRecorded, SaleReturned, TransactionReversed
 from psycopg.rows import tuple_row
 
 from ledger.domain.instant import DAY, from_timestamp
-from ledger.domain.names import last_id
+from ledger.domain.names import last_id, member_name
 from ledger.store.datastore import LedgerDatastore
 from projections.facts import FACTS, read_facts, scan_facts
 from tests.projections.history import START, History, append
@@ -120,6 +121,27 @@ def test_facts_are_those_of_the_events(database_url: str, datastore: LedgerDatas
         pending = sum(lot.points for lot in account.lots if lot.activates_at > at)
         assert (facts["pending_points"], facts["held_points"]) == (pending, held(account, at))
         assert facts["tier"] == account.tier
+
+
+def test_who_is_erased_is_passed_over(database_url: str, datastore: LedgerDatastore) -> None:
+    """Pages are full up to the last one, also where all of a page's members would have been erased ones."""
+    history = History()
+    members = sorted(history.enrol() for _ in range(7))
+    gone = (*members[2:4], members[6])
+    for member in gone:
+        request = EraseMemberRequest(member=member_name(member), reason=ErasureReason.ERASURE_REASON_MEMBER_REQUEST)
+        history.run(member, request)
+    append(database_url, history.events)
+    catch_up(database_url)
+    left = [member for member in members if member not in gone]
+    with datastore.get_connection() as connection:
+        cursor = connection.cursor(binary=True, row_factory=tuple_row)
+        assert list(read_facts(cursor, history.program.name, history.at, ["sales"], members)) == left
+        pages, after = [], NOTHING
+        while page := scan_facts(cursor, history.program.name, history.at, ["sales"], after, 2):
+            pages.append([member for member, _ in page])
+            after = page[-1][0]
+    assert pages == [left[:2], left[2:]]
 
 
 def held(account: Any, at: int) -> int:
