@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from loyalty.v1.program_pb2 import Program
 
-from tests.running import Databases, ServerProcess, running, token
+from tests.running import Databases, ServerProcess, in_memory, running, token
 from tests.shop import Shop
 
 OpenShop = Callable[[Program], Shop]
@@ -33,16 +33,17 @@ settings.load_profile(os.environ.get("LOYALTY_HYPOTHESIS", "ci"))
 @pytest.fixture(scope="session")
 def databases() -> Iterator[Databases]:
     """A PostgreSQL for the whole run. Not below pytest's own folder, which another run of pytest closes to others."""
-    with TemporaryDirectory(prefix="loyalty-tests-") as folder:
+    with TemporaryDirectory(prefix="loyalty-tests-", dir=in_memory()) as folder:
         databases = Databases(Path(folder))
         yield databases
         databases.stop()
 
 
 @pytest.fixture
-def database_url(databases: Databases) -> str:
+def database_url(databases: Databases) -> Iterator[str]:
     """A fresh, migrated database."""
-    return databases.url(databases.create())
+    with databases.fresh() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

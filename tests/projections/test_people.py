@@ -60,7 +60,7 @@ def test_reads_use_indexes(database_url: str, datastore: LedgerDatastore, questi
     catch_up(database_url, projections=PROJECTIONS)
     execute(database_url, "ANALYZE")
     asked = FeedbackFilter(program="programs/shop")
-    sql = people._asked(people._SQL[question], asked).replace(b"{key}", b"f.sku")
+    sql = people._asked(people._SQL[question], asked).replace(b"{key}", b"f.sku").replace(b"{joined}", b"")
     parameters = {"member_id": MEMBER, "at": 1, "before": 10**15, "limit": 10, "program": "programs/shop"}
     with datastore.get_connection() as connection:
         cursor = connection.cursor(binary=True, row_factory=tuple_row)

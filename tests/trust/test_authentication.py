@@ -14,8 +14,8 @@ from psycopg.conninfo import conninfo_to_dict
 from ledger.api.authentication import CACHE_S, CACHE_UNKNOWN_MAX, Authenticator
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import Gate
-from ledger.local_postgres import LocalPostgres
 from ledger.store.credentials import Credential, Credentials, Principal, hash_secret, parse_token
+from tests.running import Databases
 from tests.trust.client import DEADLINE_S, balance, bearer, failure
 from tests.trust.stand_in import running
 
@@ -115,12 +115,12 @@ def test_a_revoked_credential_stops_working(gate: Gate, credentials: Credentials
 
 
 def test_without_the_database_nobody_is_called_unauthenticated(
-    gate: Gate, credentials: Credentials, database_url: str, postgres: LocalPostgres
+    gate: Gate, credentials: Credentials, database_url: str, databases: Databases
 ) -> None:
     """A till must not throw its credential away because the database is down; later it works again."""
     name = sql.Identifier(str(conninfo_to_dict(database_url)["dbname"]))
     token = credentials.add("pos")
-    with running(gate) as port, psycopg.connect(postgres.url, autocommit=True) as admin:
+    with running(gate) as port, psycopg.connect(databases.postgres.url, autocommit=True) as admin:
         admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",

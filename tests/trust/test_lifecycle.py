@@ -27,8 +27,8 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from ledger.api.lifecycle import MESSAGE_BYTES_MAX
-from ledger.local_postgres import LocalPostgres
 from ledger.store.credentials import Credentials
+from tests.running import Databases
 from tests.trust.client import DEADLINE_S, balance, bearer, failure
 from tests.trust.stand_in import SECRET_OF_A_PERSON
 from tests.trust.test_terminals import run
@@ -193,12 +193,12 @@ def test_health_and_reflection_need_no_credential(database_url: str, tmp_path: P
         assert said["status"] == "SERVING"
 
 
-def test_health_follows_the_database(database_url: str, postgres: LocalPostgres, tmp_path: Path) -> None:
+def test_health_follows_the_database(database_url: str, databases: Databases, tmp_path: Path) -> None:
     """NOT_SERVING while it does not answer, and SERVING again by itself."""
     name = sql.Identifier(str(conninfo_to_dict(database_url)["dbname"]))
     with (
         program(database_url, tmp_path) as server,
-        psycopg.connect(postgres.url, autocommit=True) as admin,
+        psycopg.connect(databases.postgres.url, autocommit=True) as admin,
     ):
         assert server.health() == "SERVING"
         admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))

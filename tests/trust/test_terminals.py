@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from ledger.api.interceptor import Gate
 from ledger.cli.health import health
 from ledger.cli.terminals import app
-from ledger.local_postgres import LocalPostgres
 from ledger.store.credentials import Credentials
+from tests.running import Databases
 from tests.trust.client import balance, bearer
 from tests.trust.stand_in import running
 
@@ -64,12 +64,12 @@ def test_what_is_refused(database_url: str, arguments: tuple[str, ...], says: st
     assert said.count("\n") == 1
 
 
-def test_no_database(postgres: LocalPostgres) -> None:
+def test_no_database(databases: Databases) -> None:
     """Not given, not there, or without a ledger in it: one line."""
     for url, says in (
         ("", "LOYALTY_DATABASE_URL is not set"),
-        (make_conninfo(postgres.url, dbname="nowhere"), "the database cannot be reached"),
-        (postgres.url, "run `loyalty migrate` first"),
+        (make_conninfo(databases.postgres.url, dbname="nowhere"), "the database cannot be reached"),
+        (databases.postgres.url, "run `loyalty migrate` first"),
     ):
         said = run("terminals", "list", "--database-url", url, exit_code=1)
         assert says in said
