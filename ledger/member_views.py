@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from loyalty.v1.profile_pb2 import ListedMember
+from loyalty.v1.profile_pb2 import ListedMember, PersonalData
+
+from ledger.views import MemberView
 
 
 class MembersQuestion(NamedTuple):
@@ -19,13 +21,14 @@ class MembersQuestion(NamedTuple):
     segment: str
 
 
-class MemberFacts(NamedTuple):
-    """What is known of a member as a customer, besides what MemberView has."""
+class MemberProfile(NamedTuple):
+    """All that is known of a member, of one moment."""
 
-    values: Mapping[str, Any]
-    """By name, without personal data and without what is nothing."""
-    position: int
-    """The position that all of it reflects."""
+    view: MemberView
+    facts: Mapping[str, Any]
+    """What is known of the customer besides, by name, without personal data and without what is nothing."""
+    person: tuple[PersonalData, str] | None
+    """With its etag; None where it was not asked for."""
 
 
 class MembersPage(NamedTuple):
@@ -43,8 +46,8 @@ class MemberViews(Protocol):
     def wait_for(self, min_position: int, timeout_s: float) -> None:
         """Waits until all views of members reflect a position. Raises ViewBehind."""
 
-    def facts(self, program: str, member_id: UUID, at: int) -> MemberFacts:
-        """What is known of a member at an instant."""
+    def profile(self, member_id: UUID, at: int, *, with_person: bool) -> MemberProfile | None:
+        """What is known of a member at an instant; None for one that is not known yet, or was erased."""
 
     def page(self, question: MembersQuestion, after: UUID, limit: int, at: int) -> MembersPage:
         """Members behind an id."""

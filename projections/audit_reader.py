@@ -1,7 +1,6 @@
 """The audit trail as AuditService reads it: see ledger.views.AuditTrail."""
 
 import json
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from ledger.store.datastore import LedgerDatastore
 from ledger.views import AuditPage, AuditQuestion, ViewBehind
 from projections.reader import first_recorded_at, head_position
 from projections.sql import statements
-from projections.views import POLL_S
+from projections.tries import tries
 
 _SQL: Final = statements("audit_trail.sql")["entries"]
 
@@ -38,15 +37,13 @@ class PostgresAuditTrail:
         self, question: AuditQuestion, before: tuple[int, int], limit: int, min_position: int, timeout_s: float
     ) -> AuditPage:
         """Entries before an event's entry, newest first, at `min_position` or later. Raises ViewBehind."""
-        deadline = time.monotonic() + timeout_s
-        while True:
+        position = 0
+        for _ in tries(timeout_s):
             page = self._entries(question, before, limit)
             if page.position >= min_position:
                 return page
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise ViewBehind(page.position)
-            time.sleep(min(remaining, POLL_S))
+            position = page.position
+        raise ViewBehind(position)
 
     def _entries(self, question: AuditQuestion, before: tuple[int, int], limit: int) -> AuditPage:
         with self._datastore.get_connection() as connection:

@@ -1,6 +1,5 @@
 """The books as they are read from the view of liability: see ledger.books."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -22,7 +21,7 @@ from ledger.store.topics import TOPICS, State, decode
 from ledger.views import ViewBehind
 from projections.reader import first_recorded_at, head_position
 from projections.sql import statements
-from projections.views import POLL_S
+from projections.tries import tries
 
 _SQL: Final = statements("books.sql")
 
@@ -80,8 +79,8 @@ class PostgresBooks:
 
         Raises ViewBehind when they do not in time.
         """
-        deadline = time.monotonic() + timeout_s
-        while True:
+        balances = liability = 0
+        for _ in tries(timeout_s):
             with self._datastore.get_connection() as connection, connection.transaction():
                 cursor = connection.cursor(binary=True, row_factory=tuple_row)
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -89,9 +88,7 @@ class PostgresBooks:
                 if suits(balances, liability):
                     yield cursor, balances
                     return
-            if time.monotonic() >= deadline:
-                raise ViewBehind(min(balances, liability))
-            time.sleep(POLL_S)
+        raise ViewBehind(min(balances, liability))
 
     def recorded_at(self, position: int) -> int:
         """When a position was recorded, in microseconds; 0 for position 0."""

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -14,7 +13,7 @@ from ledger.metrics import LIABILITY_BROKEN, LIABILITY_CHECKED
 from ledger.writer.writer import Clock
 from projections.hub import connect
 from projections.sql import statements
-from projections.views import POLL_S
+from projections.tries import tries
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +51,10 @@ class Broken(NamedTuple):
 def check_books(database_url: str, now: int) -> list[Broken]:
     """What does not add up at an instant. Raises TimeoutError where the views are never at comparable positions."""
     since = to_datetime(now).date() - timedelta(days=DAYS)
-    deadline = time.monotonic() + PATIENCE_S
+    balances = liability = 0
     with connect(database_url, "books") as connection:
         cursor = connection.cursor(binary=True, row_factory=tuple_row)
-        while True:
+        for _ in tries(PATIENCE_S):
             with connection.transaction():
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 ((balances, liability),) = cursor.execute(_SQL["positions"]).fetchall()
@@ -63,9 +62,7 @@ def check_books(database_url: str, now: int) -> list[Broken]:
                     rows = cursor.execute(_SQL["broken_days"], {"since": since}).fetchall()
                     rows += cursor.execute(_SQL["broken_vintages"], {"position": balances}).fetchall()
                     return [Broken(p, v, str(day or ""), int(booked), int(found)) for p, v, day, booked, found in rows]
-            if time.monotonic() >= deadline:
-                raise TimeoutError(f"balances are at {balances} and the liability at {liability}")
-            time.sleep(POLL_S)
+    raise TimeoutError(f"balances are at {balances} and the liability at {liability}")
 
 
 class BooksChecker:

@@ -4,7 +4,6 @@ Every fact is of one instant. Facts are read in groups, since those of a group c
 the groups of the facts that it names and no others, in one statement.
 """
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
@@ -12,11 +11,10 @@ from uuid import UUID
 
 from loyalty.v1.consent_pb2 import ContactChannel
 from loyalty.v1.origin_pb2 import Channel
-from psycopg import Cursor, RawCursor
-from psycopg.rows import tuple_row
+from psycopg import Cursor
 
 from ledger.domain.instant import DAY
-from projections.sql import statements
+from projections.sql import execute_raw, statements
 
 Kind = Literal["number", "text", "flag", "list", "map"]
 
@@ -105,8 +103,9 @@ _SQL: Final = {
     for name, sql in statements("facts.sql").items()
 }
 
-_PARAMETER: Final = re.compile(rb"%\((\w+)\)b")
+_OF_PROGRAM: Final = b"program = %(program)b AND "
 _OF: Final = b"member_id = ANY (%(members)b::uuid[])"
+_OF_ONE: Final = b"member_id = %(member_id)b"
 _BETWEEN: Final = b"member_id > %(after)b AND member_id <= %(last)b"
 
 
@@ -137,32 +136,33 @@ def _read(
     cursor: Cursor[Any], question: bytes, names: Collection[str], parameters: Mapping[str, Any]
 ) -> Iterator[tuple[UUID, dict[str, Any]]]:
     ordered = sorted(names)
-    defaults = [FACTS[name].or_else for name in ordered]
-    raw, order = _numbered(question)
-    values_in_order = [parameters[name] for name in order]
-    # psycopg would look for placeholders in all of a long statement each time, which takes longer than answering it.
-    asked = RawCursor(cursor.connection, row_factory=tuple_row).execute(raw, values_in_order, prepare=True, binary=True)
-    for member_id, *values in asked.fetchall():
-        found = zip(values, defaults, strict=True) if None in values else ()
-        filled = [default if value is None else value for value, default in found] or values
-        yield member_id, dict(zip(ordered, filled, strict=True))
+    for member_id, *values in execute_raw(cursor.connection, question, parameters).fetchall():
+        yield member_id, named(ordered, values)
+
+
+def facts_of_one(names: Collection[str]) -> bytes:
+    """The statement of a member's facts, whatever the program: parameters `member_id` and `at`.
+
+    Its columns are the member's id and the facts in the order of their names; `named` makes them what they are.
+    """
+    return _question(frozenset(names), _OF_ONE, b"")
+
+
+def named(ordered: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    """Facts by name, from their columns."""
+    if None in values:
+        values = [FACTS[name].or_else if value is None else value for name, value in zip(ordered, values, strict=True)]
+    return dict(zip(ordered, values, strict=True))
 
 
 @lru_cache(1_000)
-def _question(names: frozenset[str], scope: bytes) -> bytes:
+def _question(names: frozenset[str], scope: bytes, of_program: bytes = _OF_PROGRAM) -> bytes:
     """The statement that reads some facts: the members of the program, and each other group beside them."""
     groups = sorted({FACTS[name].group for name in names} - {"members"})
     columns = b"".join(f", {FACTS[name].group}.{name}".encode() for name in sorted(names))
     parts = {group: _SQL[group].replace(b"{scope}", scope) for group in ("members", *groups)}
+    parts["members"] = parts["members"].replace(b"{of_program}", of_program)
     joins = b"".join(
         b"\nLEFT JOIN (\n%s\n) AS %s USING (member_id)" % (parts[group], group.encode()) for group in groups
     )
     return b"SELECT member_id%s FROM (\n%s\n) AS members%s\nORDER BY member_id" % (columns, parts["members"], joins)
-
-
-@lru_cache(1_000)
-def _numbered(question: bytes) -> tuple[bytes, Sequence[str]]:
-    """A statement with numbers for its parameters, and their names in that order."""
-    order = list(dict.fromkeys(_PARAMETER.findall(question)))
-    numbered = _PARAMETER.sub(lambda found: b"$%d" % (order.index(found[1]) + 1), question)
-    return numbered, [name.decode() for name in order]

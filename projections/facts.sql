@@ -20,7 +20,7 @@ FROM (
                    (to_timestamp(enrolled_at / 1000000) AT TIME ZONE time_zone)::date AS joined,
                    (to_timestamp(first_sold_at / 1000000) AT TIME ZONE time_zone)::date AS first_day,
                    (to_timestamp(last_sold_at / 1000000) AT TIME ZONE time_zone)::date AS last_day
-            FROM views.sales_members m WHERE program = %(program)b AND {scope}
+            FROM views.sales_members m WHERE {of_program}{scope}
                 AND NOT EXISTS (SELECT FROM views.erased_members e WHERE e.member_id = m.member_id)
         ) AS dated
     ) AS aged

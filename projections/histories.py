@@ -1,6 +1,5 @@
 """States of the past as they are made from the log and the views: see ledger.as_of."""
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -16,7 +15,7 @@ from ledger.store.datastore import LedgerDatastore
 from ledger.views import ViewBehind
 from projections.page import COLUMNS, POSITION_AT, STATE_AT, Event, event_of
 from projections.sql import statements
-from projections.views import POLL_S
+from projections.tries import tries
 
 PAGE_EVENTS: Final = 2_000
 """Events that are read at once."""
@@ -82,8 +81,8 @@ class PostgresHistories:
 
         Raises ViewBehind when they have not in time.
         """
-        deadline = time.monotonic() + timeout_s
-        while True:
+        behind = 0
+        for _ in tries(timeout_s):
             with self._datastore.get_connection() as connection, connection.transaction():
                 cursor = connection.cursor(binary=True, row_factory=tuple_row)
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -94,6 +93,4 @@ class PostgresHistories:
                 if behind >= position:
                     yield cursor, ahead
                     return
-            if time.monotonic() >= deadline:
-                raise ViewBehind(behind)
-            time.sleep(POLL_S)
+        raise ViewBehind(behind)

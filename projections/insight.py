@@ -1,6 +1,5 @@
 """Buying insight: the view of sales as the API asks it: see ledger.insight."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -31,7 +30,7 @@ from projections.insight_sales import (
     sales_figures,
 )
 from projections.sql import statements
-from projections.views import POLL_S
+from projections.tries import tries
 
 WORK_MEM: Final = "64MB"
 """Of the database server, for a step of a question: sales of a year are grouped in memory."""
@@ -161,8 +160,8 @@ class PostgresInsight:
     @contextmanager
     def _question(self, program: str, min_position: int, wait_s: float, timeout_s: float) -> Iterator[_Question]:
         """One moment of the database in which the view has reached a position."""
-        deadline = time.monotonic() + wait_s
-        while True:
+        position = 0
+        for _ in tries(wait_s):
             with self._datastore.get_connection() as connection, connection.transaction():
                 cursor = connection.cursor(row_factory=tuple_row)
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -176,9 +175,7 @@ class PostgresInsight:
                     except psycopg.errors.QueryCanceled:
                         raise TookTooLong from None
                     return
-            if time.monotonic() >= deadline:
-                raise ViewBehind(position)
-            time.sleep(POLL_S)
+        raise ViewBehind(position)
 
     @staticmethod
     def _rows(question: _Question, name: str, names: Names, parameters: Mapping[str, Any]) -> Iterator[Row]:

@@ -1,6 +1,5 @@
 """The views of members as the API reads them: see ledger.member_views."""
 
-import time
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,50 +9,66 @@ from psycopg.rows import tuple_row
 
 from ledger.domain.instant import set_timestamp
 from ledger.domain.names import member_name
-from ledger.member_views import MemberFacts, MembersPage, MembersQuestion
+from ledger.member_views import MemberProfile, MembersPage, MembersQuestion
 from ledger.store.datastore import LedgerDatastore
+from ledger.store.profiles import PERSONAL, personal_data
 from ledger.views import ViewBehind
-from projections.facts import FACTS, read_facts
-from projections.sql import statements
-from projections.views import POLL_S
+from projections.facts import FACTS, facts_of_one, named
+from projections.sql import execute_raw, statements
+from projections.tries import tries
+from projections.views import MEMBER, MEMBER_COLUMNS, PostgresViews
 
 _SQL: Final = statements("member_views.sql")
 _PAGE: Final = {
     False: _SQL["page"].replace(b"{segment}", b""),
     True: _SQL["page"].replace(b"{segment}", _SQL["in_segment"]),
 }
-_NAMES: Final = frozenset(
+_NAMES: Final = sorted(
     name for name, fact in FACTS.items() if not fact.is_personal and fact.group not in ("points", "tiers")
 )
+_PROFILE: Final = {
+    with_person: _SQL["profile"]
+    .replace(b"{position}", _SQL["position"])
+    .replace(b"{member}", MEMBER)
+    .replace(b"{facts}", facts_of_one(_NAMES))
+    .replace(b"{person}", PERSONAL.encode() if with_person else b"SELECT")
+    for with_person in (False, True)
+}
+_FACTS_AT: Final = 1 + MEMBER_COLUMNS
+_PERSON_AT: Final = _FACTS_AT + 1 + len(_NAMES)
 
 
 class PostgresMemberViews:
-    """Reads the views of members. The datastore should be made with POINT_LOOKUPS."""
+    """Reads the views of members. The datastore should be made with PLANNED_ONCE."""
 
     def __init__(self, datastore: LedgerDatastore) -> None:
         self._datastore = datastore
+        self._views = PostgresViews(datastore)
 
     def wait_for(self, min_position: int, timeout_s: float) -> None:
         """Waits until all views of members reflect a position. Raises ViewBehind."""
-        deadline = time.monotonic() + timeout_s
-        while min_position:
+        if not min_position:
+            return
+        position = 0
+        for _ in tries(timeout_s):
             with self._datastore.get_connection() as connection:
                 position = _position(_cursor(connection).execute(_SQL["position"], prepare=True))
             if position >= min_position:
                 return
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise ViewBehind(position)
-            time.sleep(min(remaining, POLL_S))
+        raise ViewBehind(position)
 
-    def facts(self, program: str, member_id: UUID, at: int) -> MemberFacts:
-        """What is known of a member at an instant."""
-        with self._datastore.get_connection() as connection, connection.pipeline():
-            cursor = _cursor(connection)
-            asked = cursor.execute(_SQL["position"], prepare=True)
-            found = read_facts(cursor, program, at, _NAMES, [member_id]).get(member_id, {})
-            position = _position(asked)
-        return MemberFacts({name: value for name, value in found.items() if value is not None}, position)
+    def profile(self, member_id: UUID, at: int, *, with_person: bool) -> MemberProfile | None:
+        """What is known of a member at an instant; None for one that is not known yet, or was erased."""
+        with self._datastore.get_connection() as connection:
+            parameters = {"member_id": member_id, "at": at}
+            (row,) = execute_raw(connection, _PROFILE[with_person], parameters).fetchall()
+        view = self._views.member_view(row[:_FACTS_AT], at)
+        if view is None or row[_FACTS_AT] is None:
+            return None
+        facts = named(_NAMES, row[_FACTS_AT + 1 : _PERSON_AT])
+        known = {name: value for name, value in facts.items() if value is not None}
+        person = personal_data(row[_PERSON_AT:]) if with_person and row[_PERSON_AT] is not None else None
+        return MemberProfile(view, known, person)
 
     def page(self, question: MembersQuestion, after: UUID, limit: int, at: int) -> MembersPage:
         """Members behind an id."""

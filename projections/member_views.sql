@@ -1,6 +1,19 @@
 -- name: position
 SELECT min(position) FROM views.positions WHERE name IN ('balances', 'tiers', 'rewards', 'sales', 'consents')
 
+-- name: profile
+SELECT p.*, m.*, f.*, h.*
+FROM ({position}) AS p
+LEFT JOIN (
+{member}
+) AS m ON true
+LEFT JOIN (
+{facts}
+) AS f ON true
+LEFT JOIN (
+{person}
+) AS h ON true
+
 -- name: page
 SELECT s.member_id, CASE WHEN t.next_change_at <= %(at)b THEN t.next_change_to ELSE t.tier END, s.enrolled_at,
        s.first_sold_at, s.last_sold_at, s.sales,

@@ -1,6 +1,5 @@
 """Consents and feedback as the API reads them: see ledger.person_views."""
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -19,7 +18,7 @@ from ledger.person_views import ConsentsPage, FeedbackPage, FeedbackResults, Hel
 from ledger.store.datastore import LedgerDatastore
 from ledger.views import ViewBehind
 from projections.sql import statements
-from projections.views import POLL_S
+from projections.tries import tries
 
 _SQL: Final = statements("people.sql")
 
@@ -116,17 +115,14 @@ class PostgresPeople:
 
     def _read(self, sql: bytes, parameters: Mapping[str, Any], min_position: int, timeout_s: float) -> list[_Row]:
         """The rows of a statement at `min_position` or later; the first column is the view's position."""
-        deadline = time.monotonic() + timeout_s
-        while True:
+        rows: list[_Row] = []
+        for _ in tries(timeout_s):
             with self._datastore.get_connection() as connection:
                 cursor = connection.cursor(binary=True, row_factory=tuple_row)
-                rows: list[_Row] = list(cursor.execute(sql, parameters, prepare=True).fetchall())
+                rows = list(cursor.execute(sql, parameters, prepare=True).fetchall())
             if rows[0][0] >= min_position:
                 return rows
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise ViewBehind(rows[0][0])
-            time.sleep(min(remaining, POLL_S))
+        raise ViewBehind(rows[0][0])
 
 
 def _asked(sql: bytes, asked: FeedbackFilter) -> bytes:

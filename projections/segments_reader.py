@@ -1,6 +1,5 @@
 """Segments as CrmService reads them: see ledger.segment_views."""
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -21,7 +20,7 @@ from ledger.views import ViewBehind
 from projections.facts import read_facts
 from projections.measures import NOTHING, read_measure
 from projections.sql import statements
-from projections.views import POLL_S
+from projections.tries import tries
 
 _SQL: Final = statements("segments_reader.sql")
 
@@ -103,15 +102,12 @@ class PostgresSegments:
         self, min_position: int, timeout_s: float, *, stream: UUID | None = None, member: UUID | None = None
     ) -> int:
         """Waits until memberships reflect a position, and returns which they do. Raises ViewBehind."""
-        deadline = time.monotonic() + timeout_s
-        while True:
+        position = 0
+        for _ in tries(timeout_s):
             position, is_shown, is_complete = self._query("reached", stream=stream, member=member)[0]
             if not min_position or (position >= min_position and is_shown and is_complete):
                 return int(position)
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise ViewBehind(position)
-            time.sleep(min(remaining, POLL_S))
+        raise ViewBehind(position)
 
     def _query(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
         with self._datastore.get_connection() as connection:

@@ -1,6 +1,5 @@
 """The value of members as the API reads it: see ledger.value.reading."""
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -28,7 +27,7 @@ from ledger.value.reading import (
 from ledger.value.rfm import FLAT_GRID
 from ledger.views import ViewBehind
 from projections.sql import statements
-from projections.views import POLL_S
+from projections.tries import tries
 
 ANALYSIS_TIMEOUT_S: Final = 120
 """How long a question about all members of a program may take."""
@@ -122,14 +121,12 @@ class PostgresValues:
         self, question: str, parameters: Mapping[str, Any], min_position: int, timeout_s: float
     ) -> tuple[Any, ...]:
         """The one row that answers, its position first, at `min_position` or later. Raises ViewBehind."""
-        deadline = time.monotonic() + timeout_s
-        while True:
+        row: tuple[Any, ...] = ()
+        for _ in tries(timeout_s):
             (row,) = self._query(question, parameters)
             if row[0] >= min_position:
                 return row
-            if time.monotonic() >= deadline:
-                raise ViewBehind(row[0])
-            time.sleep(POLL_S)
+        raise ViewBehind(row[0])
 
     def _query(self, question: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         with self._datastore.get_connection() as connection:

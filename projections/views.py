@@ -1,6 +1,5 @@
 """The views as the API reads them: see ledger.views."""
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -21,20 +20,20 @@ from ledger.domain.standing import Standing
 from ledger.store.datastore import LedgerDatastore
 from ledger.views import Catalogue, EntitlementPage, MemberView, SnapshotPage, StatementPage, ViewBehind, VoucherPage
 from projections.sql import statements
-
-POLL_S: Final = 0.01
-"""How often a waiting reader looks when the projection's runner is in another process."""
+from projections.tries import tries
 
 _SQL: Final = statements("views.sql")
+MEMBER: Final = _SQL["of_member"]
+"""The statement of a member's points and tier, of parameters `member_id` and `at`; no row where there is none."""
+
+MEMBER_COLUMNS: Final = 12
+
+_SQL["member"] = _SQL["member"].replace(b"{of_member}", MEMBER)
 _FIRST_ID: Final = UUID(int=0)
 
 
 class PostgresViews:
-    """Reads the views.
-
-    The datastore should be made with POINT_LOOKUPS. A reader that waits for a position looks every POLL_S, because a
-    server's projections run in another process.
-    """
+    """Reads the views. The datastore should be made with POINT_LOOKUPS."""
 
     def __init__(self, datastore: LedgerDatastore) -> None:
         self._datastore = datastore
@@ -44,6 +43,10 @@ class PostgresViews:
         """A member's balance at an instant (microseconds) and tier; None for a member that is not known yet."""
         parameters = {"member_id": member_id, "at": at}
         (row,) = self._read("member", parameters, min_position, timeout_s)
+        return self.member_view(row, at)
+
+    def member_view(self, row: Sequence[Any], at: int) -> MemberView | None:
+        """A member from a position and the columns of MEMBER; None where there is none."""
         if row[1] is None:
             return None
         expiries = [NextExpiry(points=points, expires_at=to_timestamp(instant)) for instant, points in row[12]]
@@ -167,16 +170,12 @@ class PostgresViews:
         timeout_s: float,
     ) -> list[tuple[Any, ...]]:
         """The rows that answer, each with the position first, at `min_position` or later. Raises ViewBehind."""
-        deadline = time.monotonic() + timeout_s
-        while True:
+        rows: list[tuple[Any, ...]] = []
+        for _ in tries(timeout_s):
             rows = self._query(question, parameters)
-            position = rows[0][0]
-            if position >= min_position:
+            if rows[0][0] >= min_position:
                 return rows
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise ViewBehind(position)
-            time.sleep(min(remaining, POLL_S))
+        raise ViewBehind(rows[0][0])
 
     def _query(self, question: str, parameters: Any) -> list[tuple[Any, ...]]:
         with self._datastore.get_connection() as connection:

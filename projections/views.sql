@@ -4,17 +4,20 @@
 SELECT p.position, m.*
 FROM (SELECT min(position) AS position FROM views.positions WHERE name IN ('balances', 'tiers')) AS p
 LEFT JOIN (
-    SELECT b.member_id, b.program, b.owed_points, c.*, t.tier, t.standing, g.version,
-           ARRAY(SELECT ARRAY[e.expires_at, e.points] FROM views.expiries_at(b.member_id, %(at)b) AS e) AS expiries
-    FROM views.balances b
-    CROSS JOIN LATERAL views.balance_at(b.member_id, %(at)b) AS c
-    JOIN views.tiers t USING (member_id)
-    CROSS JOIN LATERAL (
-        SELECT v.version FROM views.programs v WHERE v.program = b.program AND v.starts_at <= %(at)b
-        ORDER BY v.version DESC LIMIT 1
-    ) AS g
-    WHERE b.member_id = %(member_id)b
+{of_member}
 ) AS m ON true
+
+-- name: of_member
+SELECT b.member_id, b.program, b.owed_points, c.*, t.tier, t.standing, g.version,
+       ARRAY(SELECT ARRAY[e.expires_at, e.points] FROM views.expiries_at(b.member_id, %(at)b) AS e) AS expiries
+FROM views.balances b
+CROSS JOIN LATERAL views.balance_at(b.member_id, %(at)b) AS c
+JOIN views.tiers t USING (member_id)
+CROSS JOIN LATERAL (
+    SELECT v.version FROM views.programs v WHERE v.program = b.program AND v.starts_at <= %(at)b
+    ORDER BY v.version DESC LIMIT 1
+) AS g
+WHERE b.member_id = %(member_id)b
 
 -- name: members
 SELECT p.position, m.*

@@ -1,6 +1,7 @@
 """Members as persons and as customers, as CrmService answers about them."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -68,12 +69,10 @@ class MembersService(CrmPart):
         """A member as now, in a worker thread; None for one that is not known yet, or was erased."""
         member_id, now = last_id(request.member), self._clock()
         self._parts.members.wait_for(request.min_position, timeout_s)
-        view = self._parts.views.member(member_id, now)
-        if view is None:
+        profile = self._parts.members.profile(member_id, now, with_person=request.with_personal_data)
+        if profile is None:
             return None
-        facts = self._parts.members.facts(view.program, member_id, now)
-        if not facts.values:
-            return None
+        view, facts, person = profile
         response = pb.GetMemberResponse(
             member=request.member,
             program=view.program,
@@ -81,16 +80,15 @@ class MembersService(CrmPart):
             tier=view.tier,
             tier_benefits=view.tier_benefits,
             expiry_schedule=view.expiries,
-            position=min(view.position, facts.position),
+            position=view.position,
         )
-        response.facts.update(_facts_of(view, now))
-        response.facts.update(facts.values)
-        self._add_rights(response, facts.values, member_id, now)
-        if request.with_personal_data:
-            self._add_person(response, member_id)
+        response.facts.update({**_facts_of(view, now), **facts})
+        self._add_rights(response, facts, member_id, now)
+        if person is not None:
+            self._add_person(response, *person)
         return response
 
-    def _add_rights(self, response: pb.GetMemberResponse, facts: Any, member_id: UUID, now: int) -> None:
+    def _add_rights(self, response: pb.GetMemberResponse, facts: Mapping[str, Any], member_id: UUID, now: int) -> None:
         """Adds what can be used, where there is any."""
         newest, size = 2**63 - 1, PAGE_ENTRIES_DEFAULT
         if facts["open_vouchers"]:
@@ -100,12 +98,9 @@ class MembersService(CrmPart):
             entitlements = self._parts.views.entitlements(member_id, newest, size, _OPEN, now)
             response.open_entitlements.extend(entitlements.entitlements if entitlements is not None else ())
 
-    def _add_person(self, response: pb.GetMemberResponse, member_id: UUID) -> None:
-        """Adds what is known of the person, unless it is erased."""
-        found = self._parts.profiles.personal(member_id)
-        if found is None:
-            return
-        personal, response.etag = found
+    def _add_person(self, response: pb.GetMemberResponse, personal: pb.PersonalData, etag: str) -> None:
+        """Adds what is known of the person."""
+        response.etag = etag
         response.personal.CopyFrom(personal)
         program = self._parts.programs.cached(response.program) or self._parts.programs.newest(response.program)
         definitions = program.attributes if program is not None else {}

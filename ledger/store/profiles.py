@@ -1,7 +1,7 @@
 """The profile store: the only place that holds personal data."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from loyalty.v1.member_pb2 import Identifier, Profile
@@ -20,14 +20,15 @@ ENDING_SHOWN: Final = 4
 _LAST: Final = "\U0010ffff"
 """Behind every character of a name or identifier."""
 
-_PERSONAL: Final = """
+PERSONAL: Final = """
 SELECT m.version, m.given_name, m.family_name, m.language_code,
        (SELECT json_agg(json_build_array(type, value) ORDER BY type, value)
         FROM profile.identifiers WHERE member_id = m.member_id),
        (SELECT json_agg(json_build_array(attribute, type, value, version, source, source_at) ORDER BY attribute)
         FROM profile.attributes WHERE member_id = m.member_id AND value IS NOT NULL)
-FROM profile.members m WHERE m.member_id = %b
+FROM profile.members m WHERE m.member_id = %(member_id)b
 """
+"""The statement of all that is known of a person, for `personal_data`; no row of whom was erased."""
 
 _FOUND: Final = """
 SELECT m.member_id, m.given_name, m.family_name, m.language_code,
@@ -115,13 +116,6 @@ class Profiles:
             return None
         return Person(" ".join(mask(name) for name in row[:2] if name), row[2])
 
-    def personal(self, member_id: UUID) -> tuple[PersonalData, str] | None:
-        """Everything that is known of a person, and its etag; None when the person was erased or never known."""
-        with self._datastore.pool.connection() as connection:
-            cursor = connection.cursor(binary=True, row_factory=tuple_row)
-            row = cursor.execute(_PERSONAL, (member_id,), prepare=True).fetchone()
-        return None if row is None else (_personal(row), etag_of(row[0]))
-
     def by_name(self, program: str, prefix: str, limit: int) -> list[FoundMember]:
         """The first members, by name, whose given or family name begins so, whatever its case and accents."""
         key = fold(prefix)
@@ -145,8 +139,9 @@ class Profiles:
         return [_found_member(row) for row in rows]
 
 
-def _personal(row: TupleRow) -> PersonalData:
-    _, given_name, family_name, language_code, identifiers, attributes = row
+def personal_data(row: Sequence[Any]) -> tuple[PersonalData, str]:
+    """All that is known of a person, and its etag, from the columns of PERSONAL."""
+    version, given_name, family_name, language_code, identifiers, attributes = row
     personal = PersonalData(
         profile=Profile(given_name=given_name, family_name=family_name, language_code=language_code),
         identifiers=[Identifier(type=kind, value=value) for kind, value in identifiers or ()],
@@ -154,7 +149,7 @@ def _personal(row: TupleRow) -> PersonalData:
     for name, kind, value, version, source, source_at in attributes or ():
         attribute = personal.attributes.add(attribute_id=name, type=kind, value=value, version=version, source=source)
         set_timestamp(attribute.source_time, source_at)
-    return personal
+    return personal, etag_of(version)
 
 
 def _found_member(row: TupleRow) -> FoundMember:
