@@ -1,18 +1,20 @@
 """Checks of the requests for states of the past."""
 
+from typing import Final
+
 from loyalty.v1.as_of_pb2 import GetMemberStateRequest, GetProgramStateRequest
 from loyalty.v1.books_pb2 import AsOf
 
-from ledger.api.fields import Problems, check_member_name, check_program_name, check_timestamp
+from ledger.api.fields import Checks, Problems, check_member_name, check_program_name, check_timestamp
 
 
-def check_member_state(request: GetMemberStateRequest, _now: int, problems: Problems) -> None:
+def _check_member_state(request: GetMemberStateRequest, _now: int, problems: Problems) -> None:
     """What GetMemberState is asked with."""
     check_member_name(request.member, "member", problems)
     _times(request, problems)
 
 
-def check_program_state(request: GetProgramStateRequest, _now: int, problems: Problems) -> None:
+def _check_program_state(request: GetProgramStateRequest, _now: int, problems: Problems) -> None:
     """What GetProgramState is asked with."""
     check_program_name(request.program, "program", problems)
     _times(request, problems)
@@ -31,3 +33,9 @@ def _times(request: GetMemberStateRequest | GetProgramStateRequest, problems: Pr
     check_as_of(request.as_of, problems)
     if request.HasField("effective_at"):
         check_timestamp(request.effective_at, "effective_at", problems)
+
+
+CHECKS: Final[Checks] = {
+    GetMemberStateRequest: _check_member_state,
+    GetProgramStateRequest: _check_program_state,
+}

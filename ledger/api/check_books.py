@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from datetime import date
 from typing import Final
 
 from loyalty.v1.books_pb2 import (
@@ -17,28 +16,28 @@ from loyalty.v1.books_pb2 import (
 )
 
 from ledger.api.check_as_of import check_as_of
-from ledger.api.fields import Problems, check_enum, check_not_negative, check_program_name
+from ledger.api.fields import Checks, Problems, check_enum, check_not_negative, check_program_name
 from ledger.books.revenue import MILLIONTHS
+from ledger.domain.instant import is_day
 from ledger.domain.publish import MINOR_PER_THOUSAND_POINTS_MAX
 
 EXPECTATIONS_MAX: Final = 1_000
 """Expectations, and known allocations, of one request."""
 
 _MONTH: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])", re.ASCII).fullmatch
-_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
 _DATES: Final = frozenset(BookDate.values())
 _PERIODS: Final = frozenset(BookPeriod.values())
 
 _Priced = GetLiabilityRequest | ReadRollForwardRequest | GetDeferredRevenueRequest | ReadJournalRequest
 
 
-def check_liability(request: GetLiabilityRequest, _now: int, problems: Problems) -> None:
+def _check_liability(request: GetLiabilityRequest, _now: int, problems: Problems) -> None:
     """What GetLiability is asked with."""
     _books(request, problems)
     _price(request, problems)
 
 
-def check_roll_forward(request: ReadRollForwardRequest, _now: int, problems: Problems) -> None:
+def _check_roll_forward(request: ReadRollForwardRequest, _now: int, problems: Problems) -> None:
     """What ReadRollForward is asked with."""
     _books(request, problems)
     check_enum(request.period, _PERIODS, "period", problems)
@@ -47,14 +46,14 @@ def check_roll_forward(request: ReadRollForwardRequest, _now: int, problems: Pro
     _price(request, problems)
 
 
-def check_breakage(request: GetBreakageRequest, _now: int, problems: Problems) -> None:
+def _check_breakage(request: GetBreakageRequest, _now: int, problems: Problems) -> None:
     """What GetBreakage is asked with."""
     _books(request, problems)
     check_enum(request.date, _DATES, "date", problems)
     check_not_negative(request.vintages_min, "vintages_min", problems)
 
 
-def check_deferred_revenue(request: GetDeferredRevenueRequest, _now: int, problems: Problems) -> None:
+def _check_deferred_revenue(request: GetDeferredRevenueRequest, _now: int, problems: Problems) -> None:
     """What GetDeferredRevenue is asked with."""
     _books(request, problems)
     check_enum(request.date, _DATES, "date", problems)
@@ -71,14 +70,14 @@ def check_deferred_revenue(request: GetDeferredRevenueRequest, _now: int, proble
         check_not_negative(allocation.allocated_minor, f"allocations[{index}].allocated_minor", problems)
 
 
-def check_journal(request: ReadJournalRequest, _now: int, problems: Problems) -> None:
+def _check_journal(request: ReadJournalRequest, _now: int, problems: Problems) -> None:
     """What ReadJournal is asked with."""
     _books(request, problems)
     _span(request, problems)
     _price(request, problems)
 
 
-def check_reconcile_tills(request: ReconcileTillsRequest, _now: int, problems: Problems) -> None:
+def _check_reconcile_tills(request: ReconcileTillsRequest, _now: int, problems: Problems) -> None:
     """What ReconcileTills is asked with; the file is looked at when it is read."""
     check_program_name(request.program, "program", problems)
     if not request.csv:
@@ -98,17 +97,10 @@ def _price(request: _Priced, problems: Problems) -> None:
 def _span(request: ReadRollForwardRequest | ReadJournalRequest, problems: Problems) -> None:
     for name in ("from_date", "until_date"):
         value = getattr(request, name)
-        if value and not _is_day(value):
+        if value and not is_day(value):
             problems.append((name, "must be a day, as 2026-01-31, or empty"))
     if request.from_date and request.until_date and request.until_date < request.from_date:
         problems.append(("until_date", "must not be before from_date"))
-
-
-def _is_day(value: str) -> bool:
-    try:
-        return bool(_DAY(value) and date.fromisoformat(value))
-    except ValueError:
-        return False
 
 
 def _months(field: str, name: str, months: Iterable[str], problems: Problems) -> None:
@@ -121,3 +113,13 @@ def _months(field: str, name: str, months: Iterable[str], problems: Problems) ->
         if month in seen:
             problems.append((f"{field}[{index}].{name}", "is named twice"))
         seen.add(month)
+
+
+CHECKS: Final[Checks] = {
+    GetLiabilityRequest: _check_liability,
+    ReadRollForwardRequest: _check_roll_forward,
+    GetBreakageRequest: _check_breakage,
+    GetDeferredRevenueRequest: _check_deferred_revenue,
+    ReadJournalRequest: _check_journal,
+    ReconcileTillsRequest: _check_reconcile_tills,
+}

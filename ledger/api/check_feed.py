@@ -12,7 +12,7 @@ from loyalty.v1.feed_pb2 import (
 )
 
 from ledger.api.check_reads import TOKEN_CHARACTERS_MAX, check_types
-from ledger.api.fields import ID, Problems, check_not_negative, check_program_name, check_text
+from ledger.api.fields import ID, Checks, Problems, check_not_negative, check_program_name, check_text
 
 NO_CHANGE: Final = "AuditRecorded"
 """The one type of event that is none of a CRM's business."""
@@ -22,7 +22,7 @@ _CONSUMER: Final = re.compile("consumers/[a-z0-9-]{1,63}").fullmatch
 _LOG_ID: Final = re.compile(ID).fullmatch
 
 
-def check_watch_changes(request: WatchChangesRequest, _now: int, problems: Problems) -> None:
+def _check_watch_changes(request: WatchChangesRequest, _now: int, problems: Problems) -> None:
     """What WatchChanges is asked with."""
     check_not_negative(request.after_position, "after_position", problems)
     check_not_negative(request.batch_size, "batch_size", problems)
@@ -39,25 +39,25 @@ def check_watch_changes(request: WatchChangesRequest, _now: int, problems: Probl
     _check_filter(request, problems)
 
 
-def check_create_consumer(request: CreateConsumerRequest, _now: int, problems: Problems) -> None:
+def _check_create_consumer(request: CreateConsumerRequest, _now: int, problems: Problems) -> None:
     """What CreateConsumer is asked with."""
     if not _CONSUMER_ID(request.consumer_id):
         problems.append(("consumer_id", "must be 1 to 63 lower-case letters, digits and dashes"))
     _check_filter(request, problems)
 
 
-def check_acknowledge_changes(request: AcknowledgeChangesRequest, _now: int, problems: Problems) -> None:
+def _check_acknowledge_changes(request: AcknowledgeChangesRequest, _now: int, problems: Problems) -> None:
     """What AcknowledgeChanges is asked with."""
     _check_consumer(request.consumer, "consumer", problems)
     _check_log_id(request.log_id, problems)
     check_not_negative(request.position, "position", problems)
 
 
-def check_list_consumers(_request: ListConsumersRequest, _now: int, _problems: Problems) -> None:
+def _check_list_consumers(_request: ListConsumersRequest, _now: int, _problems: Problems) -> None:
     """What ListConsumers is asked with: nothing."""
 
 
-def check_delete_consumer(request: DeleteConsumerRequest, _now: int, problems: Problems) -> None:
+def _check_delete_consumer(request: DeleteConsumerRequest, _now: int, problems: Problems) -> None:
     """What DeleteConsumer is asked with."""
     _check_consumer(request.name, "name", problems)
 
@@ -78,3 +78,12 @@ def _check_consumer(name: str, path: str, problems: Problems) -> None:
 def _check_log_id(log_id: str, problems: Problems) -> None:
     if not _LOG_ID(log_id):
         problems.append(("log_id", "must be the log_id of the message whose position it goes with"))
+
+
+CHECKS: Final[Checks] = {
+    WatchChangesRequest: _check_watch_changes,
+    CreateConsumerRequest: _check_create_consumer,
+    AcknowledgeChangesRequest: _check_acknowledge_changes,
+    ListConsumersRequest: _check_list_consumers,
+    DeleteConsumerRequest: _check_delete_consumer,
+}

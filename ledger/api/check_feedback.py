@@ -1,6 +1,5 @@
 """Checks of the requests about feedback."""
 
-from datetime import date
 from typing import Final
 
 from loyalty.v1.feedback_pb2 import FeedbackSubject, RecordFeedbackRequest
@@ -17,7 +16,9 @@ from loyalty.v1.origin_pb2 import Channel
 from ledger.api.check_parts import check_head, check_who
 from ledger.api.check_person import check_page
 from ledger.api.fields import (
+    Checks,
     Problems,
+    check_day,
     check_enum,
     check_member_name,
     check_not_negative,
@@ -40,7 +41,7 @@ _SUBJECTS: Final = frozenset(FeedbackSubject.values())
 _GROUPS: Final = frozenset(FeedbackGroup.values())
 
 
-def check_record_feedback(request: RecordFeedbackRequest, now: int, problems: Problems) -> None:
+def _check_record_feedback(request: RecordFeedbackRequest, now: int, problems: Problems) -> None:
     """What RecordFeedback is asked with."""
     check_head(request.request_id, request.origin, now, problems)
     about = request.WhichOneof("about")
@@ -49,34 +50,34 @@ def check_record_feedback(request: RecordFeedbackRequest, now: int, problems: Pr
         check_transaction_name(request.transaction, "transaction", problems)
     elif about == "visit":
         check_text(request.visit.store, "visit.store", problems, least=1)
-        _check_day(request.visit.day, "visit.day", problems)
+        check_day(request.visit.day, "visit.day", problems)
     else:
         problems.append(("transaction", "is missing: say what it is about by transaction or visit"))
     _check_said(request, problems)
 
 
-def check_submit_feedback(request: SubmitFeedbackRequest, now: int, problems: Problems) -> None:
+def _check_submit_feedback(request: SubmitFeedbackRequest, now: int, problems: Problems) -> None:
     """What SubmitFeedback is asked with."""
     check_head(request.request_id, request.origin, now, problems)
     check_text(request.token, "token", problems, least=1)
     _check_said(request, problems)
 
 
-def check_create_link(request: CreateFeedbackLinkRequest, _now: int, problems: Problems) -> None:
+def _check_create_link(request: CreateFeedbackLinkRequest, _now: int, problems: Problems) -> None:
     """What CreateFeedbackLink is asked with."""
     check_transaction_name(request.transaction, "transaction", problems)
     if not 0 <= request.valid_days <= LINK_DAYS_MAX:
         problems.append(("valid_days", f"must be 1 to {LINK_DAYS_MAX}, or 0 for 14"))
 
 
-def check_feedback_results(request: GetFeedbackResultsRequest, _now: int, problems: Problems) -> None:
+def _check_feedback_results(request: GetFeedbackResultsRequest, _now: int, problems: Problems) -> None:
     """What GetFeedbackResults is asked with."""
     _check_filter(request.filter, problems)
     check_enum(request.group, _GROUPS, "group", problems)
     check_not_negative(request.min_position, "min_position", problems)
 
 
-def check_list_feedback(request: ListFeedbackRequest, _now: int, problems: Problems) -> None:
+def _check_list_feedback(request: ListFeedbackRequest, _now: int, problems: Problems) -> None:
     """What ListFeedback is asked with."""
     _check_filter(request.filter, problems)
     check_page(request.page_size, request.page_token, request.min_position, problems)
@@ -108,16 +109,16 @@ def _check_filter(feedback: FeedbackFilter, problems: Problems) -> None:
     check_enum(feedback.channel, _CHANNELS, "filter.channel", problems)
     check_enum(feedback.subject, _SUBJECTS, "filter.subject", problems)
     for field in ("from_day", "until_day"):
-        if getattr(feedback, field):
-            _check_day(getattr(feedback, field), f"filter.{field}", problems)
+        if day := getattr(feedback, field):
+            check_day(day, f"filter.{field}", problems)
     if feedback.until_day and feedback.until_day < feedback.from_day:
         problems.append(("filter.until_day", "must not be before from_day"))
 
 
-def _check_day(day: str, path: str, problems: Problems) -> None:
-    try:
-        is_day = len(day) == len("YYYY-MM-DD") and date.fromisoformat(day).isoformat() == day
-    except ValueError:
-        is_day = False
-    if not is_day:
-        problems.append((path, "must be a day that exists, as YYYY-MM-DD"))
+CHECKS: Final[Checks] = {
+    RecordFeedbackRequest: _check_record_feedback,
+    CreateFeedbackLinkRequest: _check_create_link,
+    SubmitFeedbackRequest: _check_submit_feedback,
+    GetFeedbackResultsRequest: _check_feedback_results,
+    ListFeedbackRequest: _check_list_feedback,
+}

@@ -1,6 +1,5 @@
 """Checks of the requests about what members bought."""
 
-import re
 from collections.abc import Iterable
 from datetime import date
 from typing import Any, Final
@@ -8,7 +7,8 @@ from typing import Any, Final
 from loyalty.v1 import insight_pb2 as pb
 from loyalty.v1.origin_pb2 import Channel
 
-from ledger.api.fields import Problems, check_enum, check_not_negative, check_program_name, check_text
+from ledger.api.fields import Checks, Problems, check_enum, check_not_negative, check_program_name, check_text
+from ledger.domain.instant import is_day
 from ledger.insight import LINES_MAX
 
 VALUES_MAX: Final = 1_000
@@ -23,7 +23,6 @@ OFFER_DIMENSIONS_MAX: Final = 2
 DEMAND_DAYS_MAX: Final = 1_100
 """Days that demand is told of."""
 
-_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
 _TEXTS: Final = ("stores", "tiers", "skus", "categories", "brands", "labels", "offers")
 _OF_RECEIPTS: Final = frozenset({"stores", "channels", "tiers"})
 _EVERYTHING: Final = frozenset({*_TEXTS, "channels"})
@@ -47,7 +46,7 @@ _ITEMS: Final = frozenset(pb.Item.values())
 _LIST_OF: Final = {pb.Item.ITEM_SKU: "skus", pb.Item.ITEM_BRAND: "brands"}
 
 
-def check_sales_figures(request: pb.ReadSalesFiguresRequest, _now: int, problems: Problems) -> None:
+def _check_sales_figures(request: pb.ReadSalesFiguresRequest, _now: int, problems: Problems) -> None:
     """What ReadSalesFigures is asked with."""
     _question(request, problems)
     _filter(request.filter, _EVERYTHING, problems)
@@ -55,14 +54,14 @@ def check_sales_figures(request: pb.ReadSalesFiguresRequest, _now: int, problems
     check_enum(request.order, _SALES_ORDERS, "order", problems)
 
 
-def check_offer_figures(request: pb.ReadOfferFiguresRequest, _now: int, problems: Problems) -> None:
+def _check_offer_figures(request: pb.ReadOfferFiguresRequest, _now: int, problems: Problems) -> None:
     """What ReadOfferFigures is asked with."""
     _question(request, problems)
     _filter(request.filter, _OF_RECEIPTS | {"offers"}, problems)
     _dimensions(request.group_by, _OFFER_DIMENSIONS, OFFER_DIMENSIONS_MAX, problems)
 
 
-def check_pairs(request: pb.ReadPairsRequest, _now: int, problems: Problems) -> None:
+def _check_pairs(request: pb.ReadPairsRequest, _now: int, problems: Problems) -> None:
     """What ReadPairs is asked with."""
     _question(request, problems)
     _filter(request.filter, _OF_RECEIPTS, problems)
@@ -72,7 +71,7 @@ def check_pairs(request: pb.ReadPairsRequest, _now: int, problems: Problems) -> 
     check_enum(request.order, _PAIR_ORDERS, "order", problems)
 
 
-def check_won_and_lost(request: pb.ReadWonAndLostRequest, _now: int, problems: Problems) -> None:
+def _check_won_and_lost(request: pb.ReadWonAndLostRequest, _now: int, problems: Problems) -> None:
     """What ReadWonAndLost is asked with."""
     _question(request, problems)
     check_enum(request.item, _ITEMS, "item", problems)
@@ -88,7 +87,7 @@ def check_won_and_lost(request: pb.ReadWonAndLostRequest, _now: int, problems: P
             problems.append((names[later], f"must {'be behind' if strictly else 'not be before'} {names[earlier]}"))
 
 
-def check_demand(request: pb.ReadDemandRequest, _now: int, problems: Problems) -> None:
+def _check_demand(request: pb.ReadDemandRequest, _now: int, problems: Problems) -> None:
     """What ReadDemand is asked with."""
     _question(request, problems)
     _filter(request.filter, _OF_RECEIPTS | {"skus"}, problems, dates_required=True)
@@ -142,10 +141,16 @@ def _dimensions(dimensions: Iterable[int], known: frozenset[int], most: int, pro
 def _day(value: str, path: str, problems: Problems, *, required: bool) -> str:
     """A day, or nothing where it is not one."""
     if value or required:
-        try:
-            if _DAY(value):
-                return date.fromisoformat(value).isoformat()
-        except ValueError:
-            pass
+        if is_day(value):
+            return value
         problems.append((path, "must be a day, as 2026-01-31" + ("" if required else ", or empty")))
     return ""
+
+
+CHECKS: Final[Checks] = {
+    pb.ReadSalesFiguresRequest: _check_sales_figures,
+    pb.ReadOfferFiguresRequest: _check_offer_figures,
+    pb.ReadPairsRequest: _check_pairs,
+    pb.ReadWonAndLostRequest: _check_won_and_lost,
+    pb.ReadDemandRequest: _check_demand,
+}

@@ -18,6 +18,7 @@ from loyalty.v1.profile_pb2 import (
 from ledger.api.check_parts import OCCURRED_AT_AHEAD_MAX, check_head, check_identifier, check_who
 from ledger.api.check_reads import check_page
 from ledger.api.fields import (
+    Checks,
     Problems,
     check_member_name,
     check_not_negative,
@@ -54,7 +55,7 @@ _SOURCE: Final = re.compile("[a-z0-9-]{0,63}").fullmatch
 _ATTRIBUTE: Final = re.compile("[a-z][a-z0-9_]{0,62}").fullmatch
 
 
-def check_update_member(request: UpdateMemberRequest, now: int, problems: Problems) -> None:
+def _check_update_member(request: UpdateMemberRequest, now: int, problems: Problems) -> None:
     """What UpdateMember is asked with."""
     check_head(request.request_id, request.origin, now, problems)
     check_who(request, problems)
@@ -71,7 +72,7 @@ def check_update_member(request: UpdateMemberRequest, now: int, problems: Proble
     _source(request, now, problems)
 
 
-def check_upsert_members(request: UpsertMembersRequest, now: int, problems: Problems) -> None:
+def _check_upsert_members(request: UpsertMembersRequest, now: int, problems: Problems) -> None:
     """The whole of an UpsertMembers; each item has a check of its own."""
     check_head(request.request_id, request.origin, now, problems)
     if request.program:
@@ -112,13 +113,13 @@ def value_problems(item: MemberUpsert, definitions: Mapping[str, AttributeDefini
     return problems
 
 
-def check_get_member(request: GetMemberRequest, _now: int, problems: Problems) -> None:
+def _check_get_member(request: GetMemberRequest, _now: int, problems: Problems) -> None:
     """What GetMember is asked with."""
     check_member_name(request.member, "member", problems)
     check_not_negative(request.min_position, "min_position", problems)
 
 
-def check_list_members(request: ListMembersRequest, _now: int, problems: Problems) -> None:
+def _check_list_members(request: ListMembersRequest, _now: int, problems: Problems) -> None:
     """What ListMembers is asked with."""
     if request.program:
         check_program_name(request.program, "program", problems)
@@ -131,7 +132,7 @@ def check_list_members(request: ListMembersRequest, _now: int, problems: Problem
     check_not_negative(request.min_position, "min_position", problems)
 
 
-def check_search_members(request: SearchMembersRequest, _now: int, problems: Problems) -> None:
+def _check_search_members(request: SearchMembersRequest, _now: int, problems: Problems) -> None:
     """What SearchMembers is asked with."""
     if request.program:
         check_program_name(request.program, "program", problems)
@@ -188,3 +189,12 @@ def _source(request: UpdateMemberRequest | UpsertMembersRequest, now: int, probl
         at = check_timestamp(request.source_time, "source_time", problems)
         if at is not None and at > now + OCCURRED_AT_AHEAD_MAX:
             problems.append(("source_time", "must not be in the future: nothing earlier could be set until then"))
+
+
+CHECKS: Final[Checks] = {
+    UpdateMemberRequest: _check_update_member,
+    UpsertMembersRequest: _check_upsert_members,
+    GetMemberRequest: _check_get_member,
+    ListMembersRequest: _check_list_members,
+    SearchMembersRequest: _check_search_members,
+}

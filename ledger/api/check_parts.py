@@ -1,8 +1,6 @@
 """Checks of what several requests have: who asks, from where, under which id, for whom."""
 
 import re
-from datetime import date
-from functools import lru_cache
 from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -24,6 +22,7 @@ from ledger.api.fields import (
     MEMBER,
     TEXT_CHARACTERS_MAX,
     Problems,
+    check_day,
     check_enum,
     check_member_name,
     check_program_name,
@@ -99,23 +98,9 @@ def _occurred_at(timestamp: Timestamp, now: int, problems: Problems) -> None:
 
 def check_till(till: TillReference, path: str, problems: Problems) -> None:
     """A till's own reference of a receipt."""
-    day = till.business_date
-    if len(day) != len("YYYY-MM-DD") or not _is_date(day):
-        problems.append((f"{path}.business_date", "must be a day that exists, as YYYY-MM-DD"))
+    check_day(till.business_date, f"{path}.business_date", problems)
     if till.sequence < 1:
         problems.append((f"{path}.sequence", "must be 1 or more"))
-
-
-@lru_cache(maxsize=256)
-def _is_date(ten_characters: str) -> bool:
-    # date.fromisoformat also reads other forms, of which none has both of these dashes.
-    if ten_characters[4] != "-" or ten_characters[7] != "-":
-        return False
-    try:
-        date.fromisoformat(ten_characters)
-    except ValueError:
-        return False
-    return True
 
 
 def check_who(

@@ -13,7 +13,15 @@ from loyalty.v1.consent_pb2 import (
 from loyalty.v1.person_pb2 import ExportMemberRequest, ListConsentsRequest
 
 from ledger.api.check_parts import check_head, check_who
-from ledger.api.fields import Problems, check_enum, check_member_name, check_not_negative, check_text, check_timestamp
+from ledger.api.fields import (
+    Checks,
+    Problems,
+    check_enum,
+    check_member_name,
+    check_not_negative,
+    check_text,
+    check_timestamp,
+)
 from ledger.domain.publish_fields import ID_FORM, is_id
 
 CHANGES_MAX: Final = 100
@@ -23,7 +31,7 @@ _CHANNELS: Final = frozenset(ContactChannel.values()) - {ContactChannel.CONTACT_
 _REASONS: Final = frozenset(ErasureReason.values()) - {ErasureReason.ERASURE_REASON_UNSPECIFIED}
 
 
-def check_record_consents(request: RecordConsentsRequest, now: int, problems: Problems) -> None:
+def _check_record_consents(request: RecordConsentsRequest, now: int, problems: Problems) -> None:
     """What RecordConsents is asked with."""
     check_head(request.request_id, request.origin, now, problems)
     check_who(request, problems)
@@ -61,7 +69,7 @@ def _change(change: ConsentChange, path: str, problems: Problems) -> None:
         problems.append((f"{path}.language_code", 'must be "en" or "hi": the language in which it was shown'))
 
 
-def check_erase_member(request: EraseMemberRequest, now: int, problems: Problems) -> None:
+def _check_erase_member(request: EraseMemberRequest, now: int, problems: Problems) -> None:
     """What EraseMember is asked with."""
     check_head(request.request_id, request.origin, now, problems)
     check_member_name(request.member, "member", problems)
@@ -69,7 +77,7 @@ def check_erase_member(request: EraseMemberRequest, now: int, problems: Problems
     check_text(request.etag, "etag", problems)
 
 
-def check_list_consents(request: ListConsentsRequest, _now: int, problems: Problems) -> None:
+def _check_list_consents(request: ListConsentsRequest, _now: int, problems: Problems) -> None:
     """What ListConsents is asked with."""
     check_member_name(request.member, "member", problems)
     if request.HasField("as_of"):
@@ -77,7 +85,7 @@ def check_list_consents(request: ListConsentsRequest, _now: int, problems: Probl
     check_page(request.page_size, request.page_token, request.min_position, problems)
 
 
-def check_export_member(request: ExportMemberRequest, _now: int, problems: Problems) -> None:
+def _check_export_member(request: ExportMemberRequest, _now: int, problems: Problems) -> None:
     """What ExportMember is asked with."""
     check_member_name(request.member, "member", problems)
 
@@ -87,3 +95,11 @@ def check_page(size: int, token: str, min_position: int, problems: Problems) -> 
     check_not_negative(size, "page_size", problems)
     check_text(token, "page_token", problems, most=1_000)
     check_not_negative(min_position, "min_position", problems)
+
+
+CHECKS: Final[Checks] = {
+    RecordConsentsRequest: _check_record_consents,
+    EraseMemberRequest: _check_erase_member,
+    ListConsentsRequest: _check_list_consents,
+    ExportMemberRequest: _check_export_member,
+}

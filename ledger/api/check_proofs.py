@@ -1,5 +1,7 @@
 """Checks of the requests for checkpoints and proofs."""
 
+from typing import Final
+
 from loyalty.v1.proof_pb2 import (
     GetCheckpointRequest,
     ListCheckpointsRequest,
@@ -8,27 +10,27 @@ from loyalty.v1.proof_pb2 import (
 )
 
 from ledger.api.check_reads import check_page
-from ledger.api.fields import Problems, check_not_negative
+from ledger.api.fields import Checks, Problems, check_not_negative
 
 
-def check_get_checkpoint(request: GetCheckpointRequest, _now: int, problems: Problems) -> None:
+def _check_get_checkpoint(request: GetCheckpointRequest, _now: int, problems: Problems) -> None:
     """What GetCheckpoint is asked with."""
     check_not_negative(request.min_size, "min_size", problems)
 
 
-def check_list_checkpoints(request: ListCheckpointsRequest, _now: int, problems: Problems) -> None:
+def _check_list_checkpoints(request: ListCheckpointsRequest, _now: int, problems: Problems) -> None:
     """What ListCheckpoints is asked with."""
     check_page(request, problems)
 
 
-def check_prove_inclusion(request: ProveInclusionRequest, _now: int, problems: Problems) -> None:
+def _check_prove_inclusion(request: ProveInclusionRequest, _now: int, problems: Problems) -> None:
     """What ProveInclusion is asked with."""
     if request.position < 1:
         problems.append(("position", "must be 1 or more: the position of an event"))
     _tree_size(request.tree_size, request.position, "position", problems)
 
 
-def check_prove_consistency(request: ProveConsistencyRequest, _now: int, problems: Problems) -> None:
+def _check_prove_consistency(request: ProveConsistencyRequest, _now: int, problems: Problems) -> None:
     """What ProveConsistency is asked with."""
     if request.old_size < 1:
         problems.append(("old_size", "must be 1 or more: the size of a checkpoint that was kept"))
@@ -39,3 +41,11 @@ def _tree_size(size: int, least: int, field: str, problems: Problems) -> None:
     check_not_negative(size, "tree_size", problems)
     if 0 < size < least:
         problems.append(("tree_size", f"must not be less than {field}; 0 for the newest checkpoint's"))
+
+
+CHECKS: Final[Checks] = {
+    GetCheckpointRequest: _check_get_checkpoint,
+    ListCheckpointsRequest: _check_list_checkpoints,
+    ProveInclusionRequest: _check_prove_inclusion,
+    ProveConsistencyRequest: _check_prove_consistency,
+}

@@ -27,6 +27,7 @@ from ledger.api.fields import (
     PROGRAM,
     SEGMENT,
     TRAIL,
+    Checks,
     Problems,
     check_enum,
     check_member_name,
@@ -61,20 +62,20 @@ _EVENT_TYPES: Final = frozenset(
 )
 
 
-def check_lookup_member(request: LookupMemberRequest, _now: int, problems: Problems) -> None:
+def _check_lookup_member(request: LookupMemberRequest, _now: int, problems: Problems) -> None:
     """What LookupMember is asked with."""
     check_identifier(request.identifier, "identifier", problems)
     check_not_negative(request.min_position, "min_position", problems)
 
 
-def check_get_transaction(
+def _check_get_transaction(
     request: GetTransactionRequest | ExplainTransactionRequest, _now: int, problems: Problems
 ) -> None:
     """What GetTransaction and ExplainTransaction are asked with."""
     check_transaction_name(request.name, "name", problems)
 
 
-def check_get_balance(request: GetBalanceRequest, _now: int, problems: Problems) -> None:
+def _check_get_balance(request: GetBalanceRequest, _now: int, problems: Problems) -> None:
     """What GetBalance is asked with."""
     check_who(request, problems)
     if request.HasField("as_of"):
@@ -82,26 +83,26 @@ def check_get_balance(request: GetBalanceRequest, _now: int, problems: Problems)
     check_not_negative(request.min_position, "min_position", problems)
 
 
-def check_get_program(request: GetProgramRequest, _now: int, problems: Problems) -> None:
+def _check_get_program(request: GetProgramRequest, _now: int, problems: Problems) -> None:
     """What GetProgram is asked with."""
     check_program_name(request.name, "name", problems)
     check_not_negative(request.version, "version", problems)
 
 
-def check_list_versions(request: ListProgramVersionsRequest, _now: int, problems: Problems) -> None:
+def _check_list_versions(request: ListProgramVersionsRequest, _now: int, problems: Problems) -> None:
     """What ListProgramVersions is asked with."""
     check_program_name(request.program, "program", problems)
     check_page(request, problems)
 
 
-def check_list_statement(request: ListStatementEntriesRequest, _now: int, problems: Problems) -> None:
+def _check_list_statement(request: ListStatementEntriesRequest, _now: int, problems: Problems) -> None:
     """What ListStatementEntries is asked with."""
     check_member_name(request.member, "member", problems)
     check_page(request, problems)
     check_not_negative(request.min_position, "min_position", problems)
 
 
-def check_list_vouchers(request: ListVouchersRequest, _now: int, problems: Problems) -> None:
+def _check_list_vouchers(request: ListVouchersRequest, _now: int, problems: Problems) -> None:
     """What ListVouchers is asked with."""
     check_member_name(request.member, "member", problems)
     check_enum(request.state, _VOUCHER_STATES, "state", problems)
@@ -109,7 +110,7 @@ def check_list_vouchers(request: ListVouchersRequest, _now: int, problems: Probl
     check_not_negative(request.min_position, "min_position", problems)
 
 
-def check_list_entitlements(request: ListEntitlementsRequest, _now: int, problems: Problems) -> None:
+def _check_list_entitlements(request: ListEntitlementsRequest, _now: int, problems: Problems) -> None:
     """What ListEntitlements is asked with."""
     check_member_name(request.member, "member", problems)
     check_enum(request.state, _ENTITLEMENT_STATES, "state", problems)
@@ -117,7 +118,7 @@ def check_list_entitlements(request: ListEntitlementsRequest, _now: int, problem
     check_not_negative(request.min_position, "min_position", problems)
 
 
-def check_list_rewards(request: ListRewardsRequest, _now: int, problems: Problems) -> None:
+def _check_list_rewards(request: ListRewardsRequest, _now: int, problems: Problems) -> None:
     """What ListRewards is asked with."""
     check_program_name(request.program, "program", problems)
     check_page(request, problems)
@@ -130,7 +131,7 @@ def check_page(request: Paged, problems: Problems) -> None:
     check_text(request.page_token, "page_token", problems, most=TOKEN_CHARACTERS_MAX)
 
 
-def check_read_events(request: ReadEventsRequest, _now: int, problems: Problems) -> None:
+def _check_read_events(request: ReadEventsRequest, _now: int, problems: Problems) -> None:
     """What ReadEvents is asked with."""
     check_not_negative(request.after_position, "after_position", problems)
     check_not_negative(request.until_position, "until_position", problems)
@@ -156,7 +157,7 @@ def check_types(types: Sequence[str], problems: Problems) -> None:
             problems.append((f"types[{index}]", "must be the name of an event, as SaleRecorded"))
 
 
-def check_list_audit_entries(request: ListAuditEntriesRequest, _now: int, problems: Problems) -> None:
+def _check_list_audit_entries(request: ListAuditEntriesRequest, _now: int, problems: Problems) -> None:
     """What ListAuditEntries is asked with."""
     check_page(request, problems)
     check_text(request.actor, "actor", problems)
@@ -176,3 +177,19 @@ def _check_recorded(request: ReadEventsRequest | ListAuditEntriesRequest, proble
     ]
     if bounds[0] is not None and bounds[1] is not None and bounds[0] >= bounds[1]:
         problems.append(("recorded_until", "must be after recorded_from"))
+
+
+CHECKS: Final[Checks] = {
+    LookupMemberRequest: _check_lookup_member,
+    GetTransactionRequest: _check_get_transaction,
+    ExplainTransactionRequest: _check_get_transaction,
+    GetBalanceRequest: _check_get_balance,
+    GetProgramRequest: _check_get_program,
+    ListProgramVersionsRequest: _check_list_versions,
+    ListStatementEntriesRequest: _check_list_statement,
+    ListVouchersRequest: _check_list_vouchers,
+    ListEntitlementsRequest: _check_list_entitlements,
+    ListRewardsRequest: _check_list_rewards,
+    ReadEventsRequest: _check_read_events,
+    ListAuditEntriesRequest: _check_list_audit_entries,
+}

@@ -1,14 +1,15 @@
 """Checks of single fields. Each adds what is wrong, with the field's path, to the problems of its request."""
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ledger.api.errors import Violation
 from ledger.domain.code import CODE_CHARACTERS_MAX, hash_of
-from ledger.domain.instant import EARLIEST, LATEST, SECOND
+from ledger.domain.instant import EARLIEST, LATEST, SECOND, is_day
 
 TEXT_CHARACTERS_MAX: Final = 100
 """Length of ids, codes, names and labels."""
@@ -23,6 +24,11 @@ NANOS: Final = 1_000_000_000
 """Nanoseconds of a second."""
 
 Problems = list[Violation]
+Check = Callable[[Any, int, Problems], None]
+"""Adds what is wrong with a request to its problems; it is given the server's clock in microseconds."""
+
+Checks = Mapping[type[Message], Check]
+"""The check of each request of a part of the API."""
 
 ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 MEMBER: Final = re.compile(f"members/{ID}").fullmatch
@@ -46,6 +52,12 @@ def check_text(value: str, path: str, problems: Problems, *, least: int = 0, mos
         problems.append((path, f"must be at most {most} characters; it has {len(value)}"))
     if _CONTROL(value):
         problems.append((path, "must not have control characters"))
+
+
+def check_day(value: str, path: str, problems: Problems) -> None:
+    """A calendar day."""
+    if not is_day(value):
+        problems.append((path, "must be a day that exists, as YYYY-MM-DD"))
 
 
 def check_enum(value: int, known: frozenset[int], path: str, problems: Problems) -> None:

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import date
 from decimal import Decimal
 from typing import Final
 
 from loyalty.v1.attribute_pb2 import AttributeDefinition, AttributeType
+
+from ledger.domain.instant import is_day
 
 TEXT_CHARACTERS_MAX: Final = 500
 """Length of a value of type TEXT."""
@@ -20,7 +21,6 @@ Value = str | int | float | bool
 
 _INTEGER: Final = re.compile(r"[+-]?\d{1,19}", re.ASCII).fullmatch
 _DECIMAL: Final = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII).fullmatch
-_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
 _FLAGS: Final = ("true", "false")
 _LONELY: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 
@@ -78,11 +78,8 @@ def _flag(text: str) -> str:
 
 
 def _date(text: str) -> str:
-    try:
-        if _DAY(text):
-            return date.fromisoformat(text).isoformat()
-    except ValueError:
-        pass
+    if is_day(text):
+        return text
     raise ValueError("must be a day that exists, such as 2026-01-31")
 
 

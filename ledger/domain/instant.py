@@ -1,6 +1,8 @@
 """Instants: whole microseconds since 1970-01-01 UTC, as int. FOREVER stands for "never"."""
 
+import re
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -18,6 +20,7 @@ EARLIEST: Final = 946_684_800 * SECOND
 LATEST: Final = 253_402_300_800 * SECOND
 """The end of the year 9999, where calendars of computers end."""
 
+_DAY_FORM: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -47,6 +50,15 @@ def from_datetime(moment: datetime) -> int:
 def to_datetime(instant: int) -> datetime:
     """An instant as an aware datetime in UTC."""
     return _EPOCH + timedelta(microseconds=instant)
+
+
+@lru_cache(maxsize=256)
+def is_day(text: str) -> bool:
+    """Whether a text is a calendar day that exists, as 2026-01-31."""
+    try:
+        return bool(_DAY_FORM(text) and date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def local_date(instant: int, zone: ZoneInfo) -> date:

@@ -126,9 +126,7 @@ from loyalty.v1.value_pb2 import (
     SalesSpan,
 )
 
-from ledger.api.check import (
-    CHECKS,
-)
+from ledger.api.check import CHECKS
 from ledger.api.errors import ApiError
 from ledger.domain.instant import EARLIEST, SECOND, set_timestamp
 

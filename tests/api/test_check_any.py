@@ -14,9 +14,7 @@ from loyalty.v1.commands_pb2 import (
     RecordSaleRequest,
 )
 
-from ledger.api.check import (
-    CHECKS,
-)
+from ledger.api.check import CHECKS
 from ledger.api.check_sale import fill_line_ids
 from ledger.api.errors import ApiError
 from ledger.api.identifiers import normalise

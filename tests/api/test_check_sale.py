@@ -17,9 +17,7 @@ from loyalty.v1.pos_service_pb2 import (
 )
 from loyalty.v1.sale_pb2 import Sale, SaleLine
 
-from ledger.api.check import (
-    HOLDS_MAX,
-)
+from ledger.api.check_commands import HOLDS_MAX
 from ledger.api.check_sale import DISCOUNTS_MAX, LABELS_MAX, TENDERS_MAX, fill_line_ids
 from ledger.api.fields import TEXT_CHARACTERS_MAX
 from ledger.domain.basket import LINES_MAX

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Collection, Mapping
-from datetime import date
 from typing import Final
 
 import cel
 from loyalty.v1.origin_pb2 import Channel
 from loyalty.v1.segment_pb2 import Measure, Segment
 
+from ledger.domain.instant import is_day
 from ledger.domain.publish_fields import ID_FORM, Problems, check_count, check_enum, check_text, has_control
 from ledger.domain.rules.expression import FUNCTIONS
 from ledger.domain.segments.criteria import Criteria
@@ -27,7 +27,6 @@ LAST_DAYS_MAX: Final = 3_660
 
 _NAME: Final = re.compile("programs/[a-z0-9-]{1,63}/segments/[a-z0-9-]{1,63}").fullmatch
 _MEASURE_ID: Final = re.compile("[a-z][a-z0-9_]{0,62}").fullmatch
-_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
 _CHANNELS: Final = frozenset(Channel.values()) - {0}
 _FILTERS: Final = ("skus", "brands", "categories", "labels", "stores")
 
@@ -99,17 +98,10 @@ def _check_period(measure: Measure, path: str, found: Problems) -> None:
         return
     dates = measure.dates
     for name in ("from_date", "until_date"):
-        if (value := getattr(dates, name)) and not _is_day(value):
+        if (value := getattr(dates, name)) and not is_day(value):
             found.append((f"{path}.dates.{name}", "must be a day, as 2026-01-31, or empty"))
     if dates.from_date and dates.until_date and dates.until_date < dates.from_date:
         found.append((f"{path}.dates.until_date", "must not be before from_date"))
-
-
-def _is_day(value: str) -> bool:
-    try:
-        return bool(_DAY(value) and date.fromisoformat(value))
-    except ValueError:
-        return False
 
 
 def _is_free(name: str) -> bool:
