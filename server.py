@@ -9,8 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
@@ -28,8 +27,6 @@ from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.pos_service_pb2_grpc import add_PosServiceServicer_to_server
 from loyalty.v1.program_pb2 import Program
 from loyalty.v1.program_service_pb2_grpc import add_ProgramServiceServicer_to_server
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 from psycopg_pool import PoolTimeout
 
 from ledger.api.audit_service import AuditService
@@ -66,17 +63,15 @@ from ledger.cli.database import JsonOption
 from ledger.cli.demo import demo
 from ledger.cli.export import export, verify
 from ledger.cli.health import health
-from ledger.cli.keys import local_key_file
-from ledger.cli.log import LOCAL_CHECKPOINTS, LOCAL_ORIGIN
 from ledger.cli.retention import retention
 from ledger.cli.watch import watch
 from ledger.config import Config, ConfigError
 from ledger.domain.instant import set_timestamp
 from ledger.export.person import PersonExport
-from ledger.local_postgres import LocalPostgres, LocalPostgresError
+from ledger.local_postgres import LocalPostgresError
+from ledger.local_set_up import local_database, local_tokens, with_local_keys, write_local_file
 from ledger.logs import configure_logs
-from ledger.proof.keys import Keys, KeysInvalid, create_keys, read_keys
-from ledger.proof.note import Signer
+from ledger.proof.keys import KeysInvalid, read_keys
 from ledger.sample_program import demo_program, sample_program
 from ledger.segments.preview import KINDS, PreviewProcess
 from ledger.segments.process import SegmenterProcess
@@ -118,8 +113,6 @@ SEGMENTER_COMMAND: Final = (sys.executable, "-m", "ledger.segments")
 GARBAGE_THRESHOLD: Final = 50_000
 """Containers made, less those gone, before the collector looks at the young ones."""
 
-SAMPLE_STORE: Final = "store-1"
-SAMPLE_TERMINAL: Final = "till-1"
 
 app = typer.Typer(help="Event-sourced loyalty ledger.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(till.app, name="till")
@@ -319,45 +312,6 @@ def publish_once(ledger: Ledger, program: Program) -> None:
         raise results[0].error
 
 
-@contextmanager
-def local_database(config: Config, name: str) -> Iterator[str]:
-    """The URL of a database in the local PostgreSQL, which runs for the time of the block."""
-    config.data_dir.mkdir(parents=True, exist_ok=True)
-    with LocalPostgres(config.data_dir / "postgres") as postgres:
-        with psycopg.connect(postgres.url, autocommit=True) as connection:
-            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
-            if known is None:
-                # Another server that starts now may be faster.
-                with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-                    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield make_conninfo(postgres.url, dbname=name)
-
-
-def local_tokens(database_url: str, file: Path) -> dict[str, str]:
-    """The local server's credentials by role, made at its first start and kept in a file for its owner only."""
-    if file.exists():
-        tokens: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))["tokens"]
-        return tokens
-    datastore = LedgerDatastore(database_url)
-    datastore.pool.open()
-    try:
-        credentials = Credentials(datastore.pool)
-        return {
-            "pos": credentials.add("pos", SAMPLE_STORE, SAMPLE_TERMINAL, "programs/sample"),
-            "admin": credentials.add("admin"),
-        }
-    finally:
-        datastore.close()
-
-
-def write_local_file(file: Path, address: str, tokens: dict[str, str]) -> None:
-    """Leaves address and credentials where the other commands find them, readable by the owner only."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-        json.dump({"address": address, "tokens": tokens}, opened, indent=2)
-
-
 @app.command()
 def serve(
     local: Annotated[
@@ -399,17 +353,6 @@ def serve_local(url: str, config: Config, file: Path, *, as_json: bool) -> None:
     prepare(url)
     tokens = local_tokens(url, file)
     run(url, config, announce, samples=(sample_program(), demo_program()))
-
-
-def with_local_keys(config: Config, folder: Path) -> Config:
-    """With a key and a file of checkpoints in the local server's folder, where the environment names none."""
-    if config.log_key_file is not None:
-        return config
-    key_file = local_key_file(folder)
-    if not key_file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        create_keys(key_file, Keys((Signer.generate(config.log_origin or LOCAL_ORIGIN),)))
-    return replace(config, log_key_file=key_file, checkpoint_file=folder / LOCAL_CHECKPOINTS)
 
 
 def announcement(listening: Listening, *, as_json: bool) -> str:

@@ -19,7 +19,6 @@ from loyalty.v1.commands_pb2 import (
 from loyalty.v1.events_pb2 import ProgramPublished
 
 from ledger.domain.account import Account, AccountEvent
-from ledger.domain.member_profile import Key, MemberProfile, ProfileChange
 from ledger.domain.names import program_stream
 from ledger.domain.new_event import NewEvent, event_of
 from ledger.domain.pool import Pool, PoolEvent
@@ -33,8 +32,9 @@ from ledger.domain.versions import Versions
 from ledger.store.recorder import RecordedEvent, Session
 from ledger.store.topics import TOPICS_OF_ACCOUNTS, Archived
 from ledger.writer.cache import Cache
-from ledger.writer.command import Command, Person
+from ledger.writer.command import Command
 from ledger.writer.missing import Missing
+from ledger.writer.persons import Persons
 from ledger.writer.segment import segment_of
 from ledger.writer.start import start_account, start_pool
 
@@ -64,15 +64,8 @@ class Book:
         """What this batch decided, by request id."""
         self.files: dict[UUID, Transaction | None] = {}
         self.references: dict[str, UUID | None] = {}
-        self.identifiers: dict[Key, UUID | None] = {}
+        self.persons = Persons()
         self._looked_up_at: float | None = None
-        self.sent: dict[UUID, Message | None] = {}
-        """Earlier enrolments and updates as they came, by request id; None once the person is erased."""
-        self.profiles: dict[UUID, MemberProfile | None] = {}
-        self.memberships: dict[UUID, Sequence[str]] = {}
-        """The segments of members, where an expression asks for them."""
-        self.texts: dict[UUID, str | None] = {}
-        """Texts of earlier feedback, by request id; None once they are erased."""
 
     # -- looking up
 
@@ -126,7 +119,7 @@ class Book:
             account = self.accounts[account_id]
             if account is not None:
                 program = account.program
-                known = self._knows_profile(command, account_id, missing) and known
+                known = self.persons.knows_profile(command, account_id, missing) and known
         elif account_id is not None:
             missing.streams.add(account_id)
             self._look_up_again(command, missing)
@@ -169,28 +162,12 @@ class Book:
             if transaction not in self.files:
                 missing.transactions.add(transaction)
                 known = False
-        if command.identifier is not None and command.identifier not in self.identifiers:
-            missing.identifiers.add(command.identifier)
-            known = False
-        known = self._knows_personal(command, missing) and known
+        is_repeated = bool(self.recorded.get(command.request_id))
+        known = self.persons.knows(command, self.accounts, missing, is_repeated=is_repeated) and known
         if command.target is not None and isinstance(command.request, ReturnSaleRequest):
             known = self._knows_sold(command.target, missing) and known
         if command.bound_program or command.identifier is not None:
             known = self._knows_earlier(command, missing) and known
-        return known
-
-    def _knows_personal(self, command: Command, missing: Missing) -> bool:
-        """The same for what is in the profile store."""
-        known = True
-        if command.person is not None:
-            known = self._knows_person(command, command.person, missing)
-        if command.change is not None:
-            known = self._knows_owners(command.change, missing) and known
-        if command.sent is not None:
-            known = self._knows_sent(command, missing) and known
-        if command.text and self.recorded.get(command.request_id) and command.request_id not in self.texts:
-            missing.texts.add(command.request_id)
-            known = False
         return known
 
     def _knows_sold(self, sale: UUID, missing: Missing) -> bool:
@@ -209,37 +186,6 @@ class Book:
         missing.streams.add(earlier.stream_id)
         return False
 
-    def _knows_person(self, command: Command, person: Person, missing: Missing) -> bool:
-        complete = True
-        for key in person.identifiers:
-            owner = self.identifiers.get(key)
-            if key not in self.identifiers:
-                missing.identifiers.add(key)
-                complete = False
-            elif owner is not None and owner not in self.accounts:
-                missing.streams.add(owner)
-                complete = False
-        return self._knows_sent(command, missing) and complete
-
-    def _knows_sent(self, command: Command, missing: Missing) -> bool:
-        if not self.recorded.get(command.request_id) or command.request_id in self.sent:
-            return True
-        missing.sent[command.request_id] = type(command.request)
-        return False
-
-    def _knows_owners(self, change: ProfileChange, missing: Missing) -> bool:
-        """Who has the identifiers that an update adds or removes."""
-        unknown = {key for key in (*change.add, *change.remove) if key not in self.identifiers}
-        missing.identifiers |= unknown
-        return not unknown
-
-    def _knows_profile(self, command: Command, account_id: UUID, missing: Missing) -> bool:
-        """The profile that an update changes, looked up behind the account: no change can lie between them unseen."""
-        if command.change is None or account_id in self.profiles:
-            return True
-        missing.profiles.add(account_id)
-        return False
-
     def _knows_receipt(self, command: Command, program: str, missing: Missing) -> bool:
         reference = self.reference(command, program)
         if reference is None:
@@ -254,7 +200,7 @@ class Book:
         return True
 
     def _look_up(self, session: Session, missing: Missing) -> None:
-        self._look_up_persons(session, missing)
+        self.persons.look_up(session, missing)
         versions, accounts = self._start_accounts(session, missing.streams)
         for name in missing.programs:
             cached = self._cache.programs.get(name)
@@ -278,27 +224,6 @@ class Book:
         for account_id, account in accounts.items():
             self.accounts[account_id] = account if account.version else None
 
-    def _look_up_persons(self, session: Session, missing: Missing) -> None:
-        """The part of it that is in the profile store."""
-        if missing.identifiers:
-            keys = list(missing.identifiers)
-            found = session.identifiers(keys)
-            self.identifiers.update((key, found.get(key)) for key in keys)
-        if missing.sent:
-            sent = session.sent(list(missing.sent))
-            for request_id, kind in missing.sent.items():
-                self.sent[request_id] = kind.FromString(sent[request_id]) if request_id in sent else None
-        if missing.profiles:
-            self._look_up_profiles(session, missing.profiles)
-        if missing.texts:
-            texts = session.feedback_texts(list(missing.texts))
-            self.texts.update((key, texts.get(key)) for key in missing.texts)
-
-    def _look_up_profiles(self, session: Session, members: Iterable[UUID]) -> None:
-        wanted = list(members)
-        profiles = session.profiles(wanted)
-        self.profiles.update((member, profiles.get(member)) for member in wanted)
-
     def look_up_asked(self, session: Session) -> None:
         """Looks up what expressions ask for that is not in accounts. Programs that do not ask cost nothing."""
         asks = {
@@ -307,12 +232,14 @@ class Book:
         if not asks:
             return
         members = [(member, asks[one.program]) for member, one in self.accounts.items() if one and one.program in asks]
-        of_attributes = [member for member, what in members if ATTRIBUTES in what and member not in self.profiles]
+        of_attributes = [
+            member for member, what in members if ATTRIBUTES in what and member not in self.persons.profiles
+        ]
         of_segments = [member for member, what in members if SEGMENTS in what]
         if of_attributes:
-            self._look_up_profiles(session, of_attributes)
+            self.persons.look_up_profiles(session, of_attributes)
         if of_segments:
-            self.memberships.update(session.segments(of_segments))
+            self.persons.memberships.update(session.segments(of_segments))
 
     def look_up_pool(self, session: Session, stream_id: UUID) -> None:
         """Looks up a pool that a decision asked for.
@@ -421,7 +348,7 @@ class Book:
         if command.member is not None:
             return command.member
         if command.identifier is not None:
-            return self.identifiers.get(command.identifier)
+            return self.persons.identifiers.get(command.identifier)
         if command.target is not None:
             file = self.file(command.target)
             # Programs and reversals that wait have transactions too, but no account.
@@ -497,30 +424,10 @@ class Book:
             if event.sale_reference is not None:
                 self.references[event.sale_reference] = command.request_id
         if account is not None:
-            self._enter_account(command, account)
+            self.accounts[account.account_id] = account
+            self.persons.enter(command, account)
         if pools:
             self.pools.update(pools)
-
-    def _enter_account(self, command: Command, account: Account) -> None:
-        self.accounts[account.account_id] = account
-        if command.person is not None:
-            self.identifiers.update(dict.fromkeys(command.person.identifiers, account.account_id))
-            self.sent[command.request_id] = command.person.request
-            self.profiles[account.account_id] = command.person.known
-        if command.text:
-            self.texts[command.request_id] = command.text
-        if account.person.erased_at:
-            gone = [key for key, member in self.identifiers.items() if member == account.account_id]
-            self.identifiers.update(dict.fromkeys(gone))
-            self.profiles[account.account_id] = None
-
-    def enter_update(self, command: Command, member: UUID, profile: MemberProfile) -> None:
-        """Makes an update of a profile visible to the commands behind it."""
-        self.profiles[member] = profile
-        self.sent[command.request_id] = command.sent
-        if command.change is not None:
-            self.identifiers.update(dict.fromkeys(command.change.remove))
-            self.identifiers.update(dict.fromkeys(command.change.add, member))
 
     def close(self) -> None:
         """Hands the new states to the cache, now that they are on disk."""

@@ -214,10 +214,10 @@ def _on_account(book: Book, command: Command, secret: bytes) -> Decided | Repeat
         Pools(program.name, book.pools),
         secret,
         bool(command.text),
-        book.profiles.get(account_id),
-        book.memberships.get(account_id),
+        book.persons.profiles.get(account_id),
+        book.persons.memberships.get(account_id),
         command.change,
-        book.identifiers.get,
+        book.persons.identifiers.get,
     )
     if isinstance(request, Empty):
         settle_account(case)
@@ -339,7 +339,7 @@ def _enroll(book: Book, command: Command, request: EnrollMemberRequest, new_id: 
     owners = {
         owner
         for key in (person.identifiers if person is not None else ())
-        if (owner := book.identifiers.get(key)) is not None
+        if (owner := book.persons.identifiers.get(key)) is not None
     }
     if owners:
         refuse = DuplicateEnrolment.DUPLICATE_ENROLMENT_REFUSE
@@ -415,7 +415,7 @@ def _difference(book: Book, command: Command, stored: Message, stored_origin: Or
     if type(stored) is not type(request):
         return "request_id"
     if command.identifier is not None:
-        member = book.identifiers.get(command.identifier)
+        member = book.persons.identifiers.get(command.identifier)
         is_other = member is None or member_name(member) != stored.member  # type: ignore[attr-defined]  # each command with an identifier has it
         if is_other and not _is_of_erased(book, command):
             # The same answer whether it is nobody's or another member's: nobody may find out so.
@@ -429,7 +429,7 @@ def _difference(book: Book, command: Command, stored: Message, stored_origin: Or
         stored = compared
     sent = command.person.request if command.person is not None else command.sent
     if sent is not None:
-        before = book.sent.get(command.request_id)
+        before = book.persons.sent.get(command.request_id)
         if before is not None:
             before.DiscardUnknownFields()
             difference = first_difference(before, sent)
@@ -449,5 +449,5 @@ def _is_of_erased(book: Book, command: Command) -> bool:
 
 def _is_other_text(book: Book, command: Command, earlier: FeedbackRecorded) -> bool:
     """Whether feedback that is sent again says something else, as far as anybody still knows what it said."""
-    known = book.texts.get(command.request_id)
+    known = book.persons.texts.get(command.request_id)
     return earlier.has_text != bool(command.text) or (known is not None and known != command.text)
