@@ -38,7 +38,6 @@ SOON_DAYS: Final = 30
 
 _ISSUED: Final = VoucherState.VOUCHER_STATE_ISSUED
 _OPEN: Final = EntitlementState.ENTITLEMENT_STATE_ISSUED
-_SEES_SENSITIVE: Final = frozenset(("manager", "admin"))
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -61,7 +60,7 @@ class MembersService(CrmPart):
             await check_not_erased(self._parts.reader, request.member)
         if response is None or not principal.sees(response.program):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
-        if principal.role not in _SEES_SENSITIVE:
+        if not principal.sees_sensitive:
             _hide_sensitive(response)
         return response
 

@@ -75,6 +75,11 @@ class Principal(NamedTuple):
         """Whether this caller may be told whom an identifier belongs to."""
         return self.personal_data or self.role != "auditor"
 
+    @property
+    def sees_sensitive(self) -> bool:
+        """Whether it may see attributes that the program calls sensitive."""
+        return self.role in ("manager", "admin")
+
     def sees(self, program: str) -> bool:
         """Whether what belongs to a program is this caller's business."""
         return self.program in (None, program)
