@@ -52,6 +52,8 @@ def fit_and_store(database_url: str, program: str, as_of: date | None, now: int)
         position = cursor.execute(_SQL["position"]).fetchone()
         if today is None or position is None:
             raise NothingKnown(f"{program} has no members whose sales are known")
+        if as_of is not None and as_of > today[0]:
+            raise NothingKnown(f"what will have been sold by {as_of} is not known yet: give a day up to {today[0]}")
         span = {"program": program, "as_of": as_of or today[0] - timedelta(days=1), "position": position[0]}
         return _fit(cursor, span, now)
 

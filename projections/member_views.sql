@@ -1,5 +1,5 @@
 -- name: position
-SELECT min(position) FROM views.positions WHERE name IN ('balances', 'tiers', 'rewards', 'sales', 'consents')
+SELECT min(position) FROM views.positions WHERE name IN ('balances', 'tiers', 'rewards', 'sales', 'consents', 'feedback', 'segments')
 
 -- name: profile
 SELECT p.*, m.*, f.*, h.*

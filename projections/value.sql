@@ -1,7 +1,7 @@
 -- What the value of members is read from. The functions are in 0117_value.sql.
 
 -- name: position
-SELECT position FROM views.positions WHERE name = 'sales'
+SELECT min(position) FROM views.positions WHERE name IN ('sales', 'consents')
 
 -- name: rfm
 WITH scored AS MATERIALIZED (
@@ -13,6 +13,7 @@ SELECT 0, 0, 0, count(*), 0, 0 FROM views.sales_members m
 WHERE m.program = %(program)b
   AND (to_timestamp(m.enrolled_at / 1000000) AT TIME ZONE m.time_zone)::date <= %(as_of)b::date
   AND NOT EXISTS (SELECT FROM scored s WHERE s.member_id = m.member_id)
+  AND NOT EXISTS (SELECT FROM views.erased_members e WHERE e.member_id = m.member_id)
 ORDER BY 1, 2, 3
 
 -- name: cuts
@@ -47,7 +48,7 @@ WHERE %(group)b = '' OR (%(grid)b::text[])[(s.recency - 1) * 5 + (s.frequency + 
 ORDER BY s.member_id LIMIT %(limit)b
 
 -- name: high_value
--- The first row is of all members. `needed` is what those have to make up together who are of high value.
+-- The first row is of all members.
 WITH valued AS MATERIALIZED (
     SELECT b.*, CASE WHEN %(by_margin)b THEN coalesce(m.margin_minor, 0) ELSE b.net_minor END AS value_minor
     FROM estimates.bought(%(program)b, %(as_of)b, %(window_days)b, %(position)b) AS b

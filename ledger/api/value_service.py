@@ -18,6 +18,7 @@ from ledger.api.binding import sees
 from ledger.api.check import CHECKS
 from ledger.api.crm_parts import CrmPart, CrmParts
 from ledger.api.dispatch import wait_s
+from ledger.api.erased import check_not_erased
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
 from ledger.api.known_program import check_known, unknown_program
@@ -155,6 +156,7 @@ class ValueService(CrmPart):
             raise _behind(behind) from None
         if found is None or not await sees(self._parts.reader, request.member):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
+        await check_not_erased(self._parts.reader, request.member)
         so_far, estimate, position = found
         answer = pb.GetMemberValueResponse(member=request.member, so_far=_so_far(so_far), position=position)
         if estimate is not None:

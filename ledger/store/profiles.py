@@ -141,7 +141,7 @@ class Profiles:
 
 def personal_data(row: Sequence[Any]) -> tuple[PersonalData, str]:
     """All that is known of a person, and its etag, from the columns of PERSONAL."""
-    version, given_name, family_name, language_code, identifiers, attributes = row
+    profile_version, given_name, family_name, language_code, identifiers, attributes = row
     personal = PersonalData(
         profile=Profile(given_name=given_name, family_name=family_name, language_code=language_code),
         identifiers=[Identifier(type=kind, value=value) for kind, value in identifiers or ()],
@@ -149,7 +149,7 @@ def personal_data(row: Sequence[Any]) -> tuple[PersonalData, str]:
     for name, kind, value, version, source, source_at in attributes or ():
         attribute = personal.attributes.add(attribute_id=name, type=kind, value=value, version=version, source=source)
         set_timestamp(attribute.source_time, source_at)
-    return personal, etag_of(version)
+    return personal, etag_of(profile_version)
 
 
 def _found_member(row: TupleRow) -> FoundMember:

@@ -18,11 +18,13 @@ LANGUAGE sql STABLE AS $$
       AND s.position <= until_position
 $$;
 
--- What each member with a sale bought.
+-- What each member with a sale bought. Scores, lists and models are of people who can be met: whoever is erased is in none of
+-- them, while sums of what happened, as those of cohorts, keep what they did.
 CREATE FUNCTION estimates.bought(of_program text, until_day date, days int, until_position bigint)
 RETURNS TABLE (member_id uuid, last_day date, sales bigint, net_minor numeric) LANGUAGE sql STABLE AS $$
     SELECT r.member_id, max(r.day) FILTER (WHERE r.counts), count(*) FILTER (WHERE r.counts), sum(r.net_minor)
     FROM estimates.receipts(of_program, until_day, days, until_position) r
+    WHERE NOT EXISTS (SELECT FROM views.erased_members e WHERE e.member_id = r.member_id)
     GROUP BY r.member_id
     HAVING count(*) FILTER (WHERE r.counts) > 0
 $$;
@@ -60,6 +62,7 @@ LANGUAGE sql STABLE AS $$
         FROM (
             SELECT r.member_id, min(r.day) FILTER (WHERE r.counts) AS day, sum(r.net_minor) AS net_minor
             FROM estimates.receipts(of_program, until_day, 0, until_position) r
+            WHERE NOT EXISTS (SELECT FROM views.erased_members e WHERE e.member_id = r.member_id)
             GROUP BY r.member_id, r.of_position
             HAVING bool_or(r.counts)
         ) s

@@ -4,6 +4,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.json_format import MessageToDict
+from loyalty.v1 import value_pb2 as v
 from loyalty.v1.earning_pb2 import Conditions
 from loyalty.v1.program_pb2 import Program
 
@@ -13,7 +14,7 @@ from tests.people import erase, figures, gives, purpose, record_consents, say, w
 from tests.programs import plus, program, spend
 from tests.proof import prove
 from tests.segmenting import Segments, failing
-from tests.shop import refused
+from tests.shop import TIMEOUT_S, Shop, refused
 
 
 def definition(**changes: Any) -> Program:
@@ -76,8 +77,24 @@ def test_a_segment_earns_more(open_shop: OpenShop) -> None:
     prove(shop, member)
 
 
+def scored(shop: Shop) -> tuple[list[str], list[str]]:
+    """The members with RFM scores, and those of high value."""
+    span = v.SalesSpan(program=shop.program)
+    position = shop.head()
+    scores = shop.crm.ListRfmMembers(
+        v.ListRfmMembersRequest(span=span, min_position=position), metadata=shop.metadata, timeout=TIMEOUT_S
+    )
+    high = v.ListHighValueMembersRequest(
+        span=span,
+        share_millionths=1_000_000,
+        min_position=position,
+    )
+    found = shop.crm.ListHighValueMembers(high, metadata=shop.metadata, timeout=TIMEOUT_S)
+    return [one.member for one in scores.members], sorted(one.member for one in found.members)
+
+
 def test_who_is_erased_is_in_no_segment_and_no_list(open_shop: OpenShop) -> None:
-    """Neither by expression nor by list; asked for again, the answer says when they were erased."""
+    """Neither by expression nor by list nor by what they bought; asked for, the answer says when they were erased."""
     shop = open_shop(definition())
     segments = Segments(shop)
     segments.save("buyers", "sales > 0")
@@ -89,12 +106,16 @@ def test_who_is_erased_is_in_no_segment_and_no_list(open_shop: OpenShop) -> None
     both = sorted((member, other))
     assert [segments.members(one) for one in ("buyers", "friends")] == [both, both]
     assert [one.member for one in listed(shop, segment="friends")] == both
+    assert scored(shop) == (both, both)
     erase(shop, member)
     assert [segments.members(one) for one in ("buyers", "friends")] == [[other], [other]]
     assert [one.member for one in listed(shop)] == [other]
+    assert scored(shop) == ([other], [other])
     assert get(shop, other).facts["sales"] == 1
     with refused("MEMBER_ERASED"):
         get(shop, member)
+    with refused("MEMBER_ERASED"):
+        shop.crm.GetMemberValue(v.GetMemberValueRequest(member=member), metadata=shop.metadata, timeout=TIMEOUT_S)
     with refused("SEGMENT_NOT_FOUND", grpc.StatusCode.NOT_FOUND):
         listed(shop, segment="enemies")
     segments.save("late", "sales == 1")

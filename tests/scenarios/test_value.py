@@ -465,6 +465,7 @@ def test_what_cannot_be_fitted_says_why(
     member_value(other, member)
     assert "nobody has bought on more than one day" in fit(server, empty, status=1)
     assert "give a day, as 2026-01-31" in fit(server, sold, as_of="June", status=1)
+    assert "is not known yet: give a day up to" in fit(server, sold, as_of="2099-01-01", status=1)
     monkeypatch.setitem(sys.modules, "scipy", None)
     for name in [name for name in sys.modules if name.startswith(("scipy.", "ledger.value.", "projections.estimates"))]:
         monkeypatch.delitem(sys.modules, name)
