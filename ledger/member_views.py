@@ -46,8 +46,8 @@ class MemberViews(Protocol):
     def wait_for(self, min_position: int, timeout_s: float) -> None:
         """Waits until all views of members reflect a position. Raises ViewBehind."""
 
-    def profile(self, member_id: UUID, at: int, *, with_person: bool) -> MemberProfile | None:
-        """What is known of a member at an instant; None for one that is not known yet, or was erased."""
+    def profiles(self, members: Sequence[UUID], at: int, *, with_person: bool) -> Mapping[UUID, MemberProfile]:
+        """What is known of members at an instant, without those who are not known yet, or were erased."""
 
     def page(self, question: MembersQuestion, after: UUID, limit: int, at: int) -> MembersPage:
         """Members behind an id."""

@@ -105,7 +105,6 @@ _SQL: Final = {
 
 _OF_PROGRAM: Final = b"program = %(program)b AND "
 _OF: Final = b"member_id = ANY (%(members)b::uuid[])"
-_OF_ONE: Final = b"member_id = %(member_id)b"
 _BETWEEN: Final = b"member_id > %(after)b AND member_id <= %(last)b"
 
 
@@ -140,12 +139,12 @@ def _read(
         yield member_id, named(ordered, values)
 
 
-def facts_of_one(names: Collection[str]) -> bytes:
-    """The statement of a member's facts, whatever the program: parameters `member_id` and `at`.
+def facts_of(names: Collection[str]) -> bytes:
+    """The statement of the facts of some members, whatever their program: parameters `members` and `at`.
 
     Its columns are the member's id and the facts in the order of their names; `named` makes them what they are.
     """
-    return _question(frozenset(names), _OF_ONE, b"")
+    return _question(frozenset(names), _OF, b"")
 
 
 def named(ordered: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The views of members as the API reads them: see ledger.member_views."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,12 +12,12 @@ from ledger.domain.instant import set_timestamp
 from ledger.domain.names import member_name
 from ledger.member_views import MemberProfile, MembersPage, MembersQuestion
 from ledger.store.datastore import LedgerDatastore
-from ledger.store.profiles import PERSONAL, personal_data
+from ledger.store.profiles import PEOPLE, personal_data
 from ledger.views import ViewBehind
-from projections.facts import FACTS, facts_of_one, named
+from projections.facts import FACTS, facts_of, named
 from projections.sql import execute_raw, statements
 from projections.tries import tries
-from projections.views import MEMBER, MEMBER_COLUMNS, PostgresViews
+from projections.views import MEMBER_COLUMNS, MEMBERS, PostgresViews
 
 _SQL: Final = statements("member_views.sql")
 _PAGE: Final = {
@@ -26,12 +27,12 @@ _PAGE: Final = {
 _NAMES: Final = sorted(
     name for name, fact in FACTS.items() if not fact.is_personal and fact.group not in ("points", "tiers")
 )
-_PROFILE: Final = {
-    with_person: _SQL["profile"]
+_PROFILES: Final = {
+    with_person: _SQL["profiles"]
     .replace(b"{position}", _SQL["position"])
-    .replace(b"{member}", MEMBER)
-    .replace(b"{facts}", facts_of_one(_NAMES))
-    .replace(b"{person}", PERSONAL.encode() if with_person else b"SELECT")
+    .replace(b"{members}", MEMBERS)
+    .replace(b"{facts}", facts_of(_NAMES))
+    .replace(b"{people}", PEOPLE.encode() if with_person else b"SELECT NULL::uuid AS member_id")
     for with_person in (False, True)
 }
 _FACTS_AT: Final = 1 + MEMBER_COLUMNS
@@ -57,18 +58,18 @@ class PostgresMemberViews:
                 return
         raise ViewBehind(position)
 
-    def profile(self, member_id: UUID, at: int, *, with_person: bool) -> MemberProfile | None:
-        """What is known of a member at an instant; None for one that is not known yet, or was erased."""
+    def profiles(self, members: Sequence[UUID], at: int, *, with_person: bool) -> Mapping[UUID, MemberProfile]:
+        """What is known of members at an instant, without those who are not known yet, or were erased."""
         with self._datastore.get_connection() as connection:
-            parameters = {"member_id": member_id, "at": at}
-            (row,) = execute_raw(connection, _PROFILE[with_person], parameters).fetchall()
-        view = self._views.member_view(row[:_FACTS_AT], at)
-        if view is None or row[_FACTS_AT] is None:
-            return None
+            parameters = {"members": list(members), "at": at}
+            rows = execute_raw(connection, _PROFILES[with_person], parameters).fetchall()
+        return {row[1]: self._profile(row, at) for row in rows}
+
+    def _profile(self, row: tuple[Any, ...], at: int) -> MemberProfile:
         facts = named(_NAMES, row[_FACTS_AT + 1 : _PERSON_AT])
         known = {name: value for name, value in facts.items() if value is not None}
-        person = personal_data(row[_PERSON_AT:]) if with_person and row[_PERSON_AT] is not None else None
-        return MemberProfile(view, known, person)
+        person = personal_data(row[_PERSON_AT:]) if row[_PERSON_AT] is not None else None
+        return MemberProfile(self._views.member_view(row[:_FACTS_AT], at), known, person)
 
     def page(self, question: MembersQuestion, after: UUID, limit: int, at: int) -> MembersPage:
         """Members behind an id."""

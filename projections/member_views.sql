@@ -1,18 +1,19 @@
 -- name: position
-SELECT min(position) FROM views.positions WHERE name IN ('balances', 'tiers', 'rewards', 'sales', 'consents', 'feedback', 'segments')
+SELECT min(position) FROM views.positions
+WHERE name IN ('balances', 'tiers', 'rewards', 'sales', 'consents', 'feedback', 'segments')
 
--- name: profile
+-- name: profiles
 SELECT p.*, m.*, f.*, h.*
 FROM ({position}) AS p
-LEFT JOIN (
-{member}
-) AS m ON true
-LEFT JOIN (
+CROSS JOIN (
+{members}
+) AS m
+JOIN (
 {facts}
-) AS f ON true
+) AS f ON f.member_id = m.member_id
 LEFT JOIN (
-{person}
-) AS h ON true
+{people}
+) AS h ON h.member_id = m.member_id
 
 -- name: page
 SELECT s.member_id, CASE WHEN t.next_change_at <= %(at)b THEN t.next_change_to ELSE t.tier END, s.enrolled_at,

@@ -23,12 +23,13 @@ from projections.sql import statements
 from projections.tries import tries
 
 _SQL: Final = statements("views.sql")
-MEMBER: Final = _SQL["of_member"]
-"""The statement of a member's points and tier, of parameters `member_id` and `at`; no row where there is none."""
+_WITH_POINTS: Final = _SQL.pop("with_points")
+_SQL["member"] = _SQL["member"].replace(b"{members}", _WITH_POINTS.replace(b"{which}", b"b.member_id = %(member_id)b"))
+
+MEMBERS: Final = _WITH_POINTS.replace(b"{which}", b"b.member_id = ANY (%(members)b::uuid[])")
+"""The statement of some members' points and tiers, of parameters `members` and `at`, for PostgresViews.member_view."""
 
 MEMBER_COLUMNS: Final = 12
-
-_SQL["member"] = _SQL["member"].replace(b"{of_member}", MEMBER)
 _FIRST_ID: Final = UUID(int=0)
 
 
@@ -43,12 +44,10 @@ class PostgresViews:
         """A member's balance at an instant (microseconds) and tier; None for a member that is not known yet."""
         parameters = {"member_id": member_id, "at": at}
         (row,) = self._read("member", parameters, min_position, timeout_s)
-        return self.member_view(row, at)
+        return None if row[1] is None else self.member_view(row, at)
 
-    def member_view(self, row: Sequence[Any], at: int) -> MemberView | None:
-        """A member from a position and the columns of MEMBER; None where there is none."""
-        if row[1] is None:
-            return None
+    def member_view(self, row: Sequence[Any], at: int) -> MemberView:
+        """A member from a position and the columns of MEMBERS."""
         expiries = [NextExpiry(points=points, expires_at=to_timestamp(instant)) for instant, points in row[12]]
         tier = self._tier(row, at)
         benefits = self._program(row[2], row[11]).ladder.benefits.get(tier.tier, ())

@@ -4,10 +4,10 @@
 SELECT p.position, m.*
 FROM (SELECT min(position) AS position FROM views.positions WHERE name IN ('balances', 'tiers')) AS p
 LEFT JOIN (
-{of_member}
+{members}
 ) AS m ON true
 
--- name: of_member
+-- name: with_points
 SELECT b.member_id, b.program, b.owed_points, c.*, t.tier, t.standing, g.version,
        ARRAY(SELECT ARRAY[e.expires_at, e.points] FROM views.expiries_at(b.member_id, %(at)b) AS e) AS expiries
 FROM views.balances b
@@ -17,7 +17,7 @@ CROSS JOIN LATERAL (
     SELECT v.version FROM views.programs v WHERE v.program = b.program AND v.starts_at <= %(at)b
     ORDER BY v.version DESC LIMIT 1
 ) AS g
-WHERE b.member_id = %(member_id)b
+WHERE {which}
 
 -- name: members
 SELECT p.position, m.*

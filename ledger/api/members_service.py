@@ -1,7 +1,8 @@
 """Members as persons and as customers, as CrmService answers about them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,10 +14,11 @@ from loyalty.v1.reward_pb2 import EntitlementState, VoucherState
 
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
-from ledger.api.crm_parts import CrmPart
+from ledger.api.crm_parts import CrmPart, CrmParts
 from ledger.api.dispatch import wait_s
 from ledger.api.erased import check_not_erased
 from ledger.api.errors import ApiError
+from ledger.api.gathering import Gathering
 from ledger.api.identifiers import normalise
 from ledger.api.interceptor import PRINCIPAL
 from ledger.api.known_program import check_known, unknown_program
@@ -25,8 +27,10 @@ from ledger.api.paging import PAGE_ENTRIES_DEFAULT, page_size
 from ledger.api.reply import reply
 from ledger.api.upserts import upsert_commands, upsert_results
 from ledger.domain.instant import DAY, from_timestamp
-from ledger.domain.names import last_id
+from ledger.domain.names import last_id, member_name
+from ledger.member_views import MemberProfile
 from ledger.views import MemberView, ViewBehind
+from ledger.writer.writer import Clock
 
 FOUND_MAX: Final = 50
 """Members that one search shows."""
@@ -45,35 +49,46 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class MembersService(CrmPart):
     """The part of CrmService that is about members."""
 
+    def __init__(self, parts: CrmParts, clock: Clock) -> None:
+        super().__init__(parts, clock)
+        self._profiles = {
+            with_person: Gathering(partial(self._read_profiles, with_person=with_person))
+            for with_person in (False, True)
+        }
+
     async def GetMember(self, request: pb.GetMemberRequest, context: Context) -> pb.GetMemberResponse:
         """Everything that is known of a member."""
         CHECKS[pb.GetMemberRequest](request, self._clock())
-        principal = PRINCIPAL.get()
-        try:
-            response = await asyncio.to_thread(self._member, request, wait_s(context))
-            if response is None:  # or enrolled a moment ago: what the log holds by now decides
-                request.min_position = await asyncio.to_thread(self._parts.reader.head_position)
-                response = await asyncio.to_thread(self._member, request, wait_s(context))
-        except ViewBehind as behind:
-            raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
+        response = await self._member(request, context)
+        if response is None:  # or enrolled a moment ago: what the log holds by now decides
+            request.min_position = await asyncio.to_thread(self._parts.reader.head_position)
+            response = await self._member(request, context)
         if response is None and await sees(self._parts.reader, request.member):
             await check_not_erased(self._parts.reader, request.member)
+        principal = PRINCIPAL.get()
         if response is None or not principal.sees(response.program):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
-        if not principal.sees_sensitive:
-            _hide_sensitive(response)
-        return response
+        return response if principal.sees_sensitive else _without_sensitive(response)
 
-    def _member(self, request: pb.GetMemberRequest, timeout_s: float) -> pb.GetMemberResponse | None:
-        """A member as now, in a worker thread; None for one that is not known yet, or was erased."""
-        member_id, now = last_id(request.member), self._clock()
-        self._parts.members.wait_for(request.min_position, timeout_s)
-        profile = self._parts.members.profile(member_id, now, with_person=request.with_personal_data)
-        if profile is None:
-            return None
+    async def _member(self, request: pb.GetMemberRequest, context: Context) -> pb.GetMemberResponse | None:
+        """A member as now; None for one that is not known yet, or was erased."""
+        if request.min_position:
+            try:
+                await asyncio.to_thread(self._parts.members.wait_for, request.min_position, wait_s(context))
+            except ViewBehind as behind:
+                raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
+        return await self._profiles[request.with_personal_data].one(last_id(request.member))
+
+    def _read_profiles(self, members: Sequence[UUID], *, with_person: bool) -> dict[UUID, pb.GetMemberResponse]:
+        """Answers about members as now, in a worker thread."""
+        now = self._clock()
+        profiles = self._parts.members.profiles(members, now, with_person=with_person)
+        return {member_id: self._profile(member_id, profile, now) for member_id, profile in profiles.items()}
+
+    def _profile(self, member_id: UUID, profile: MemberProfile, now: int) -> pb.GetMemberResponse:
         view, facts, person = profile
         response = pb.GetMemberResponse(
-            member=request.member,
+            member=member_name(member_id),
             program=view.program,
             balance=view.balance,
             tier=view.tier,
@@ -184,7 +199,11 @@ def _facts_of(view: MemberView, now: int) -> dict[str, Any]:
     }
 
 
-def _hide_sensitive(response: pb.GetMemberResponse) -> None:
-    for attribute in response.personal.attributes:
+def _without_sensitive(response: pb.GetMemberResponse) -> pb.GetMemberResponse:
+    """A response of its own: others may have asked for the same."""
+    own = pb.GetMemberResponse()
+    own.CopyFrom(response)
+    for attribute in own.personal.attributes:
         if attribute.is_sensitive:
             attribute.ClearField("value")
+    return own

@@ -20,15 +20,15 @@ ENDING_SHOWN: Final = 4
 _LAST: Final = "\U0010ffff"
 """Behind every character of a name or identifier."""
 
-PERSONAL: Final = """
-SELECT m.version, m.given_name, m.family_name, m.language_code,
+PEOPLE: Final = """
+SELECT m.member_id, m.version, m.given_name, m.family_name, m.language_code,
        (SELECT json_agg(json_build_array(type, value) ORDER BY type, value)
         FROM profile.identifiers WHERE member_id = m.member_id),
        (SELECT json_agg(json_build_array(attribute, type, value, version, source, source_at) ORDER BY attribute)
         FROM profile.attributes WHERE member_id = m.member_id AND value IS NOT NULL)
-FROM profile.members m WHERE m.member_id = %(member_id)b
+FROM profile.members m WHERE m.member_id = ANY (%(members)b::uuid[])
 """
-"""The statement of all that is known of a person, for `personal_data`; no row of whom was erased."""
+"""The statement of all that is known of some people, for `personal_data`; no row of whom was erased."""
 
 _FOUND: Final = """
 SELECT m.member_id, m.given_name, m.family_name, m.language_code,
@@ -140,8 +140,8 @@ class Profiles:
 
 
 def personal_data(row: Sequence[Any]) -> tuple[PersonalData, str]:
-    """All that is known of a person, and its etag, from the columns of PERSONAL."""
-    profile_version, given_name, family_name, language_code, identifiers, attributes = row
+    """All that is known of a person, and its etag, from the columns of PEOPLE."""
+    _, profile_version, given_name, family_name, language_code, identifiers, attributes = row
     personal = PersonalData(
         profile=Profile(given_name=given_name, family_name=family_name, language_code=language_code),
         identifiers=[Identifier(type=kind, value=value) for kind, value in identifiers or ()],
