@@ -93,7 +93,7 @@ def _decided(event: Event, payload: SegmentSaved | SegmentDeleted | SegmentListe
                 segment.name.rpartition("/")[2],
                 segment.display_name.en,
                 segment.display_name.hi,
-                segment.expression,
+                segment.expression.replace("\0", ""),  # which PostgreSQL's texts cannot have
                 segment.SerializeToString(deterministic=True),
                 payload.version,
                 event.position,

@@ -30,6 +30,7 @@ from ledger.api.identifiers import VALUE_CHARACTERS_MAX
 from ledger.domain.attribute import TEXT_CHARACTERS_MAX, canonical
 from ledger.domain.member_profile import NAMES
 from ledger.domain.publish_attributes import ATTRIBUTES_MAX
+from ledger.store.name_key import fold
 
 IDENTIFIERS_MAX: Final = 10
 """Identifiers that one update adds or removes."""
@@ -139,7 +140,7 @@ def _check_search_members(request: SearchMembersRequest, _now: int, problems: Pr
     match request.WhichOneof("by"):
         case "name_prefix":
             check_text(request.name_prefix, "name_prefix", problems, most=NAME_PREFIX_CHARACTERS_MAX)
-            if len(request.name_prefix.strip()) < NAME_PREFIX_CHARACTERS_MIN:
+            if len(fold(request.name_prefix)) < NAME_PREFIX_CHARACTERS_MIN:  # else accents alone would find everybody
                 problems.append(("name_prefix", f"must be at least {NAME_PREFIX_CHARACTERS_MIN} characters"))
         case "identifier":
             check_identifier(request.identifier, "identifier", problems)

@@ -123,10 +123,12 @@ class Profiles:
         return self._found("by_name", parameters)
 
     def by_ending(self, program: str, ending: str, limit: int) -> list[FoundMember]:
-        """The first members with an identifier that ends so."""
-        key = ending.casefold()[::-1]
-        parameters = {"program": program, "from": key, "until": key + _LAST, "limit": limit}
-        return self._found("by_ending", parameters)
+        """The first members with an identifier that ends so; addresses are kept in small letters, cards as they are."""
+        found: dict[str, FoundMember] = {}
+        for key in dict.fromkeys((ending[::-1], ending.lower()[::-1])):
+            parameters = {"program": program, "from": key, "until": key + _LAST, "limit": limit}
+            found |= {one.member: one for one in self._found("by_ending", parameters)}
+        return list(found.values())[:limit]
 
     def by_key(self, key: tuple[str, int, str]) -> list[FoundMember]:
         """The member with a normalised identifier (program, type, value)."""

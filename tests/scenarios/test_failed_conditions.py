@@ -3,10 +3,12 @@
 import re
 import urllib.request
 
+import pytest
 from loyalty.v1.earning_pb2 import Conditions, LineFilter
 from loyalty.v1.pos_service_pb2 import QuoteSaleRequest
 
 from tests.conftest import OpenShop
+from tests.members.known import attribute, update
 from tests.programs import plus, program, spend, visit
 from tests.proof import prove
 from tests.running import free_address, running, token
@@ -43,6 +45,20 @@ def test_a_filter_that_fails_is_recorded_once_for_each_rule(open_shop: OpenShop)
     (recorded,) = shop.events(member, "SaleRecorded")
     assert [failure.rule for failure in recorded.sale_recorded.failures] == ["upstairs", "plus"]
     prove(shop, member)
+
+
+@pytest.mark.parametrize("asked", ["duration((member).attributes.note)", "attributes[[member][0].attributes.note]"])
+def test_what_failed_never_tells_of_the_person(open_shop: OpenShop, asked: str) -> None:
+    """However an expression gets at what is known of a member: events are for ever."""
+    reads = plus(1, "reads", conditions=Conditions(expression="member.attributes.note != 'x'"))
+    hides = plus(1, "hides", conditions=Conditions(expression=f"sale.total_minor > 500 && {asked} != null"))
+    shop = open_shop(program(spend(), promotions=[reads, hides], attributes=[attribute("note")]))
+    member = shop.member()
+    update(shop, member, attributes={"note": "Geheimnis"})
+    shop.sale(member, 10_00)
+    (recorded,) = shop.events(member, "SaleRecorded")
+    assert [failure.rule for failure in recorded.sale_recorded.failures] == ["hides"]
+    assert b"Geheimnis" not in recorded.SerializeToString()
 
 
 def test_failures_are_counted(database_url: str) -> None:

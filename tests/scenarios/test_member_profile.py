@@ -230,6 +230,9 @@ def test_lists_and_searches(open_shop: OpenShop) -> None:
         for index, (given, family) in enumerate(people)
     ]
 
+    named = [identifier("external_id", "CRM-AB-77"), identifier("email", "Zara@example.org")]
+    members.append(shop.enroll(named, profile=Profile(given_name="Zara")).member)
+
     def found(**by: object) -> list[str]:
         return [one.profile.given_name for one in search(shop, **by)]
 
@@ -238,7 +241,10 @@ def test_lists_and_searches(open_shop: OpenShop) -> None:
     assert found(name_prefix="angstrom  Z") == ["Zoe"]
     assert found(name_prefix="आश") == ["आशा"]
     assert found(name_prefix="zoellner") == found(name_prefix="zz") == []
+    with refused("INVALID_FIELD", grpc.StatusCode.INVALID_ARGUMENT):
+        found(name_prefix="\u0301\u0301")
     assert found(identifier_ending="0-7715") == ["Zoe"]
+    assert found(identifier_ending="AB-77") == found(identifier_ending="EXAMPLE.org") == ["Zara"]
     assert found(identifier=identifier("phone", "030 901823")) == ["O'Zo"]
     (one,) = search(shop, identifier_ending="0-7725")
     assert [shown.value for shown in one.masked_identifiers] == ["***7725", "***1822"]

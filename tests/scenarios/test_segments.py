@@ -174,6 +174,7 @@ def test_bad_segments_are_named_at_once(open_shop: OpenShop) -> None:
         "shoe_size > 40": "there is no variable 'shoe_size'",
         "sales": "neither true nor false",
         "m.colour > 3": "there is no field 'colour'",
+        "enrolled_store == '\0'": "must not have control characters",
         "sales > 1 || " * 99 + "sales > 0": "must be at most 1000 characters",
         "+".join(["1"] * 450) + " > sales": "is too costly",
     }.items():

@@ -54,6 +54,7 @@ FUNCTIONS: Final = frozenset(
 
 _MACRO: Final = re.compile(r"\.\s*(?:all|exists|exists_one)\s*\(\s*([A-Za-z_]\w*)\s*,")
 _ATTRIBUTE: Final = re.compile(r"""(?<![.\w])attributes\s*(?:\.\s*|\[\s*["'])(\w+)""")
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]").search
 _TYPES: Final = frozenset({"bool", "bytes", "double", "int", "string", "uint"})
 
 
@@ -71,6 +72,8 @@ def compile_text(text: str, variables: Collection[str]) -> Compiled:
     """Compiles an expression. Raises ValueError where it cannot be checked, or names what is none of the variables."""
     if len(text) > CHARACTERS_MAX:
         raise ValueError(f"must be at most {CHARACTERS_MAX} characters")
+    if _CONTROL(text):
+        raise ValueError("must not have control characters, but for tabs and ends of lines")
     program = cel.compile(text)
     steps = steps_of(text)
     bound = set(_MACRO.findall(text))
@@ -125,7 +128,9 @@ class Expression:
             return self.evaluate(facts, line)
         except EVALUATION_ERRORS as error:
             if not facts.failures or facts.failures[-1].rule != owner:
-                text = OF_PERSON if self._asks else f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]
+                # However it got at them: a text that hides what it asks for must not tell it either.
+                is_personal = bool(self._asks) or ("member" in self.names and facts.profile is not None)
+                text = OF_PERSON if is_personal else f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]
                 facts.failures.append(ConditionFailure(rule=owner, error=text))
             return False
 
