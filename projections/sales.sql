@@ -88,14 +88,16 @@ WITH voided AS (
     WHERE s.member_id = e.member_id AND s.transaction_id = e.reversed AND s.kind = 'sale'
     RETURNING e.*, s.position AS of_position, s.program
 ), left_over AS (
-    SELECT v.position, l.number, sum(l.units)::bigint AS units, sum(l.net_minor)::bigint AS net_minor
+    SELECT v.position, l.number, sum(l.units)::bigint AS units, sum(l.net_minor)::bigint AS net_minor,
+           sum(l.units) <> 0 OR sum(l.net_minor) <> 0 AS is_left
     FROM voided v
     JOIN sales s ON s.member_id = v.member_id AND s.of_position = v.of_position
     JOIN sale_lines l ON l.position = s.position
     GROUP BY v.position, l.number
-    HAVING sum(l.units) <> 0 OR sum(l.net_minor) <> 0
 ), weighed AS (
-    SELECT *, CASE WHEN sum(net_minor) OVER sale = 0 THEN 1 ELSE net_minor END AS weight
+    SELECT *, CASE WHEN sum(net_minor) OVER sale <> 0 THEN net_minor
+                   WHEN bool_or(is_left) OVER sale THEN is_left::int
+                   ELSE 1 END AS weight
     FROM left_over WINDOW sale AS (PARTITION BY position)
 ), seen AS (
     SELECT *, sum(weight) OVER (PARTITION BY position ORDER BY number) AS upto, sum(weight) OVER (PARTITION BY position) AS whole
@@ -113,12 +115,16 @@ INSERT INTO sale_lines (member_id, position, number, line_id, sku, category, bra
                         till_discount_minor, reward_discount_minor, net_minor, unit_cost_minor, awarded_points,
                         redeemed_points)
 SELECT v.member_id, o.position, l.number, l.line_id, l.sku, l.category, l.brand, l.labels, l.kind, -o.units, 0, 0, 0,
-       -o.net_minor, l.unit_cost_minor,
-       div(v.taken_back_points * (upto - weight), whole) - div(v.taken_back_points * upto, whole),
-       div(v.restored_points * (upto - weight), whole) - div(v.restored_points * upto, whole)
-FROM seen o
+       -o.net_minor, l.unit_cost_minor, o.taken_back_points, o.restored_points
+FROM (
+    SELECT seen.*,
+           div(v.taken_back_points * (upto - weight), whole) - div(v.taken_back_points * upto, whole) AS taken_back_points,
+           div(v.restored_points * (upto - weight), whole) - div(v.restored_points * upto, whole) AS restored_points
+    FROM seen JOIN voided v USING (position)
+) AS o
 JOIN voided v ON v.position = o.position
 JOIN sale_lines l ON l.position = v.of_position AND l.number = o.number
+WHERE o.is_left OR o.taken_back_points <> 0 OR o.restored_points <> 0
 
 -- name: total
 -- From a page's first position on.

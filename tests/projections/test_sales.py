@@ -16,7 +16,8 @@ from loyalty.v1.sale_pb2 import ReturnLine, Sale, SaleLine
 from ledger.domain.instant import MINUTE, from_timestamp
 from ledger.domain.names import last_id, member_name, transaction_name
 from projections.check import check
-from tests.projections.history import History, append
+from tests.programs import visit
+from tests.projections.history import History, append, program
 from tests.projections.tables import catch_up
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -83,6 +84,25 @@ def test_lines_and_what_came_back(database_url: str) -> None:
         ("A1", 0, 0),
         ("B2", 0, 0),
     ]
+    assert check(database_url, 1).ok
+
+
+def test_points_of_a_sale_of_nothing_come_back_whole(database_url: str) -> None:
+    """A visit that bought no unit for no money earned points all the same; with the sale they are taken back."""
+    definition = program()
+    definition.earning_rules.append(visit(10))
+    history = History(definition)
+    member = history.enrol()
+    lines = [SaleLine(line_id=name, quantity=0) for name in "abc"]
+    sale = history.run(member, c.RecordSaleRequest(member=member_name(member), sale=Sale(currency="EUR", lines=lines)))
+    history.at += MINUTE
+    history.reverse(member, sale)
+    append(database_url, history.events)
+    catch_up(database_url)
+    points = [
+        one for (one,) in rows(database_url, "SELECT awarded_points FROM views.sale_lines ORDER BY position, number")
+    ]
+    assert points == [3, 3, 4, -3, -3, -4]
     assert check(database_url, 1).ok
 
 
