@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from loyalty.v1.commands_pb2 import RecordSaleRequest
+from loyalty.v1.sale_pb2 import Sale, SaleLine
 from typer.testing import CliRunner, Result
 
+from ledger.domain.names import member_name
 from ledger.proof.event_rows import parquet_libraries
 from server import app
 from tests.projections.history import History, append
@@ -19,6 +22,7 @@ from tests.running import ROOT, Databases, running, token
 Loyalty = Callable[..., Result]
 
 README = (ROOT / "README.md").read_text("utf-8")
+ODD_SKU = "[/x]"
 PERIODS = ("2020-01-01", "2020-06-01", "2020-06-01", "2021-01-01")
 PERIOD = ("--from", "2020-01-01", "--until", "2022-06-01")
 REPORTS = {
@@ -34,7 +38,11 @@ REPORTS = {
 def _loyalty(databases: Databases) -> Iterator[Loyalty]:
     """Runs a report with a server of its own, whose log was recorded in 2020."""
     url = databases.url(databases.create())
-    append(url, History().live(300).events)
+    history = History().live(300)
+    member = history.enrol()
+    odd = Sale(currency="EUR", lines=[SaleLine(line_id="1", sku=ODD_SKU, price_minor=1_00)])
+    history.run(member, RecordSaleRequest(member=member_name(member), sale=odd))
+    append(url, history.events)
     catch_up(url)
     with running(url) as server:
         credential = token(url, "manager")
@@ -90,6 +98,12 @@ def test_sums_are_the_same_however_they_are_told(loyalty: Loyalty) -> None:
         lines = rows(loyalty("sales", "--by", by, "--format", "csv").stdout)
         for figure in ("gross_minor", "returned_minor", "net_minor", "awarded_points", "restored_points"):
             assert sum(int(line[figure]) for line in lines) == int(whole[figure]), (by, figure)
+
+
+def test_brackets_of_a_code_are_no_markup(loyalty: Loyalty) -> None:
+    """What a table is given it shows."""
+    result = loyalty("sales", "--by", "sku")
+    assert result.exit_code == 0, result.output
 
 
 def test_members_a_limit_and_what_is_wrong(loyalty: Loyalty) -> None:

@@ -96,4 +96,4 @@ def _print(found: list[a.ListedAuditEntry]) -> None:
             str(entry.count),
             ErrorReason.Name(entry.reason).removeprefix("ERROR_REASON_") if entry.reason else "",
         )
-    Console().print(table)
+    Console(markup=False).print(table)

@@ -90,4 +90,4 @@ def _print(consumers: list[Consumer]) -> None:
             f"{one.lag_ms / 1_000:.1f}",
             f"{one.seen_at.ToDatetime():%F %T}" if one.HasField("seen_at") else "never",
         )
-    Console().print(table)
+    Console(markup=False).print(table)

@@ -117,7 +117,7 @@ def _print(parts: Iterable[Sequence[Any]], columns: Sequence[Column], output: Pa
         for line in part:
             table.add_row(*(_shown(column.value_of(line)) for column in columns))
     with nullcontext() if output is None else output.open("w", encoding="utf-8") as file:
-        Console(file=file).print(table)
+        Console(file=file, markup=False).print(table)
 
 
 def _shown(value: Any) -> str:

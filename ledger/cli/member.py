@@ -76,7 +76,7 @@ def show(
     table = Table("recorded", "what", "points", "total", "store")
     for entry in statement.entries:
         table.add_row(_time(entry.recorded_at), entry.type, f"{entry.points:+d}", str(entry.total_points), entry.store)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 @app.command()
@@ -120,7 +120,7 @@ def state(
         f"{answer.member} of {answer.program} at {answer.at.ToJsonString()}: what was believed up to position"
         f" {answer.position}, and what is known at {answer.head_position}"
     )
-    console = Console()
+    console = Console(markup=False)
     console.print(_sides(answer))
     if answer.late_transactions:
         console.print(_late(answer))

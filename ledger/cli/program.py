@@ -161,7 +161,7 @@ def history(
     for version in versions:
         begins = _time(version.starts_at) if version.HasField("starts_at") else "at once"
         table.add_row(str(version.version), _time(version.recorded_at), version.origin.operator, begins)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def request_id_of(definition: Program) -> str:

@@ -297,7 +297,7 @@ def print_rows(form: Format, title: str, fields: Sequence[str], cells: Sequence[
         table.add_column(name.replace("_", " "), justify="left" if name in _TEXTS else "right")
     for row in cells:
         table.add_row(*row)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 _TEXTS: Final = frozenset(

@@ -121,4 +121,4 @@ def _print_table(principals: list[Principal], states: list[str]) -> None:
     table = Table("credential", "role", "store", "terminal", "program", "personal data", "state")
     for principal, state in zip(principals, states, strict=True):
         table.add_row(*(part or "any" for part in principal[:5]), "" if principal.may_identify else "no", state)
-    Console().print(table)
+    Console(markup=False).print(table)
