@@ -16,8 +16,10 @@ import psycopg
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
+from ledger.store.archive import Archive
 from ledger.store.seal import SealBroken
 from projections.catalogue import PROJECTIONS
+from projections.check_next import stopped
 from projections.check_seal import PLACE as SEAL
 from projections.check_seal import Range, RangeDone, SealCheck, Trust, hash_range, read_file
 from projections.check_state import CheckState, ShareDone, StateUnfit
@@ -184,6 +186,10 @@ class _Check:
             if generation.position > self._snapshot.head:
                 ahead = f"position {generation.position}: the next events would be left out"
                 findings.add(Finding(generation.name, "its position", f"{self._snapshot.head} at most", ahead))
+            if generation.position < self._snapshot.head:
+                held_up = stopped(self._database_url, generation, Archive(self._archive))
+                if held_up is not None:
+                    findings.add(held_up)
             for table in PROJECTIONS[generation.name].shared_tables:
                 place = f"{generation.name}.{table}"
                 replayed = together(share.shared_rows[place] for share in shares)

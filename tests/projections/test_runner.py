@@ -12,6 +12,7 @@ from psycopg.rows import tuple_row
 
 from ledger.store.datastore import LedgerDatastore
 from projections.catalogue import PROJECTIONS
+from projections.check import check
 from projections.hub import Hub, connect
 from projections.page import Poisoned, read_page
 from projections.runner import END, ReadSide, Runner, Status, Turns, apply_page
@@ -182,7 +183,7 @@ def test_reader_waits_for_its_own_write(database_url: str, datastore: LedgerData
 
 
 def test_contradiction_stops_one_projection(database_url: str, read_side: ReadSide) -> None:
-    """A change from a tier that the member is not in stops tiers in front of it; the others go on."""
+    """A change from a tier that the member is not in stops tiers before it, as the check tells; the others go on."""
     history = History()
     member = history.enrol()
     history.record(member, TierChanged(from_tier="platinum", to_tier="blue"))
@@ -198,6 +199,9 @@ def test_contradiction_stops_one_projection(database_url: str, read_side: ReadSi
     assert tiers.error.startswith("event 3: ")
     assert value(database_url, "SELECT position FROM views.positions WHERE name = 'tiers'") == 2
     assert not reached(read_side, 3, ["tiers"])
+    (found,) = [one for one in check(database_url, 1).first if one.place == "tiers"]
+    assert (found.key, found.expected) == ("event 3", "a view that takes it")
+    assert "has stopped" in found.found
 
 
 @pytest.mark.parametrize(
