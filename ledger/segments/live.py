@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from loyalty.v1.program_pb2 import Program
 from loyalty.v1.segment_pb2 import Segment
 from psycopg import Cursor
 
@@ -53,7 +54,7 @@ class Registry:
         self.segments = [live for row in rows if (live := self._live(row)) is not None]
 
     def today(self, program: str, at: int) -> date:
-        """The day of an instant in a program. As long as it has no members, any zone does."""
+        """The day of an instant in a program. As long as no view knows the program, any zone does."""
         return local_date(at, self._zones.get(program, _UTC))
 
     def today_of(self, cursor: Cursor[Any], program: str, at: int) -> date:
@@ -64,8 +65,8 @@ class Registry:
     def _load_zones(self, cursor: Cursor[Any], programs: Set[str]) -> None:
         unknown = programs - self._zones.keys()
         if unknown:
-            zones = cursor.execute(SQL["zones"], {"programs": list(unknown)}, prepare=True).fetchall()
-            self._zones.update((program, ZoneInfo(zone)) for program, zone in zones)
+            rows = cursor.execute(SQL["zones"], {"programs": list(unknown)}, prepare=True).fetchall()
+            self._zones.update((name, ZoneInfo(Program.FromString(raw).time_zone or "UTC")) for name, raw in rows)
 
     def of(self, program: str) -> list[Live]:
         """The segments of a program."""

@@ -6,9 +6,8 @@ SELECT stream_id, stream_version, program, segment_id, definition, definition_ve
 FROM views.segments WHERE NOT is_deleted OR members > 0 ORDER BY is_deleted DESC, stream_id
 
 -- name: zones
--- The time zones of programs that have members.
-SELECT p.program, m.time_zone FROM unnest(%(programs)b::text[]) AS p (program)
-JOIN LATERAL (SELECT time_zone FROM views.sales_members m WHERE m.program = p.program LIMIT 1) AS m ON true
+-- A version of each program: none of them has another time zone.
+SELECT DISTINCT ON (program) program, definition FROM views.programs WHERE program = ANY (%(programs)b::text[])
 
 -- name: positions
 SELECT min(position) AS read, min(position) FILTER (WHERE name = 'segments') AS segments

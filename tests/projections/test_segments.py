@@ -23,7 +23,7 @@ from loyalty.v1.segment_pb2 import (
 from loyalty.v1.segment_pb2 import Segment as Definition
 from psycopg.rows import tuple_row
 
-from ledger.domain.instant import from_timestamp
+from ledger.domain.instant import HOUR, from_timestamp
 from ledger.domain.names import last_id, member_name, segment_stream
 from ledger.domain.program import Program
 from ledger.domain.segments.decide import Segment, SegmentCommand, decide_segment, name_of
@@ -36,7 +36,7 @@ from projections.check import check
 from projections.facts import read_facts
 from projections.hub import connect
 from projections.rebuild import rebuild
-from tests.projections.history import DAY, History, append
+from tests.projections.history import DAY, START, History, append, program
 from tests.projections.tables import catch_up, tables
 from tests.running import ROOT
 
@@ -347,3 +347,15 @@ def test_a_preview_says_what_a_segment_comes_to(segmented: Open) -> None:
     found = preview(it.cursor, definition, 2, it.history.at)
     assert (found.members, found.total, list(found.sample), found.failed) == (3, 5, members[:2], 2)
     assert preview(it.cursor, Definition(name="programs/none/segments/s", expression="true"), 2, 0).total == 0
+
+
+def test_a_day_is_the_program_s_before_it_has_members(database_url: str) -> None:
+    """Eleven hours behind UTC: else the first member's first midnight would have been looked at already."""
+    definition = program()
+    definition.time_zone = "Pacific/Midway"
+    history = History(definition)
+    append(database_url, history.events)
+    catch_up(database_url)
+    with closing(connect(database_url, "test")) as connection:
+        cursor = connection.cursor(binary=True, row_factory=tuple_row)
+        assert Registry(KINDS).today_of(cursor, definition.name, START + 10 * HOUR) == date(2019, 12, 31)
