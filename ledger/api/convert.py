@@ -197,6 +197,7 @@ def _command(
         at,
         program=program,
         bound_program=principal.program or "",
+        received_at=now,
         deadline=deadline,
         clock_given=clock_given,
     )

@@ -10,6 +10,7 @@ from loyalty.v1.account_pb2 import Receipt
 from loyalty.v1.origin_pb2 import Origin
 
 from ledger.domain.account import Account, AccountEvent
+from ledger.domain.instant import FOREVER
 from ledger.domain.member_profile import Key, MemberProfile, ProfileChange
 from ledger.domain.new_event import NewEvent
 from ledger.domain.pool import PoolEvent, Pools
@@ -53,9 +54,16 @@ class Case(Generic[RequestT]):
     """What an update of the profile is to change."""
     owner_of: Callable[[Key], UUID | None] = lambda _: None
     """Who has an identifier that the command names."""
+    received_at: int = FOREVER
+    """When the server had it."""
     events: list[NewEvent] = field(default_factory=list)
     codes: list[NewCode] = field(default_factory=list)
     """The codes of new vouchers, which no event holds."""
+
+    @property
+    def decided_at(self) -> int:
+        """When a member decided about their data: not later than the server had it, however fast a clock is."""
+        return min(self.at, self.received_at)
 
     def tally(self) -> Tally:
         """What is used of limits and stock as the case stands."""

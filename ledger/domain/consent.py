@@ -32,8 +32,9 @@ def record_changes(case: Case[Any], changes: Iterable[ConsentChange]) -> None:
     version = case.program.version
     for change in changes:
         if change.given:
-            consent = _consent(purposes, change, case.at, case.program.zone)
+            consent = _consent(purposes, change, case.decided_at, case.program.zone)
             given = ConsentGiven(origin=case.origin, program_version=version, consent=consent)
+            set_timestamp(given.effective_at, case.decided_at)
             case.record(given, transaction_id=case.request_id)
             continue
         if change.purpose not in purposes and all(key[0] != change.purpose for key in case.account.person.consents):
@@ -41,6 +42,7 @@ def record_changes(case: Case[Any], changes: Iterable[ConsentChange]) -> None:
         withdrawn = ConsentWithdrawn(
             origin=case.origin, program_version=version, purpose=change.purpose, channel=change.channel
         )
+        set_timestamp(withdrawn.effective_at, case.decided_at)
         case.record(withdrawn, transaction_id=case.request_id)
 
 

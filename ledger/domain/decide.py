@@ -45,6 +45,7 @@ from ledger.domain.consent import record_changes, record_consents
 from ledger.domain.entitle import revoke_entitlement, use_entitlement
 from ledger.domain.erase_member import erase_member
 from ledger.domain.grant_reward import grant_reward
+from ledger.domain.instant import FOREVER
 from ledger.domain.issue_vouchers import revoke_voucher
 from ledger.domain.later_expiry import extend_expiry, reinstate_points
 from ledger.domain.names import blocked_stream, program_stream, transaction_name
@@ -159,9 +160,10 @@ def enroll_member(
     at: int,
     program: Program,
     member_id: UUID,
+    received_at: int = FOREVER,
 ) -> Case[EnrollMemberRequest]:
     """Decides the enrolment of a person whose identifiers are free: a new account in the first tier."""
-    case = Case(request, origin, request_id, at, program, Account(member_id), {})
+    case = Case(request, origin, request_id, at, program, Account(member_id), {}, received_at=received_at)
     event = MemberEnrolled(
         origin=origin,
         request=request,

@@ -6,7 +6,7 @@ from loyalty.v1.events_pb2 import MemberErased
 
 from ledger.domain.account import Account
 from ledger.domain.case import Case
-from ledger.domain.instant import instant_text
+from ledger.domain.instant import instant_text, set_timestamp
 from ledger.domain.refusal import Rejected
 
 
@@ -16,6 +16,7 @@ def erase_member(case: Case[EraseMemberRequest]) -> None:
     Points, vouchers and entitlements stay until they expire: the books owe them until then, and nobody can use them.
     """
     event = MemberErased(origin=case.origin, request=case.request, program_version=case.program.version)
+    set_timestamp(event.effective_at, case.decided_at)
     case.record(event, main=True)
     case.write_receipt(event.receipt)
 

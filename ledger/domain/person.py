@@ -18,6 +18,7 @@ from loyalty.v1.events_pb2 import (
 from loyalty.v1.feedback_pb2 import RatedVisit
 from loyalty.v1.snapshot_pb2 import AccountSnapshot
 
+from ledger.domain.effect import effective_at
 from ledger.domain.instant import FOREVER, from_timestamp
 
 PersonEvent = ConsentsRecorded | ConsentGiven | ConsentWithdrawn | MemberErased | FeedbackRecorded
@@ -56,13 +57,13 @@ class Person(NamedTuple):
             case ConsentGiven():
                 consent = event.consent
                 expires_at = from_timestamp(consent.expires_at) if consent.HasField("expires_at") else FOREVER
-                decision = Decision(True, from_timestamp(event.origin.occurred_at), expires_at)
+                decision = Decision(True, _at(event), expires_at)
                 return self._decided((consent.purpose, consent.channel), decision)
             case ConsentWithdrawn():
-                decision = Decision(False, from_timestamp(event.origin.occurred_at), FOREVER)
+                decision = Decision(False, _at(event), FOREVER)
                 return self._decided((event.purpose, event.channel), decision)
             case MemberErased():
-                return Person(erased_at=from_timestamp(event.origin.occurred_at))
+                return Person(erased_at=_at(event))
             case FeedbackRecorded() if event.request.HasField("visit"):
                 visit = event.request.visit
                 return self._replace(rated_visits=_kept((*self.rated_visits, (visit.store, visit.day))))
@@ -114,6 +115,11 @@ class Person(NamedTuple):
 
 UNKNOWN: Final = Person()
 """Of whom nothing is known."""
+
+
+def _at(event: ConsentGiven | ConsentWithdrawn | MemberErased) -> int:
+    """When a member decided. Without an instant of its own an event has its till's."""
+    return effective_at(event, 0)
 
 
 def _decision(message: ConsentSnapshot) -> Decision:

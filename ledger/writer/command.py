@@ -11,6 +11,7 @@ from loyalty.v1.commands_pb2 import EnrollMemberRequest, SaleReference, UpdateMe
 from loyalty.v1.member_pb2 import Profile
 from loyalty.v1.origin_pb2 import Origin
 
+from ledger.domain.instant import FOREVER
 from ledger.domain.member_profile import MemberProfile, ProfileChange
 from ledger.domain.program import Program
 from ledger.domain.voucher import NewCode
@@ -72,6 +73,8 @@ class Command:
     bound_program: str = ""
     """The only program whose members the credential may touch; empty for any."""
     dry_run: bool = False
+    received_at: int = FOREVER
+    """When the server had it."""
     clock_given: bool = True
     """Whether the till sent its clock; if not, a retry cannot be expected to carry the same one."""
     deadline: float | None = None

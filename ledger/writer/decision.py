@@ -218,6 +218,7 @@ def _on_account(book: Book, command: Command, secret: bytes) -> Decided | Repeat
         book.persons.memberships.get(account_id),
         command.change,
         book.persons.identifiers.get,
+        command.received_at,
     )
     if isinstance(request, Empty):
         settle_account(case)
@@ -349,7 +350,7 @@ def _enroll(book: Book, command: Command, request: EnrollMemberRequest, new_id: 
         if existing is not None:
             return Exists(existing)
         raise Rejected(ErrorReason.ERROR_REASON_IDENTIFIER_TAKEN)
-    case = enroll_member(request, command.request_id, command.origin, command.at, program, new_id)
+    case = enroll_member(request, command.request_id, command.origin, command.at, program, new_id, command.received_at)
     return Decided(case.events, case.account)
 
 

@@ -1,5 +1,7 @@
 """Consent: by purpose, way of contact and version of the text; withdrawn, it acts at once."""
 
+from datetime import UTC, datetime, timedelta
+
 import grpc
 import pytest
 from loyalty.v1.commands_pb2 import EnrollMemberRequest
@@ -96,6 +98,26 @@ def test_late(shop: Shop) -> None:
     record_consents(shop, member, gives("marketing", "SMS"), at="2026-02-02T10:00")  # the same instant: the later one
     assert held(shop, member) == {"marketing": ALL}
     _prove_consents(shop, member)
+
+
+def test_a_fast_clock(shop: Shop) -> None:
+    """A clock that is ahead, which is let pass, holds nothing back and wins over nothing that is decided after it."""
+
+    def ahead(minutes: int) -> str:
+        return (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
+
+    member = shop.member()
+    record_consents(shop, member, gives("marketing"), gives("profiling"), at=ahead(4))
+    assert held(shop, member) == {"marketing": ALL, "profiling": ALL}
+    record_consents(shop, member, withdraws("marketing"))
+    assert held(shop, member) == held(shop, member, ahead(6)) == {"profiling": ALL}
+    record_consents(shop, member, withdraws("profiling"), at=ahead(4))
+    assert held(shop, member) == {}
+    record_consents(shop, member, gives("marketing"))
+    assert held(shop, member) == held(shop, member, ahead(6)) == {"marketing": ALL}
+    _prove_consents(shop, member)
+    people.erase(shop, member, at=ahead(4))
+    assert held(shop, member) == {}
 
 
 def test_unknown(shop: Shop) -> None:

@@ -2565,15 +2565,14 @@ Global___ConsentsRecorded: _TypeAlias = ConsentsRecorded  # noqa: Y015
 
 @_typing.final
 class ConsentGiven(_message.Message):
-    """A member gave a consent, at the till's clock. Of two decisions about the same the one that was made later holds, whichever
-    arrives first.
-    """
+    """A member gave a consent. Of two decisions about the same the one that was made later holds, whichever arrives first."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ORIGIN_FIELD_NUMBER: _builtins.int
     PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
     CONSENT_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_AT_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     @_builtins.property
@@ -2584,16 +2583,23 @@ class ConsentGiven(_message.Message):
     def consent(self) -> _consent_pb2.Consent:
         """The consent."""
 
+    @_builtins.property
+    def effective_at(self) -> _timestamp_pb2.Timestamp:
+        """When: at the till's clock, or when the server had it where that clock is ahead. A clock that is fast must not win over
+        decisions that are made after it.
+        """
+
     def __init__(
         self,
         *,
         origin: _origin_pb2.Origin | None = ...,
         program_version: _builtins.int = ...,
         consent: _consent_pb2.Consent | None = ...,
+        effective_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "origin", b"origin"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "effective_at", b"effective_at", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "origin", b"origin", "program_version", b"program_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "effective_at", b"effective_at", "origin", b"origin", "program_version", b"program_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2609,6 +2615,7 @@ class ConsentWithdrawn(_message.Message):
     PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_AT_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     purpose: _builtins.str
@@ -2619,6 +2626,10 @@ class ConsentWithdrawn(_message.Message):
     def origin(self) -> _origin_pb2.Origin:
         """Where it came from."""
 
+    @_builtins.property
+    def effective_at(self) -> _timestamp_pb2.Timestamp:
+        """When, as for what is given."""
+
     def __init__(
         self,
         *,
@@ -2626,10 +2637,11 @@ class ConsentWithdrawn(_message.Message):
         program_version: _builtins.int = ...,
         purpose: _builtins.str = ...,
         channel: _consent_pb2.ContactChannel.ValueType = ...,
+        effective_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "origin", b"origin", "program_version", b"program_version", "purpose", b"purpose"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "effective_at", b"effective_at", "origin", b"origin", "program_version", b"program_version", "purpose", b"purpose"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2647,6 +2659,7 @@ class MemberErased(_message.Message):
     REQUEST_FIELD_NUMBER: _builtins.int
     PROGRAM_VERSION_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_AT_FIELD_NUMBER: _builtins.int
     program_version: _builtins.int
     """The program version that decided."""
     @_builtins.property
@@ -2661,6 +2674,10 @@ class MemberErased(_message.Message):
     def receipt(self) -> _account_pb2.Receipt:
         """The balance and tier that stay in the books."""
 
+    @_builtins.property
+    def effective_at(self) -> _timestamp_pb2.Timestamp:
+        """When: at the clock of whoever did it, or when the server had it where that clock is ahead."""
+
     def __init__(
         self,
         *,
@@ -2668,10 +2685,11 @@ class MemberErased(_message.Message):
         request: _consent_pb2.EraseMemberRequest | None = ...,
         program_version: _builtins.int = ...,
         receipt: _account_pb2.Receipt | None = ...,
+        effective_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at", "origin", b"origin", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at", "origin", b"origin", "program_version", b"program_version", "receipt", b"receipt", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
