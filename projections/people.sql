@@ -8,12 +8,13 @@ ORDER BY c.purpose, c.channel
 
 -- name: decisions
 SELECT p.position, c.position, c.purpose, c.channel, c.given, c.text_id, c.text_version, c.language_code, c.decided_at,
-       c.expires_at, c.transaction_id, c.store, c.origin_channel, c.operator
+       c.expires_at, c.transaction_id, c.store, c.origin_channel, o.operator
 FROM (SELECT position FROM views.positions WHERE name = 'consents') AS p
 LEFT JOIN LATERAL (
     SELECT * FROM views.consents c WHERE c.member_id = %(member_id)b AND c.position < %(before)b
     ORDER BY c.position DESC LIMIT %(limit)b
 ) AS c ON true
+LEFT JOIN views.consent_operators o ON o.member_id = c.member_id AND o.position = c.position
 ORDER BY c.position DESC
 
 -- name: results

@@ -35,8 +35,11 @@ BEGIN
     EXECUTE format($names$
         CREATE OR REPLACE VIEW %1$I.consents AS
             SELECT member_id, position, purpose, channel, given, text_id, text_version, language_code, decided_at,
-                   expires_at, transaction_id, store, origin_channel, operator, credential
+                   expires_at, transaction_id, store, origin_channel
             FROM consents;
+        -- Who took it down: for auditors, and not for BI tools.
+        CREATE OR REPLACE VIEW %1$I.consent_operators AS
+            SELECT member_id, position, operator, credential FROM consents;
         CREATE OR REPLACE VIEW %1$I.erased_members AS
             SELECT member_id, position, erased_at, reason FROM erased_members;
 

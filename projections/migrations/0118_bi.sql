@@ -99,5 +99,5 @@ BEGIN
     GRANT USAGE ON SCHEMA views TO loyalty_bi;
     GRANT SELECT ON ALL TABLES IN SCHEMA views TO loyalty_bi;
     ALTER DEFAULT PRIVILEGES IN SCHEMA views GRANT SELECT ON TABLES TO loyalty_bi;
-    REVOKE SELECT ON views.audit_trail FROM loyalty_bi;
+    REVOKE SELECT ON views.audit_trail, views.consent_operators FROM loyalty_bi;
 END $$;

@@ -29,6 +29,12 @@ FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 WHERE c.relnamespace = 'views'::regnamespace AND c.relkind = 'v' AND a.attnum > 0
 """
 
+_TOLD_BY_WHOM: Final = """
+SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+WHERE c.relnamespace = 'views'::regnamespace AND c.relkind = 'v'
+  AND a.attname ~ 'operator|credential|actor|network|terminal' AND has_column_privilege(c.oid, a.attnum, 'SELECT')
+"""
+
 
 def documented() -> list[tuple[str, str, str]]:
     """Each column of the list: view, name, type."""
@@ -128,10 +134,13 @@ def test_the_role_of_bi_tools(database_url: str) -> None:
             "profile.members",
             "profile.identifiers",
             "views.audit_trail",
+            "views.consent_operators",
             "balances_1.accounts",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(f"SELECT * FROM {table} LIMIT 1".encode())
+        told = connection.execute(_TOLD_BY_WHOM).fetchall()
+        assert told == [], "a view that says who did something is not for BI tools: see 0118_bi.sql"
         for statement in ("DELETE FROM views.balances", "CREATE TABLE mine ()", "CREATE VIEW views.mine AS SELECT 1"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement.encode())
