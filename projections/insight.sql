@@ -1,7 +1,8 @@
 -- Buying insight: what the questions of the API are made of. Names in braces are put in by projections.insight.
 
 -- name: position
-SELECT position FROM views.positions WHERE name = 'sales'
+-- Of sales, and of who was erased.
+SELECT min(position) FROM views.positions WHERE name IN ('sales', 'consents')
 
 -- name: publications
 SELECT topic, state FROM events WHERE originator_id = %(stream)s ORDER BY originator_version DESC
@@ -99,6 +100,7 @@ FROM views.won_and_lost(
     %(program)s, %(item)s, %(first_from)s, %(first_until)s, %(second_from)s, %(second_until)s, %(stores)s, %(channels)s,
     %(tiers)s)
 WHERE (first_minor IS NULL OR second_minor IS NULL) AND (%(items)s::text[] IS NULL OR item = ANY (%(items)s))
+    AND NOT EXISTS (SELECT FROM views.erased_members e WHERE e.member_id = won_and_lost.member_id)
 ORDER BY item COLLATE "C", member_id
 LIMIT %(limit)s
 

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from loyalty.v1 import commands_pb2 as c
 from loyalty.v1.consent_pb2 import ErasureReason, RetentionPolicy
-from loyalty.v1.crm_service_pb2 import WatchChangesRequest
+from loyalty.v1.crm_service_pb2 import ListStatementEntriesRequest, WatchChangesRequest
 from loyalty.v1.feedback_results_pb2 import CreateFeedbackLinkRequest, SubmitFeedbackRequest
 from loyalty.v1.member_pb2 import Identifier, IdentifierType, Profile
 from loyalty.v1.person_pb2 import ListConsentsRequest
@@ -39,6 +39,7 @@ from tests.members.known import search as search_members
 from tests.people import erase, gives, record_consents, say
 from tests.programs import cashback, discount, program, rolling, spend, voucher
 from tests.proof import fold, prove
+from tests.rights import entitlements_of, vouchers_of
 from tests.running import Databases, ServerProcess, free_address, running, token
 from tests.search import Search
 from tests.shop import TIMEOUT_S, Shop, line, new_id, refused
@@ -323,6 +324,29 @@ def test_points_expire_in_the_books(open_shop: OpenShop) -> None:
     assert balance.available_points == 100
     assert shop.balance(member, "2040-01-01").available_points == 0
     assert fold(shop, member).person.erased_at
+
+
+def test_what_is_answered_about_the_erased(open_shop: OpenShop) -> None:
+    """Whoever asks for the person is refused; the books answer about an account that is nobody's any more."""
+    shop = open_shop(program(rewards=[voucher()]))
+    member = shop.member()
+    sale = shop.sale(member, 100_00)
+    shop.commit(shop.reserve(member, "voucher").hold)
+    issued = vouchers_of(shop, member)
+    erase(shop, member)
+    link = CreateFeedbackLinkRequest(transaction=sale.outcome.transaction)
+    for call in (
+        lambda: get(shop, member, position=shop.head()),
+        lambda: people.export(shop, member),
+        lambda: shop.crm.CreateFeedbackLink(link, metadata=shop.metadata, timeout=TIMEOUT_S),
+    ):
+        with refused("MEMBER_ERASED", GONE):
+            call()
+    assert vouchers_of(shop, member) == issued
+    assert entitlements_of(shop, member) == []
+    entries = ListStatementEntriesRequest(member=member)
+    assert shop.crm.ListStatementEntries(entries, metadata=shop.metadata, timeout=TIMEOUT_S).entries
+    assert shop.balance(member).available_points
 
 
 def test_in_one_batch(site: Site) -> None:

@@ -12,6 +12,7 @@ from loyalty.v1.sale_pb2 import ReturnLine, SaleDiscount, SaleLine
 
 from tests.conftest import OpenShop
 from tests.insight import demand, offer_figures, pairs, sales_figures, won_and_lost
+from tests.people import erase
 from tests.programs import cashback, discount, item, plus, program, spend, voucher
 from tests.proof import prove
 from tests.running import ServerProcess, token
@@ -199,6 +200,17 @@ def test_members_won_and_lost(shop: Shop) -> None:
     (only,), _ = won_and_lost(shop, *days, item="sku", filter={"skus": ["soap"]})
     assert only.item == "soap"
     prove(shop, kept)
+
+
+def test_nobody_wins_back_who_is_erased(shop: Shop) -> None:
+    """They count as lost, and are not on the list of whom to write to."""
+    gone, erased = shop.member(), shop.member()
+    for member in (gone, erased):
+        sell(shop, member, "2026-01-10", bread(10_00))
+    erase(shop, erased)
+    days = ("2026-01-01", "2026-02-01", "2026-02-01", "2026-03-01")
+    (food,), members = won_and_lost(shop, *days, with_members=True)
+    assert (food.lost_members, [one.member for one in members]) == (2, [gone])
 
 
 def test_demand_by_store(shop: Shop) -> None:

@@ -900,7 +900,7 @@ class ReadWonAndLostRequest(_message.Message):
     second_until_date: _builtins.str
     """The first day behind it."""
     with_members: _builtins.bool
-    """Also tell which members were won and lost: by item, then member."""
+    """Also tell which members were won and lost: by item, then member. Who is erased counts in the lines and is not told."""
     limit: _builtins.int
     """How many lines at most, and how many members, up to 1,000,000; 0 for that many."""
     min_position: _builtins.int
