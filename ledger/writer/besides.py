@@ -1,8 +1,10 @@
 """Besides events: what a batch writes to the profile store and other tables in the transaction of its events."""
 
+from uuid import UUID
+
 from google.protobuf.message import Message
 from loyalty.v1.consent_pb2 import EraseMemberRequest
-from loyalty.v1.events_pb2 import FeedbackRecorded, MemberErased
+from loyalty.v1.events_pb2 import FeedbackRecorded, MemberErased, VoucherIssued
 from psycopg import Cursor
 from psycopg.rows import TupleRow
 
@@ -22,10 +24,12 @@ class Besides:
         self._now = now
         self._personal = PersonalWrites()
         self._codes: list[NewCode] = []
-        self._erased_codes: list[str] = []
+        self._code_owners: dict[str, UUID] = {}
+        """Whose the code of each new voucher is, by its hash."""
+        self._erased: set[UUID] = set()
 
     def __bool__(self) -> bool:
-        return bool(self._personal or self._codes or self._erased_codes)
+        return bool(self._personal or self._codes or self._code_owners)
 
     def note(self, command: Command, decision: Decided) -> None:
         """Notes what a decision writes besides its events."""
@@ -33,6 +37,12 @@ class Besides:
         account = decision.account
         if account is None:
             return
+        if decision.codes or decision.pools:  # only there can be vouchers
+            self._code_owners.update(
+                (event.payload.voucher.code_hash, event.stream_id)
+                for event in decision.events
+                if isinstance(event.payload, VoucherIssued)
+            )
         if command.person is not None:
             person = command.person
             self._personal.enrol(
@@ -59,16 +69,16 @@ class Besides:
             self._personal.write_down(NewText(command.request_id, member_id, command.text, language, self._now))
         elif isinstance(main, MemberErased):
             self._personal.erase(member_id)
-            self._erased_codes += [voucher.code_hash for voucher in account.vouchers.values()]
+            self._erased.add(member_id)
 
     def write(self, cursor: Cursor[TupleRow]) -> None:
         """Writes it.
 
         Raises psycopg.errors.UniqueViolation when an identifier has been taken, or a profile changed, meanwhile.
         """
-        if self._codes:
-            write_codes(cursor, self._codes)
+        if self._codes or self._code_owners:
+            write_codes(cursor, self._codes, self._code_owners)
         if self._personal:
             self._personal.write(cursor, self._now)
-        if self._erased_codes:
-            erase_codes(cursor, self._erased_codes)
+        if self._erased:
+            erase_codes(cursor, self._erased)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import grpc
+import psycopg
 import pytest
 from loyalty.v1.account_pb2 import IssuedVoucher
 from loyalty.v1.commands_pb2 import CommitRewardRequest
@@ -11,10 +12,12 @@ from loyalty.v1.program_pb2 import ReturnPolicy
 from loyalty.v1.reward_pb2 import Reward
 
 from ledger.domain.code import LENGTH, SYMBOLS, hash_of
+from ledger.domain.voucher import CLOSED_KEPT
 from tests.conftest import OpenShop
+from tests.people import erase
 from tests.programs import program, voucher
 from tests.proof import prove
-from tests.running import running, token
+from tests.running import ServerProcess, running, token
 from tests.shop import Details, Shop, instant, new_id, refused
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -244,3 +247,26 @@ def test_a_code_that_was_given_out_is_never_given_out_again(open_shop: OpenShop)
     with refused("PROGRAM_NOT_FOUND", NOT_FOUND):
         shop.upload_codes("cinema", "CINE-0003", program="programs/nobody")
     prove(shop, member)
+
+
+def test_codes_go_with_the_person(open_shop: OpenShop, server: ServerProcess) -> None:
+    """Uploaded or made here, also of vouchers closed so long ago that the account knows them no more; others' stay."""
+    rewards = [voucher(), voucher(1, "film", code_pool="cinema")]
+    shop = open_shop(program(rewards=rewards))
+    member, other = rich(shop), rich(shop)
+    names = [f"FILM-{new_id()}" for _ in range(3)]
+    shop.upload_codes("cinema", *names)
+    codes = [names[0]]
+    assert [one.code for one in buy(shop, member, "film")] == codes
+    for _ in range(2):
+        bought = shop.commit(shop.reserve(member, "voucher", CLOSED_KEPT // 2 + 1).hold)
+        codes += [one.code for one in bought.redemption.vouchers]
+        shop.reverse(bought.outcome.transaction)
+    theirs = [one.code for one in (*buy(shop, other), *buy(shop, other, "film"))]
+    with psycopg.connect(server.database_url, autocommit=True) as connection:
+        select = "SELECT code FROM voucher_codes WHERE code = ANY (%s)"
+        everything = [*codes, *theirs, names[2]]
+        assert len(connection.execute(select, (everything,)).fetchall()) == len(everything) > CLOSED_KEPT
+        erase(shop, member)
+        left = {code for (code,) in connection.execute(select, (everything,))}
+    assert left == {*theirs, names[2]}
