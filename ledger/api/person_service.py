@@ -64,14 +64,16 @@ class PersonService(CrmPart):
     ) -> AsyncIterator[pb.ExportMemberResponse]:
         """All that is known about a person, as one JSON document."""
         CHECKS[pb.ExportMemberRequest](request, self._clock())
-        await self._check_known(request.member)
+        program = await self._check_known(request.member)
         await check_not_erased(self._parts.reader, request.member)
         head = await asyncio.to_thread(self._parts.reader.head_position)
         reached = await asyncio.to_thread(self._parts.person_export.wait_for, head, wait_s(context))
         if reached < head:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(reached))
-        self._parts.noter.read(PRINCIPAL.get(), "loyalty.v1.CrmService/ExportMember", request.member, context.peer())
-        pieces = self._parts.person_export.document(last_id(request.member), self._clock())
+        principal = PRINCIPAL.get()
+        attributes = None if principal.sees_sensitive else await asyncio.to_thread(self._ordinary_attributes, program)
+        self._parts.noter.read(principal, "loyalty.v1.CrmService/ExportMember", request.member, context.peer())
+        pieces = self._parts.person_export.document(last_id(request.member), self._clock(), attributes)
         part: list[str] = []
         while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
             part.append(piece)
@@ -82,13 +84,20 @@ class PersonService(CrmPart):
         for response in _parts("".join(part)):
             yield response
 
-    async def _check_known(self, member: str) -> None:
-        """Raises ApiError where nobody, or nobody whom the caller may see, is that member."""
+    def _ordinary_attributes(self, name: str) -> frozenset[str]:
+        """The attributes of a program whose values are not sensitive. What it does not know any more may have been."""
+        program = self._parts.programs.newest(name)
+        definitions = program.attributes.values() if program is not None else ()
+        return frozenset(one.attribute_id for one in definitions if not one.is_sensitive)
+
+    async def _check_known(self, member: str) -> str:
+        """The member's program. Raises ApiError where nobody, or nobody whom the caller may see, is that member."""
         enrolments = await asyncio.to_thread(
             self._parts.reader.read_events, 0, 0, member, ("MemberEnrolled",), None, None, 1
         )
         if not enrolments.events or not await sees(self._parts.reader, member):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=member)
+        return enrolments.events[0].member_enrolled.program
 
 
 def _parts(text: str) -> list[pb.ExportMemberResponse]:

@@ -396,7 +396,9 @@ class CrmServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportMember(self, request, context):
-        """Everything that is known about a person, as one JSON document in parts. The audit trail has each call.
+        """Everything that is known about a person, as one JSON document in parts. The values of sensitive attributes, and the codes
+        of vouchers, are in it for managers and administrators; for others it says in `left_out` that they are not. The audit
+        trail has each call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

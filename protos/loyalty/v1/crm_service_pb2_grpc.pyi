@@ -100,7 +100,10 @@ class CrmServiceStub:
     answered as it was; any other command for the member gets MEMBER_ERASED. The identifiers are free again.
     """
     ExportMember: _grpc.UnaryStreamMultiCallable[_person_pb2.ExportMemberRequest, _person_pb2.ExportMemberResponse]
-    """Everything that is known about a person, as one JSON document in parts. The audit trail has each call."""
+    """Everything that is known about a person, as one JSON document in parts. The values of sensitive attributes, and the codes
+    of vouchers, are in it for managers and administrators; for others it says in `left_out` that they are not. The audit
+    trail has each call.
+    """
     RecordFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_pb2.RecordFeedbackRequest, _feedback_results_pb2.RecordFeedbackResponse]
     """Records what a member thinks of a sale, a reward or a visit, once. It earns what the program's rules give for the
     activity "feedback".
@@ -223,7 +226,10 @@ class CrmServiceAsyncStub(CrmServiceStub):
     answered as it was; any other command for the member gets MEMBER_ERASED. The identifiers are free again.
     """
     ExportMember: _aio.UnaryStreamMultiCallable[_person_pb2.ExportMemberRequest, _person_pb2.ExportMemberResponse]  # type: ignore[assignment]
-    """Everything that is known about a person, as one JSON document in parts. The audit trail has each call."""
+    """Everything that is known about a person, as one JSON document in parts. The values of sensitive attributes, and the codes
+    of vouchers, are in it for managers and administrators; for others it says in `left_out` that they are not. The audit
+    trail has each call.
+    """
     RecordFeedback: _aio.UnaryUnaryMultiCallable[_feedback_pb2.RecordFeedbackRequest, _feedback_results_pb2.RecordFeedbackResponse]  # type: ignore[assignment]
     """Records what a member thinks of a sale, a reward or a visit, once. It earns what the program's rules give for the
     activity "feedback".
@@ -451,7 +457,10 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _person_pb2.ExportMemberRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_person_pb2.ExportMemberResponse], _abc.AsyncIterator[_person_pb2.ExportMemberResponse]]:
-        """Everything that is known about a person, as one JSON document in parts. The audit trail has each call."""
+        """Everything that is known about a person, as one JSON document in parts. The values of sensitive attributes, and the codes
+        of vouchers, are in it for managers and administrators; for others it says in `left_out` that they are not. The audit
+        trail has each call.
+        """
 
     @_abc_1.abstractmethod
     def RecordFeedback(
