@@ -13,6 +13,7 @@ from psycopg import Cursor
 from psycopg.rows import tuple_row
 
 from ledger.domain.instant import set_timestamp
+from ledger.domain.names import program_in
 from ledger.store.archive import NO_ARCHIVE, Archive
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.topics import TOPICS, TOPICS_OF_ACCOUNTS, TYPES, decode
@@ -104,7 +105,7 @@ def _changes(rows: Sequence[Row], program: str) -> list[Change]:
         position, stream, version, recorded_at, command, topic, state = row
         command_id = None if command is None else UUID(command)
         message = message_of(event_of((position, UUID(stream), version, recorded_at, command_id, topic, state)))
-        if not program or topic in TOPICS_OF_ACCOUNTS or message.subject.partition("/pools/")[0] == program:
+        if not program or topic in TOPICS_OF_ACCOUNTS or program_in(message.subject) == program:
             changes.append(Change(position, message.SerializeToString()))
     return changes
 

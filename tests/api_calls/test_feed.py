@@ -27,6 +27,7 @@ from tests.api_calls.test_binding import bound_till
 from tests.conftest import OpenShop
 from tests.programs import program
 from tests.running import ServerProcess
+from tests.segmenting import Segments
 from tests.shop import TIMEOUT_S, Details, Shop, refused
 
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
@@ -179,10 +180,12 @@ def test_what_was_not_asked_for_is_passed_over(open_shop: OpenShop) -> None:
     start = mine.head()
     member, stranger = mine.member(), other.member()
     sale = mine.sale(member, 1_00).outcome.position
+    for shop in (mine, other):
+        Segments(shop).save("buyers", "sales >= 1")
     last = other.sale(stranger, 1_00).outcome.position
     fields = {"after_position": start, "log_id": log_id(mine)}
     only = up_to(watch(mine, program=mine.program, **fields), last)
-    assert {change.subject for change in only} == {member}
+    assert {change.subject for change in only} == {member, Segments(mine).name("buyers")}
     sales = up_to(watch(mine, types=["SaleRecorded"], **fields), last)
     assert [change.position for change in sales] == [sale, last]
     both = up_to(watch(mine, types=["SaleRecorded"], program=mine.program, **fields), last)
