@@ -17,6 +17,7 @@ from tests.test_auditors_guide import README, sold_in, typed
 
 GUIDE: Final = README[README.index("## For CRM systems") :].partition("\n## ")[0]
 FEED, FILES = (block.splitlines() for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL))
+RECOVER: Final = FEED[3:5]
 POLL: Final = "SELECT * FROM views.outbox WHERE position > $1 ORDER BY position LIMIT 500"
 
 
@@ -57,6 +58,9 @@ def test_each_command_in_its_order(folder: Path) -> None:
         assert tail[: len(before)] == before
         assert "sale_recorded" not in after, "the snapshot has it"
         assert (set(members) - set(forgot), "member_erased" in last) == ({gone}, True)
+        for command in RECOVER:
+            typed(command, folder)
+        assert copied(folder)[0] == forgot, "a copy that is made after the erasure does not bring them back"
         for command in FILES:
             typed(command, folder)
     for name, rows in (("to_crm", len(forgot)), ("to_salesforce", 1), ("to_hubspot", 1)):

@@ -25,6 +25,7 @@ from ledger.watch.copy import SqliteCopy
 from ledger.watch.follow import Follower, Wanted
 from tests.api_calls.test_binding import bound_till
 from tests.conftest import OpenShop
+from tests.people import consents, erase
 from tests.programs import program
 from tests.running import ServerProcess
 from tests.segmenting import Segments
@@ -172,6 +173,18 @@ def test_a_snapshot_that_broke_goes_on(open_shop: OpenShop) -> None:
     for wrong in ("x", token[:-1], "AAAA"):
         with refused("INVALID_FIELD", grpc.StatusCode.INVALID_ARGUMENT, field="snapshot_page_token"):
             next(watch(shop, snapshot_page_token=wrong or "x", log_id=log))
+
+
+def test_a_snapshot_has_nobody_who_is_erased(open_shop: OpenShop) -> None:
+    """What follows it begins behind their MemberErased, so nothing would ever tell a new copy to forget them."""
+    shop = open_shop(program())
+    member, gone = shop.member(), shop.member()
+    erase(shop, gone)
+    shop.balance(member)
+    consents(shop, member)  # the views have all of it now
+    feed = watch(shop, program=shop.program)
+    assert [one.member for one in next(feed).members] == [member]
+    feed.cancel()
 
 
 def test_what_was_not_asked_for_is_passed_over(open_shop: OpenShop) -> None:
