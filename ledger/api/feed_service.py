@@ -76,7 +76,8 @@ class FeedService(ConsumerService):
         with self._watching():
             log_id = await self._log_id(request.log_id)
             feed, after = await self._begin(request, log_id)
-            if after == 0:
+            is_told = after == 0
+            if is_told:
                 async with aclosing(self._snapshot(feed, request.snapshot_page_token)) as pages:
                     async for page, start in pages:
                         yield page
@@ -87,8 +88,10 @@ class FeedService(ConsumerService):
                 for message in messages:
                     yield message
                 if scanned_to == after:
+                    if not is_told:  # whoever is up to date hears so, and need not wait for news to know
+                        yield feed.message(b"", after, after)
                     await self._news(after)
-                after = scanned_to
+                after, is_told = scanned_to, True
 
     async def _begin(self, request: pb.WatchChangesRequest, log_id: str) -> tuple[_Feed, int]:
         """What a call gets, and behind which position it begins. A consumer's older stream ends. Raises ApiError."""

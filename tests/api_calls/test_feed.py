@@ -129,20 +129,35 @@ def test_how_far_consumers_are(open_shop: OpenShop) -> None:
         acknowledge(shop, consumer, position)
 
 
+def test_whoever_is_up_to_date_is_told_so(open_shop: OpenShop, tmp_path: Path) -> None:
+    """At once, and not when something happens; so a copy that is brought up to date twice is done twice."""
+    shop = open_shop(program())
+    shop.balance(shop.member())
+    head = shop.head()
+    feed = watch(shop, after_position=head)
+    message = next(feed)
+    feed.cancel()
+    assert message.position == message.head_position >= head
+    follower = Follower(shop.channel, shop.metadata, Wanted(f"c-{uuid4()}", program=shop.program))
+    with SqliteCopy(tmp_path / "copy.db") as copy:
+        for _ in range(2):
+            follower.follow(copy, until_head=True)
+            assert copy.place().position >= head
+
+
 def test_one_stream_at_a_time(open_shop: OpenShop) -> None:
     """A newer stream takes over; the older ends and says so, and so does one whose consumer is deleted."""
     shop = open_shop(program())
     consumer = create(shop)
     acknowledge(shop, consumer, shop.head())
     older = watch(shop, consumer=consumer.name)
-    member = shop.member()
-    assert next(older).changes
+    assert next(older).position
     newer = watch(shop, consumer=consumer.name)
-    assert next(newer).changes
+    assert next(newer).position
     with refused("CONSUMER_TAKEN_OVER", ABORTED, consumer=consumer.name):
         for _ in older:
             pass
-    position = shop.sale(member, 1_00).outcome.position
+    position = shop.sale(shop.member(), 1_00).outcome.position
     while next(newer).position < position:
         pass
     shop.crm.DeleteConsumer(DeleteConsumerRequest(name=consumer.name), metadata=shop.metadata, timeout=TIMEOUT_S)

@@ -386,7 +386,9 @@ class WatchChangesResponse(_message.Message):
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     SNAPSHOT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     position: _builtins.int
-    """Resume from here. 0 while the snapshot is not complete. It goes on also over events that were not asked for."""
+    """Resume from here. 0 while the snapshot is not complete. It goes on also over events that were not asked for. The first
+    message comes at once, without changes where there are none: whoever is at head_position is up to date.
+    """
     head_position: _builtins.int
     """The end of the log when the message was made."""
     log_id: _builtins.str
