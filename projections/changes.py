@@ -35,6 +35,9 @@ _TOPIC_AT: Final = 5
 
 _NO_CHANGE: Final = TOPICS[events_pb2.AuditRecorded]
 
+_ALWAYS: Final = TOPICS[events_pb2.MemberErased]
+"""Comes whatever types are asked for: every copy has to forget whoever is erased."""
+
 Row = tuple[Any, ...]
 
 
@@ -61,14 +64,14 @@ class PostgresChanges:
         self._programs: dict[str, str] = {}
 
     def read(self, after: int, types: Sequence[str], program: str, limit: int) -> ChangePage:
-        """Changes behind a position, of some types or all, and of a program or all."""
+        """Changes behind a position, of some types and MemberErased or of all, and of a program or all."""
         with self._datastore.get_connection() as connection:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
             head = head_position(cursor)
             until = min(head, after + SCAN_EVENTS_MAX)
             if until <= after:
                 return ChangePage([], after, head)
-            topics = [TOPICS_BY_NAME[name] for name in types]
+            topics = [*(TOPICS_BY_NAME[name] for name in types), _ALWAYS]
             parameters = {"after": after, "until": until, "topics": topics, "limit": limit}
             rows = cursor.execute(_SQL["range_of_types" if types else "range"], parameters, prepare=True).fetchall()
             scanned_to = rows[-1][POSITION_AT] if len(rows) == limit else until

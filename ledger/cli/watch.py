@@ -17,7 +17,8 @@ def watch(
     consumer: Annotated[str, typer.Option(help="Name under which the server knows this copy.")],
     program: Annotated[str, typer.Option(help="Only the changes of programs/{program}.")] = "",
     types: Annotated[
-        list[str] | None, typer.Option("--type", help="Only events of this type, as SaleRecorded; may be repeated.")
+        list[str] | None,
+        typer.Option("--type", help="Only events of this type, as SaleRecorded, and erasures; may be repeated."),
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="End when the file is up to date.")] = False,
     address: AddressOption = "",

@@ -202,6 +202,22 @@ def test_a_snapshot_has_nobody_who_is_erased(open_shop: OpenShop) -> None:
     feed.cancel()
 
 
+def test_a_copy_of_some_types_forgets_whoever_is_erased(open_shop: OpenShop, tmp_path: Path) -> None:
+    """MemberErased comes whatever types are asked for."""
+    shop = open_shop(program())
+    member, gone = shop.member(), shop.member()
+    shop.balance(member)
+    follower = Follower(shop.channel, shop.metadata, Wanted(f"c-{uuid4()}", shop.program, ["SaleRecorded"]))
+    with SqliteCopy(tmp_path / "copy.db") as copy:
+        follower.follow(copy, until_head=True)
+        erase(shop, gone)
+        shop.sale(member, 1_00)
+        follower.follow(copy, until_head=True)
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as connection:
+        assert connection.execute("SELECT member FROM members").fetchall() == [(member,)]
+        assert connection.execute("SELECT type FROM changes").fetchall() == [("member_erased",), ("sale_recorded",)]
+
+
 def test_what_was_not_asked_for_is_passed_over(open_shop: OpenShop) -> None:
     """Types and program filter the changes; the position goes on over the others."""
     mine, other = open_shop(program()), open_shop(program())

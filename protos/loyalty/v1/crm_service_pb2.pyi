@@ -313,7 +313,9 @@ class WatchChangesRequest(_message.Message):
     """programs/{program} whose members and changes are wanted; empty for all. Not with a consumer, which has its own."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the events that are wanted, such as SaleRecorded; empty for all. Not with a consumer, which has its own."""
+        """Names of the events that are wanted, such as SaleRecorded; empty for all. MemberErased comes whatever they are, since every
+        consumer has to forget the member. Not with a consumer, which has its own.
+        """
 
     def __init__(
         self,

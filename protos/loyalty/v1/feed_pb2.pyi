@@ -57,7 +57,7 @@ class Consumer(_message.Message):
     """Milliseconds since the first of them was recorded; 0 where there is none."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the events that it gets, such as SaleRecorded; empty for all. Fixed for ever."""
+        """Names of the events that it gets besides MemberErased, such as SaleRecorded; empty for all. Fixed for ever."""
 
     @_builtins.property
     def seen_at(self) -> _timestamp_pb2.Timestamp:
@@ -103,7 +103,7 @@ class CreateConsumerRequest(_message.Message):
     """programs/{program} whose changes it gets; empty for all, or for the program that the credential is bound to."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the events that it gets, such as SaleRecorded; empty for all."""
+        """Names of the events that it gets besides MemberErased, which every consumer gets, such as SaleRecorded; empty for all."""
 
     def __init__(
         self,
