@@ -13,6 +13,7 @@ from loyalty.v1.member_pb2 import Identifier, IdentifierType
 
 from ledger.cli.connection import LOCAL_DATABASE
 from ledger.demo.own_server import OwnServer
+from tests.people import shown
 from tests.test_auditors_guide import README, sold_in, typed
 
 GUIDE: Final = README[README.index("## For CRM systems") :].partition("\n## ")[0]
@@ -42,7 +43,7 @@ def test_each_command_in_its_order(folder: Path) -> None:
     with OwnServer(folder / "var", LOCAL_DATABASE) as own, sold_in(own) as (shop, member):
         shop.enroll([known])
         gone = shop.member()
-        shop.balance(member)
+        shown(shop, member)
         copies = []
         for command in FEED:
             said = typed(command.replace("MEMBER", gone), folder)
@@ -50,7 +51,8 @@ def test_each_command_in_its_order(folder: Path) -> None:
                 copies.append(copied(folder))
             if "list" in command:
                 assert "crm" in said
-            shop.balance(member, min_position=shop.sale(member, 10_00).outcome.position)
+            shop.sale(member, 10_00)
+            shown(shop, member)
         (members, before), (same, tail), (recovered, after), (forgot, last) = copies
         assert member in members
         assert (members, members) == (same, recovered)

@@ -48,7 +48,10 @@ def reset(
     token: TokenOption = "",
     data_dir: DataDirOption = Path("var"),
 ) -> None:
-    """Have a consumer go on behind another position, further back too."""
+    """Have a consumer go on behind another position, further back too. Stop it first: it would go on from its own.
+
+    What keeps a position of its own goes on behind that one. A copy of `loyalty watch` begins anew after a reset to 0.
+    """
     connection = connect(address, token, data_dir, "admin")
     try:
         with connection.channel as channel:

@@ -8,7 +8,7 @@ import grpc
 import typer
 
 from ledger.cli.connection import AddressOption, DataDirOption, TokenOption, connect, fail, fail_call
-from ledger.watch.copy import SqliteCopy
+from ledger.watch.copy import OtherFilter, SqliteCopy
 from ledger.watch.follow import Follower, SchemaUnknown, Wanted
 
 
@@ -34,5 +34,5 @@ def watch(
             typer.echo(f"{file} has everything up to position {copy.place().position}")
     except grpc.RpcError as error:
         fail_call(error)
-    except (SchemaUnknown, sqlite3.Error) as error:
+    except (OtherFilter, SchemaUnknown, sqlite3.Error) as error:
         fail(f"{file}: {error}")

@@ -21,11 +21,11 @@ from loyalty.v1.feed_pb2 import (
 )
 
 from ledger.api.feed_service import SCHEMA_VERSION
-from ledger.watch.copy import SqliteCopy
+from ledger.watch.copy import OtherFilter, SqliteCopy
 from ledger.watch.follow import Follower, Wanted
 from tests.api_calls.test_binding import bound_till
 from tests.conftest import OpenShop
-from tests.people import consents, erase
+from tests.people import erase, shown
 from tests.programs import program
 from tests.running import ServerProcess
 from tests.segmenting import Segments
@@ -75,13 +75,20 @@ def listed(shop: Shop) -> dict[str, Consumer]:
     return {one.name: one for one in response.consumers}
 
 
+def rows(file: Path) -> tuple[list[str], list[str]]:
+    """The members and the types of changes that a copy has."""
+    with closing(sqlite3.connect(file)) as connection:
+        members = [member for (member,) in connection.execute("SELECT member FROM members")]
+        return members, [kind for (kind,) in connection.execute("SELECT type FROM changes ORDER BY number")]
+
+
 def test_a_consumer_goes_on_behind_what_it_acknowledged(open_shop: OpenShop) -> None:
     """First comes a snapshot; then what is behind the acknowledged position, which only a reset takes back."""
     shop = open_shop(program())
     member = shop.member()
     consumer = create(shop, program=shop.program)
     assert (consumer.position, consumer.HasField("seen_at")) == (0, False)
-    shop.balance(member)
+    shown(shop, member)
     messages = watch(shop, consumer=consumer.name)
     snapshot, end = next(messages), next(messages)
     messages.cancel()
@@ -132,7 +139,7 @@ def test_how_far_consumers_are(open_shop: OpenShop) -> None:
 def test_whoever_is_up_to_date_is_told_so(open_shop: OpenShop, tmp_path: Path) -> None:
     """At once, and not when something happens; so a copy that is brought up to date twice is done twice."""
     shop = open_shop(program())
-    shop.balance(shop.member())
+    shown(shop, shop.member())
     head = shop.head()
     feed = watch(shop, after_position=head)
     message = next(feed)
@@ -170,7 +177,7 @@ def test_a_snapshot_that_broke_goes_on(open_shop: OpenShop) -> None:
     """From the token of any of its messages, with each member once and the tail that it would have had."""
     shop = open_shop(program())
     members = {shop.member() for _ in range(5)}
-    shop.balance(next(iter(members)))
+    shown(shop, next(iter(members)))
     found: list[str] = []
     token, log, starts = "", "", set()
     while True:
@@ -195,8 +202,7 @@ def test_a_snapshot_has_nobody_who_is_erased(open_shop: OpenShop) -> None:
     shop = open_shop(program())
     member, gone = shop.member(), shop.member()
     erase(shop, gone)
-    shop.balance(member)
-    consents(shop, member)  # the views have all of it now
+    shown(shop, member)
     feed = watch(shop, program=shop.program)
     assert [one.member for one in next(feed).members] == [member]
     feed.cancel()
@@ -206,16 +212,14 @@ def test_a_copy_of_some_types_forgets_whoever_is_erased(open_shop: OpenShop, tmp
     """MemberErased comes whatever types are asked for."""
     shop = open_shop(program())
     member, gone = shop.member(), shop.member()
-    shop.balance(member)
+    shown(shop, member)
     follower = Follower(shop.channel, shop.metadata, Wanted(f"c-{uuid4()}", shop.program, ["SaleRecorded"]))
     with SqliteCopy(tmp_path / "copy.db") as copy:
         follower.follow(copy, until_head=True)
         erase(shop, gone)
         shop.sale(member, 1_00)
         follower.follow(copy, until_head=True)
-    with closing(sqlite3.connect(tmp_path / "copy.db")) as connection:
-        assert connection.execute("SELECT member FROM members").fetchall() == [(member,)]
-        assert connection.execute("SELECT type FROM changes").fetchall() == [("member_erased",), ("sale_recorded",)]
+    assert rows(tmp_path / "copy.db") == ([member], ["member_erased", "sale_recorded"])
 
 
 def test_what_was_not_asked_for_is_passed_over(open_shop: OpenShop) -> None:
@@ -264,7 +268,7 @@ def test_a_copy_of_another_log(open_shop: OpenShop, tmp_path: Path) -> None:
     """What a consumer has of another log stays as it is; a new copy begins anew under the same name."""
     shop = open_shop(program())
     member = shop.member()
-    shop.balance(member)
+    shown(shop, member)
     wanted = Wanted(f"c-{uuid4()}", program=shop.program)
     follower = Follower(shop.channel, shop.metadata, wanted)
     with SqliteCopy(tmp_path / "copy.db") as copy:
@@ -278,8 +282,41 @@ def test_a_copy_of_another_log(open_shop: OpenShop, tmp_path: Path) -> None:
     with SqliteCopy(tmp_path / "anew.db") as copy:
         follower.follow(copy, until_head=True)
         assert copy.place().position >= place.position
-    with closing(sqlite3.connect(tmp_path / "anew.db")) as connection:
-        assert connection.execute("SELECT member FROM members").fetchall() == [(member,)]
+    assert rows(tmp_path / "anew.db")[0] == [member]
+
+
+def test_a_copy_begins_anew_after_a_reset(open_shop: OpenShop, tmp_path: Path) -> None:
+    """It has the snapshot again, and what it had is gone; under a name that is new it goes on from where it is."""
+    shop = open_shop(program())
+    member, file = shop.member(), tmp_path / "copy.db"
+    shown(shop, member)
+    names = [f"c-{uuid4()}" for _ in range(2)]
+    first, second = (Follower(shop.channel, shop.metadata, Wanted(name, program=shop.program)) for name in names)
+    with SqliteCopy(file) as copy:
+        first.follow(copy, until_head=True)
+        shop.sale(member, 1_00)
+        shown(shop, member)
+        second.follow(copy, until_head=True)
+        assert rows(file) == ([member], ["sale_recorded"])
+        place = copy.place()
+        assert listed(shop)[f"consumers/{names[1]}"].position == place.position
+        acknowledge(shop, listed(shop)[f"consumers/{names[1]}"], 0, reset=True)
+        second.follow(copy, until_head=True)
+        assert rows(file) == ([member], []), "the snapshot has the sale"
+        assert copy.place().position >= place.position
+
+
+def test_a_file_is_a_copy_of_one_filter(open_shop: OpenShop, tmp_path: Path) -> None:
+    """What would mix two is refused, and what is there stays."""
+    shop = open_shop(program())
+    shown(shop, shop.member())
+    with SqliteCopy(tmp_path / "copy.db") as copy:
+        Follower(shop.channel, shop.metadata, Wanted(f"c-{uuid4()}", shop.program)).follow(copy, until_head=True)
+        place = copy.place()
+        other = Wanted(f"c-{uuid4()}", shop.program, ["SaleRecorded"])
+        with pytest.raises(OtherFilter, match=f"{shop.program}, all types, and not of {shop.program}, SaleRecorded"):
+            Follower(shop.channel, shop.metadata, other).follow(copy, until_head=True)
+        assert copy.place() == place
 
 
 def test_positions_of_no_use(open_shop: OpenShop, server: ServerProcess) -> None:

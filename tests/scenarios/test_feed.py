@@ -22,6 +22,7 @@ from loyalty.v1.feed_pb2 import CreateConsumerRequest, ListConsumersRequest
 from ledger.store.consumers import CONSUMERS_MAX
 from ledger.watch.copy import SqliteCopy
 from ledger.watch.follow import Follower, Wanted
+from tests.people import shown
 from tests.programs import discount, program
 from tests.proof import prove
 from tests.running import Databases, free_address, running, token
@@ -104,7 +105,7 @@ def test_m7(databases: Databases, tmp_path: Path) -> None:
         admin = token(url)
         shop = Shop(channel, admin, program(rewards=[discount(5)]))
         members = [shop.member() for _ in range(MEMBERS)]
-        shop.balance(members[-1])
+        shown(shop, members[-1])
         with selling(shop, members):
             for _ in range(KILLS):
                 killed(server.address, admin, file, chance)
