@@ -87,7 +87,7 @@ class ConsumerService(CrmPart):
         """The log's id. Raises ApiError where another one is asked for."""
         log_id = await asyncio.to_thread(self._parts.consumers.log_id)
         if asked not in ("", log_id):
-            raise ApiError.of(ErrorReason.ERROR_REASON_OTHER_LOG, log_id=log_id)
+            raise other_log(log_id)
         return log_id
 
     async def _refuse_future(self, position: int) -> None:
@@ -102,11 +102,17 @@ def in_future(position: int, head: int) -> ApiError:
     return ApiError.of(ErrorReason.ERROR_REASON_POSITION_IN_FUTURE, position=position, head_position=head)
 
 
+def other_log(log_id: str) -> ApiError:
+    """The error of a position that is in another log than this one."""
+    return ApiError.of(ErrorReason.ERROR_REASON_OTHER_LOG, log_id=log_id)
+
+
 def _message(consumer: KnownConsumer) -> pb.Consumer:
     message = pb.Consumer(
         name=f"consumers/{consumer.consumer_id}",
         program=consumer.program,
         types=consumer.types,
+        log_id=consumer.log_id,
         position=consumer.position,
         head_position=consumer.head,
         lag_events=max(consumer.lag_events, 0),

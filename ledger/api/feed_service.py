@@ -14,7 +14,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.audit_service import BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX
 from ledger.api.check import CHECKS
-from ledger.api.consumer_service import ConsumerService, in_future
+from ledger.api.consumer_service import ConsumerService, in_future, other_log
 from ledger.api.crm_parts import CrmParts
 from ledger.api.errors import ApiError
 from ledger.api.paging import EVENT_BYTES_MAX, page_token
@@ -101,8 +101,10 @@ class FeedService(ConsumerService):
             await self._refuse_future(after)
             return _Feed(log_id, self._own(request.program), request.types, size, "", 0), after
         consumer = await self._consumer(request.consumer)
-        if not request.snapshot_page_token:
-            after = after or consumer.position
+        if not after and not request.snapshot_page_token:
+            if consumer.position and consumer.log_id != log_id:
+                raise other_log(log_id)
+            after = consumer.position
         await self._refuse_future(after)
         stream = await asyncio.to_thread(self._parts.consumers.take_over, consumer.consumer_id, self._clock())
         if stream is None:

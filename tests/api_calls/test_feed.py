@@ -319,6 +319,28 @@ def test_a_file_is_a_copy_of_one_filter(open_shop: OpenShop, tmp_path: Path) -> 
         assert copy.place() == place
 
 
+def test_a_consumer_by_name_hears_of_another_log(open_shop: OpenShop, server: ServerProcess) -> None:
+    """The position that the server keeps is of no use in a log that goes on as a new one, all of which is behind it."""
+    shop = open_shop(program())
+    shown(shop, shop.member())
+    consumer = create(shop, program=shop.program)
+    assert acknowledge(shop, consumer, 2).log_id == log_id(shop)
+    with psycopg.connect(server.database_url) as connection:
+        connection.execute(
+            "UPDATE feed_consumers SET log_id = gen_random_uuid() WHERE consumer_id = %s",
+            (consumer.name.removeprefix("consumers/"),),
+        )
+    with refused("OTHER_LOG", log_id=log_id(shop)):
+        next(watch(shop, consumer=consumer.name))
+    lost = listed(shop)[consumer.name]
+    assert (lost.position, lost.lag_events) == (2, lost.head_position)
+    assert lost.log_id != log_id(shop)
+    assert acknowledge(shop, consumer, 1).position == 1, "of this log, and so it counts though it is smaller"
+    feed = watch(shop, consumer=consumer.name)
+    assert next(feed).position
+    feed.cancel()
+
+
 def test_positions_of_no_use(open_shop: OpenShop, server: ServerProcess) -> None:
     """One of another log, and one that was never handed out, are told apart, and nothing is moved."""
     shop = open_shop(program())

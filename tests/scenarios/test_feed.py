@@ -148,8 +148,8 @@ def refuse_one_consumer_more(url: str, shop: Shop) -> None:
     """There is a limit, and it is told."""
     with psycopg.connect(url) as connection:
         connection.execute(
-            "INSERT INTO feed_consumers (consumer_id, program, types, created_at)"
-            " SELECT 'c-' || n, '', '{}', 0 FROM generate_series(2, %s) AS n",
+            "INSERT INTO feed_consumers (consumer_id, program, types, created_at, log_id)"
+            " SELECT 'c-' || n, '', '{}', 0, log_id FROM log_identity, generate_series(2, %s) AS n",
             (CONSUMERS_MAX,),
         )
     with refused("TOO_MANY_CONSUMERS", limit=CONSUMERS_MAX):
