@@ -11,6 +11,7 @@ from ledger.api.check import CHECKS
 from ledger.api.crm_parts import CrmPart
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
+from ledger.api.known_program import check_known
 from ledger.domain.instant import set_timestamp
 from ledger.store.consumers import CONSUMERS_MAX, KnownConsumer, TooManyConsumers
 
@@ -24,7 +25,7 @@ class ConsumerService(CrmPart):
         """Makes a consumer, or answers with the same that is there."""
         now = self._clock()
         CHECKS[pb.CreateConsumerRequest](request, now)
-        program, types = self._own(request.program), sorted(set(request.types))
+        program, types = await self._own(request.program), sorted(set(request.types))
         log_id = await self._log_id("")
         try:
             consumer = await asyncio.to_thread(self._parts.consumers.add, request.consumer_id, program, types, now)
@@ -73,7 +74,7 @@ class ConsumerService(CrmPart):
             raise ApiError.of(ErrorReason.ERROR_REASON_CONSUMER_NOT_FOUND, consumer=name)
         return consumer
 
-    def _own(self, program: str) -> str:
+    async def _own(self, program: str) -> str:
         """The program that is asked for, or that of the caller's credential; empty for all. Raises ApiError."""
         principal = PRINCIPAL.get()
         if program and not principal.sees(program):
@@ -81,6 +82,8 @@ class ConsumerService(CrmPart):
                 ErrorReason.ERROR_REASON_NOT_ALLOWED,
                 f"The credential is bound to another program than {program}. Use another credential.",
             )
+        if program:
+            await check_known(program, self._parts.reader)
         return program or principal.program or ""
 
     async def _log_id(self, asked: str) -> str:

@@ -99,7 +99,7 @@ class FeedService(ConsumerService):
         after = request.after_position
         if not request.consumer:
             await self._refuse_future(after)
-            return _Feed(log_id, self._own(request.program), request.types, size, "", 0), after
+            return _Feed(log_id, await self._own(request.program), request.types, size, "", 0), after
         consumer = await self._consumer(request.consumer)
         if not after and not request.snapshot_page_token:
             if consumer.position and consumer.log_id != log_id:

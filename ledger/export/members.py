@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from loyalty.v1.member_pb2 import IdentifierType
 from loyalty.v1.origin_pb2 import Channel
+from loyalty.v1.program_pb2 import Program
 from psycopg import Connection, sql
 
 from ledger.export.folder import ExportError, ExportFolder, Plan, Progress
@@ -52,6 +53,7 @@ _CHANNELS: Final = sql.SQL(", ").join(
     if number
 )
 _DAY: Final = "to_char(to_timestamp(({}) / 1e6) AT TIME ZONE s.time_zone, 'YYYY-MM-DD')"
+_PROGRAMS: Final = "SELECT definition FROM views.programs WHERE %b IN ('', program)"
 _POSITION: Final = "SELECT coalesce(min(position), 0) FROM views.positions"
 
 
@@ -88,6 +90,7 @@ def export_members(
     with connection.transaction():
         cursor = connection.cursor()
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        _check(order, [Program.FromString(definition) for (definition,) in cursor.execute(_PROGRAMS, [order.program])])
         row = cursor.execute(_POSITION).fetchone()
         plan = folder.begin(
             Plan(
@@ -107,6 +110,16 @@ def export_members(
                 progress(rows, rows)
     _tell_how(folder, order, plan)
     return plan
+
+
+def _check(order: MemberOrder, versions: list[Program]) -> None:
+    """Raises ExportError for what none of the programs' versions knows, of which an export would have nobody."""
+    if order.program and not versions:
+        raise ExportError(f"there is no program {order.program}: correct --program")
+    purposes = sorted({purpose.purpose_id for version in versions for purpose in version.consents})
+    if order.purpose and order.purpose not in purposes:
+        asked = ", ".join(purposes) or "nothing"
+        raise ExportError(f"nobody is asked to consent to {order.purpose}, but to {asked}: correct --purpose")
 
 
 def _parts(folder: ExportFolder, order: MemberOrder, lines: Iterator[bytes], limits: Limits) -> Iterator[ExportedFile]:

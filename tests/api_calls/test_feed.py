@@ -240,6 +240,15 @@ def test_what_was_not_asked_for_is_passed_over(open_shop: OpenShop) -> None:
     assert [change.position for change in both] == [sale]
 
 
+def test_a_program_that_is_not_there_has_no_feed(open_shop: OpenShop) -> None:
+    """Its name is wrong, and whoever follows it would wait for ever."""
+    shop = open_shop(program())
+    with refused("PROGRAM_NOT_FOUND", NOT_FOUND, program="programs/nope"):
+        next(watch(shop, program="programs/nope"))
+    with refused("PROGRAM_NOT_FOUND", NOT_FOUND):
+        create(shop, program="programs/nope")
+
+
 def test_a_bound_credential_follows_its_program(
     channel: grpc.Channel, server: ServerProcess, open_shop: OpenShop
 ) -> None:

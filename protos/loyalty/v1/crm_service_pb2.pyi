@@ -310,7 +310,9 @@ class WatchChangesRequest(_message.Message):
     snapshot_page_token: _builtins.str
     """Goes on with a snapshot that broke: snapshot_page_token of its last message that was dealt with."""
     program: _builtins.str
-    """programs/{program} whose members and changes are wanted; empty for all. Not with a consumer, which has its own."""
+    """programs/{program} whose members and changes are wanted; empty for all. One that was never published is refused with
+    PROGRAM_NOT_FOUND. Not with a consumer, which has its own.
+    """
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the events that are wanted, such as SaleRecorded; empty for all. MemberErased comes whatever they are, since every

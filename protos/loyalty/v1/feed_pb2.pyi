@@ -107,7 +107,9 @@ class CreateConsumerRequest(_message.Message):
     consumer_id: _builtins.str
     """The {consumer} of consumers/{consumer}: 1 to 63 lower-case letters, digits and dashes."""
     program: _builtins.str
-    """programs/{program} whose changes it gets; empty for all, or for the program that the credential is bound to."""
+    """programs/{program} whose changes it gets; empty for all, or for the program that the credential is bound to. One that was
+    never published is refused with PROGRAM_NOT_FOUND.
+    """
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the events that it gets besides MemberErased, which every consumer gets, such as SaleRecorded; empty for all."""
