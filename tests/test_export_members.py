@@ -152,6 +152,8 @@ def test_what_is_not_there_is_named(site: Site, tmp_path: Path) -> None:
     """A program or a purpose of consent that nobody has is a mistake, and not an export of nobody."""
     for option, value, named in (
         ("--program", "programs/other", "no program programs/other"),
+        ("--purpose", "marketing/e-mail", "'e-mail' is no way of contact, as email, sms, app_push, post, phone are"),
+        ("--purpose", "marketing/", "'' is no way"),
         ("--purpose", "marketting", "consent to marketting, but to marketing, profiling: correct --purpose"),
     ):
         assert named in export(site, tmp_path / "out", "generic", option, value, status=1)
@@ -183,22 +185,29 @@ def test_whoever_may_not_see_people_exports_none(site: Site, tmp_path: Path) -> 
 
 
 def test_who_does_not_consent_is_left_out(site: Site, tmp_path: Path) -> None:
-    """And who is erased."""
+    """And who is erased. A way of contact leaves out who consents to others alone; a column names those of each."""
     shop = Shop(site.shop.channel, token(site.url), program(spend(), consents=PURPOSES))
-    yes, no, gone = (shop.member() for _ in range(3))
+    yes, letters, no, gone = (shop.member() for _ in range(4))
     for one in (yes, gone):
         record_consents(shop, one, gives(channel="SMS"))
+    record_consents(shop, yes, gives(channel="EMAIL"))
+    record_consents(shop, letters, gives(channel="POST"))
     record_consents(shop, no, gives())
     record_consents(shop, no, withdraws())
     erase(shop, gone)
     statement_of_all(site.url)
     with psycopg.connect(site.url, autocommit=True) as connection:
-        for asked, expected in (("", {yes, no}), ("marketing", {yes}), ("profiling", set())):
+        for asked, expected in (
+            ("", {yes: None, letters: None, no: None}),
+            ("marketing", {yes: "email;sms", letters: "post"}),
+            ("marketing/email", {yes: "email;sms"}),
+            ("profiling", {}),
+        ):
             order = MemberOrder("generic", "member", shop.program, asked)
-            folder = tmp_path / f"out-{asked}"
+            folder = tmp_path / f"out-{asked.replace('/', '-')}"
             export_members(connection, ExportFolder(folder), order, time.time_ns() // 1_000, lambda *_: None)
-            written = (folder / "members-000001.csv").read_text()
-            assert {one for one in (yes, no, gone) if one.removeprefix("members/") in written} == expected
+            with (folder / "members-000001.csv").open(encoding="utf-8") as file:
+                assert {row["member"]: row.get("contact_by") for row in csv.DictReader(file)} == expected
 
 
 @pytest.mark.parametrize("limits", [Limits(3, 10**9), Limits(10**9, 650)])
