@@ -12,6 +12,7 @@ from ledger.api.crm_parts import CrmPart
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
 from ledger.api.known_program import check_known
+from ledger.api.paging import name_after, name_token, page_size
 from ledger.domain.instant import set_timestamp
 from ledger.store.consumers import CONSUMERS_MAX, KnownConsumer, TooManyConsumers
 
@@ -53,11 +54,15 @@ class ConsumerService(CrmPart):
         """The consumers that the caller may see."""
         now = self._clock()
         CHECKS[pb.ListConsumersRequest](request, now)
+        after, size = name_after(request.page_token), page_size(request.page_size)
         log_id = await self._log_id("")
         principal = PRINCIPAL.get()
         consumers = await asyncio.to_thread(self._parts.consumers.all, now)
+        seen = [one for one in consumers if one.consumer_id > after and principal.sees(one.program)]
         return pb.ListConsumersResponse(
-            consumers=[_message(one) for one in consumers if principal.sees(one.program)], log_id=log_id
+            consumers=map(_message, seen[:size]),
+            log_id=log_id,
+            next_page_token=name_token(seen[size - 1].consumer_id) if len(seen) > size else "",
         )
 
     async def DeleteConsumer(self, request: pb.DeleteConsumerRequest, context: Context) -> pb.DeleteConsumerResponse:

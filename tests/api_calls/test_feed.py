@@ -136,6 +136,24 @@ def test_how_far_consumers_are(open_shop: OpenShop) -> None:
         acknowledge(shop, consumer, position)
 
 
+def test_consumers_in_pages(channel: grpc.Channel, server: ServerProcess, open_shop: OpenShop) -> None:
+    """Each once and by name, of those that a caller sees; what is no token is told."""
+    shop = open_shop(program())
+    crm = bound_till(channel, server, shop, "crm")
+    names = sorted(create(owner).name for owner in (crm, crm, shop, crm))
+    found: list[Consumer] = []
+    pages, token = 0, ""
+    while token or not pages:
+        request = ListConsumersRequest(page_size=2, page_token=token)
+        page = crm.crm.ListConsumers(request, metadata=crm.metadata, timeout=TIMEOUT_S)
+        found += page.consumers
+        pages, token = pages + 1, page.next_page_token
+    assert (pages, [one.name for one in found]) == (2, [name for name in names if name in listed(crm)])
+    assert len(found) == 3
+    with refused("INVALID_FIELD", grpc.StatusCode.INVALID_ARGUMENT, field="page_token"):
+        crm.crm.ListConsumers(ListConsumersRequest(page_token="x"), metadata=crm.metadata, timeout=TIMEOUT_S)
+
+
 def test_whoever_is_up_to_date_is_told_so(open_shop: OpenShop, tmp_path: Path) -> None:
     """At once, and not when something happens; so a copy that is brought up to date twice is done twice."""
     shop = open_shop(program())
