@@ -189,7 +189,7 @@ class ChangeReader(Protocol):
     """Read access to the log as the feed shows it. Every call blocks on the database."""
 
     def read(self, after: int, types: Sequence[str], program: str, limit: int) -> ChangePage:
-        """Changes behind a position, of some types or all (empty), and of a program or all (empty).
+        """Changes behind a position, of some types and MemberErased or all (empty), and of a program or all (empty).
 
         A page can be short, even empty, before the end: go on behind `scanned_to`. Raises MapperDeserialisationError
         when an event cannot be read, and Archived where it is in the archive and cannot be read there.

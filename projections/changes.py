@@ -13,6 +13,7 @@ from psycopg import Cursor
 from psycopg.rows import tuple_row
 
 from ledger.domain.instant import set_timestamp
+from ledger.domain.names import program_in
 from ledger.store.archive import NO_ARCHIVE, Archive
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.topics import TOPICS, TOPICS_OF_ACCOUNTS, TYPES, decode
@@ -33,6 +34,9 @@ _STREAM_AT: Final = 1
 _TOPIC_AT: Final = 5
 
 _NO_CHANGE: Final = TOPICS[events_pb2.AuditRecorded]
+
+_ALWAYS: Final = TOPICS[events_pb2.MemberErased]
+"""Comes whatever types are asked for: every copy has to forget whoever is erased."""
 
 Row = tuple[Any, ...]
 
@@ -60,14 +64,14 @@ class PostgresChanges:
         self._programs: dict[str, str] = {}
 
     def read(self, after: int, types: Sequence[str], program: str, limit: int) -> ChangePage:
-        """Changes behind a position, of some types or all, and of a program or all."""
+        """Changes behind a position, of some types and MemberErased or of all, and of a program or all."""
         with self._datastore.get_connection() as connection:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
             head = head_position(cursor)
             until = min(head, after + SCAN_EVENTS_MAX)
             if until <= after:
                 return ChangePage([], after, head)
-            topics = [TOPICS_BY_NAME[name] for name in types]
+            topics = [*(TOPICS_BY_NAME[name] for name in types), _ALWAYS]
             parameters = {"after": after, "until": until, "topics": topics, "limit": limit}
             rows = cursor.execute(_SQL["range_of_types" if types else "range"], parameters, prepare=True).fetchall()
             scanned_to = rows[-1][POSITION_AT] if len(rows) == limit else until
@@ -104,7 +108,7 @@ def _changes(rows: Sequence[Row], program: str) -> list[Change]:
         position, stream, version, recorded_at, command, topic, state = row
         command_id = None if command is None else UUID(command)
         message = message_of(event_of((position, UUID(stream), version, recorded_at, command_id, topic, state)))
-        if not program or topic in TOPICS_OF_ACCOUNTS or message.subject.partition("/pools/")[0] == program:
+        if not program or topic in TOPICS_OF_ACCOUNTS or program_in(message.subject) == program:
             changes.append(Change(position, message.SerializeToString()))
     return changes
 

@@ -20,8 +20,9 @@ CROSS JOIN LATERAL (
 WHERE {which}
 
 -- name: members
+-- Without those who are erased: what follows the snapshot does not say so again.
 SELECT p.position, m.*
-FROM (SELECT min(position) AS position FROM views.positions WHERE name IN ('balances', 'tiers')) AS p
+FROM (SELECT min(position) AS position FROM views.positions WHERE name IN ('balances', 'tiers', 'consents')) AS p
 LEFT JOIN (
     SELECT b.member_id, b.program, b.owed_points, c.*, t.tier, t.standing, g.version
     FROM views.balances b
@@ -32,6 +33,7 @@ LEFT JOIN (
         ORDER BY v.version DESC LIMIT 1
     ) AS g
     WHERE b.member_id > %(after)b AND %(program)b IN ('', b.program)
+        AND NOT EXISTS (SELECT FROM views.erased_members e WHERE e.member_id = b.member_id)
     ORDER BY b.member_id LIMIT %(limit)b
 ) AS m ON true
 ORDER BY m.member_id

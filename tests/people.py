@@ -67,6 +67,12 @@ def consents(shop: Shop, member: str, as_of: str | None = None, **fields: Any) -
     return shop.crm.ListConsents(request, metadata=shop.metadata, timeout=TIMEOUT_S)
 
 
+def shown(shop: Shop, member: str) -> None:
+    """Returns when the views that a snapshot of the feed is made of have all that the log has."""
+    shop.balance(member)
+    consents(shop, member)
+
+
 def held(shop: Shop, member: str, as_of: str | None = None) -> dict[str, str]:
     """The ways of contact that a member has consented to, by purpose, as their first letters: ESAPC is all."""
     found: dict[str, str] = {}

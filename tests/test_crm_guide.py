@@ -13,10 +13,12 @@ from loyalty.v1.member_pb2 import Identifier, IdentifierType
 
 from ledger.cli.connection import LOCAL_DATABASE
 from ledger.demo.own_server import OwnServer
+from tests.people import shown
 from tests.test_auditors_guide import README, sold_in, typed
 
 GUIDE: Final = README[README.index("## For CRM systems") :].partition("\n## ")[0]
 FEED, FILES = (block.splitlines() for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL))
+RECOVER: Final = FEED[3:5]
 POLL: Final = "SELECT * FROM views.outbox WHERE position > $1 ORDER BY position LIMIT 500"
 
 
@@ -41,7 +43,7 @@ def test_each_command_in_its_order(folder: Path) -> None:
     with OwnServer(folder / "var", LOCAL_DATABASE) as own, sold_in(own) as (shop, member):
         shop.enroll([known])
         gone = shop.member()
-        shop.balance(member)
+        shown(shop, member)
         copies = []
         for command in FEED:
             said = typed(command.replace("MEMBER", gone), folder)
@@ -49,7 +51,8 @@ def test_each_command_in_its_order(folder: Path) -> None:
                 copies.append(copied(folder))
             if "list" in command:
                 assert "crm" in said
-            shop.balance(member, min_position=shop.sale(member, 10_00).outcome.position)
+            shop.sale(member, 10_00)
+            shown(shop, member)
         (members, before), (same, tail), (recovered, after), (forgot, last) = copies
         assert member in members
         assert (members, members) == (same, recovered)
@@ -57,6 +60,9 @@ def test_each_command_in_its_order(folder: Path) -> None:
         assert tail[: len(before)] == before
         assert "sale_recorded" not in after, "the snapshot has it"
         assert (set(members) - set(forgot), "member_erased" in last) == ({gone}, True)
+        for command in RECOVER:
+            typed(command, folder)
+        assert copied(folder)[0] == forgot, "a copy that is made after the erasure does not bring them back"
         for command in FILES:
             typed(command, folder)
     for name, rows in (("to_crm", len(forgot)), ("to_salesforce", 1), ("to_hubspot", 1)):

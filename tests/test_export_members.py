@@ -23,6 +23,7 @@ from tests.shop import Shop
 
 EXTERNAL_IDS = ("crm-0001", 'quoted "id", with comma', "#N/A-like", "ümläut ✓")
 CHANNEL = "store"
+PURPOSES = [purpose("marketing"), purpose("profiling")]
 PEOPLE = len(EXTERNAL_IDS) + 2
 
 
@@ -44,7 +45,7 @@ def site(databases: Databases) -> Iterator[Site]:
     """Members with an external id and sales, one with two ids, and one with none."""
     url = databases.url(databases.create())
     with running(url, LOYALTY_LOG_SEAL="no") as server, server.channel() as channel:
-        shop = Shop(channel, token(url), program(spend()))
+        shop = Shop(channel, token(url), program(spend(), consents=PURPOSES))
         members = {value: shop.enroll([external_id(shop, value)]).member for value in EXTERNAL_IDS}
         members["both-1"] = shop.enroll([external_id(shop, "both-1"), external_id(shop, "both-2")]).member
         nobody = shop.member()
@@ -142,11 +143,21 @@ def test_generic(site: Site, tmp_path: Path) -> None:
     assert "--program" in said
     export(site, tmp_path / "keys", "generic", "--key", "external_id", "--program", site.shop.program)
     assert len(strict((tmp_path / "keys" / "members-000001.csv").read_bytes(), 512_000_000)) == len(site.members)
-    export(site, tmp_path / "other", "generic", "--program", "programs/other")
-    assert (tmp_path / "other" / "members-000001.csv").read_bytes().count(b"\n") == 1
     assert "--profile is for `members`" in command(
         "export", "balances", tmp_path / "no", "--profile", "generic", status=1, LOYALTY_DATABASE_URL=site.url
     )
+
+
+def test_what_is_not_there_is_named(site: Site, tmp_path: Path) -> None:
+    """A program or a purpose of consent that nobody has is a mistake, and not an export of nobody."""
+    for option, value, named in (
+        ("--program", "programs/other", "no program programs/other"),
+        ("--purpose", "marketing/e-mail", "'e-mail' is no way of contact, as email, sms, app_push, post, phone are"),
+        ("--purpose", "marketing/", "'' is no way"),
+        ("--purpose", "marketting", "consent to marketting, but to marketing, profiling: correct --purpose"),
+    ):
+        assert named in export(site, tmp_path / "out", "generic", option, value, status=1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_it_is_verified_and_noted(site: Site, tmp_path: Path) -> None:
@@ -174,22 +185,29 @@ def test_whoever_may_not_see_people_exports_none(site: Site, tmp_path: Path) -> 
 
 
 def test_who_does_not_consent_is_left_out(site: Site, tmp_path: Path) -> None:
-    """And who is erased."""
-    shop = Shop(site.shop.channel, token(site.url), program(spend(), consents=[purpose()]))
-    yes, no, gone = (shop.member() for _ in range(3))
+    """And who is erased. A way of contact leaves out who consents to others alone; a column names those of each."""
+    shop = Shop(site.shop.channel, token(site.url), program(spend(), consents=PURPOSES))
+    yes, letters, no, gone = (shop.member() for _ in range(4))
     for one in (yes, gone):
         record_consents(shop, one, gives(channel="SMS"))
+    record_consents(shop, yes, gives(channel="EMAIL"))
+    record_consents(shop, letters, gives(channel="POST"))
     record_consents(shop, no, gives())
     record_consents(shop, no, withdraws())
     erase(shop, gone)
     statement_of_all(site.url)
     with psycopg.connect(site.url, autocommit=True) as connection:
-        for asked, expected in (("", {yes, no}), ("marketing", {yes}), ("profiling", set())):
+        for asked, expected in (
+            ("", {yes: None, letters: None, no: None}),
+            ("marketing", {yes: "email;sms", letters: "post"}),
+            ("marketing/email", {yes: "email;sms"}),
+            ("profiling", {}),
+        ):
             order = MemberOrder("generic", "member", shop.program, asked)
-            folder = tmp_path / f"out-{asked}"
+            folder = tmp_path / f"out-{asked.replace('/', '-')}"
             export_members(connection, ExportFolder(folder), order, time.time_ns() // 1_000, lambda *_: None)
-            written = (folder / "members-000001.csv").read_text()
-            assert {one for one in (yes, no, gone) if one.removeprefix("members/") in written} == expected
+            with (folder / "members-000001.csv").open(encoding="utf-8") as file:
+                assert {row["member"]: row.get("contact_by") for row in csv.DictReader(file)} == expected
 
 
 @pytest.mark.parametrize("limits", [Limits(3, 10**9), Limits(10**9, 650)])

@@ -3,6 +3,7 @@
 import asyncio
 
 from ledger.api.interceptor import PRINCIPAL
+from ledger.domain.names import program_in
 from ledger.views import EventReader
 
 
@@ -20,9 +21,8 @@ async def sees(reader: EventReader, subject: str) -> bool:
 
 async def program_of(reader: EventReader, subject: str) -> str:
     """The program that a subject of the log is or belongs to; empty for what has no subject."""
-    if not subject or subject.startswith("programs/"):
-        return "/".join(subject.split("/")[:2])
-    if subject.startswith("trails/"):
-        return ""
+    program = program_in(subject)
+    if program or not subject or subject.startswith("trails/"):
+        return program
     enrolments = await asyncio.to_thread(reader.read_events, 0, 0, subject, ("MemberEnrolled",), None, None, 1)
     return enrolments.events[0].member_enrolled.program if enrolments.events else ""

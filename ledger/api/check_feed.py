@@ -11,7 +11,7 @@ from loyalty.v1.feed_pb2 import (
     ListConsumersRequest,
 )
 
-from ledger.api.check_reads import TOKEN_CHARACTERS_MAX, check_types
+from ledger.api.check_reads import TOKEN_CHARACTERS_MAX, check_page, check_types
 from ledger.api.fields import ID, Checks, Problems, check_not_negative, check_program_name, check_text
 
 NO_CHANGE: Final = "AuditRecorded"
@@ -53,8 +53,9 @@ def _check_acknowledge_changes(request: AcknowledgeChangesRequest, _now: int, pr
     check_not_negative(request.position, "position", problems)
 
 
-def _check_list_consumers(_request: ListConsumersRequest, _now: int, _problems: Problems) -> None:
-    """What ListConsumers is asked with: nothing."""
+def _check_list_consumers(request: ListConsumersRequest, _now: int, problems: Problems) -> None:
+    """What ListConsumers is asked with."""
+    check_page(request, problems)
 
 
 def _check_delete_consumer(request: DeleteConsumerRequest, _now: int, problems: Problems) -> None:

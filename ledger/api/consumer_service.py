@@ -11,6 +11,8 @@ from ledger.api.check import CHECKS
 from ledger.api.crm_parts import CrmPart
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import PRINCIPAL
+from ledger.api.known_program import check_known
+from ledger.api.paging import name_after, name_token, page_size
 from ledger.domain.instant import set_timestamp
 from ledger.store.consumers import CONSUMERS_MAX, KnownConsumer, TooManyConsumers
 
@@ -24,7 +26,7 @@ class ConsumerService(CrmPart):
         """Makes a consumer, or answers with the same that is there."""
         now = self._clock()
         CHECKS[pb.CreateConsumerRequest](request, now)
-        program, types = self._own(request.program), sorted(set(request.types))
+        program, types = await self._own(request.program), sorted(set(request.types))
         log_id = await self._log_id("")
         try:
             consumer = await asyncio.to_thread(self._parts.consumers.add, request.consumer_id, program, types, now)
@@ -52,11 +54,15 @@ class ConsumerService(CrmPart):
         """The consumers that the caller may see."""
         now = self._clock()
         CHECKS[pb.ListConsumersRequest](request, now)
+        after, size = name_after(request.page_token), page_size(request.page_size)
         log_id = await self._log_id("")
         principal = PRINCIPAL.get()
         consumers = await asyncio.to_thread(self._parts.consumers.all, now)
+        seen = [one for one in consumers if one.consumer_id > after and principal.sees(one.program)]
         return pb.ListConsumersResponse(
-            consumers=[_message(one) for one in consumers if principal.sees(one.program)], log_id=log_id
+            consumers=map(_message, seen[:size]),
+            log_id=log_id,
+            next_page_token=name_token(seen[size - 1].consumer_id) if len(seen) > size else "",
         )
 
     async def DeleteConsumer(self, request: pb.DeleteConsumerRequest, context: Context) -> pb.DeleteConsumerResponse:
@@ -73,7 +79,7 @@ class ConsumerService(CrmPart):
             raise ApiError.of(ErrorReason.ERROR_REASON_CONSUMER_NOT_FOUND, consumer=name)
         return consumer
 
-    def _own(self, program: str) -> str:
+    async def _own(self, program: str) -> str:
         """The program that is asked for, or that of the caller's credential; empty for all. Raises ApiError."""
         principal = PRINCIPAL.get()
         if program and not principal.sees(program):
@@ -81,13 +87,15 @@ class ConsumerService(CrmPart):
                 ErrorReason.ERROR_REASON_NOT_ALLOWED,
                 f"The credential is bound to another program than {program}. Use another credential.",
             )
+        if program:
+            await check_known(program, self._parts.reader)
         return program or principal.program or ""
 
     async def _log_id(self, asked: str) -> str:
         """The log's id. Raises ApiError where another one is asked for."""
         log_id = await asyncio.to_thread(self._parts.consumers.log_id)
         if asked not in ("", log_id):
-            raise ApiError.of(ErrorReason.ERROR_REASON_OTHER_LOG, log_id=log_id)
+            raise other_log(log_id)
         return log_id
 
     async def _refuse_future(self, position: int) -> None:
@@ -102,11 +110,17 @@ def in_future(position: int, head: int) -> ApiError:
     return ApiError.of(ErrorReason.ERROR_REASON_POSITION_IN_FUTURE, position=position, head_position=head)
 
 
+def other_log(log_id: str) -> ApiError:
+    """The error of a position that is in another log than this one."""
+    return ApiError.of(ErrorReason.ERROR_REASON_OTHER_LOG, log_id=log_id)
+
+
 def _message(consumer: KnownConsumer) -> pb.Consumer:
     message = pb.Consumer(
         name=f"consumers/{consumer.consumer_id}",
         program=consumer.program,
         types=consumer.types,
+        log_id=consumer.log_id,
         position=consumer.position,
         head_position=consumer.head,
         lag_events=max(consumer.lag_events, 0),

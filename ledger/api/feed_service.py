@@ -14,7 +14,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.audit_service import BATCH_EVENTS_DEFAULT, BATCH_EVENTS_MAX
 from ledger.api.check import CHECKS
-from ledger.api.consumer_service import ConsumerService, in_future
+from ledger.api.consumer_service import ConsumerService, in_future, other_log
 from ledger.api.crm_parts import CrmParts
 from ledger.api.errors import ApiError
 from ledger.api.paging import EVENT_BYTES_MAX, page_token
@@ -76,7 +76,8 @@ class FeedService(ConsumerService):
         with self._watching():
             log_id = await self._log_id(request.log_id)
             feed, after = await self._begin(request, log_id)
-            if after == 0:
+            is_told = after == 0
+            if is_told:
                 async with aclosing(self._snapshot(feed, request.snapshot_page_token)) as pages:
                     async for page, start in pages:
                         yield page
@@ -87,8 +88,10 @@ class FeedService(ConsumerService):
                 for message in messages:
                     yield message
                 if scanned_to == after:
+                    if not is_told:  # whoever is up to date hears so, and need not wait for news to know
+                        yield feed.message(b"", after, after)
                     await self._news(after)
-                after = scanned_to
+                after, is_told = scanned_to, True
 
     async def _begin(self, request: pb.WatchChangesRequest, log_id: str) -> tuple[_Feed, int]:
         """What a call gets, and behind which position it begins. A consumer's older stream ends. Raises ApiError."""
@@ -96,10 +99,12 @@ class FeedService(ConsumerService):
         after = request.after_position
         if not request.consumer:
             await self._refuse_future(after)
-            return _Feed(log_id, self._own(request.program), request.types, size, "", 0), after
+            return _Feed(log_id, await self._own(request.program), request.types, size, "", 0), after
         consumer = await self._consumer(request.consumer)
-        if not request.snapshot_page_token:
-            after = after or consumer.position
+        if not after and not request.snapshot_page_token:
+            if consumer.position and consumer.log_id != log_id:
+                raise other_log(log_id)
+            after = consumer.position
         await self._refuse_future(after)
         stream = await asyncio.to_thread(self._parts.consumers.take_over, consumer.consumer_id, self._clock())
         if stream is None:

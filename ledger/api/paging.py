@@ -44,6 +44,19 @@ def number_before(token: str, owner: UUID, what: str) -> int:
     return int.from_bytes(raw[:8], "big")
 
 
+def name_token(last: str) -> str:
+    """An opaque page token of a list by name: behind which name to go on."""
+    return base64.urlsafe_b64encode(last.encode()).decode().rstrip("=")
+
+
+def name_after(token: str) -> str:
+    """Behind which name a page token says to go on; empty without one. Raises ApiError."""
+    try:
+        return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+    except (ValueError, binascii.Error):
+        raise ApiError.invalid([("page_token", "is not a token of this list: send it as it came, or none")]) from None
+
+
 def messages(page: EventPage) -> Iterator[tuple[list[Event], int]]:
     """The events of a page in parts that fit into a message, each with the position to go on behind."""
     part: list[Event] = []

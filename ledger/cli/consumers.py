@@ -8,7 +8,12 @@ import grpc
 import typer
 from google.protobuf.json_format import MessageToDict
 from loyalty.v1.crm_service_pb2_grpc import CrmServiceStub
-from loyalty.v1.feed_pb2 import AcknowledgeChangesRequest, Consumer, DeleteConsumerRequest, ListConsumersRequest
+from loyalty.v1.feed_pb2 import (
+    AcknowledgeChangesRequest,
+    DeleteConsumerRequest,
+    ListConsumersRequest,
+    ListConsumersResponse,
+)
 from rich.console import Console
 from rich.table import Table
 
@@ -37,7 +42,7 @@ def list_command(
     if as_json:
         typer.echo(json.dumps([MessageToDict(one, preserving_proto_field_name=True) for one in found.consumers]))
     else:
-        _print(list(found.consumers))
+        _print(found)
 
 
 @app.command()
@@ -48,7 +53,10 @@ def reset(
     token: TokenOption = "",
     data_dir: DataDirOption = Path("var"),
 ) -> None:
-    """Have a consumer go on behind another position, further back too."""
+    """Have a consumer go on behind another position, further back too. Stop it first: it would go on from its own.
+
+    What keeps a position of its own goes on behind that one. A copy of `loyalty watch` begins anew after a reset to 0.
+    """
     connection = connect(address, token, data_dir, "admin")
     try:
         with connection.channel as channel:
@@ -78,14 +86,14 @@ def delete(
     typer.echo(f"{name} is forgotten")
 
 
-def _print(consumers: list[Consumer]) -> None:
+def _print(found: ListConsumersResponse) -> None:
     table = Table("consumer", "program", "types", "position", "events behind", "seconds behind", "last seen")
-    for one in consumers:
+    for one in found.consumers:
         table.add_row(
             one.name.removeprefix("consumers/"),
             one.program or "all",
             " ".join(one.types) or "all",
-            str(one.position),
+            f"{one.position}" + (" of another log" if one.log_id != found.log_id else ""),
             str(one.lag_events),
             f"{one.lag_ms / 1_000:.1f}",
             f"{one.seen_at.ToDatetime():%F %T}" if one.HasField("seen_at") else "never",

@@ -46,7 +46,10 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
     ] = None,
     key: Annotated[Key | None, typer.Option(help="Of `members`: by what the other system knows a member.")] = None,
     program: Annotated[str, typer.Option(help="Of `members`: only those of programs/{program}.")] = "",
-    purpose: Annotated[str, typer.Option(help="Of `members`: only those who consent to this purpose.")] = "",
+    purpose: Annotated[
+        str,
+        typer.Option(help="Of `members`: only those who consent, as marketing, or marketing/email by one way."),
+    ] = "",
     key_file: KeyFileOption = None,
     archive: ArchiveOption = None,
     database_url: DatabaseOption = "",

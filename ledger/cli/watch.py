@@ -8,7 +8,7 @@ import grpc
 import typer
 
 from ledger.cli.connection import AddressOption, DataDirOption, TokenOption, connect, fail, fail_call
-from ledger.watch.copy import SqliteCopy
+from ledger.watch.copy import OtherFilter, SqliteCopy
 from ledger.watch.follow import Follower, SchemaUnknown, Wanted
 
 
@@ -17,7 +17,8 @@ def watch(
     consumer: Annotated[str, typer.Option(help="Name under which the server knows this copy.")],
     program: Annotated[str, typer.Option(help="Only the changes of programs/{program}.")] = "",
     types: Annotated[
-        list[str] | None, typer.Option("--type", help="Only events of this type, as SaleRecorded; may be repeated.")
+        list[str] | None,
+        typer.Option("--type", help="Only events of this type, as SaleRecorded, and erasures; may be repeated."),
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="End when the file is up to date.")] = False,
     address: AddressOption = "",
@@ -33,5 +34,5 @@ def watch(
             typer.echo(f"{file} has everything up to position {copy.place().position}")
     except grpc.RpcError as error:
         fail_call(error)
-    except (SchemaUnknown, sqlite3.Error) as error:
+    except (OtherFilter, SchemaUnknown, sqlite3.Error) as error:
         fail(f"{file}: {error}")

@@ -56,6 +56,11 @@ def pool_name(program: str, key: str) -> str:
     return f"{program}/pools/{key}"
 
 
+def program_in(subject: str) -> str:
+    """The program that a subject of the log is, or that its name begins with; empty where the name says none."""
+    return "/".join(subject.split("/")[:2]) if subject.startswith("programs/") else ""
+
+
 def voucher_name(member_id: UUID, voucher_id: UUID) -> str:
     """The name members/{member}/vouchers/{voucher}."""
     return f"members/{member_id}/vouchers/{voucher_id}"

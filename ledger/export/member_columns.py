@@ -53,3 +53,8 @@ COLUMNS: Final = (
     MemberColumn("favourite_channel", "text", "f.channel"),
 )
 """Behind the key. What is added here is in every profile."""
+
+CONTACT_BY: Final = MemberColumn("contact_by", "text", "w.contact_by")
+"""Behind them in an export for a purpose: the ways of contact that the member has consented to for it, with ";" between
+them, as both systems take several values of one field.
+"""

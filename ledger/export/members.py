@@ -11,12 +11,14 @@ from importlib.resources import files
 from itertools import count
 from typing import Any, Final, NamedTuple
 
+from loyalty.v1.consent_pb2 import ContactChannel
 from loyalty.v1.member_pb2 import IdentifierType
 from loyalty.v1.origin_pb2 import Channel
+from loyalty.v1.program_pb2 import Program
 from psycopg import Connection, sql
 
 from ledger.export.folder import ExportError, ExportFolder, Plan, Progress
-from ledger.export.member_columns import COLUMNS, KEYS, Key, MemberColumn, Profile
+from ledger.export.member_columns import COLUMNS, CONTACT_BY, KEYS, Key, MemberColumn, Profile
 from ledger.proof.manifest import ExportedFile
 
 MEMBERS: Final = "members"
@@ -46,12 +48,29 @@ CROSS JOIN LATERAL (
     WHERE p.member_id = b.member_id AND p.program = b.program AND p.type = {type} HAVING count(*) > 0
 ) AS i
 """
+_CONSENTING: Final = """
+JOIN (
+    SELECT a.member_id, string_agg(n.name, ';' ORDER BY n.way) AS contact_by
+    FROM views.consents_at({now}) AS a JOIN (VALUES {ways}) AS n (way, name) ON n.way = a.channel
+    WHERE a.purpose = {purpose}
+    GROUP BY a.member_id HAVING {way} = '' OR bool_or(n.name = {way})
+) AS w ON w.member_id = b.member_id
+"""
+WAYS: Final = {
+    name.removeprefix("CONTACT_CHANNEL_").lower(): number
+    for name, number in ContactChannel.items()
+    if number > ContactChannel.CONTACT_CHANNEL_ALL
+}
+"""The single ways of contact."""
+
+_WAYS: Final = sql.SQL(", ").join(sql.SQL("({}, {})").format(number, name) for name, number in WAYS.items())
 _CHANNELS: Final = sql.SQL(", ").join(
     sql.SQL("({}, {})").format(sql.Literal(number), sql.Literal(name.removeprefix("CHANNEL_").lower()))
     for name, number in Channel.items()
     if number
 )
 _DAY: Final = "to_char(to_timestamp(({}) / 1e6) AT TIME ZONE s.time_zone, 'YYYY-MM-DD')"
+_PROGRAMS: Final = "SELECT definition FROM views.programs WHERE %b IN ('', program)"
 _POSITION: Final = "SELECT coalesce(min(position), 0) FROM views.positions"
 
 
@@ -63,12 +82,12 @@ class MemberOrder(NamedTuple):
     program: str
     """programs/{program}; empty for all."""
     purpose: str = ""
-    """Only those who consent to this, by any way of contact; empty for all."""
+    """Only those who consent to this, by any way of contact, or as marketing/email by one of WAYS; empty for all."""
 
     @property
     def columns(self) -> list[MemberColumn]:
         """The columns, the key first."""
-        return [KEYS[self.key], *COLUMNS]
+        return [KEYS[self.key], *COLUMNS, *([CONTACT_BY] if self.purpose else [])]
 
 
 def export_members(
@@ -88,6 +107,7 @@ def export_members(
     with connection.transaction():
         cursor = connection.cursor()
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        _check(order, [Program.FromString(definition) for (definition,) in cursor.execute(_PROGRAMS, [order.program])])
         row = cursor.execute(_POSITION).fetchone()
         plan = folder.begin(
             Plan(
@@ -107,6 +127,19 @@ def export_members(
                 progress(rows, rows)
     _tell_how(folder, order, plan)
     return plan
+
+
+def _check(order: MemberOrder, versions: list[Program]) -> None:
+    """Raises ExportError for what none of the programs' versions knows, of which an export would have nobody."""
+    if order.program and not versions:
+        raise ExportError(f"there is no program {order.program}: correct --program")
+    purpose, slash, way = order.purpose.partition("/")
+    asked = sorted({one.purpose_id for version in versions for one in version.consents})
+    if order.purpose and purpose not in asked:
+        known = ", ".join(asked) or "nothing"
+        raise ExportError(f"nobody is asked to consent to {purpose}, but to {known}: correct --purpose")
+    if slash and way not in WAYS:
+        raise ExportError(f"{way!r} is no way of contact, as {', '.join(WAYS)} are: correct --purpose")
 
 
 def _parts(folder: ExportFolder, order: MemberOrder, lines: Iterator[bytes], limits: Limits) -> Iterator[ExportedFile]:
@@ -139,12 +172,16 @@ def _query(order: MemberOrder, now: int) -> sql.Composed:
     if order.key == "external_id":
         kind = sql.Literal(IdentifierType.IDENTIFIER_TYPE_EXTERNAL_ID)
         identified = sql.SQL(_IDENTIFIED).format(type=kind)
+    consenting: sql.Composable = sql.SQL("")
+    if order.purpose:
+        purpose, _, way = order.purpose.partition("/")
+        consenting = sql.SQL(_CONSENTING).format(now=now, ways=_WAYS, purpose=purpose, way=way)
     source = _FROM.format(
         now=sql.Literal(now),
         program=sql.Literal(order.program),
-        purpose=sql.Literal(order.purpose),
         channels=_CHANNELS,
         identified=identified,
+        consenting=consenting,
     )
     return sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT csv)").format(columns, source)
 

@@ -19,7 +19,7 @@ CROSS JOIN LATERAL (
     ) AS channel
 ) AS f
 {identified}
+{consenting}
 WHERE {program} IN ('', b.program)
     AND NOT EXISTS (SELECT FROM views.erased_members e WHERE e.member_id = b.member_id)
-    AND ({purpose} = '' OR b.member_id IN (SELECT a.member_id FROM views.consents_at({now}) AS a WHERE a.purpose = {purpose}))
 ORDER BY b.member_id

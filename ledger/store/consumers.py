@@ -12,22 +12,27 @@ from ledger.store.datastore import LedgerDatastore
 CONSUMERS_MAX: Final = 100
 
 _LIST: Final = """
-SELECT c.consumer_id, c.program, c.types, c.position, c.created_at, c.seen_at, h.head, h.head - c.position,
-       coalesce((SELECT greatest(%b - e.recorded_at, 0) FROM events e WHERE e.notification_id = c.position + 1), 0)
+SELECT c.consumer_id, c.program, c.types, c.log_id::text, c.position, c.created_at, c.seen_at, h.head,
+       h.head - p.position,
+       coalesce((SELECT greatest(%b - e.recorded_at, 0) FROM events e WHERE e.notification_id = p.position + 1), 0)
 FROM feed_consumers c
+CROSS JOIN log_identity i
 CROSS JOIN (SELECT coalesce(max(notification_id), 0) AS head FROM events) AS h
+CROSS JOIN LATERAL (SELECT CASE WHEN c.log_id = i.log_id THEN c.position ELSE 0 END AS position) AS p
 WHERE %b IN ('', c.consumer_id) ORDER BY c.consumer_id
 """
 
 _ADD: Final = """
-INSERT INTO feed_consumers (consumer_id, program, types, created_at)
-SELECT %b, %b, %b, %b WHERE (SELECT count(*) FROM feed_consumers) < %b
+INSERT INTO feed_consumers (consumer_id, program, types, created_at, log_id)
+SELECT %b, %b, %b, %b, log_id FROM log_identity WHERE (SELECT count(*) FROM feed_consumers) < %b
 """
 
 _ACKNOWLEDGE: Final = """
-UPDATE feed_consumers
-SET position = CASE WHEN %b THEN %b ELSE greatest(position, %b) END, seen_at = greatest(seen_at, %b)
-WHERE consumer_id = %b
+UPDATE feed_consumers c
+SET position = CASE WHEN %b OR c.log_id <> i.log_id THEN %b ELSE greatest(c.position, %b) END, log_id = i.log_id,
+    seen_at = greatest(c.seen_at, %b)
+FROM log_identity i
+WHERE c.consumer_id = %b
 """
 
 _TAKE_OVER: Final = """
@@ -44,12 +49,15 @@ class KnownConsumer(NamedTuple):
     program: str
     """programs/{program}; empty for all."""
     types: list[str]
+    log_id: str
+    """The log that its position is in."""
     position: int
     created_at: int
     seen_at: int
     """When it was last there; 0 where it never was."""
     head: int
     lag_events: int
+    """Of the whole log where its position is in another."""
     lag_us: int
     """How long the first event behind its position has been there; 0 where there is none."""
 
@@ -93,7 +101,10 @@ class Consumers:
             return known_consumers(cursor, now, consumer_id)[0]
 
     def acknowledge(self, consumer_id: str, position: int, now: int, *, reset: bool) -> KnownConsumer | None:
-        """Moves a consumer's position on, or with `reset` to wherever it is; None where there is no such consumer."""
+        """Moves a consumer's position on, or with `reset` to wherever it is; None where there is no such consumer.
+
+        One of another log is replaced by this one, which is of this log.
+        """
         with self._cursor() as cursor:
             cursor.execute(_ACKNOWLEDGE, (reset, position, position, now, consumer_id), prepare=True)
             return next(iter(known_consumers(cursor, now, consumer_id)), None)

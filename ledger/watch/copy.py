@@ -5,7 +5,7 @@ on from the place that its copy knows has each change once, in order.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -20,6 +20,9 @@ BUSY_TIMEOUT_S: Final = 30.0
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS place (
     log_id TEXT NOT NULL, position INTEGER NOT NULL, snapshot_page_token TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS filter (
+    program TEXT NOT NULL, types TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS members (
     member TEXT NOT NULL PRIMARY KEY, program TEXT NOT NULL, snapshot TEXT NOT NULL
@@ -41,6 +44,10 @@ class Place(NamedTuple):
     snapshot_page_token: str = ""
 
 
+class OtherFilter(Exception):
+    """The file is a copy of other changes than those that are asked for. The message says of which."""
+
+
 class SqliteCopy:
     """The file: members as the snapshot showed them, and every change since, in the order in which they came."""
 
@@ -58,6 +65,22 @@ class SqliteCopy:
         """Where to go on."""
         row = self._connection.execute("SELECT log_id, position, snapshot_page_token FROM place").fetchone()
         return Place() if row is None else Place(*row)
+
+    def keep_filter(self, program: str, types: Sequence[str]) -> None:
+        """Notes of which changes it is a copy, for as long as the file is there. Raises OtherFilter."""
+        asked = (program, " ".join(types))
+        with self._transaction():
+            kept = self._connection.execute("SELECT program, types FROM filter").fetchone()
+            if kept is None:
+                self._connection.execute("INSERT INTO filter VALUES (?, ?)", asked)
+            elif kept != asked:
+                raise OtherFilter(f"it is a copy of {_filter(*kept)}, and not of {_filter(*asked)}: name another file")
+
+    def clear(self) -> None:
+        """Forgets all that it has, to begin anew."""
+        with self._transaction():
+            for table in ("members", "changes", "place"):
+                self._connection.execute(f"DELETE FROM {table}")
 
     def apply(self, message: WatchChangesResponse) -> None:
         """Takes over what a message brings, and the place behind it, or nothing of both. Who is erased goes."""
@@ -91,6 +114,10 @@ class SqliteCopy:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+
+def _filter(program: str, types: str) -> str:
+    return f"{program or 'all programs'}, {types or 'all types'}"
 
 
 def _json(message: Message) -> str:

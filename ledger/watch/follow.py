@@ -61,13 +61,25 @@ class Follower:
             return
 
     def _register(self, copy: SqliteCopy) -> None:
-        """Makes the consumer where there is none. One whose copy is new begins anew, wherever it was."""
+        """Makes the consumer where there is none, and has both sides begin anew where one of them does.
+
+        A consumer whose copy is new begins anew, wherever it was; so does the copy of a consumer that was reset to 0.
+        """
         request = CreateConsumerRequest(
             consumer_id=self._wanted.consumer_id, program=self._wanted.program, types=self._wanted.types
         )
         known = self._crm.CreateConsumer(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
-        if known.consumer.position and not copy.place().position:
+        place = copy.place()
+        copy.keep_filter(known.consumer.program, known.consumer.types)
+        if place.log_id not in ("", known.log_id):
+            return  # which the stream refuses: what is there stays as it is
+        if known.consumer.position and not place.position:
             self._acknowledge(known.log_id, 0, reset=True)
+        elif place.position and not known.consumer.position:
+            if known.consumer.HasField("seen_at"):
+                copy.clear()
+            else:  # it was made just now
+                self._acknowledge(known.log_id, place.position)
 
     def _stream(self, copy: SqliteCopy, *, until_head: bool) -> None:
         """One stream, to its end or the log's."""
@@ -85,7 +97,11 @@ class Follower:
             for message in stream:
                 if message.schema_version > SUPPORTED_SCHEMA:
                     raise SchemaUnknown(f"the feed has schema {message.schema_version}: use a newer release")
+                if message.position and not place.position:
+                    # Before the copy has a position, so that a server which knows of none was reset.
+                    self._acknowledge(message.log_id, message.position)
                 copy.apply(message)
+                place = copy.place()
                 at_head = message.position >= message.head_position
                 if message.position and (at_head or time.monotonic() - acknowledged > ACKNOWLEDGE_EVERY_S):
                     self._acknowledge(message.log_id, message.position)

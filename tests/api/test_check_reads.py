@@ -16,6 +16,7 @@ from loyalty.v1.feed_pb2 import (
     AcknowledgeChangesRequest,
     CreateConsumerRequest,
     DeleteConsumerRequest,
+    ListConsumersRequest,
 )
 from loyalty.v1.pos_service_pb2 import (
     ExplainTransactionRequest,
@@ -86,6 +87,8 @@ from tests.api.requests import (
         (AcknowledgeChangesRequest, put("consumer", "crm-1"), ["consumer"]),
         (AcknowledgeChangesRequest, put("log_id", ""), ["log_id"]),
         (AcknowledgeChangesRequest, put("position", -1), ["position"]),
+        (ListConsumersRequest, put("page_size", -1), ["page_size"]),
+        (ListConsumersRequest, put("page_token", "x" * 1_001), ["page_token"]),
         (DeleteConsumerRequest, put("name", "consumers/"), ["name"]),
         (ReadEventsRequest, put("after_position", -1), ["after_position"]),
         (ReadEventsRequest, put("until_position", -1), ["until_position"]),

@@ -21,12 +21,14 @@ from loyalty.v1.feed_pb2 import (
 )
 
 from ledger.api.feed_service import SCHEMA_VERSION
-from ledger.watch.copy import SqliteCopy
+from ledger.watch.copy import OtherFilter, SqliteCopy
 from ledger.watch.follow import Follower, Wanted
 from tests.api_calls.test_binding import bound_till
 from tests.conftest import OpenShop
+from tests.people import erase, shown
 from tests.programs import program
 from tests.running import ServerProcess
+from tests.segmenting import Segments
 from tests.shop import TIMEOUT_S, Details, Shop, refused
 
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
@@ -73,13 +75,20 @@ def listed(shop: Shop) -> dict[str, Consumer]:
     return {one.name: one for one in response.consumers}
 
 
+def rows(file: Path) -> tuple[list[str], list[str]]:
+    """The members and the types of changes that a copy has."""
+    with closing(sqlite3.connect(file)) as connection:
+        members = [member for (member,) in connection.execute("SELECT member FROM members")]
+        return members, [kind for (kind,) in connection.execute("SELECT type FROM changes ORDER BY number")]
+
+
 def test_a_consumer_goes_on_behind_what_it_acknowledged(open_shop: OpenShop) -> None:
     """First comes a snapshot; then what is behind the acknowledged position, which only a reset takes back."""
     shop = open_shop(program())
     member = shop.member()
     consumer = create(shop, program=shop.program)
     assert (consumer.position, consumer.HasField("seen_at")) == (0, False)
-    shop.balance(member)
+    shown(shop, member)
     messages = watch(shop, consumer=consumer.name)
     snapshot, end = next(messages), next(messages)
     messages.cancel()
@@ -127,20 +136,53 @@ def test_how_far_consumers_are(open_shop: OpenShop) -> None:
         acknowledge(shop, consumer, position)
 
 
+def test_consumers_in_pages(channel: grpc.Channel, server: ServerProcess, open_shop: OpenShop) -> None:
+    """Each once and by name, of those that a caller sees; what is no token is told."""
+    shop = open_shop(program())
+    crm = bound_till(channel, server, shop, "crm")
+    names = sorted(create(owner).name for owner in (crm, crm, shop, crm))
+    found: list[Consumer] = []
+    pages, token = 0, ""
+    while token or not pages:
+        request = ListConsumersRequest(page_size=2, page_token=token)
+        page = crm.crm.ListConsumers(request, metadata=crm.metadata, timeout=TIMEOUT_S)
+        found += page.consumers
+        pages, token = pages + 1, page.next_page_token
+    assert (pages, [one.name for one in found]) == (2, [name for name in names if name in listed(crm)])
+    assert len(found) == 3
+    with refused("INVALID_FIELD", grpc.StatusCode.INVALID_ARGUMENT, field="page_token"):
+        crm.crm.ListConsumers(ListConsumersRequest(page_token="x"), metadata=crm.metadata, timeout=TIMEOUT_S)
+
+
+def test_whoever_is_up_to_date_is_told_so(open_shop: OpenShop, tmp_path: Path) -> None:
+    """At once, and not when something happens; so a copy that is brought up to date twice is done twice."""
+    shop = open_shop(program())
+    shown(shop, shop.member())
+    head = shop.head()
+    feed = watch(shop, after_position=head)
+    message = next(feed)
+    feed.cancel()
+    assert message.position == message.head_position >= head
+    follower = Follower(shop.channel, shop.metadata, Wanted(f"c-{uuid4()}", program=shop.program))
+    with SqliteCopy(tmp_path / "copy.db") as copy:
+        for _ in range(2):
+            follower.follow(copy, until_head=True)
+            assert copy.place().position >= head
+
+
 def test_one_stream_at_a_time(open_shop: OpenShop) -> None:
     """A newer stream takes over; the older ends and says so, and so does one whose consumer is deleted."""
     shop = open_shop(program())
     consumer = create(shop)
     acknowledge(shop, consumer, shop.head())
     older = watch(shop, consumer=consumer.name)
-    member = shop.member()
-    assert next(older).changes
+    assert next(older).position
     newer = watch(shop, consumer=consumer.name)
-    assert next(newer).changes
+    assert next(newer).position
     with refused("CONSUMER_TAKEN_OVER", ABORTED, consumer=consumer.name):
         for _ in older:
             pass
-    position = shop.sale(member, 1_00).outcome.position
+    position = shop.sale(shop.member(), 1_00).outcome.position
     while next(newer).position < position:
         pass
     shop.crm.DeleteConsumer(DeleteConsumerRequest(name=consumer.name), metadata=shop.metadata, timeout=TIMEOUT_S)
@@ -153,7 +195,7 @@ def test_a_snapshot_that_broke_goes_on(open_shop: OpenShop) -> None:
     """From the token of any of its messages, with each member once and the tail that it would have had."""
     shop = open_shop(program())
     members = {shop.member() for _ in range(5)}
-    shop.balance(next(iter(members)))
+    shown(shop, next(iter(members)))
     found: list[str] = []
     token, log, starts = "", "", set()
     while True:
@@ -173,20 +215,56 @@ def test_a_snapshot_that_broke_goes_on(open_shop: OpenShop) -> None:
             next(watch(shop, snapshot_page_token=wrong or "x", log_id=log))
 
 
+def test_a_snapshot_has_nobody_who_is_erased(open_shop: OpenShop) -> None:
+    """What follows it begins behind their MemberErased, so nothing would ever tell a new copy to forget them."""
+    shop = open_shop(program())
+    member, gone = shop.member(), shop.member()
+    erase(shop, gone)
+    shown(shop, member)
+    feed = watch(shop, program=shop.program)
+    assert [one.member for one in next(feed).members] == [member]
+    feed.cancel()
+
+
+def test_a_copy_of_some_types_forgets_whoever_is_erased(open_shop: OpenShop, tmp_path: Path) -> None:
+    """MemberErased comes whatever types are asked for."""
+    shop = open_shop(program())
+    member, gone = shop.member(), shop.member()
+    shown(shop, member)
+    follower = Follower(shop.channel, shop.metadata, Wanted(f"c-{uuid4()}", shop.program, ["SaleRecorded"]))
+    with SqliteCopy(tmp_path / "copy.db") as copy:
+        follower.follow(copy, until_head=True)
+        erase(shop, gone)
+        shop.sale(member, 1_00)
+        follower.follow(copy, until_head=True)
+    assert rows(tmp_path / "copy.db") == ([member], ["member_erased", "sale_recorded"])
+
+
 def test_what_was_not_asked_for_is_passed_over(open_shop: OpenShop) -> None:
     """Types and program filter the changes; the position goes on over the others."""
     mine, other = open_shop(program()), open_shop(program())
     start = mine.head()
     member, stranger = mine.member(), other.member()
     sale = mine.sale(member, 1_00).outcome.position
+    for shop in (mine, other):
+        Segments(shop).save("buyers", "sales >= 1")
     last = other.sale(stranger, 1_00).outcome.position
     fields = {"after_position": start, "log_id": log_id(mine)}
     only = up_to(watch(mine, program=mine.program, **fields), last)
-    assert {change.subject for change in only} == {member}
+    assert {change.subject for change in only} == {member, Segments(mine).name("buyers")}
     sales = up_to(watch(mine, types=["SaleRecorded"], **fields), last)
     assert [change.position for change in sales] == [sale, last]
     both = up_to(watch(mine, types=["SaleRecorded"], program=mine.program, **fields), last)
     assert [change.position for change in both] == [sale]
+
+
+def test_a_program_that_is_not_there_has_no_feed(open_shop: OpenShop) -> None:
+    """Its name is wrong, and whoever follows it would wait for ever."""
+    shop = open_shop(program())
+    with refused("PROGRAM_NOT_FOUND", NOT_FOUND, program="programs/nope"):
+        next(watch(shop, program="programs/nope"))
+    with refused("PROGRAM_NOT_FOUND", NOT_FOUND):
+        create(shop, program="programs/nope")
 
 
 def test_a_bound_credential_follows_its_program(
@@ -217,7 +295,7 @@ def test_a_copy_of_another_log(open_shop: OpenShop, tmp_path: Path) -> None:
     """What a consumer has of another log stays as it is; a new copy begins anew under the same name."""
     shop = open_shop(program())
     member = shop.member()
-    shop.balance(member)
+    shown(shop, member)
     wanted = Wanted(f"c-{uuid4()}", program=shop.program)
     follower = Follower(shop.channel, shop.metadata, wanted)
     with SqliteCopy(tmp_path / "copy.db") as copy:
@@ -231,8 +309,63 @@ def test_a_copy_of_another_log(open_shop: OpenShop, tmp_path: Path) -> None:
     with SqliteCopy(tmp_path / "anew.db") as copy:
         follower.follow(copy, until_head=True)
         assert copy.place().position >= place.position
-    with closing(sqlite3.connect(tmp_path / "anew.db")) as connection:
-        assert connection.execute("SELECT member FROM members").fetchall() == [(member,)]
+    assert rows(tmp_path / "anew.db")[0] == [member]
+
+
+def test_a_copy_begins_anew_after_a_reset(open_shop: OpenShop, tmp_path: Path) -> None:
+    """It has the snapshot again, and what it had is gone; under a name that is new it goes on from where it is."""
+    shop = open_shop(program())
+    member, file = shop.member(), tmp_path / "copy.db"
+    shown(shop, member)
+    names = [f"c-{uuid4()}" for _ in range(2)]
+    first, second = (Follower(shop.channel, shop.metadata, Wanted(name, program=shop.program)) for name in names)
+    with SqliteCopy(file) as copy:
+        first.follow(copy, until_head=True)
+        shop.sale(member, 1_00)
+        shown(shop, member)
+        second.follow(copy, until_head=True)
+        assert rows(file) == ([member], ["sale_recorded"])
+        place = copy.place()
+        assert listed(shop)[f"consumers/{names[1]}"].position == place.position
+        acknowledge(shop, listed(shop)[f"consumers/{names[1]}"], 0, reset=True)
+        second.follow(copy, until_head=True)
+        assert rows(file) == ([member], []), "the snapshot has the sale"
+        assert copy.place().position >= place.position
+
+
+def test_a_file_is_a_copy_of_one_filter(open_shop: OpenShop, tmp_path: Path) -> None:
+    """What would mix two is refused, and what is there stays."""
+    shop = open_shop(program())
+    shown(shop, shop.member())
+    with SqliteCopy(tmp_path / "copy.db") as copy:
+        Follower(shop.channel, shop.metadata, Wanted(f"c-{uuid4()}", shop.program)).follow(copy, until_head=True)
+        place = copy.place()
+        other = Wanted(f"c-{uuid4()}", shop.program, ["SaleRecorded"])
+        with pytest.raises(OtherFilter, match=f"{shop.program}, all types, and not of {shop.program}, SaleRecorded"):
+            Follower(shop.channel, shop.metadata, other).follow(copy, until_head=True)
+        assert copy.place() == place
+
+
+def test_a_consumer_by_name_hears_of_another_log(open_shop: OpenShop, server: ServerProcess) -> None:
+    """The position that the server keeps is of no use in a log that goes on as a new one, all of which is behind it."""
+    shop = open_shop(program())
+    shown(shop, shop.member())
+    consumer = create(shop, program=shop.program)
+    assert acknowledge(shop, consumer, 2).log_id == log_id(shop)
+    with psycopg.connect(server.database_url) as connection:
+        connection.execute(
+            "UPDATE feed_consumers SET log_id = gen_random_uuid() WHERE consumer_id = %s",
+            (consumer.name.removeprefix("consumers/"),),
+        )
+    with refused("OTHER_LOG", log_id=log_id(shop)):
+        next(watch(shop, consumer=consumer.name))
+    lost = listed(shop)[consumer.name]
+    assert (lost.position, lost.lag_events) == (2, lost.head_position)
+    assert lost.log_id != log_id(shop)
+    assert acknowledge(shop, consumer, 1).position == 1, "of this log, and so it counts though it is smaller"
+    feed = watch(shop, consumer=consumer.name)
+    assert next(feed).position
+    feed.cancel()
 
 
 def test_positions_of_no_use(open_shop: OpenShop, server: ServerProcess) -> None:

@@ -15,6 +15,7 @@ from projections.hub import Hub
 from projections.reader import PostgresReader
 from tests.golden.make import file_of
 from tests.projections.history import History, append
+from tests.projections.moved import moved
 
 ALL_TYPES = sorted(kind.__name__ for kind in TOPICS)
 
@@ -94,8 +95,8 @@ def test_a_log_in_pages(database_url: str, changes: PostgresChanges, reader: Pos
 
 
 def test_some_types_of_some_program(database_url: str, changes: PostgresChanges, reader: PostgresReader) -> None:
-    """Of one program come its members' events, its own and its pools', and those alone."""
-    append(database_url, History().live(120).events)
+    """Of one program come its members' events, its own, its pools' and its segments', and those alone."""
+    append(database_url, [*History().live(120).events, *moved(5)])
     stranger = MemberEnrolled(program="programs/other")
     with psycopg.connect(database_url) as connection:
         head = connection.execute("SELECT max(notification_id), max(recorded_at) FROM events").fetchone()

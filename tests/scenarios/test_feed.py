@@ -22,6 +22,7 @@ from loyalty.v1.feed_pb2 import CreateConsumerRequest, ListConsumersRequest
 from ledger.store.consumers import CONSUMERS_MAX
 from ledger.watch.copy import SqliteCopy
 from ledger.watch.follow import Follower, Wanted
+from tests.people import shown
 from tests.programs import discount, program
 from tests.proof import prove
 from tests.running import Databases, free_address, running, token
@@ -104,7 +105,7 @@ def test_m7(databases: Databases, tmp_path: Path) -> None:
         admin = token(url)
         shop = Shop(channel, admin, program(rewards=[discount(5)]))
         members = [shop.member() for _ in range(MEMBERS)]
-        shop.balance(members[-1])
+        shown(shop, members[-1])
         with selling(shop, members):
             for _ in range(KILLS):
                 killed(server.address, admin, file, chance)
@@ -147,8 +148,8 @@ def refuse_one_consumer_more(url: str, shop: Shop) -> None:
     """There is a limit, and it is told."""
     with psycopg.connect(url) as connection:
         connection.execute(
-            "INSERT INTO feed_consumers (consumer_id, program, types, created_at)"
-            " SELECT 'c-' || n, '', '{}', 0 FROM generate_series(2, %s) AS n",
+            "INSERT INTO feed_consumers (consumer_id, program, types, created_at, log_id)"
+            " SELECT 'c-' || n, '', '{}', 0, log_id FROM log_identity, generate_series(2, %s) AS n",
             (CONSUMERS_MAX,),
         )
     with refused("TOO_MANY_CONSUMERS", limit=CONSUMERS_MAX):

@@ -310,10 +310,14 @@ class WatchChangesRequest(_message.Message):
     snapshot_page_token: _builtins.str
     """Goes on with a snapshot that broke: snapshot_page_token of its last message that was dealt with."""
     program: _builtins.str
-    """programs/{program} whose members and changes are wanted; empty for all. Not with a consumer, which has its own."""
+    """programs/{program} whose members and changes are wanted; empty for all. One that was never published is refused with
+    PROGRAM_NOT_FOUND. Not with a consumer, which has its own.
+    """
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the events that are wanted, such as SaleRecorded; empty for all. Not with a consumer, which has its own."""
+        """Names of the events that are wanted, such as SaleRecorded; empty for all. MemberErased comes whatever they are, since every
+        consumer has to forget the member. Not with a consumer, which has its own.
+        """
 
     def __init__(
         self,
@@ -386,7 +390,9 @@ class WatchChangesResponse(_message.Message):
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     SNAPSHOT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     position: _builtins.int
-    """Resume from here. 0 while the snapshot is not complete. It goes on also over events that were not asked for."""
+    """Resume from here. 0 while the snapshot is not complete. It goes on also over events that were not asked for. The first
+    message comes at once, without changes where there are none: whoever is at head_position is up to date.
+    """
     head_position: _builtins.int
     """The end of the log when the message was made."""
     log_id: _builtins.str

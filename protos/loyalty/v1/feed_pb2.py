@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15loyalty/v1/feed.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x01\n\x08\x43onsumer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07program\x18\x02 \x01(\t\x12\r\n\x05types\x18\x03 \x03(\t\x12\x10\n\x08position\x18\x04 \x01(\x03\x12\x15\n\rhead_position\x18\x05 \x01(\x03\x12\x12\n\nlag_events\x18\x06 \x01(\x03\x12\x0e\n\x06lag_ms\x18\x07 \x01(\x03\x12+\n\x07seen_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x15\x43reateConsumerRequest\x12\x13\n\x0b\x63onsumer_id\x18\x01 \x01(\t\x12\x0f\n\x07program\x18\x02 \x01(\t\x12\r\n\x05types\x18\x03 \x03(\t\"P\n\x16\x43reateConsumerResponse\x12&\n\x08\x63onsumer\x18\x01 \x01(\x0b\x32\x14.loyalty.v1.Consumer\x12\x0e\n\x06log_id\x18\x02 \x01(\t\"^\n\x19\x41\x63knowledgeChangesRequest\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\r\n\x05reset\x18\x04 \x01(\x08\"D\n\x1a\x41\x63knowledgeChangesResponse\x12&\n\x08\x63onsumer\x18\x01 \x01(\x0b\x32\x14.loyalty.v1.Consumer\"\x16\n\x14ListConsumersRequest\"P\n\x15ListConsumersResponse\x12\'\n\tconsumers\x18\x01 \x03(\x0b\x32\x14.loyalty.v1.Consumer\x12\x0e\n\x06log_id\x18\x02 \x01(\t\"%\n\x15\x44\x65leteConsumerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteConsumerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15loyalty/v1/feed.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf2\x01\n\x08\x43onsumer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07program\x18\x02 \x01(\t\x12\r\n\x05types\x18\x03 \x03(\t\x12\x10\n\x08position\x18\x04 \x01(\x03\x12\x15\n\rhead_position\x18\x05 \x01(\x03\x12\x12\n\nlag_events\x18\x06 \x01(\x03\x12\x0e\n\x06lag_ms\x18\x07 \x01(\x03\x12+\n\x07seen_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06log_id\x18\n \x01(\t\"L\n\x15\x43reateConsumerRequest\x12\x13\n\x0b\x63onsumer_id\x18\x01 \x01(\t\x12\x0f\n\x07program\x18\x02 \x01(\t\x12\r\n\x05types\x18\x03 \x03(\t\"P\n\x16\x43reateConsumerResponse\x12&\n\x08\x63onsumer\x18\x01 \x01(\x0b\x32\x14.loyalty.v1.Consumer\x12\x0e\n\x06log_id\x18\x02 \x01(\t\"^\n\x19\x41\x63knowledgeChangesRequest\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\r\n\x05reset\x18\x04 \x01(\x08\"D\n\x1a\x41\x63knowledgeChangesResponse\x12&\n\x08\x63onsumer\x18\x01 \x01(\x0b\x32\x14.loyalty.v1.Consumer\"=\n\x14ListConsumersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"i\n\x15ListConsumersResponse\x12\'\n\tconsumers\x18\x01 \x03(\x0b\x32\x14.loyalty.v1.Consumer\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"%\n\x15\x44\x65leteConsumerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteConsumerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,21 +33,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loyalty.v1.feed_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CONSUMER']._serialized_start=71
-  _globals['_CONSUMER']._serialized_end=297
-  _globals['_CREATECONSUMERREQUEST']._serialized_start=299
-  _globals['_CREATECONSUMERREQUEST']._serialized_end=375
-  _globals['_CREATECONSUMERRESPONSE']._serialized_start=377
-  _globals['_CREATECONSUMERRESPONSE']._serialized_end=457
-  _globals['_ACKNOWLEDGECHANGESREQUEST']._serialized_start=459
-  _globals['_ACKNOWLEDGECHANGESREQUEST']._serialized_end=553
-  _globals['_ACKNOWLEDGECHANGESRESPONSE']._serialized_start=555
-  _globals['_ACKNOWLEDGECHANGESRESPONSE']._serialized_end=623
-  _globals['_LISTCONSUMERSREQUEST']._serialized_start=625
-  _globals['_LISTCONSUMERSREQUEST']._serialized_end=647
-  _globals['_LISTCONSUMERSRESPONSE']._serialized_start=649
-  _globals['_LISTCONSUMERSRESPONSE']._serialized_end=729
-  _globals['_DELETECONSUMERREQUEST']._serialized_start=731
-  _globals['_DELETECONSUMERREQUEST']._serialized_end=768
-  _globals['_DELETECONSUMERRESPONSE']._serialized_start=770
-  _globals['_DELETECONSUMERRESPONSE']._serialized_end=794
+  _globals['_CONSUMER']._serialized_end=313
+  _globals['_CREATECONSUMERREQUEST']._serialized_start=315
+  _globals['_CREATECONSUMERREQUEST']._serialized_end=391
+  _globals['_CREATECONSUMERRESPONSE']._serialized_start=393
+  _globals['_CREATECONSUMERRESPONSE']._serialized_end=473
+  _globals['_ACKNOWLEDGECHANGESREQUEST']._serialized_start=475
+  _globals['_ACKNOWLEDGECHANGESREQUEST']._serialized_end=569
+  _globals['_ACKNOWLEDGECHANGESRESPONSE']._serialized_start=571
+  _globals['_ACKNOWLEDGECHANGESRESPONSE']._serialized_end=639
+  _globals['_LISTCONSUMERSREQUEST']._serialized_start=641
+  _globals['_LISTCONSUMERSREQUEST']._serialized_end=702
+  _globals['_LISTCONSUMERSRESPONSE']._serialized_start=704
+  _globals['_LISTCONSUMERSRESPONSE']._serialized_end=809
+  _globals['_DELETECONSUMERREQUEST']._serialized_start=811
+  _globals['_DELETECONSUMERREQUEST']._serialized_end=848
+  _globals['_DELETECONSUMERRESPONSE']._serialized_start=850
+  _globals['_DELETECONSUMERRESPONSE']._serialized_end=874
 # @@protoc_insertion_point(module_scope)

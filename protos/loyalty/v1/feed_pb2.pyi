@@ -43,6 +43,7 @@ class Consumer(_message.Message):
     LAG_MS_FIELD_NUMBER: _builtins.int
     SEEN_AT_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    LOG_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """consumers/{consumer}"""
     program: _builtins.str
@@ -55,9 +56,14 @@ class Consumer(_message.Message):
     """Events of the log behind its position, those that it does not get included."""
     lag_ms: _builtins.int
     """Milliseconds since the first of them was recorded; 0 where there is none."""
+    log_id: _builtins.str
+    """The log that its position is in. Another than that of the answer where the log has lost events and goes on as a new one: then
+    all of that is behind it, and WatchChanges by its name alone is refused with OTHER_LOG until it acknowledges a position of
+    the new log, or 0 with `reset`.
+    """
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the events that it gets, such as SaleRecorded; empty for all. Fixed for ever."""
+        """Names of the events that it gets besides MemberErased, such as SaleRecorded; empty for all. Fixed for ever."""
 
     @_builtins.property
     def seen_at(self) -> _timestamp_pb2.Timestamp:
@@ -79,10 +85,11 @@ class Consumer(_message.Message):
         lag_ms: _builtins.int = ...,
         seen_at: _timestamp_pb2.Timestamp | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        log_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "seen_at", b"seen_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "head_position", b"head_position", "lag_events", b"lag_events", "lag_ms", b"lag_ms", "name", b"name", "position", b"position", "program", b"program", "seen_at", b"seen_at", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "head_position", b"head_position", "lag_events", b"lag_events", "lag_ms", b"lag_ms", "log_id", b"log_id", "name", b"name", "position", b"position", "program", b"program", "seen_at", b"seen_at", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -100,10 +107,12 @@ class CreateConsumerRequest(_message.Message):
     consumer_id: _builtins.str
     """The {consumer} of consumers/{consumer}: 1 to 63 lower-case letters, digits and dashes."""
     program: _builtins.str
-    """programs/{program} whose changes it gets; empty for all, or for the program that the credential is bound to."""
+    """programs/{program} whose changes it gets; empty for all, or for the program that the credential is bound to. One that was
+    never published is refused with PROGRAM_NOT_FOUND.
+    """
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the events that it gets, such as SaleRecorded; empty for all."""
+        """Names of the events that it gets besides MemberErased, which every consumer gets, such as SaleRecorded; empty for all."""
 
     def __init__(
         self,
@@ -129,7 +138,7 @@ class CreateConsumerResponse(_message.Message):
     CONSUMER_FIELD_NUMBER: _builtins.int
     LOG_ID_FIELD_NUMBER: _builtins.int
     log_id: _builtins.str
-    """The log that its position is in."""
+    """The log that this server has."""
     @_builtins.property
     def consumer(self) -> Global___Consumer:
         """The consumer."""
@@ -212,12 +221,21 @@ class ListConsumersRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Consumers per page: at most 1,000; 0 for 100, which are all that there may be."""
+    page_token: _builtins.str
+    """next_page_token of the page before."""
     def __init__(
         self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -231,21 +249,25 @@ class ListConsumersResponse(_message.Message):
 
     CONSUMERS_FIELD_NUMBER: _builtins.int
     LOG_ID_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     log_id: _builtins.str
-    """The log that their positions are in."""
+    """The log that this server has."""
+    next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
     def consumers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Consumer]:
-        """All consumers, at most 100, by name. A credential that is bound to a program sees that program's."""
+        """The consumers by name. A credential that is bound to a program sees that program's."""
 
     def __init__(
         self,
         *,
         consumers: _abc.Iterable[Global___Consumer] | None = ...,
         log_id: _builtins.str = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumers", b"consumers", "log_id", b"log_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumers", b"consumers", "log_id", b"log_id", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
