@@ -66,6 +66,7 @@ FACTS: Final[Mapping[str, Fact]] = {
     ),
     "favourite_product": Fact("text", "products", "The SKU in most sales; of several the one with the most paid for."),
     "probability_active": Fact("number", "value", "That the member will buy again some time: 0 to 1."),
+    "churn_risk": Fact("number", "value", "That the member will never buy again: 1 less probability_active."),
     "expected_spend_minor": Fact("number", "value", "Spend that is expected in the year after the newest model's day."),
     "value_minor": Fact("number", "value", "Spent until the newest model's day, and expected_spend_minor."),
     "rfm_recency": Fact("number", "value", "1 to 5, 5 for those whose last sale is the most recent."),

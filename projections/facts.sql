@@ -159,7 +159,7 @@ ORDER BY member_id DESC LIMIT 1
 
 -- name: value
 -- As of the day of the program's newest model; nothing of members whom it does not know.
-SELECT member_id, probability_active, expected_spend_minor,
+SELECT member_id, probability_active, 1 - probability_active AS churn_risk, expected_spend_minor,
        least(net_minor + expected_spend_minor, 9223372036854775807)::bigint AS value_minor, recency::int AS rfm_recency,
        frequency::int AS rfm_frequency, monetary::int AS rfm_monetary, rfm_group
 FROM estimates.members WHERE {scope}

@@ -431,6 +431,7 @@ def test_what_is_expected_of_each_member(server: ServerProcess, sold: Sold, fitt
         if math.isfinite(each):
             assert estimate.expected_spend_minor == round(float(bought_next * each))
         assert told["probability_active"] == estimate.probability_active
+        assert told["churn_risk"] == estimate.churn_risk
         assert told["rfm_group"].upper() == v.RfmGroup.Name(estimate.rfm.group).removeprefix("RFM_GROUP_")
         assert (told["rfm_recency"], told["rfm_monetary"]) == (estimate.rfm.recency, estimate.rfm.monetary)
         if estimate.HasField("expected_spend_minor"):
