@@ -10,6 +10,7 @@ from uuid import UUID
 import grpc
 from loyalty.v1 import segment_pb2 as commands
 from loyalty.v1 import segment_reads_pb2 as pb
+from loyalty.v1.attribute_pb2 import AttributeDefinition
 from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.binding import sees
@@ -23,7 +24,7 @@ from ledger.api.paging import number_before, page_size, page_token
 from ledger.api.reply import reply
 from ledger.domain.instant import from_timestamp, to_timestamp
 from ledger.domain.names import last_id, member_name, program_of_segment
-from ledger.domain.segments.criteria import PERSONAL, Criteria
+from ledger.domain.segments.criteria import Criteria
 from ledger.domain.segments.problems import problems
 from ledger.segment_views import MembershipPage
 from ledger.views import ViewBehind
@@ -129,13 +130,12 @@ class SegmentService(CrmPart):
         if standing.left_at is not None:
             response.left_at.CopyFrom(to_timestamp(standing.left_at))
         if criteria is not None:
-            principal = PRINCIPAL.get()
-            shows_personal = principal.may_identify
-            response.clause.CopyFrom(criteria.explain(dict(values), shows_personal=shows_personal))
+            shown = await self._shown(criteria, program_of_segment(request.name))
+            response.clause.CopyFrom(criteria.explain(dict(values), shown))
             response.holds = response.clause.holds
-            if shows_personal and PERSONAL in criteria.facts:
+            if shown:
                 method = "loyalty.v1.CrmService/ExplainSegment"
-                self._parts.noter.read(principal, method, request.member, context.peer())
+                self._parts.noter.read(PRINCIPAL.get(), method, request.member, context.peer())
         return response
 
     async def ListSegmentMembers(
@@ -190,10 +190,25 @@ class SegmentService(CrmPart):
         """Raises ApiError with all that is wrong with a segment."""
         program = program_of_segment(segment.name)
         await check_known(program, self._parts.reader)
-        known = await asyncio.to_thread(self._parts.programs.newest, program)
-        found = problems(segment, self._parts.fact_kinds, known.attributes if known is not None else ())
+        attributes = await self._attributes(program)
+        sensitive = [name for name, definition in attributes.items() if definition.is_sensitive]
+        hidden = None if PRINCIPAL.get().sees_sensitive else sensitive
+        found = problems(segment, self._parts.fact_kinds, attributes, hidden)
         if found:
             raise ApiError.invalid([(f"segment.{path}", what) for path, what in found])
+
+    async def _shown(self, criteria: Criteria, program: str) -> list[str]:
+        """The attributes that an expression names and the caller may see."""
+        if PRINCIPAL.get().sees_sensitive or not criteria.attributes:
+            return criteria.attributes
+        attributes = await self._attributes(program)
+        # What the program does not know any more may have been sensitive.
+        return [name for name in criteria.attributes if name in attributes and not attributes[name].is_sensitive]
+
+    async def _attributes(self, program: str) -> Mapping[str, AttributeDefinition]:
+        """The attributes that a program has now."""
+        known = await asyncio.to_thread(self._parts.programs.newest, program)
+        return known.attributes if known is not None else {}
 
     def _name_members(self, request: commands.SetSegmentMembersRequest) -> list[Violation]:
         """Puts members in place of external ids; returns what is wrong with those that a request names."""

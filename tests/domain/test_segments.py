@@ -121,6 +121,42 @@ def test_only_what_is_named_is_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("expression", "is_right"),
+    [
+        ("attributes.children > 1", True),
+        ('attributes["children"] > 1 && has(attributes.children)', True),
+        ("'children' in attributes || tier == \"gold\"", True),
+        ('attributes.diet == "vegan"', False),
+        ("attributes['diet'] == 'vegan'", False),
+        ('"diet" in attributes', False),
+        ('attributes["di" + "et"] == "vegan"', False),
+        ('"di" + "et" in attributes', False),
+        ("size(attributes) > 1", False),
+        ('(attributes).diet == "vegan"', False),
+        ("attributes[tier] == 'vegan'", False),
+    ],
+)
+def test_who_may_not_see_an_attribute_does_not_ask_for_it(expression: str, *, is_right: bool) -> None:
+    """By no way of writing it; who may see it may ask."""
+    segment = Segment(name="programs/p/segments/s", expression=expression)
+    known = ["children", "diet", "di", "et"]
+
+    def is_refused(hidden: list[str] | None) -> bool:
+        return any("a manager must do it" in what for _, what in problems(segment, KINDS, known, hidden))
+
+    assert is_refused(["diet"]) == (not is_right)
+    assert not is_refused(None)
+
+
+def test_an_explanation_shows_what_it_names_and_may_show() -> None:
+    """Nothing of an attribute that the expression does not name, nor the value of one that is not to be shown."""
+    one = criteria('attributes.children > 1 && attributes["diet"] == "vegan" && sales > 0')
+    known = {"sales": 2, "attributes": {"children": 2, "diet": "vegan", "city": "Pune"}}
+    facts = [(fact.name, fact.value) for clause in one.explain(known, ["children"]).clauses for fact in clause.facts]
+    assert facts == [("attributes.children", "2"), ("attributes.diet", ""), ("sales", "2")]
+
+
+@pytest.mark.parametrize(
     ("measure", "path"),
     [
         (Measure(measure_id="M"), "measures[0].measure_id"),

@@ -1,7 +1,9 @@
 """M2: segments by what members bought, where, how often and for how much; entered and left once each."""
 
 from loyalty.v1.account_pb2 import LocalizedText
+from loyalty.v1.audit_trail_pb2 import AuditKind
 from loyalty.v1.earning_pb2 import EarningRule, SpendRule
+from loyalty.v1.member_pb2 import Profile
 from loyalty.v1.origin_pb2 import Channel
 from loyalty.v1.program_pb2 import Program
 from loyalty.v1.sale_pb2 import SaleLine
@@ -9,9 +11,12 @@ from loyalty.v1.segment_pb2 import DateRange
 from loyalty.v1.segment_reads_pb2 import ListSegmentsRequest
 
 from tests.conftest import OpenShop
+from tests.members.known import attribute, update
 from tests.proof import prove
+from tests.running import ServerProcess, token
 from tests.segmenting import Measure, Segments, failing
-from tests.shop import new_id
+from tests.shop import Shop, new_id
+from tests.trail import wait_for
 
 
 def program() -> Program:
@@ -236,6 +241,36 @@ def test_preview_and_explanation(open_shop: OpenShop) -> None:
         segments.explain("some", f"members/{new_id()}")
     for member in (shopper, idle):
         prove(shop, member)
+
+
+def test_crm_finds_out_no_sensitive_attribute(open_shop: OpenShop, server: ServerProcess) -> None:
+    """Neither by a preview, nor by a segment of its own, nor by the explanation of a manager's; each is noted."""
+    definition = program()
+    definition.attributes.extend([attribute("diet", is_sensitive=True), attribute("children", "integer")])
+    shop = open_shop(definition)
+    member = shop.enroll(profile=Profile(given_name="Asha")).member
+    update(shop, member, attributes={"diet": "coeliac", "children": "2"})
+    crm = Shop(shop.channel, token(server.database_url, "crm"))
+    crm.program = shop.program
+    segments, of_crm = Segments(shop), Segments(crm)
+    sought = 'attributes.diet == "coeliac"'
+    for ask in (of_crm.preview, lambda expression: of_crm.save("diet", expression)):
+        with failing("INVALID_FIELD") as found:
+            ask(sought)
+        assert found == [("segment.expression", "the attribute 'diet' is sensitive: a manager must do it")]
+    segments.save("diet", f"{sought} || attributes.children > 5")
+    of_crm.save("children", "attributes.children > 1")
+    assert segments.members("diet") == segments.members("children") == [member]
+
+    def shown(of: Segments, segment_id: str) -> dict[str, str]:
+        clause = of.explain(segment_id, member).clause
+        return {fact.name: fact.value for part in (clause, *clause.clauses) for fact in part.facts}
+
+    assert shown(segments, "diet") == {"attributes.diet": '"coeliac"', "attributes.children": "2"}
+    assert shown(of_crm, "diet") == {"attributes.diet": "", "attributes.children": "2"}
+    assert shown(of_crm, "children") == {"attributes.children": "2"}
+    reads = wait_for(shop, 2, member=member, kind=AuditKind.AUDIT_KIND_READ)
+    assert {one.entry.method for one in reads} == {"loyalty.v1.CrmService/ExplainSegment"}
 
 
 def test_a_segment_that_the_rules_name_stays(open_shop: OpenShop) -> None:
