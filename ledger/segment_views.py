@@ -75,7 +75,7 @@ class Preview(NamedTuple):
 
 
 class Previews(Protocol):
-    """Works out what a segment would come to."""
+    """Works out what a segment would come to: one at a time."""
 
     def __call__(self, segment: Segment, sample_size: int, timeout_s: float) -> Preview:
-        """Blocks. Raises TimeoutError."""
+        """Blocks. Raises TimeoutError, at once where there is no time."""

@@ -3,7 +3,10 @@
 import asyncio
 import base64
 import binascii
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from threading import BoundedSemaphore
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -15,7 +18,7 @@ from loyalty.v1.errors_pb2 import ErrorReason
 
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
-from ledger.api.crm_parts import CrmPart
+from ledger.api.crm_parts import CrmPart, CrmParts
 from ledger.api.dispatch import remaining_s, wait_s
 from ledger.api.errors import ApiError, Violation
 from ledger.api.interceptor import PRINCIPAL
@@ -26,13 +29,17 @@ from ledger.domain.instant import from_timestamp, to_timestamp
 from ledger.domain.names import last_id, member_name, program_of_segment
 from ledger.domain.segments.criteria import Criteria
 from ledger.domain.segments.problems import problems
-from ledger.segment_views import MembershipPage
+from ledger.segment_views import MembershipPage, Preview
 from ledger.views import ViewBehind
+from ledger.writer.writer import Clock
 
 SAMPLE_DEFAULT: Final = 10
 
 PREVIEW_S: Final = 60.0
-"""How long a preview may take, when the call has no earlier deadline."""
+"""How long a preview may take and wait, when the call has no earlier deadline."""
+
+PREVIEWS_MAX: Final = 8
+"""Previews that a server has in hand, one at work and the others waiting; beyond it callers get RESOURCE_EXHAUSTED."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 ResultT = TypeVar("ResultT")
@@ -40,6 +47,12 @@ ResultT = TypeVar("ResultT")
 
 class SegmentService(CrmPart):
     """The part of CrmService that is about segments."""
+
+    def __init__(self, parts: CrmParts, clock: Clock) -> None:
+        super().__init__(parts, clock)
+        # A thread of their own: those that wait must not take those that answer tills.
+        self._previews = ThreadPoolExecutor(1, "preview")
+        self._room_for_previews = BoundedSemaphore(PREVIEWS_MAX)
 
     async def SaveSegment(self, request: commands.SaveSegmentRequest, context: Context) -> pb.SaveSegmentResponse:
         """Makes or changes a segment."""
@@ -89,13 +102,8 @@ class SegmentService(CrmPart):
         CHECKS[pb.PreviewSegmentRequest](request, self._clock())
         await self._check(request.segment)
         left = remaining_s(context)
-        timeout_s = PREVIEW_S if left is None else min(left, PREVIEW_S)
-        try:
-            found = await asyncio.to_thread(
-                self._parts.previews, request.segment, request.sample_size or SAMPLE_DEFAULT, timeout_s
-            )
-        except TimeoutError:
-            raise ApiError.of(ErrorReason.ERROR_REASON_DEADLINE_PASSED) from None
+        deadline = time.monotonic() + (PREVIEW_S if left is None else min(left, PREVIEW_S))
+        found = await self._preview(request.segment, request.sample_size or SAMPLE_DEFAULT, deadline)
         return pb.PreviewSegmentResponse(
             member_count=found.members,
             total_count=found.total,
@@ -185,6 +193,28 @@ class SegmentService(CrmPart):
         return pb.ListMemberSegmentsResponse(
             memberships=page.memberships, next_page_token=token, position=page.position
         )
+
+    async def _preview(self, segment: commands.Segment, sample_size: int, deadline: float) -> Preview:
+        """What a segment would come to, once it is its turn. Raises ApiError."""
+        if not self._room_for_previews.acquire(blocking=False):
+            raise ApiError.of(
+                ErrorReason.ERROR_REASON_OVERLOADED,
+                f"The server has {PREVIEWS_MAX} previews in hand, as many as it takes. Retry after the delay.",
+            )
+
+        def work() -> Preview | None:
+            try:
+                return self._parts.previews(segment, sample_size, deadline - time.monotonic())
+            except TimeoutError:
+                return None
+            finally:
+                self._room_for_previews.release()
+
+        # Who goes away keeps their place: there are never more in hand.
+        found = await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._previews, work))
+        if found is None:
+            raise ApiError.of(ErrorReason.ERROR_REASON_DEADLINE_PASSED)
+        return found
 
     async def _check(self, segment: commands.Segment) -> None:
         """Raises ApiError with all that is wrong with a segment."""

@@ -1,5 +1,6 @@
 """M2: segments by what members bought, where, how often and for how much; entered and left once each."""
 
+import grpc
 from loyalty.v1.account_pb2 import LocalizedText
 from loyalty.v1.audit_trail_pb2 import AuditKind
 from loyalty.v1.earning_pb2 import EarningRule, SpendRule
@@ -8,14 +9,15 @@ from loyalty.v1.origin_pb2 import Channel
 from loyalty.v1.program_pb2 import Program
 from loyalty.v1.sale_pb2 import SaleLine
 from loyalty.v1.segment_pb2 import DateRange
-from loyalty.v1.segment_reads_pb2 import ListSegmentsRequest
+from loyalty.v1.segment_reads_pb2 import ListSegmentsRequest, PreviewSegmentRequest
 
+from ledger.api.segment_service import PREVIEWS_MAX
 from tests.conftest import OpenShop
 from tests.members.known import attribute, update
 from tests.proof import prove
 from tests.running import ServerProcess, token
 from tests.segmenting import Measure, Segments, failing
-from tests.shop import Shop, new_id
+from tests.shop import Details, Shop, new_id
 from tests.trail import wait_for
 
 
@@ -241,6 +243,25 @@ def test_preview_and_explanation(open_shop: OpenShop) -> None:
         segments.explain("some", f"members/{new_id()}")
     for member in (shopper, idle):
         prove(shop, member)
+
+
+def test_previews_beyond_those_that_wait_are_refused(open_shop: OpenShop) -> None:
+    """With a delay to retry after; tills are answered meanwhile, and previews again afterwards."""
+    shop = open_shop(program())
+    segments = Segments(shop)
+    member = shop.member()
+    request = PreviewSegmentRequest(segment=segments.segment("some", "sales > 0"))
+    asked = [
+        shop.crm.PreviewSegment.future(request, metadata=shop.metadata, timeout=2.0) for _ in range(PREVIEWS_MAX * 4)
+    ]
+    assert shop.sale(member, 1_000).outcome.transaction
+    refused = [one for one in asked if one.code() == grpc.StatusCode.RESOURCE_EXHAUSTED]
+    assert len(refused) >= PREVIEWS_MAX
+    error = refused[0].exception()
+    assert isinstance(error, grpc.RpcError)
+    details = Details(error)
+    assert (details.reason, details.retry.retry_delay.ToMilliseconds() > 0) == ("OVERLOADED", True)
+    assert segments.preview("sales > 0").member_count == 1
 
 
 def test_crm_finds_out_no_sensitive_attribute(open_shop: OpenShop, server: ServerProcess) -> None:

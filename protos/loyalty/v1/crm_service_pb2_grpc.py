@@ -513,7 +513,7 @@ class CrmServiceServicer:
 
     def PreviewSegment(self, request, context):
         """How many members a segment would have, before it is saved. It looks at every member: within the deadline, and one call
-        at a time on each server.
+        at a time on each server; 7 more wait, further ones are OVERLOADED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

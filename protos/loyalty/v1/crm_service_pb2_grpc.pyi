@@ -141,7 +141,7 @@ class CrmServiceStub:
     """The segments of a program."""
     PreviewSegment: _grpc.UnaryUnaryMultiCallable[_segment_reads_pb2.PreviewSegmentRequest, _segment_reads_pb2.PreviewSegmentResponse]
     """How many members a segment would have, before it is saved. It looks at every member: within the deadline, and one call
-    at a time on each server.
+    at a time on each server; 7 more wait, further ones are OVERLOADED.
     """
     ExplainSegment: _grpc.UnaryUnaryMultiCallable[_segment_reads_pb2.ExplainSegmentRequest, _segment_reads_pb2.ExplainSegmentResponse]
     """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now. Where that
@@ -266,7 +266,7 @@ class CrmServiceAsyncStub(CrmServiceStub):
     """The segments of a program."""
     PreviewSegment: _aio.UnaryUnaryMultiCallable[_segment_reads_pb2.PreviewSegmentRequest, _segment_reads_pb2.PreviewSegmentResponse]  # type: ignore[assignment]
     """How many members a segment would have, before it is saved. It looks at every member: within the deadline, and one call
-    at a time on each server.
+    at a time on each server; 7 more wait, further ones are OVERLOADED.
     """
     ExplainSegment: _aio.UnaryUnaryMultiCallable[_segment_reads_pb2.ExplainSegmentRequest, _segment_reads_pb2.ExplainSegmentResponse]  # type: ignore[assignment]
     """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now. Where that
@@ -592,7 +592,7 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_segment_reads_pb2.PreviewSegmentResponse, _abc.Awaitable[_segment_reads_pb2.PreviewSegmentResponse]]:
         """How many members a segment would have, before it is saved. It looks at every member: within the deadline, and one call
-        at a time on each server.
+        at a time on each server; 7 more wait, further ones are OVERLOADED.
         """
 
     @_abc_1.abstractmethod
