@@ -15,11 +15,13 @@ from loyalty.v1 import segment_pb2 as commands
 from loyalty.v1 import segment_reads_pb2 as pb
 from loyalty.v1.attribute_pb2 import AttributeDefinition
 from loyalty.v1.errors_pb2 import ErrorReason
+from loyalty.v1.events_pb2 import Event
 
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
 from ledger.api.crm_parts import CrmPart, CrmParts
 from ledger.api.dispatch import remaining_s, wait_s
+from ledger.api.erased import check_not_erased
 from ledger.api.errors import ApiError, Violation
 from ledger.api.interceptor import PRINCIPAL
 from ledger.api.known_program import check_known
@@ -58,7 +60,8 @@ class SegmentService(CrmPart):
         """Makes or changes a segment."""
         CHECKS[commands.SaveSegmentRequest](request, self._clock())
         request.DiscardUnknownFields()  # what this server does not know it has not checked
-        await self._check(request.segment)
+        if not (await self._earlier(request)).HasField("segment_saved"):
+            await self._check(request.segment)
         if request.validate_only:
             return pb.SaveSegmentResponse(segment=request.segment)
         request.segment.ClearField("version")
@@ -74,7 +77,9 @@ class SegmentService(CrmPart):
         """Puts members on a segment's list, or takes them off it."""
         CHECKS[commands.SetSegmentMembersRequest](request, self._clock())
         self._check_sees(request.name)
-        found = await asyncio.to_thread(self._name_members, request)
+        earlier = await self._earlier(request)
+        listed = earlier.segment_listed.request if earlier.HasField("segment_listed") else None
+        found = await asyncio.to_thread(self._name_members, request, listed)
         if found:
             raise ApiError.invalid(found)
         if request.validate_only:
@@ -92,10 +97,12 @@ class SegmentService(CrmPart):
         CHECKS[pb.ListSegmentsRequest](request, self._clock())
         await check_known(request.program, self._parts.reader)
         size = page_size(request.page_size)
-        after = _id_after(request.page_token)
+        after = _id_after(request.page_token, request.program)
         states = await asyncio.to_thread(self._parts.segments.segments, request.program, after, size + 1)
-        last = states[size - 1].segment.name.rpartition("/")[2] if len(states) > size else ""
-        return pb.ListSegmentsResponse(segments=states[:size], next_page_token=_token_after(last))
+        token = ""
+        if len(states) > size:
+            token = _token_after(states[size - 1].segment.name.rpartition("/")[2], request.program)
+        return pb.ListSegmentsResponse(segments=states[:size], next_page_token=token)
 
     async def PreviewSegment(self, request: pb.PreviewSegmentRequest, context: Context) -> pb.PreviewSegmentResponse:
         """How many members a segment would have."""
@@ -127,6 +134,8 @@ class SegmentService(CrmPart):
             facts,
             measures,
         )
+        if values is None and await sees(self._parts.reader, request.member):
+            await check_not_erased(self._parts.reader, request.member)
         if values is None:
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
         standing = await asyncio.to_thread(self._parts.segments.standing, request.name, member_id)
@@ -156,7 +165,7 @@ class SegmentService(CrmPart):
         page = await _waited(
             self._parts.segments.members,
             request.name,
-            _member_after(request.page_token),
+            _member_after(request.page_token, request.name),
             page_size(request.page_size),
             as_of,
             request.min_position,
@@ -164,7 +173,7 @@ class SegmentService(CrmPart):
         )
         if page is None:
             raise _unknown(request.name)
-        token = _token_after(page.memberships[-1].member[-36:]) if page.has_more else ""
+        token = _token_after(page.memberships[-1].member[-36:], request.name) if page.has_more else ""
         return pb.ListSegmentMembersResponse(members=page.memberships, next_page_token=token, position=page.position)
 
     async def ListMemberSegments(
@@ -240,22 +249,41 @@ class SegmentService(CrmPart):
         known = await asyncio.to_thread(self._parts.programs.newest, program)
         return known.attributes if known is not None else {}
 
-    def _name_members(self, request: commands.SetSegmentMembersRequest) -> list[Violation]:
-        """Puts members in place of external ids; returns what is wrong with those that a request names."""
+    async def _earlier(self, request: commands.SaveSegmentRequest | commands.SetSegmentMembersRequest) -> Event:
+        """What was recorded for a command that is sent again; empty for a new one.
+
+        It is answered as it was, even if it would not be right any more.
+        """
+        if request.validate_only:
+            return Event()
+        events = await asyncio.to_thread(self._parts.reader.transaction, UUID(request.request_id))
+        return events[0] if events else Event()
+
+    def _name_members(
+        self, request: commands.SetSegmentMembersRequest, earlier: commands.SetSegmentMembersRequest | None
+    ) -> list[Violation]:
+        """Puts members in place of external ids; returns what is wrong with those that a request names.
+
+        One that is sent again means whom it meant `earlier`, also by external ids that they do not have any more.
+        """
         program = program_of_segment(request.name)
         added = [last_id(member) for member in request.add]
-        strangers = set(self._parts.segments.strangers(program, added))
+        strangers = set(self._parts.segments.strangers(program, added)) if earlier is None else ()
         what = "is no member of the program, or is erased"
         found = [(f"add[{at}]", what) for at, member in enumerate(added) if member in strangers]
         values = [value.strip() for value in (*request.add_external_ids, *request.remove_external_ids)]
         known = self._parts.segments.by_external_id(program, values) if values else {}
         for field in ("add", "remove"):
+            names = getattr(request, field)
+            meant = getattr(earlier, field) if earlier is not None else ()
             for at, value in enumerate(getattr(request, f"{field}_external_ids")):
                 member = known.get(value.strip())
-                if member is None:
+                if member is not None:
+                    names.extend({member_name(member)}.difference(names))
+                elif earlier is None:
                     found.append((f"{field}_external_ids[{at}]", "is the external id of no member of the program"))
-                elif (name := member_name(member)) not in getattr(request, field):
-                    getattr(request, field).append(name)
+                else:
+                    names.extend(meant[len(names) : len(names) + 1])
             request.ClearField(f"{field}_external_ids")  # type: ignore[arg-type]  # the name of a field
         return found
 
@@ -287,21 +315,31 @@ def _criteria(segment: commands.Segment, kinds: Mapping[str, str]) -> Criteria |
     return Criteria(segment, kinds) if segment.expression else None
 
 
-def _token_after(last: str) -> str:
-    """An opaque page token: behind which id to go on."""
-    return base64.urlsafe_b64encode(last.encode()).decode().rstrip("=")
+def _token_after(last: str, owner: str) -> str:
+    """An opaque page token: behind which id to go on, and whose list it is."""
+    return base64.urlsafe_b64encode(f"{owner} {last}".encode()).decode().rstrip("=")
 
 
-def _id_after(token: str) -> str:
+def _id_after(token: str, owner: str) -> str:
+    """Behind which id a page token says to go on; empty without a token. Raises ApiError."""
+    if not token:
+        return ""
     try:
-        return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
     except (ValueError, binascii.Error):
-        raise ApiError.invalid([("page_token", "is not a token of this list: send it as it came, or none")]) from None
+        text = ""
+    whose, _, last = text.partition(" ")
+    if whose != owner:
+        raise _wrong_token()
+    return last
 
 
-def _member_after(token: str) -> UUID:
-    text = _id_after(token)
+def _member_after(token: str, owner: str) -> UUID:
     try:
-        return UUID(text) if text else UUID(int=0)
+        return UUID(_id_after(token, owner) or str(UUID(int=0)))
     except ValueError:
-        raise ApiError.invalid([("page_token", "is not a token of this list: send it as it came, or none")]) from None
+        raise _wrong_token() from None
+
+
+def _wrong_token() -> ApiError:
+    return ApiError.invalid([("page_token", "is not a token of this list: send it as it came, or none")])

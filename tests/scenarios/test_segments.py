@@ -4,16 +4,17 @@ import grpc
 from loyalty.v1.account_pb2 import LocalizedText
 from loyalty.v1.audit_trail_pb2 import AuditKind
 from loyalty.v1.earning_pb2 import EarningRule, SpendRule
-from loyalty.v1.member_pb2 import Profile
+from loyalty.v1.member_pb2 import Identifier, IdentifierType, Profile
 from loyalty.v1.origin_pb2 import Channel
 from loyalty.v1.program_pb2 import Program
 from loyalty.v1.sale_pb2 import SaleLine
-from loyalty.v1.segment_pb2 import DateRange
-from loyalty.v1.segment_reads_pb2 import ListSegmentsRequest, PreviewSegmentRequest
+from loyalty.v1.segment_pb2 import DateRange, SetSegmentMembersRequest
+from loyalty.v1.segment_reads_pb2 import ListSegmentMembersRequest, ListSegmentsRequest, PreviewSegmentRequest
 
 from ledger.api.segment_service import PREVIEWS_MAX
 from tests.conftest import OpenShop
 from tests.members.known import attribute, update
+from tests.people import erase
 from tests.proof import prove
 from tests.running import ServerProcess, token
 from tests.segmenting import Measure, Segments, failing
@@ -159,6 +160,7 @@ def test_lists_changes_and_the_end_of_a_segment(open_shop: OpenShop) -> None:
     with failing("SEGMENT_DELETED"):
         segments.save("club", "sales > 0")
     assert [one.segment for one in segments.of(buyer, page_size=1)] == [segments.name("club")]
+    assert set(segments.members("club", as_of=was)) == {listed, buyer}, "what was stays"
     for member in (listed, buyer, stranger):
         prove(shop, member)
 
@@ -212,6 +214,57 @@ def test_bad_segments_are_named_at_once(open_shop: OpenShop) -> None:
     assert [one.segment.name for one in shop.crm.ListSegments(rest, **segments.options).segments] == [
         segments.name("nobody")
     ]
+
+
+def test_a_page_token_is_of_one_list(open_shop: OpenShop) -> None:
+    """That of another segment's members, or of another program's segments, is refused."""
+    shop, other = open_shop(program()), open_shop(program())
+    segments = Segments(shop)
+    segments.save("all", "true")
+    segments.save("listed")
+    segments.put("listed", [shop.member(), shop.member()])
+    segments.get("all"), segments.get("listed")
+    members = ListSegmentMembersRequest(name=segments.name("listed"), page_size=1)
+    listed = ListSegmentsRequest(program=shop.program, page_size=1)
+    members.page_token = shop.crm.ListSegmentMembers(members, **segments.options).next_page_token
+    listed.page_token = shop.crm.ListSegments(listed, **segments.options).next_page_token
+    assert len(shop.crm.ListSegmentMembers(members, **segments.options).members) == 1
+    assert len(shop.crm.ListSegments(listed, **segments.options).segments) == 1
+    members.name, listed.program = segments.name("all"), other.program
+    with failing("INVALID_FIELD") as found:
+        shop.crm.ListSegmentMembers(members, **segments.options)
+    assert [field for field, _ in found] == ["page_token"]
+    with failing("INVALID_FIELD") as found:
+        shop.crm.ListSegments(listed, **segments.options)
+    assert [field for field, _ in found] == ["page_token"]
+
+
+def test_an_erased_member_changes_no_answer(open_shop: OpenShop) -> None:
+    """A list that was sent before is answered as it was; an explanation says that there is nobody to explain."""
+    shop = open_shop(program())
+    segments = Segments(shop)
+    segments.save("list")
+    external = Identifier(type=IdentifierType.IDENTIFIER_TYPE_EXTERNAL_ID, value="crm-1", program=shop.program)
+    member, other = shop.enroll([external]).member, shop.member()
+    asked = [
+        SetSegmentMembersRequest(name=segments.name("list"), add=[member, other]),
+        SetSegmentMembersRequest(name=segments.name("list"), add_external_ids=["crm-1"], remove=[other]),
+    ]
+    for request in asked:
+        request.request_id = new_id()
+        request.origin.CopyFrom(shop.origin())
+    first = [shop.crm.SetSegmentMembers(request, **segments.options).outcome for request in asked]
+    erase(shop, member)
+    for request, outcome in zip(asked, first, strict=True):
+        again = shop.crm.SetSegmentMembers(request, **segments.options).outcome
+        assert again.replayed
+        assert again.transaction == outcome.transaction
+    del asked[1].remove[:]
+    with failing("REQUEST_ID_REUSED"):
+        shop.crm.SetSegmentMembers(asked[1], **segments.options)
+    assert segments.members("list") == []
+    with failing("MEMBER_ERASED"):
+        segments.explain("list", member)
 
 
 def test_preview_and_explanation(open_shop: OpenShop) -> None:
@@ -295,14 +348,18 @@ def test_crm_finds_out_no_sensitive_attribute(open_shop: OpenShop, server: Serve
 
 
 def test_a_segment_that_the_rules_name_stays(open_shop: OpenShop) -> None:
-    """Its deletion is refused as long as an expression of the program has its id; a retry changes nothing."""
+    """Its deletion is refused as long as an expression of the program has its id.
+
+    A retry changes nothing and is answered as before, also when the program does not know an attribute of it any more.
+    """
     rule = EarningRule(rule_id="vip", spend=SpendRule(points=1, per_minor=100))
     rule.conditions.expression = '"segments" != "" && "vip" != ""'
-    shop = open_shop(Program(earning_rules=[rule]))
+    shop = open_shop(Program(earning_rules=[rule], attributes=[attribute("children", "integer")]))
     segments = Segments(shop)
     request_id = new_id()
-    once = segments.save("vip", "sales > 3", request_id=request_id)
-    again = segments.save("vip", "sales > 3", request_id=request_id)
+    once = segments.save("vip", "attributes.children > 3", request_id=request_id)
+    shop.publish(Program(earning_rules=[rule]))
+    again = segments.save("vip", "attributes.children > 3", request_id=request_id)
     assert again.outcome.replayed
     assert again.segment == once.segment
     with failing("REQUEST_ID_REUSED"):

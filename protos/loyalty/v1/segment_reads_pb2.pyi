@@ -492,7 +492,7 @@ class ListSegmentMembersRequest(_message.Message):
     """
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
-        """Who was in at this instant, by the server's clock; absent for now."""
+        """Who was in at this instant, by the server's clock; absent for now. A segment that is deleted can still be asked for it."""
 
     def __init__(
         self,
