@@ -24,7 +24,7 @@ from psycopg.rows import tuple_row
 
 from ledger.domain.names import last_id, program_of_segment
 from ledger.domain.new_event import NewEvent
-from ledger.segments.evaluations import FIRST, Evaluation, Evaluations
+from ledger.segments.evaluations import FIRST, Evaluations
 from ledger.segments.holding import page_behind, page_of
 from ledger.segments.live import Live, Registry
 from ledger.segments.membership import Decision, decide, events_of
@@ -228,29 +228,26 @@ class Work:
             self._floor = self.appended
             self.is_waiting = True
             return False
-        if live.is_deleted:
-            return self._clear(live, evaluation, after, at)
-        due = [one for one in due if not one[0].is_deleted]
-        criteria = [one.criteria for one, _ in due if one.criteria is not None]
         today = self._registry.today(live.program, at)
-        page = page_behind(self._cursor, live.program, at, today, criteria, after, PAGE_MEMBERS)
-        if page.facts:
-            self._append(decide(self._cursor, page, [one for one, _ in due]), at, evaluation.cause)
-        last = page.facts[-1][0] if len(page.facts) == PAGE_MEMBERS else None
+        if live.criteria is None or live.is_deleted:
+            due = due[:1]
+            members = self._concerned(live, after)
+            page = page_of(self._cursor, live.program, at, today, [], members)
+            last = members[-1] if members else None
+        else:
+            due = [one for one in due if one[0].criteria is not None and not one[0].is_deleted]
+            criteria = [one.criteria for one, _ in due if one.criteria is not None]
+            page = page_behind(self._cursor, live.program, at, today, criteria, after, PAGE_MEMBERS)
+            last = page.facts[-1][0] if page.facts else None
+        self._append(decide(self._cursor, page, [one for one, _ in due]), at, evaluation.cause)
         self._keep()  # first: who is told that it is complete waits for what was appended
         self._evaluations.done(self._cursor, due, last)
         return True
 
-    def _clear(self, live: Live, evaluation: Evaluation, after: UUID, at: int) -> bool:
-        """Has the next members leave a segment that is deleted."""
+    def _concerned(self, live: Live, after: UUID) -> list[UUID]:
+        """The next members of a segment in which only those can be who are in already or on its list."""
         asked = {"stream": live.stream_id, "after": after, "limit": PAGE_MEMBERS}
-        rows = self._cursor.execute(SQL["next_members"], asked, prepare=True).fetchall()
-        left = [member for (member,) in rows]
-        if left:
-            self._append([Decision(live, [], left)], at, evaluation.cause)
-        self._keep()
-        self._evaluations.done(self._cursor, [(live, evaluation)], left[-1] if len(left) == PAGE_MEMBERS else None)
-        return True
+        return [member for (member,) in self._cursor.execute(SQL["concerned"], asked, prepare=True).fetchall()]
 
     # -- recording
 

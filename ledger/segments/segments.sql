@@ -41,10 +41,15 @@ UNION ALL
 SELECT stream_id, member_id, false FROM views.segment_lists
 WHERE stream_id = ANY (%(streams)b) AND member_id > %(after)b AND member_id <= %(last)b
 
--- name: next_members
--- Who is still in a segment.
-SELECT member_id FROM views.segment_memberships
-WHERE stream_id = %(stream)b AND member_id > %(after)b AND left_position IS NULL
+-- name: concerned
+-- The next members who are in a segment or on its list.
+(SELECT member_id FROM views.segment_memberships
+ WHERE stream_id = %(stream)b AND member_id > %(after)b AND left_position IS NULL
+ ORDER BY member_id LIMIT %(limit)b)
+UNION
+(SELECT member_id FROM views.segment_lists
+ WHERE stream_id = %(stream)b AND member_id > %(after)b
+ ORDER BY member_id LIMIT %(limit)b)
 ORDER BY member_id LIMIT %(limit)b
 
 -- name: state

@@ -11,6 +11,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from loyalty.v1.consent_pb2 import EraseMemberRequest, ErasureReason
 from loyalty.v1.events_pb2 import SaleRecorded, SaleReturned, SegmentMembersChanged, TransactionReversed
 from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.segment_pb2 import (
@@ -296,6 +297,39 @@ def _manage(it: Segmented, members: Sequence[UUID], turn: int) -> None:
             it.delete(segment_id)
         case _:
             pass
+
+
+def test_who_is_erased_leaves_wherever_the_segmenter_is(segmented: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it has fallen behind and looks at everybody, and nobody who is left comes behind them."""
+    it = segmented(5)
+    members = sorted(it.history.enrol() for _ in range(4))
+    for member in members * 2:
+        it.history.sell(member, 5_000)
+    it.send()
+    it.save("two", "two")
+    it.command(SaveSegmentRequest(segment=Definition(name=it.name("listed"))))
+    it.command(SetSegmentMembersRequest(name=it.name("listed"), add=map(member_name, members)))
+    it.settle()
+    assert it.found() == {"two": set(members), "listed": set(members)}
+    for member in (members[1], members[-1]):
+        reason = ErasureReason.ERASURE_REASON_MEMBER_REQUEST
+        it.history.run(member, EraseMemberRequest(member=member_name(member), reason=reason))
+    it.send()
+    monkeypatch.setattr(segmenter, "BEHIND_EVENTS_MAX", 0)
+    it.settle()
+    assert it.found() == {"two": {members[0], members[2]}, "listed": {members[0], members[2]}}
+
+
+def test_of_a_list_alone_nobody_else_is_looked_at(segmented: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many members the program has."""
+    it = segmented(6)
+    first, second, _ = (it.history.enrol() for _ in range(3))
+    it.send()
+    it.command(SaveSegmentRequest(segment=Definition(name=it.name("s"))))
+    it.command(SetSegmentMembersRequest(name=it.name("s"), add=map(member_name, [first, second])))
+    monkeypatch.delattr(segmenter, "page_behind")
+    it.settle()
+    assert it.found()["s"] == {first, second}
 
 
 def test_what_was_decided_on_an_older_version_is_dropped(segmented: Open, monkeypatch: pytest.MonkeyPatch) -> None:
