@@ -1,10 +1,10 @@
 """The segmenter: decides who is in which segment, as the log goes on and as days begin, and records it.
 
 It follows the views that facts are read from, looks at the members to whom something happened, and at all members for a
-segment that was saved or that a new day may change. What it decides it decides on what the views show; what it has
-recorded itself it waits for before it looks at the same members again, and where somebody else has touched a segment
-meanwhile the version of its stream has moved on: then nothing is written, and it is decided anew. So everybody enters
-and leaves in turn, whatever happens when.
+segment that was saved or that a new day, or a fit of the value models, may change. What it decides it decides on what
+the views show; what it has recorded itself it waits for before it looks at the same members again, and where somebody
+else has touched a segment meanwhile the version of its stream has moved on: then nothing is written, and it is decided
+anew. So everybody enters and leaves in turn, whatever happens when.
 
 Of all servers on a database one runs it; the others stand by.
 """
@@ -178,7 +178,7 @@ class Work:
         self._registry.load(self._cursor)
         self._is_loaded = True
         if self._is_new or read - self.position > BEHIND_EVENTS_MAX:
-            self._evaluations.forget(self._cursor)
+            self._evaluations.begin_anew(self._cursor)
             self._is_new = False
             until = read
         elif self._registry.segments:
@@ -218,7 +218,8 @@ class Work:
     def _evaluate(self) -> bool:
         """Looks at the next members of some segments that are due; False where none is."""
         at = self._clock()
-        due = self._evaluations.due(self._registry.segments, lambda program: self._registry.today(program, at))
+        segments = self._registry.segments
+        due = self._evaluations.due(segments, lambda program: self._registry.today(program, at), self._models())
         if not due:
             return False
         live, evaluation = due[0]
@@ -243,6 +244,13 @@ class Work:
         self._keep()  # first: who is told that it is complete waits for what was appended
         self._evaluations.done(self._cursor, due, last)
         return True
+
+    def _models(self) -> dict[str, int]:
+        """The versions of the newest value models, of programs whose segments ask for what they expect."""
+        programs = {live.program for live in self._registry.segments if live.is_fitted}
+        if not programs:
+            return {}
+        return dict(self._cursor.execute(SQL["models"], {"programs": list(programs)}, prepare=True).fetchall())
 
     def _concerned(self, live: Live, after: UUID) -> list[UUID]:
         """The next members of a segment in which only those can be who are in already or on its list."""

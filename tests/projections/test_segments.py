@@ -27,6 +27,7 @@ from psycopg.rows import tuple_row
 from ledger.domain.instant import HOUR, from_timestamp
 from ledger.domain.names import last_id, member_name, segment_stream
 from ledger.domain.program import Program
+from ledger.domain.segments.criteria import FITTED
 from ledger.domain.segments.decide import Segment, SegmentCommand, decide_segment, name_of
 from ledger.segments import membership, segmenter
 from ledger.segments.live import Registry
@@ -34,7 +35,8 @@ from ledger.segments.preview import KINDS, preview
 from ledger.segments.segmenter import Work
 from ledger.store.topics import decode
 from projections.check import check
-from projections.facts import read_facts
+from projections.estimates import fit_and_store
+from projections.facts import FACTS, read_facts
 from projections.hub import connect
 from projections.rebuild import rebuild
 from tests.projections.history import DAY, START, History, append, program
@@ -318,6 +320,31 @@ def test_who_is_erased_leaves_wherever_the_segmenter_is(segmented: Open, monkeyp
     monkeypatch.setattr(segmenter, "BEHIND_EVENTS_MAX", 0)
     it.settle()
     assert it.found() == {"two": {members[0], members[2]}, "listed": {members[0], members[2]}}
+    assert [changed.cause for changed in it.changes()][-1] == SegmentCause.SEGMENT_CAUSE_CHANGED
+
+
+def test_a_fit_changes_who_is_in(segmented: Open) -> None:
+    """At once and once, for all members, in a segment that asks for scores; nothing else is looked at for it."""
+    assert {name for name, fact in FACTS.items() if fact.group == "value"} == FITTED
+    it = segmented(8)
+    members = [it.history.enrol() for _ in range(5)]
+    for day in range(len(members)):
+        for member in members[day:]:
+            it.history.sell(member, 5_000)
+        it.history.at += DAY
+    it.send()
+    it.command(SaveSegmentRequest(segment=Definition(name=it.name("best"), expression="rfm_monetary == 5")))
+    it.command(SaveSegmentRequest(segment=Definition(name=it.name("some"), expression="sales > 0")))
+    it.settle()
+    assert it.found() == {"some": set(members)}
+    fit_and_store(it.url, it.history.program.name, None, it.history.at)
+    it.settle()
+    assert it.found() == {"some": set(members), "best": {members[-1]}}
+    assert [changed.cause for changed in it.changes()][-1] == SegmentCause.SEGMENT_CAUSE_FITTED
+    it.restart()
+    catch_up(it.url)
+    assert it.work.step(), "it looks what there is"
+    assert not it.work.step(), "and knows that it is done"
 
 
 def test_of_a_list_alone_nobody_else_is_looked_at(segmented: Open, monkeypatch: pytest.MonkeyPatch) -> None:

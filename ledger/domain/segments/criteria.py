@@ -38,7 +38,15 @@ TIMELESS: Final = frozenset(
         "last_nps", "last_rating", "returns", "sales", "spent_minor", "stores", "units", "visits",
     }
 )  # fmt: skip
-"""Facts that stay as they are while nothing happens to the member. All others may change as time passes."""
+"""Facts that stay as they are while nothing happens to the member. Others may change as time passes, or by a fit."""
+
+FITTED: Final = frozenset(
+    {
+        "expected_spend_minor", "probability_active", "rfm_frequency", "rfm_group", "rfm_monetary", "rfm_recency",
+        "value_minor",
+    }
+)  # fmt: skip
+"""Facts that change when the program's value models are fitted, and never else."""
 
 _SAMPLES: Final[Mapping[str, Any]] = {"number": 1, "text": "", "flag": False, "list": []}
 _SAMPLE_ENTRY: Final = {"sales": 1, "spent_minor": 1, "share_percent": 1}
@@ -98,12 +106,17 @@ class Criteria:
     @property
     def is_timed(self) -> bool:
         """Whether a member may enter or leave without anything happening but time."""
-        if self.facts - TIMELESS:
+        if self.facts - TIMELESS - FITTED:
             return True
         return any(
             measure.WhichOneof("period") == "last_days" or "last_days" in self.fields(name)
             for name, measure in self.measures.items()
         )
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether a member may enter or leave because the program's value models are fitted."""
+        return bool(self.facts & FITTED)
 
     def fields(self, measure_id: str) -> tuple[str, ...]:
         """What the expression asks of a measure."""
