@@ -33,7 +33,9 @@ from ledger.segments import membership, segmenter
 from ledger.segments.live import Registry
 from ledger.segments.preview import KINDS, preview
 from ledger.segments.segmenter import Work
+from ledger.store.recorder import Session
 from ledger.store.topics import decode
+from ledger.writer.segment import segment_of
 from projections.check import check
 from projections.estimates import fit_and_store
 from projections.facts import FACTS, read_facts
@@ -345,6 +347,21 @@ def test_a_fit_changes_who_is_in(segmented: Open) -> None:
     catch_up(it.url)
     assert it.work.step(), "it looks what there is"
     assert not it.work.step(), "and knows that it is done"
+
+
+def test_the_writer_counts_segments_that_are_not_deleted(segmented: Open) -> None:
+    """Of one program: that many there are when another one is saved."""
+    it = segmented(9)
+    it.history.enrol()
+    it.send()
+    for segment_id in ("first", "second"):
+        it.save(segment_id, "two")
+    it.delete("first")
+    catch_up(it.url)
+    session = Session(it.cursor.connection)
+    assert session.count_segments(it.history.program.name) == 1
+    assert session.count_segments("programs/none") == 0
+    assert segment_of(session, UUID(int=1), it.history.program.name).others == 1
 
 
 def test_of_a_list_alone_nobody_else_is_looked_at(segmented: Open, monkeypatch: pytest.MonkeyPatch) -> None:
