@@ -30,6 +30,9 @@ PROJECTION_STOPPED_AT: Final = Gauge(
     "Position of the event that a projection stopped at; 0 while it is well",
     ("projection",),
 )
+SEGMENTER_LAG_EVENTS: Final = Gauge(
+    "loyalty_segmenter_lag_events", "Events that who is in segments does not reflect yet; 0 where there are no segments"
+)
 FEED_LAG_EVENTS: Final = Gauge(
     "loyalty_feed_lag_events", "Events of the log behind what a consumer of the feed has acknowledged", ("consumer",)
 )

@@ -42,7 +42,10 @@ class SegmentViews(Protocol):
     def members(
         self, name: str, after: UUID, limit: int, as_of: int | None, min_position: int, timeout_s: float
     ) -> MembershipPage | None:
-        """Who is in a segment, or was at an instant, behind a member; None where there is no such segment."""
+        """Who is in a segment, or was at an instant, behind a member; None where there is no such segment.
+
+        One that is deleted has its past and no present.
+        """
 
     def of_member(
         self, member_id: UUID, before: int, limit: int, min_position: int, timeout_s: float, *, current_only: bool
@@ -55,7 +58,7 @@ class SegmentViews(Protocol):
     def facts(
         self, program: str, member_id: UUID, at: int, names: Collection[str], measures: Mapping[str, Measure]
     ) -> Mapping[str, Any] | None:
-        """Facts and measures of a member at an instant; None where the program has no such member yet."""
+        """Facts and measures of a member at an instant; None where the program has no such member, or not yet."""
 
     def by_external_id(self, program: str, external_ids: Sequence[str]) -> Mapping[str, UUID]:
         """The members of a program that have some external ids."""
@@ -75,7 +78,7 @@ class Preview(NamedTuple):
 
 
 class Previews(Protocol):
-    """Works out what a segment would come to."""
+    """Works out what a segment would come to: one at a time."""
 
     def __call__(self, segment: Segment, sample_size: int, timeout_s: float) -> Preview:
-        """Blocks. Raises TimeoutError."""
+        """Blocks. Raises TimeoutError, at once where there is no time."""

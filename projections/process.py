@@ -24,6 +24,7 @@ from ledger.metrics import (
     PROJECTION_LAG_EVENTS,
     PROJECTION_POSITION,
     PROJECTION_STOPPED_AT,
+    SEGMENTER_LAG_EVENTS,
 )
 from ledger.store.checkpoints import newest_checkpoint
 from ledger.store.consumers import KnownConsumer, known_consumers
@@ -91,6 +92,7 @@ class ReadSideProcess:
                 with self._datastore.pool.connection() as connection:
                     cursor = connection.cursor(row_factory=tuple_row)
                     positions = cursor.execute("SELECT name, position FROM views.positions").fetchall()
+                    segmenter = cursor.execute("SELECT position FROM segmenter").fetchone()
                     sealed = sealed_size(cursor)
                     signed = newest_checkpoint(cursor)
                     consumers = known_consumers(cursor, time.time_ns() // 1_000)
@@ -100,6 +102,7 @@ class ReadSideProcess:
             LOG_SEAL_LAG_EVENTS.set(max(self._hub.head - sealed, 0))
             LOG_SEAL_SIGNED_POSITION.set(signed.size if signed is not None else 0)
             LOG_SEAL_STOPPED_AT.set(self._stopped_at.get(SEALER, 0))
+            SEGMENTER_LAG_EVENTS.set(max(self._hub.head - segmenter[0], 0) if segmenter is not None else 0)
             self._tell(consumers)
             for name, position in positions:
                 PROJECTION_POSITION.labels(name).set(position)

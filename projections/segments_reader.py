@@ -47,16 +47,21 @@ class PostgresSegments:
     def members(
         self, name: str, after: UUID, limit: int, as_of: int | None, min_position: int, timeout_s: float
     ) -> MembershipPage | None:
-        """Who is in a segment, or was at an instant, behind a member; None where there is no such segment."""
-        found = self.segment(name, min_position, timeout_s)
-        if found is None:
+        """Who is in a segment, or was at an instant, behind a member; None where there is no such segment.
+
+        One that is deleted has its past and no present.
+        """
+        stream = segment_stream(name)
+        position = self._reached(min_position, timeout_s, stream=stream)
+        known = self._query("segment", stream=stream)
+        if not known or (as_of is None and _state(known[0]) is None):
             return None
-        asked = {"stream": segment_stream(name), "after": after, "limit": limit + 1}
+        asked = {"stream": stream, "after": after, "limit": limit + 1}
         rows = (
             self._query("members_now", **asked) if as_of is None else self._query("members_as_of", **asked, as_of=as_of)
         )
         page = [_membership(name, member_name(row[0]), row[1:]) for row in rows[:limit]]
-        return MembershipPage(page, len(rows) > limit, found[1])
+        return MembershipPage(page, len(rows) > limit, position)
 
     def of_member(
         self, member_id: UUID, before: int, limit: int, min_position: int, timeout_s: float, *, current_only: bool
@@ -75,14 +80,17 @@ class PostgresSegments:
     def facts(
         self, program: str, member_id: UUID, at: int, names: Collection[str], measures: Mapping[str, Measure]
     ) -> Mapping[str, Any] | None:
-        """Facts and measures of a member at an instant; None where the program has no such member yet."""
+        """Facts and measures of a member at an instant; None where the program has no such member, or not yet."""
         zones = self._query("zone", program=program, member=member_id)
         if not zones:
             return None
         today = local_date(at, ZoneInfo(zones[0][0]))
         with self._datastore.get_connection() as connection:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
-            values: dict[str, Any] = dict(read_facts(cursor, program, at, names, [member_id])[member_id])
+            facts = read_facts(cursor, program, at, names, [member_id]).get(member_id)
+            if facts is None:  # erased
+                return None
+            values: dict[str, Any] = dict(facts)
             for name, measure in measures.items():
                 figures = read_measure(cursor, program, today, measure, [member_id]).get(member_id, NOTHING)
                 values[name] = dict(zip(MEASURE_FIELDS, figures, strict=True))

@@ -478,6 +478,12 @@ ENTRIES: Final = {
         "This customer group is still used by the loyalty program.",
         "यह ग्राहक समूह लॉयल्टी प्रोग्राम में अभी इस्तेमाल हो रहा है।",
     ),
+    ErrorReason.ERROR_REASON_TOO_MANY_SEGMENTS: Entry(
+        StatusCode.FAILED_PRECONDITION,
+        "The program has {limit} segments, as many as it may. Delete those that nobody needs.",
+        "There are too many customer groups. Call support.",
+        "ग्राहक समूह बहुत ज़्यादा हैं। सहायता केंद्र को बताएँ।",
+    ),
     ErrorReason.ERROR_REASON_IDENTIFIER_NOT_FOUND: Entry(
         StatusCode.NOT_FOUND,
         "The member has no such identifier to remove. Read the member's profile.",

@@ -127,11 +127,12 @@ personal data.
 
 READS_NOTED_APART: Final = frozenset(
     {
+        "/loyalty.v1.CrmService/ExplainSegment",
         "/loyalty.v1.CrmService/ExportMember",
         "/loyalty.v1.CrmService/ListFeedback",
     }
 )
-"""Calls that show personal data in a stream, or of several people: each notes by itself whose."""
+"""Calls that show personal data now and then, in a stream, or of several people: each notes by itself whose."""
 
 WHOLE_LOG: Final = frozenset(
     {

@@ -3,19 +3,25 @@
 import asyncio
 import base64
 import binascii
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from threading import BoundedSemaphore
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import grpc
 from loyalty.v1 import segment_pb2 as commands
 from loyalty.v1 import segment_reads_pb2 as pb
+from loyalty.v1.attribute_pb2 import AttributeDefinition
 from loyalty.v1.errors_pb2 import ErrorReason
+from loyalty.v1.events_pb2 import Event
 
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
-from ledger.api.crm_parts import CrmPart
+from ledger.api.crm_parts import CrmPart, CrmParts
 from ledger.api.dispatch import remaining_s, wait_s
+from ledger.api.erased import check_not_erased
 from ledger.api.errors import ApiError, Violation
 from ledger.api.interceptor import PRINCIPAL
 from ledger.api.known_program import check_known
@@ -23,15 +29,19 @@ from ledger.api.paging import number_before, page_size, page_token
 from ledger.api.reply import reply
 from ledger.domain.instant import from_timestamp, to_timestamp
 from ledger.domain.names import last_id, member_name, program_of_segment
-from ledger.domain.segments.criteria import PERSONAL, Criteria
+from ledger.domain.segments.criteria import Criteria
 from ledger.domain.segments.problems import problems
-from ledger.segment_views import MembershipPage
+from ledger.segment_views import MembershipPage, Preview
 from ledger.views import ViewBehind
+from ledger.writer.writer import Clock
 
 SAMPLE_DEFAULT: Final = 10
 
 PREVIEW_S: Final = 60.0
-"""How long a preview may take, when the call has no earlier deadline."""
+"""How long a preview may take and wait, when the call has no earlier deadline."""
+
+PREVIEWS_MAX: Final = 8
+"""Previews that a server has in hand, one at work and the others waiting; beyond it callers get RESOURCE_EXHAUSTED."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 ResultT = TypeVar("ResultT")
@@ -40,11 +50,18 @@ ResultT = TypeVar("ResultT")
 class SegmentService(CrmPart):
     """The part of CrmService that is about segments."""
 
+    def __init__(self, parts: CrmParts, clock: Clock) -> None:
+        super().__init__(parts, clock)
+        # A thread of their own: those that wait must not take those that answer tills.
+        self._previews = ThreadPoolExecutor(1, "preview")
+        self._room_for_previews = BoundedSemaphore(PREVIEWS_MAX)
+
     async def SaveSegment(self, request: commands.SaveSegmentRequest, context: Context) -> pb.SaveSegmentResponse:
         """Makes or changes a segment."""
         CHECKS[commands.SaveSegmentRequest](request, self._clock())
         request.DiscardUnknownFields()  # what this server does not know it has not checked
-        await self._check(request.segment)
+        if not (await self._earlier(request)).HasField("segment_saved"):
+            await self._check(request.segment)
         if request.validate_only:
             return pb.SaveSegmentResponse(segment=request.segment)
         request.segment.ClearField("version")
@@ -60,7 +77,9 @@ class SegmentService(CrmPart):
         """Puts members on a segment's list, or takes them off it."""
         CHECKS[commands.SetSegmentMembersRequest](request, self._clock())
         self._check_sees(request.name)
-        found = await asyncio.to_thread(self._name_members, request)
+        earlier = await self._earlier(request)
+        listed = earlier.segment_listed.request if earlier.HasField("segment_listed") else None
+        found = await asyncio.to_thread(self._name_members, request, listed)
         if found:
             raise ApiError.invalid(found)
         if request.validate_only:
@@ -78,23 +97,20 @@ class SegmentService(CrmPart):
         CHECKS[pb.ListSegmentsRequest](request, self._clock())
         await check_known(request.program, self._parts.reader)
         size = page_size(request.page_size)
-        after = _id_after(request.page_token)
+        after = _id_after(request.page_token, request.program)
         states = await asyncio.to_thread(self._parts.segments.segments, request.program, after, size + 1)
-        last = states[size - 1].segment.name.rpartition("/")[2] if len(states) > size else ""
-        return pb.ListSegmentsResponse(segments=states[:size], next_page_token=_token_after(last))
+        token = ""
+        if len(states) > size:
+            token = _token_after(states[size - 1].segment.name.rpartition("/")[2], request.program)
+        return pb.ListSegmentsResponse(segments=states[:size], next_page_token=token)
 
     async def PreviewSegment(self, request: pb.PreviewSegmentRequest, context: Context) -> pb.PreviewSegmentResponse:
         """How many members a segment would have."""
         CHECKS[pb.PreviewSegmentRequest](request, self._clock())
         await self._check(request.segment)
         left = remaining_s(context)
-        timeout_s = PREVIEW_S if left is None else min(left, PREVIEW_S)
-        try:
-            found = await asyncio.to_thread(
-                self._parts.previews, request.segment, request.sample_size or SAMPLE_DEFAULT, timeout_s
-            )
-        except TimeoutError:
-            raise ApiError.of(ErrorReason.ERROR_REASON_DEADLINE_PASSED) from None
+        deadline = time.monotonic() + (PREVIEW_S if left is None else min(left, PREVIEW_S))
+        found = await self._preview(request.segment, request.sample_size or SAMPLE_DEFAULT, deadline)
         return pb.PreviewSegmentResponse(
             member_count=found.members,
             total_count=found.total,
@@ -118,6 +134,8 @@ class SegmentService(CrmPart):
             facts,
             measures,
         )
+        if values is None and await sees(self._parts.reader, request.member):
+            await check_not_erased(self._parts.reader, request.member)
         if values is None:
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
         standing = await asyncio.to_thread(self._parts.segments.standing, request.name, member_id)
@@ -129,13 +147,12 @@ class SegmentService(CrmPart):
         if standing.left_at is not None:
             response.left_at.CopyFrom(to_timestamp(standing.left_at))
         if criteria is not None:
-            principal = PRINCIPAL.get()
-            shows_personal = principal.may_identify
-            response.clause.CopyFrom(criteria.explain(dict(values), shows_personal=shows_personal))
+            shown = await self._shown(criteria, program_of_segment(request.name))
+            response.clause.CopyFrom(criteria.explain(dict(values), shown))
             response.holds = response.clause.holds
-            if shows_personal and PERSONAL in criteria.facts:
+            if shown:
                 method = "loyalty.v1.CrmService/ExplainSegment"
-                self._parts.noter.read(principal, method, request.member, context.peer())
+                self._parts.noter.read(PRINCIPAL.get(), method, request.member, context.peer())
         return response
 
     async def ListSegmentMembers(
@@ -148,7 +165,7 @@ class SegmentService(CrmPart):
         page = await _waited(
             self._parts.segments.members,
             request.name,
-            _member_after(request.page_token),
+            _member_after(request.page_token, request.name),
             page_size(request.page_size),
             as_of,
             request.min_position,
@@ -156,7 +173,7 @@ class SegmentService(CrmPart):
         )
         if page is None:
             raise _unknown(request.name)
-        token = _token_after(page.memberships[-1].member[-36:]) if page.has_more else ""
+        token = _token_after(page.memberships[-1].member[-36:], request.name) if page.has_more else ""
         return pb.ListSegmentMembersResponse(members=page.memberships, next_page_token=token, position=page.position)
 
     async def ListMemberSegments(
@@ -186,31 +203,87 @@ class SegmentService(CrmPart):
             memberships=page.memberships, next_page_token=token, position=page.position
         )
 
+    async def _preview(self, segment: commands.Segment, sample_size: int, deadline: float) -> Preview:
+        """What a segment would come to, once it is its turn. Raises ApiError."""
+        if not self._room_for_previews.acquire(blocking=False):
+            raise ApiError.of(
+                ErrorReason.ERROR_REASON_OVERLOADED,
+                f"The server has {PREVIEWS_MAX} previews in hand, as many as it takes. Retry after the delay.",
+            )
+
+        def work() -> Preview | None:
+            try:
+                return self._parts.previews(segment, sample_size, deadline - time.monotonic())
+            except TimeoutError:
+                return None
+            finally:
+                self._room_for_previews.release()
+
+        # Who goes away keeps their place: there are never more in hand.
+        found = await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._previews, work))
+        if found is None:
+            raise ApiError.of(ErrorReason.ERROR_REASON_DEADLINE_PASSED)
+        return found
+
     async def _check(self, segment: commands.Segment) -> None:
         """Raises ApiError with all that is wrong with a segment."""
         program = program_of_segment(segment.name)
         await check_known(program, self._parts.reader)
-        known = await asyncio.to_thread(self._parts.programs.newest, program)
-        found = problems(segment, self._parts.fact_kinds, known.attributes if known is not None else ())
+        attributes = await self._attributes(program)
+        sensitive = [name for name, definition in attributes.items() if definition.is_sensitive]
+        hidden = None if PRINCIPAL.get().sees_sensitive else sensitive
+        found = problems(segment, self._parts.fact_kinds, attributes, hidden)
         if found:
             raise ApiError.invalid([(f"segment.{path}", what) for path, what in found])
 
-    def _name_members(self, request: commands.SetSegmentMembersRequest) -> list[Violation]:
-        """Puts members in place of external ids; returns what is wrong with those that a request names."""
+    async def _shown(self, criteria: Criteria, program: str) -> list[str]:
+        """The attributes that an expression names and the caller may see."""
+        if PRINCIPAL.get().sees_sensitive or not criteria.attributes:
+            return criteria.attributes
+        attributes = await self._attributes(program)
+        # What the program does not know any more may have been sensitive.
+        return [name for name in criteria.attributes if name in attributes and not attributes[name].is_sensitive]
+
+    async def _attributes(self, program: str) -> Mapping[str, AttributeDefinition]:
+        """The attributes that a program has now."""
+        known = await asyncio.to_thread(self._parts.programs.newest, program)
+        return known.attributes if known is not None else {}
+
+    async def _earlier(self, request: commands.SaveSegmentRequest | commands.SetSegmentMembersRequest) -> Event:
+        """What was recorded for a command that is sent again; empty for a new one.
+
+        It is answered as it was, even if it would not be right any more.
+        """
+        if request.validate_only:
+            return Event()
+        events = await asyncio.to_thread(self._parts.reader.transaction, UUID(request.request_id))
+        return events[0] if events else Event()
+
+    def _name_members(
+        self, request: commands.SetSegmentMembersRequest, earlier: commands.SetSegmentMembersRequest | None
+    ) -> list[Violation]:
+        """Puts members in place of external ids; returns what is wrong with those that a request names.
+
+        One that is sent again means whom it meant `earlier`, also by external ids that they do not have any more.
+        """
         program = program_of_segment(request.name)
         added = [last_id(member) for member in request.add]
-        strangers = set(self._parts.segments.strangers(program, added))
+        strangers = set(self._parts.segments.strangers(program, added)) if earlier is None else ()
         what = "is no member of the program, or is erased"
         found = [(f"add[{at}]", what) for at, member in enumerate(added) if member in strangers]
         values = [value.strip() for value in (*request.add_external_ids, *request.remove_external_ids)]
         known = self._parts.segments.by_external_id(program, values) if values else {}
         for field in ("add", "remove"):
+            names = getattr(request, field)
+            meant = getattr(earlier, field) if earlier is not None else ()
             for at, value in enumerate(getattr(request, f"{field}_external_ids")):
                 member = known.get(value.strip())
-                if member is None:
+                if member is not None:
+                    names.extend({member_name(member)}.difference(names))
+                elif earlier is None:
                     found.append((f"{field}_external_ids[{at}]", "is the external id of no member of the program"))
-                elif (name := member_name(member)) not in getattr(request, field):
-                    getattr(request, field).append(name)
+                else:
+                    names.extend(meant[len(names) : len(names) + 1])
             request.ClearField(f"{field}_external_ids")  # type: ignore[arg-type]  # the name of a field
         return found
 
@@ -242,21 +315,31 @@ def _criteria(segment: commands.Segment, kinds: Mapping[str, str]) -> Criteria |
     return Criteria(segment, kinds) if segment.expression else None
 
 
-def _token_after(last: str) -> str:
-    """An opaque page token: behind which id to go on."""
-    return base64.urlsafe_b64encode(last.encode()).decode().rstrip("=")
+def _token_after(last: str, owner: str) -> str:
+    """An opaque page token: behind which id to go on, and whose list it is."""
+    return base64.urlsafe_b64encode(f"{owner} {last}".encode()).decode().rstrip("=")
 
 
-def _id_after(token: str) -> str:
+def _id_after(token: str, owner: str) -> str:
+    """Behind which id a page token says to go on; empty without a token. Raises ApiError."""
+    if not token:
+        return ""
     try:
-        return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
     except (ValueError, binascii.Error):
-        raise ApiError.invalid([("page_token", "is not a token of this list: send it as it came, or none")]) from None
+        text = ""
+    whose, _, last = text.partition(" ")
+    if whose != owner:
+        raise _wrong_token()
+    return last
 
 
-def _member_after(token: str) -> UUID:
-    text = _id_after(token)
+def _member_after(token: str, owner: str) -> UUID:
     try:
-        return UUID(text) if text else UUID(int=0)
+        return UUID(_id_after(token, owner) or str(UUID(int=0)))
     except ValueError:
-        raise ApiError.invalid([("page_token", "is not a token of this list: send it as it came, or none")]) from None
+        raise _wrong_token() from None
+
+
+def _wrong_token() -> ApiError:
+    return ApiError.invalid([("page_token", "is not a token of this list: send it as it came, or none")])

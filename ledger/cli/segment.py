@@ -1,12 +1,11 @@
 """`loyalty segment`: lists of members from files."""
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
-from uuid import NAMESPACE_URL, uuid5
+from typing import Annotated, Any, Final, NamedTuple, NoReturn
 
 import grpc
 import typer
@@ -14,6 +13,7 @@ from google.rpc.error_details_pb2 import BadRequest  # type: ignore[import-untyp
 from grpc_status import rpc_status
 from loyalty.v1.crm_service_pb2_grpc import CrmServiceStub
 from loyalty.v1.segment_pb2 import SetSegmentMembersRequest
+from uuid_utils.compat import uuid7
 
 from ledger.cli.connection import AddressOption, DataDirOption, TokenOption, connect, fail, fail_call
 from ledger.cli.database import JsonOption
@@ -50,26 +50,34 @@ def import_list(
     """Put the members of a file on a segment's list: all are checked first. Run it again to go on after a failure."""
     column, lines = _read(file)
     field = ("remove" if remove else "add") + _FIELDS[column]
-    digest = sha256("\n".join([segment, field, *(line.value for line in lines)]).encode()).hexdigest()
     connection = connect(address, token, data_dir, "admin")
     with connection.channel:
         call = CrmServiceStub(connection.channel).SetSegmentMembers
         options: Any = {"metadata": connection.metadata, "timeout": CALL_TIMEOUT_S}
+
+        def send(batch: Sequence[_Line], *, validate_only: bool) -> None:
+            # A new command in each run: since the file was imported before, others may have changed the list.
+            request = SetSegmentMembersRequest(request_id=str(uuid7()), name=segment, validate_only=validate_only)
+            getattr(request, field).extend(line.value for line in batch)
+            call(request, **options)
+
         errors: list[str] = []
-        for validate_only in (True, False):
-            for number, batch in enumerate(_batches(lines)):
-                request = SetSegmentMembersRequest(
-                    request_id=str(uuid5(NAMESPACE_URL, f"loyalty:import:{digest}:{number}")),
-                    name=segment,
-                    validate_only=validate_only,
-                )
-                getattr(request, field).extend(line.value for line in batch)
-                try:
-                    call(request, **options)
-                except grpc.RpcError as error:
-                    errors += _errors(error, field, batch)
-            if errors:
-                _fail(errors)
+        for batch in _batches(lines):
+            try:
+                send(batch, validate_only=True)
+            except grpc.RpcError as error:
+                errors += _errors(error, field, batch)
+        if errors:
+            _fail("nothing was imported", errors)
+        done = 0
+        for batch in _batches(lines):
+            try:
+                send(batch, validate_only=False)
+            except grpc.RpcError as error:
+                again = "put right what follows and run the same command again"
+                typer.echo(f"loyalty: {done} of {len(lines)} lines are imported: {again}", err=True)
+                _fail("the others are not", _errors(error, field, batch))
+            done += len(batch)
     if as_json:
         typer.echo(json.dumps({"segment": segment, "column": column, "lines": len(lines)}))
     else:
@@ -79,12 +87,16 @@ def import_list(
 def _read(file: Path) -> tuple[str, list[_Line]]:
     """The column of a file and its lines; ends the command with all that is wrong with them."""
     try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            reader = csv.reader(opened)
-            header = next(reader, [])
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.reader(io.StringIO(file.read_bytes().decode("utf-8-sig"), newline=""))
+        header = next(reader, [])
+        rows = [(reader.line_num, row) for row in reader]
+    except OSError as error:
         fail(f"{file} cannot be read: {error}")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        fail(f"{file}: line {line}: is not UTF-8: save the file as UTF-8")
+    except csv.Error as error:
+        fail(f"{file}: line {reader.line_num}: cannot be read as CSV: {error}")
     column = header[0].strip() if len(header) == 1 else ""
     if column not in _FIELDS:
         fail(f"{file}: line 1: must be the name of the only column, member or external_id")
@@ -99,7 +111,7 @@ def _read(file: Path) -> tuple[str, list[_Line]]:
         else:
             lines[value] = _Line(number, value)
     if errors or not lines:
-        _fail(errors or ["line 2: is missing: there is nobody in the file"])
+        _fail("nothing was imported", errors or ["line 2: is missing: there is nobody in the file"])
     return column, list(lines.values())
 
 
@@ -127,7 +139,7 @@ def _errors(error: grpc.RpcError, field: str, batch: Sequence[_Line]) -> list[st
     return found
 
 
-def _fail(errors: Sequence[str]) -> None:
+def _fail(what: str, errors: Sequence[str]) -> NoReturn:
     more = len(errors) - ERRORS_MAX
     told = [*errors[:ERRORS_MAX], *([f"{more} more lines are at fault"] if more > 0 else [])]
-    fail("nothing was imported:\n" + "\n".join(told))
+    fail(f"{what}:\n" + "\n".join(told))

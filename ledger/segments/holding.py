@@ -28,6 +28,10 @@ class Held(NamedTuple):
     """Why not, of the first of them."""
 
 
+LAST: Final = UUID(int=2**128 - 1)
+"""No member is behind it."""
+
+
 class Page(NamedTuple):
     """Some members of a program, with all that is known of them and asked for."""
 
@@ -57,9 +61,9 @@ def page_of(
 def page_behind(
     cursor: Cursor[Any], program: str, at: int, today: date, criteria: Sequence[Criteria], after: UUID, limit: int
 ) -> Page:
-    """The next members behind one; none at the end."""
+    """The next members behind one. Without any it is the end, and of everybody behind, who can only be erased."""
     facts = scan_facts(cursor, program, at, _names(criteria), after, limit)
-    return Page(program, today, facts, Between(after, facts[-1][0] if facts else after))
+    return Page(program, today, facts, Between(after, facts[-1][0] if facts else LAST))
 
 
 def _names(criteria: Sequence[Criteria]) -> frozenset[str]:

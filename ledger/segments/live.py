@@ -36,6 +36,16 @@ class Live:
     criteria: Criteria | None
     """None where only those are in who are on its list."""
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether a new day may change who is in."""
+        return self.criteria is not None and self.criteria.is_timed and not self.is_deleted
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether a fit of the value models may."""
+        return self.criteria is not None and self.criteria.is_fitted and not self.is_deleted
+
 
 class Registry:
     """The live segments of all programs, and what day it is in each."""

@@ -1,10 +1,10 @@
 """The segmenter: decides who is in which segment, as the log goes on and as days begin, and records it.
 
 It follows the views that facts are read from, looks at the members to whom something happened, and at all members for a
-segment that was saved or that a new day may change. What it decides it decides on what the views show; what it has
-recorded itself it waits for before it looks at the same members again, and where somebody else has touched a segment
-meanwhile the version of its stream has moved on: then nothing is written, and it is decided anew. So everybody enters
-and leaves in turn, whatever happens when.
+segment that was saved or that a new day, or a fit of the value models, may change. What it decides it decides on what
+the views show; what it has recorded itself it waits for before it looks at the same members again, and where somebody
+else has touched a segment meanwhile the version of its stream has moved on: then nothing is written, and it is decided
+anew. So everybody enters and leaves in turn, whatever happens when.
 
 Of all servers on a database one runs it; the others stand by.
 """
@@ -24,7 +24,7 @@ from psycopg.rows import tuple_row
 
 from ledger.domain.names import last_id, program_of_segment
 from ledger.domain.new_event import NewEvent
-from ledger.segments.evaluations import FIRST, Evaluation, Evaluations
+from ledger.segments.evaluations import FIRST, Evaluations
 from ledger.segments.holding import page_behind, page_of
 from ledger.segments.live import Live, Registry
 from ledger.segments.membership import Decision, decide, events_of
@@ -178,7 +178,7 @@ class Work:
         self._registry.load(self._cursor)
         self._is_loaded = True
         if self._is_new or read - self.position > BEHIND_EVENTS_MAX:
-            self._evaluations.forget(self._cursor)
+            self._evaluations.begin_anew(self._cursor)
             self._is_new = False
             until = read
         elif self._registry.segments:
@@ -218,7 +218,8 @@ class Work:
     def _evaluate(self) -> bool:
         """Looks at the next members of some segments that are due; False where none is."""
         at = self._clock()
-        due = self._evaluations.due(self._registry.segments, lambda program: self._registry.today(program, at))
+        segments = self._registry.segments
+        due = self._evaluations.due(segments, lambda program: self._registry.today(program, at), self._models())
         if not due:
             return False
         live, evaluation = due[0]
@@ -228,29 +229,33 @@ class Work:
             self._floor = self.appended
             self.is_waiting = True
             return False
-        if live.is_deleted:
-            return self._clear(live, evaluation, after, at)
-        due = [one for one in due if not one[0].is_deleted]
-        criteria = [one.criteria for one, _ in due if one.criteria is not None]
         today = self._registry.today(live.program, at)
-        page = page_behind(self._cursor, live.program, at, today, criteria, after, PAGE_MEMBERS)
-        if page.facts:
-            self._append(decide(self._cursor, page, [one for one, _ in due]), at, evaluation.cause)
-        last = page.facts[-1][0] if len(page.facts) == PAGE_MEMBERS else None
+        if live.criteria is None or live.is_deleted:
+            due = due[:1]
+            members = self._concerned(live, after)
+            page = page_of(self._cursor, live.program, at, today, [], members)
+            last = members[-1] if members else None
+        else:
+            due = [one for one in due if one[0].criteria is not None and not one[0].is_deleted]
+            criteria = [one.criteria for one, _ in due if one.criteria is not None]
+            page = page_behind(self._cursor, live.program, at, today, criteria, after, PAGE_MEMBERS)
+            last = page.facts[-1][0] if page.facts else None
+        self._append(decide(self._cursor, page, [one for one, _ in due]), at, evaluation.cause)
         self._keep()  # first: who is told that it is complete waits for what was appended
         self._evaluations.done(self._cursor, due, last)
         return True
 
-    def _clear(self, live: Live, evaluation: Evaluation, after: UUID, at: int) -> bool:
-        """Has the next members leave a segment that is deleted."""
+    def _models(self) -> dict[str, int]:
+        """The versions of the newest value models, of programs whose segments ask for what they expect."""
+        programs = {live.program for live in self._registry.segments if live.is_fitted}
+        if not programs:
+            return {}
+        return dict(self._cursor.execute(SQL["models"], {"programs": list(programs)}, prepare=True).fetchall())
+
+    def _concerned(self, live: Live, after: UUID) -> list[UUID]:
+        """The next members of a segment in which only those can be who are in already or on its list."""
         asked = {"stream": live.stream_id, "after": after, "limit": PAGE_MEMBERS}
-        rows = self._cursor.execute(SQL["next_members"], asked, prepare=True).fetchall()
-        left = [member for (member,) in rows]
-        if left:
-            self._append([Decision(live, [], left)], at, evaluation.cause)
-        self._keep()
-        self._evaluations.done(self._cursor, [(live, evaluation)], left[-1] if len(left) == PAGE_MEMBERS else None)
-        return True
+        return [member for (member,) in self._cursor.execute(SQL["concerned"], asked, prepare=True).fetchall()]
 
     # -- recording
 

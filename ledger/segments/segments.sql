@@ -41,10 +41,15 @@ UNION ALL
 SELECT stream_id, member_id, false FROM views.segment_lists
 WHERE stream_id = ANY (%(streams)b) AND member_id > %(after)b AND member_id <= %(last)b
 
--- name: next_members
--- Who is still in a segment.
-SELECT member_id FROM views.segment_memberships
-WHERE stream_id = %(stream)b AND member_id > %(after)b AND left_position IS NULL
+-- name: concerned
+-- The next members who are in a segment or on its list.
+(SELECT member_id FROM views.segment_memberships
+ WHERE stream_id = %(stream)b AND member_id > %(after)b AND left_position IS NULL
+ ORDER BY member_id LIMIT %(limit)b)
+UNION
+(SELECT member_id FROM views.segment_lists
+ WHERE stream_id = %(stream)b AND member_id > %(after)b
+ ORDER BY member_id LIMIT %(limit)b)
 ORDER BY member_id LIMIT %(limit)b
 
 -- name: state
@@ -54,15 +59,18 @@ SELECT position, appended FROM segmenter
 INSERT INTO segmenter (position, appended) VALUES (%(position)b, %(appended)b)
 ON CONFLICT (only_one) DO UPDATE SET position = excluded.position, appended = excluded.appended
 
--- name: evaluations
-SELECT stream_id, definition_version, day, cause, after FROM segment_evaluations
+-- name: models
+SELECT program, max(version)::bigint FROM estimates.models WHERE program = ANY (%(programs)b) GROUP BY program
 
--- name: forget_evaluations
-DELETE FROM segment_evaluations
+-- name: evaluations
+SELECT stream_id, definition_version, day, model_version, cause, after FROM segment_evaluations
+
+-- name: begin_anew
+UPDATE segment_evaluations SET cause = %(cause)b, after = %(after)b
 
 -- name: keep_evaluation
-INSERT INTO segment_evaluations (stream_id, definition_version, day, cause, after)
-VALUES (%(stream_id)b, %(definition_version)b, %(day)b, %(cause)b, %(after)b)
+INSERT INTO segment_evaluations (stream_id, definition_version, day, model_version, cause, after)
+VALUES (%(stream_id)b, %(definition_version)b, %(day)b, %(model_version)b, %(cause)b, %(after)b)
 ON CONFLICT (stream_id) DO UPDATE
-    SET definition_version = excluded.definition_version, day = excluded.day, cause = excluded.cause,
-        after = excluded.after
+    SET definition_version = excluded.definition_version, day = excluded.day, model_version = excluded.model_version,
+        cause = excluded.cause, after = excluded.after

@@ -69,6 +69,7 @@ CROSS JOIN LATERAL (
 WHERE m.member_id = ANY (%b::uuid[])
 """
 
+_COUNT_SEGMENTS: Final = "SELECT count(*) FROM views.segments WHERE program = %b AND NOT is_deleted"
 _SEGMENTS: Final = "SELECT member_id, segment_id FROM views.segment_members WHERE member_id = ANY (%b::uuid[])"
 
 
@@ -174,6 +175,11 @@ class Session:
         for member_id, segment in self._cursor.execute(_SEGMENTS, (UuidArray(members),), prepare=True):
             found[member_id].append(segment)
         return found
+
+    def count_segments(self, program: str) -> int:
+        """How many segments a program has, deleted ones apart."""
+        row = self._cursor.execute(_COUNT_SEGMENTS, (program,), prepare=True).fetchone()
+        return int(row[0]) if row is not None else 0
 
     def write(self, write: Callable[[Cursor[TupleRow]], None]) -> None:
         """Writes to the profile store alone, durably, all or nothing."""

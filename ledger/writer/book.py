@@ -260,9 +260,9 @@ class Book:
             raise InvariantBroken(f"pool {stream_id}: {error}") from error
         self.pools[stream_id] = pool
 
-    def look_up_segment(self, session: Session, stream_id: UUID) -> None:
+    def look_up_segment(self, session: Session, unknown: SegmentUnknown) -> None:
         """Looks up a segment that a decision asked for. Raises InvariantBroken when its events cannot be read."""
-        self.segments[stream_id] = segment_of(session, stream_id)
+        self.segments[unknown.stream_id] = segment_of(session, unknown.stream_id, unknown.program)
 
     def _start_accounts(self, session: Session, streams: set[UUID]) -> tuple[dict[UUID, int], dict[UUID, Account]]:
         """Accounts from the cache or a snapshot, or empty ones, and the versions behind which to read on."""
@@ -383,12 +383,12 @@ class Book:
             command.reference = sale_reference(program, command.receipt)
         return command.reference
 
-    def segment(self, stream_id: UUID) -> Segment:
-        """A segment, as this batch left it. Raises SegmentUnknown."""
+    def segment(self, stream_id: UUID, program: str) -> Segment:
+        """A segment of a program, as this batch left it. Raises SegmentUnknown."""
         try:
             return self.segments[stream_id]
         except KeyError:
-            raise SegmentUnknown(stream_id) from None
+            raise SegmentUnknown(stream_id, program) from None
 
     def file(self, transaction: UUID) -> Transaction | None:
         """The file of a transaction, on disk or decided in this batch."""

@@ -307,7 +307,7 @@ def _upload(book: Book, command: Command, request: UploadVoucherCodesRequest) ->
 
 def _on_segment(book: Book, command: Command, request: SegmentCommand) -> Decided:
     program = _program(book, command.program, command.at)
-    segment = book.segment(segment_stream(name_of(request)))
+    segment = book.segment(segment_stream(name_of(request)), program.name)
     event, after = decide_segment(request, command.request_id, command.origin, segment, program.definition)
     book.segments[after.stream_id] = after
     return Decided([event], None)

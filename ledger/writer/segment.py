@@ -10,11 +10,11 @@ from ledger.domain.segments.decide import Segment
 from ledger.store.recorder import Session
 
 
-def segment_of(session: Session, stream_id: UUID) -> Segment:
+def segment_of(session: Session, stream_id: UUID, program: str) -> Segment:
     """The segment of a stream, which may be empty. Raises InvariantBroken when its events cannot be read."""
     last = session.event(stream_id)
     if last is None:
-        return Segment(stream_id, 0)
+        return Segment(stream_id, 0, others=session.count_segments(program))
     try:
         payload = last.payload
         version = getattr(payload, "definition_version", last.version)

@@ -359,7 +359,7 @@ class _Batch:
             except PoolUnknown as unknown:
                 self._book.look_up_pool(self._session, unknown.stream_id)
             except SegmentUnknown as unknown:
-                self._book.look_up_segment(self._session, unknown.stream_id)
+                self._book.look_up_segment(self._session, unknown)
 
     def _note(self, decision: Decided) -> None:
         """Notes what is to be written."""

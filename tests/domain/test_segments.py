@@ -6,11 +6,16 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loyalty.v1.segment_pb2 import DateRange, Measure, Segment
+from loyalty.v1.origin_pb2 import Origin
+from loyalty.v1.program_pb2 import Program
+from loyalty.v1.segment_pb2 import DateRange, Measure, SaveSegmentRequest, Segment
 
+from ledger.domain.refusal import Rejected
 from ledger.domain.rules.expression import EVALUATION_ERRORS
 from ledger.domain.segments.clauses import Clause, clause_of
 from ledger.domain.segments.criteria import MEASURE_FIELDS, Criteria
+from ledger.domain.segments.decide import SEGMENTS_MAX, decide_segment
+from ledger.domain.segments.decide import Segment as State
 from ledger.domain.segments.problems import LAST_DAYS_MAX, MEASURES_MAX, problems
 from ledger.segments.holding import evaluate
 from tests.model.effort import examples
@@ -118,6 +123,52 @@ def test_only_what_is_named_is_read() -> None:
     assert one.facts == {"sales", "tier"}
     assert list(one.measures) == ["m"]
     assert one.fields("m") == ("sales", "units", "share_percent")
+
+
+@pytest.mark.parametrize(
+    ("expression", "is_right"),
+    [
+        ("attributes.children > 1", True),
+        ('attributes["children"] > 1 && has(attributes.children)', True),
+        ("'children' in attributes || tier == \"gold\"", True),
+        ('attributes.diet == "vegan"', False),
+        ("attributes['diet'] == 'vegan'", False),
+        ('"diet" in attributes', False),
+        ('attributes["di" + "et"] == "vegan"', False),
+        ('"di" + "et" in attributes', False),
+        ("size(attributes) > 1", False),
+        ('(attributes).diet == "vegan"', False),
+        ("attributes[tier] == 'vegan'", False),
+    ],
+)
+def test_who_may_not_see_an_attribute_does_not_ask_for_it(expression: str, *, is_right: bool) -> None:
+    """By no way of writing it; who may see it may ask."""
+    segment = Segment(name="programs/p/segments/s", expression=expression)
+    known = ["children", "diet", "di", "et"]
+
+    def is_refused(hidden: list[str] | None) -> bool:
+        return any("a manager must do it" in what for _, what in problems(segment, KINDS, known, hidden))
+
+    assert is_refused(["diet"]) == (not is_right)
+    assert not is_refused(None)
+
+
+def test_an_explanation_shows_what_it_names_and_may_show() -> None:
+    """Nothing of an attribute that the expression does not name, nor the value of one that is not to be shown."""
+    one = criteria('attributes.children > 1 && attributes["diet"] == "vegan" && sales > 0')
+    known = {"sales": 2, "attributes": {"children": 2, "diet": "vegan", "city": "Pune"}}
+    facts = [(fact.name, fact.value) for clause in one.explain(known, ["children"]).clauses for fact in clause.facts]
+    assert facts == [("attributes.children", "2"), ("attributes.diet", ""), ("sales", "2")]
+
+
+def test_a_program_has_so_many_segments_and_no_more() -> None:
+    """A new one too many is rejected; one that is there can still be changed."""
+    request = SaveSegmentRequest(segment=Segment(name="programs/p/segments/s"))
+    last = State(UUID(int=1), 0, others=SEGMENTS_MAX - 1)
+    _, saved = decide_segment(request, UUID(int=2), Origin(), last, Program())
+    assert decide_segment(request, UUID(int=3), Origin(), saved, Program())[1].version == saved.version + 1
+    with pytest.raises(Rejected, match="TOO_MANY_SEGMENTS"):
+        decide_segment(request, UUID(int=2), Origin(), last._replace(others=SEGMENTS_MAX), Program())
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,19 @@
 """The segmenter is killed, and so is its server: nobody enters or leaves twice, and nobody is forgotten."""
 
 import os
+import re
 import signal
+import threading
+import time
 from pathlib import Path
+from urllib.request import urlopen
 
 from loyalty.v1.program_pb2 import Program
 
 from tests.bench.process import family
-from tests.running import ServerProcess, running, token
-from tests.segmenting import Segments
-from tests.shop import Shop
+from tests.running import ServerProcess, free_address, running, token
+from tests.segmenting import WAIT_S, Segments
+from tests.shop import TIMEOUT_S, Shop
 
 
 def segmenter_of(server: ServerProcess) -> int:
@@ -23,17 +27,34 @@ def segmenter_of(server: ServerProcess) -> int:
     return pid
 
 
+def wait_for_lag(metrics: str, *, is_behind: bool) -> None:
+    """Returns when the metric says that the segmenter is behind, or that it is not."""
+    pause, deadline = threading.Event(), time.monotonic() + WAIT_S
+    while True:
+        with urlopen(f"http://{metrics}/metrics", timeout=TIMEOUT_S) as response:
+            (lag,) = re.findall(r"^loyalty_segmenter_lag_events (\S+)$", response.read().decode(), re.MULTILINE)
+        if (float(lag) > 0) == is_behind:
+            return
+        assert time.monotonic() < deadline, lag
+        pause.wait(0.1)
+
+
 def test_killed_it_goes_on_where_it_was(database_url: str) -> None:
-    """Sales while it is away count when it is back; a new server does not look at anybody twice."""
-    with running(database_url) as server, server.channel() as channel:
+    """Sales while it hangs or is away count when it is back, and a metric tells; nobody is looked at twice."""
+    metrics = free_address()
+    with running(database_url, LOYALTY_METRICS_ADDRESS=metrics) as server, server.channel() as channel:
         shop = Shop(channel, token(database_url), Program())
         segments = Segments(shop)
         segments.save("buyers", "sales > 0")
         first, second, third = (shop.member() for _ in range(3))
         shop.sale(first, 1_000)
         assert segments.members("buyers") == [first]
-        os.kill(segmenter_of(server), signal.SIGKILL)
+        wait_for_lag(metrics, is_behind=False)
+        pid = segmenter_of(server)
+        os.kill(pid, signal.SIGSTOP)
         back = shop.sale(first, 2_000)
+        wait_for_lag(metrics, is_behind=True)
+        os.kill(pid, signal.SIGKILL)
         shop.sale(second, 1_000)
         assert segments.members("buyers") == sorted([first, second])
         server.kill()

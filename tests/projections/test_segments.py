@@ -11,6 +11,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from loyalty.v1.consent_pb2 import EraseMemberRequest, ErasureReason
 from loyalty.v1.events_pb2 import SaleRecorded, SaleReturned, SegmentMembersChanged, TransactionReversed
 from loyalty.v1.origin_pb2 import Origin
 from loyalty.v1.segment_pb2 import (
@@ -26,14 +27,18 @@ from psycopg.rows import tuple_row
 from ledger.domain.instant import HOUR, from_timestamp
 from ledger.domain.names import last_id, member_name, segment_stream
 from ledger.domain.program import Program
+from ledger.domain.segments.criteria import FITTED
 from ledger.domain.segments.decide import Segment, SegmentCommand, decide_segment, name_of
 from ledger.segments import membership, segmenter
 from ledger.segments.live import Registry
 from ledger.segments.preview import KINDS, preview
 from ledger.segments.segmenter import Work
+from ledger.store.recorder import Session
 from ledger.store.topics import decode
+from ledger.writer.segment import segment_of
 from projections.check import check
-from projections.facts import read_facts
+from projections.estimates import fit_and_store
+from projections.facts import FACTS, read_facts
 from projections.hub import connect
 from projections.rebuild import rebuild
 from tests.projections.history import DAY, START, History, append, program
@@ -296,6 +301,79 @@ def _manage(it: Segmented, members: Sequence[UUID], turn: int) -> None:
             it.delete(segment_id)
         case _:
             pass
+
+
+def test_who_is_erased_leaves_wherever_the_segmenter_is(segmented: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it has fallen behind and looks at everybody, and nobody who is left comes behind them."""
+    it = segmented(5)
+    members = sorted(it.history.enrol() for _ in range(4))
+    for member in members * 2:
+        it.history.sell(member, 5_000)
+    it.send()
+    it.save("two", "two")
+    it.command(SaveSegmentRequest(segment=Definition(name=it.name("listed"))))
+    it.command(SetSegmentMembersRequest(name=it.name("listed"), add=map(member_name, members)))
+    it.settle()
+    assert it.found() == {"two": set(members), "listed": set(members)}
+    for member in (members[1], members[-1]):
+        reason = ErasureReason.ERASURE_REASON_MEMBER_REQUEST
+        it.history.run(member, EraseMemberRequest(member=member_name(member), reason=reason))
+    it.send()
+    monkeypatch.setattr(segmenter, "BEHIND_EVENTS_MAX", 0)
+    it.settle()
+    assert it.found() == {"two": {members[0], members[2]}, "listed": {members[0], members[2]}}
+    assert [changed.cause for changed in it.changes()][-1] == SegmentCause.SEGMENT_CAUSE_CHANGED
+
+
+def test_a_fit_changes_who_is_in(segmented: Open) -> None:
+    """At once and once, for all members, in a segment that asks for scores; nothing else is looked at for it."""
+    assert {name for name, fact in FACTS.items() if fact.group == "value"} == FITTED
+    it = segmented(8)
+    members = [it.history.enrol() for _ in range(5)]
+    for day in range(len(members)):
+        for member in members[day:]:
+            it.history.sell(member, 5_000)
+        it.history.at += DAY
+    it.send()
+    it.command(SaveSegmentRequest(segment=Definition(name=it.name("best"), expression="rfm_monetary == 5")))
+    it.command(SaveSegmentRequest(segment=Definition(name=it.name("some"), expression="sales > 0")))
+    it.settle()
+    assert it.found() == {"some": set(members)}
+    fit_and_store(it.url, it.history.program.name, None, it.history.at)
+    it.settle()
+    assert it.found() == {"some": set(members), "best": {members[-1]}}
+    assert [changed.cause for changed in it.changes()][-1] == SegmentCause.SEGMENT_CAUSE_FITTED
+    it.restart()
+    catch_up(it.url)
+    assert it.work.step(), "it looks what there is"
+    assert not it.work.step(), "and knows that it is done"
+
+
+def test_the_writer_counts_segments_that_are_not_deleted(segmented: Open) -> None:
+    """Of one program: that many there are when another one is saved."""
+    it = segmented(9)
+    it.history.enrol()
+    it.send()
+    for segment_id in ("first", "second"):
+        it.save(segment_id, "two")
+    it.delete("first")
+    catch_up(it.url)
+    session = Session(it.cursor.connection)
+    assert session.count_segments(it.history.program.name) == 1
+    assert session.count_segments("programs/none") == 0
+    assert segment_of(session, UUID(int=1), it.history.program.name).others == 1
+
+
+def test_of_a_list_alone_nobody_else_is_looked_at(segmented: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many members the program has."""
+    it = segmented(6)
+    first, second, _ = (it.history.enrol() for _ in range(3))
+    it.send()
+    it.command(SaveSegmentRequest(segment=Definition(name=it.name("s"))))
+    it.command(SetSegmentMembersRequest(name=it.name("s"), add=map(member_name, [first, second])))
+    monkeypatch.delattr(segmenter, "page_behind")
+    it.settle()
+    assert it.found()["s"] == {first, second}
 
 
 def test_what_was_decided_on_an_older_version_is_dropped(segmented: Open, monkeypatch: pytest.MonkeyPatch) -> None:

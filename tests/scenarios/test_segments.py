@@ -1,17 +1,25 @@
 """M2: segments by what members bought, where, how often and for how much; entered and left once each."""
 
+import grpc
 from loyalty.v1.account_pb2 import LocalizedText
+from loyalty.v1.audit_trail_pb2 import AuditKind
 from loyalty.v1.earning_pb2 import EarningRule, SpendRule
+from loyalty.v1.member_pb2 import Identifier, IdentifierType, Profile
 from loyalty.v1.origin_pb2 import Channel
 from loyalty.v1.program_pb2 import Program
 from loyalty.v1.sale_pb2 import SaleLine
-from loyalty.v1.segment_pb2 import DateRange
-from loyalty.v1.segment_reads_pb2 import ListSegmentsRequest
+from loyalty.v1.segment_pb2 import DateRange, SetSegmentMembersRequest
+from loyalty.v1.segment_reads_pb2 import ListSegmentMembersRequest, ListSegmentsRequest, PreviewSegmentRequest
 
+from ledger.api.segment_service import PREVIEWS_MAX
 from tests.conftest import OpenShop
+from tests.members.known import attribute, update
+from tests.people import erase
 from tests.proof import prove
+from tests.running import ServerProcess, token
 from tests.segmenting import Measure, Segments, failing
-from tests.shop import new_id
+from tests.shop import Details, Shop, new_id
+from tests.trail import wait_for
 
 
 def program() -> Program:
@@ -152,6 +160,7 @@ def test_lists_changes_and_the_end_of_a_segment(open_shop: OpenShop) -> None:
     with failing("SEGMENT_DELETED"):
         segments.save("club", "sales > 0")
     assert [one.segment for one in segments.of(buyer, page_size=1)] == [segments.name("club")]
+    assert set(segments.members("club", as_of=was)) == {listed, buyer}, "what was stays"
     for member in (listed, buyer, stranger):
         prove(shop, member)
 
@@ -207,6 +216,57 @@ def test_bad_segments_are_named_at_once(open_shop: OpenShop) -> None:
     ]
 
 
+def test_a_page_token_is_of_one_list(open_shop: OpenShop) -> None:
+    """That of another segment's members, or of another program's segments, is refused."""
+    shop, other = open_shop(program()), open_shop(program())
+    segments = Segments(shop)
+    segments.save("all", "true")
+    segments.save("listed")
+    segments.put("listed", [shop.member(), shop.member()])
+    segments.get("all"), segments.get("listed")
+    members = ListSegmentMembersRequest(name=segments.name("listed"), page_size=1)
+    listed = ListSegmentsRequest(program=shop.program, page_size=1)
+    members.page_token = shop.crm.ListSegmentMembers(members, **segments.options).next_page_token
+    listed.page_token = shop.crm.ListSegments(listed, **segments.options).next_page_token
+    assert len(shop.crm.ListSegmentMembers(members, **segments.options).members) == 1
+    assert len(shop.crm.ListSegments(listed, **segments.options).segments) == 1
+    members.name, listed.program = segments.name("all"), other.program
+    with failing("INVALID_FIELD") as found:
+        shop.crm.ListSegmentMembers(members, **segments.options)
+    assert [field for field, _ in found] == ["page_token"]
+    with failing("INVALID_FIELD") as found:
+        shop.crm.ListSegments(listed, **segments.options)
+    assert [field for field, _ in found] == ["page_token"]
+
+
+def test_an_erased_member_changes_no_answer(open_shop: OpenShop) -> None:
+    """A list that was sent before is answered as it was; an explanation says that there is nobody to explain."""
+    shop = open_shop(program())
+    segments = Segments(shop)
+    segments.save("list")
+    external = Identifier(type=IdentifierType.IDENTIFIER_TYPE_EXTERNAL_ID, value="crm-1", program=shop.program)
+    member, other = shop.enroll([external]).member, shop.member()
+    asked = [
+        SetSegmentMembersRequest(name=segments.name("list"), add=[member, other]),
+        SetSegmentMembersRequest(name=segments.name("list"), add_external_ids=["crm-1"], remove=[other]),
+    ]
+    for request in asked:
+        request.request_id = new_id()
+        request.origin.CopyFrom(shop.origin())
+    first = [shop.crm.SetSegmentMembers(request, **segments.options).outcome for request in asked]
+    erase(shop, member)
+    for request, outcome in zip(asked, first, strict=True):
+        again = shop.crm.SetSegmentMembers(request, **segments.options).outcome
+        assert again.replayed
+        assert again.transaction == outcome.transaction
+    del asked[1].remove[:]
+    with failing("REQUEST_ID_REUSED"):
+        shop.crm.SetSegmentMembers(asked[1], **segments.options)
+    assert segments.members("list") == []
+    with failing("MEMBER_ERASED"):
+        segments.explain("list", member)
+
+
 def test_preview_and_explanation(open_shop: OpenShop) -> None:
     """The size before saving, with a sample and what cannot be evaluated; why a member is in, clause by clause."""
     shop = open_shop(program())
@@ -238,15 +298,68 @@ def test_preview_and_explanation(open_shop: OpenShop) -> None:
         prove(shop, member)
 
 
+def test_previews_beyond_those_that_wait_are_refused(open_shop: OpenShop) -> None:
+    """With a delay to retry after; tills are answered meanwhile, and previews again afterwards."""
+    shop = open_shop(program())
+    segments = Segments(shop)
+    member = shop.member()
+    request = PreviewSegmentRequest(segment=segments.segment("some", "sales > 0"))
+    asked = [
+        shop.crm.PreviewSegment.future(request, metadata=shop.metadata, timeout=2.0) for _ in range(PREVIEWS_MAX * 4)
+    ]
+    assert shop.sale(member, 1_000).outcome.transaction
+    refused = [one for one in asked if one.code() == grpc.StatusCode.RESOURCE_EXHAUSTED]
+    assert len(refused) >= PREVIEWS_MAX
+    error = refused[0].exception()
+    assert isinstance(error, grpc.RpcError)
+    details = Details(error)
+    assert (details.reason, details.retry.retry_delay.ToMilliseconds() > 0) == ("OVERLOADED", True)
+    assert segments.preview("sales > 0").member_count == 1
+
+
+def test_crm_finds_out_no_sensitive_attribute(open_shop: OpenShop, server: ServerProcess) -> None:
+    """Neither by a preview, nor by a segment of its own, nor by the explanation of a manager's; each is noted."""
+    definition = program()
+    definition.attributes.extend([attribute("diet", is_sensitive=True), attribute("children", "integer")])
+    shop = open_shop(definition)
+    member = shop.enroll(profile=Profile(given_name="Asha")).member
+    update(shop, member, attributes={"diet": "coeliac", "children": "2"})
+    crm = Shop(shop.channel, token(server.database_url, "crm"))
+    crm.program = shop.program
+    segments, of_crm = Segments(shop), Segments(crm)
+    sought = 'attributes.diet == "coeliac"'
+    for ask in (of_crm.preview, lambda expression: of_crm.save("diet", expression)):
+        with failing("INVALID_FIELD") as found:
+            ask(sought)
+        assert found == [("segment.expression", "the attribute 'diet' is sensitive: a manager must do it")]
+    segments.save("diet", f"{sought} || attributes.children > 5")
+    of_crm.save("children", "attributes.children > 1")
+    assert segments.members("diet") == segments.members("children") == [member]
+
+    def shown(of: Segments, segment_id: str) -> dict[str, str]:
+        clause = of.explain(segment_id, member).clause
+        return {fact.name: fact.value for part in (clause, *clause.clauses) for fact in part.facts}
+
+    assert shown(segments, "diet") == {"attributes.diet": '"coeliac"', "attributes.children": "2"}
+    assert shown(of_crm, "diet") == {"attributes.diet": "", "attributes.children": "2"}
+    assert shown(of_crm, "children") == {"attributes.children": "2"}
+    reads = wait_for(shop, 2, member=member, kind=AuditKind.AUDIT_KIND_READ)
+    assert {one.entry.method for one in reads} == {"loyalty.v1.CrmService/ExplainSegment"}
+
+
 def test_a_segment_that_the_rules_name_stays(open_shop: OpenShop) -> None:
-    """Its deletion is refused as long as an expression of the program has its id; a retry changes nothing."""
+    """Its deletion is refused as long as an expression of the program has its id.
+
+    A retry changes nothing and is answered as before, also when the program does not know an attribute of it any more.
+    """
     rule = EarningRule(rule_id="vip", spend=SpendRule(points=1, per_minor=100))
     rule.conditions.expression = '"segments" != "" && "vip" != ""'
-    shop = open_shop(Program(earning_rules=[rule]))
+    shop = open_shop(Program(earning_rules=[rule], attributes=[attribute("children", "integer")]))
     segments = Segments(shop)
     request_id = new_id()
-    once = segments.save("vip", "sales > 3", request_id=request_id)
-    again = segments.save("vip", "sales > 3", request_id=request_id)
+    once = segments.save("vip", "attributes.children > 3", request_id=request_id)
+    shop.publish(Program(earning_rules=[rule]))
+    again = segments.save("vip", "attributes.children > 3", request_id=request_id)
     assert again.outcome.replayed
     assert again.segment == once.segment
     with failing("REQUEST_ID_REUSED"):

@@ -230,6 +230,7 @@ def test_metrics(database_url: str, credentials: Credentials, tmp_path: Path) ->
         "loyalty_projection_lag_events",
         "loyalty_projection_position",
         "loyalty_projection_stopped_at",
+        "loyalty_segmenter_lag_events",
         "loyalty_log_seal_position",
         "loyalty_log_seal_signed_position",
         "loyalty_log_seal_lag_events",

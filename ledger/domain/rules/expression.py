@@ -25,10 +25,10 @@ CHARACTERS_MAX: Final = 1_000
 """Length of an expression."""
 
 ERROR_CHARACTERS_MAX: Final = 200
-"""How much of an error is recorded with a sale."""
+"""How much of an error is recorded, or told."""
 
 OF_PERSON: Final = "an attribute of the member is not set, or is of another type than the expression takes it for"
-"""What is recorded where an expression fails that asks for personal data: the library's own words might tell some."""
+"""What is said where an expression fails that asks for personal data: the library's own words might tell some."""
 
 EVALUATION_ERRORS: Final = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 """What evaluating an expression raises."""
@@ -53,8 +53,8 @@ FUNCTIONS: Final = frozenset(
 )
 
 _MACRO: Final = re.compile(r"\.\s*(?:all|exists|exists_one)\s*\(\s*([A-Za-z_]\w*)\s*,")
-_ATTRIBUTE: Final = re.compile(r"""(?<![.\w])attributes\s*(?:\.\s*|\[\s*["'])(\w+)""")
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]").search
+_ATTRIBUTE: Final = re.compile(r"""(?<![.\w])attributes\s*(?:\.\s*|\[\s*(["']))(\w+)(?(1)\1\s*\])""")
 _TYPES: Final = frozenset({"bool", "bytes", "double", "int", "string", "uint"})
 
 
@@ -87,6 +87,11 @@ def compile_text(text: str, variables: Collection[str]) -> Compiled:
     return Compiled(program, names & frozenset(variables), steps)
 
 
+def attributes_named(text: str) -> list[str]:
+    """The entries of `attributes` that an expression names, as attributes.size or attributes["size"], each time."""
+    return [name for _, name in _ATTRIBUTE.findall(text)]
+
+
 class Expression:
     """An expression, compiled."""
 
@@ -112,7 +117,7 @@ class Expression:
         for name in attributes_in(self._text):
             if name not in attributes:
                 raise ValueError(f"there is no attribute {name!r}: add it to the program's attributes")
-        facts = _sample(dict.fromkeys(_ATTRIBUTE.findall(self._text), "1"))
+        facts = _sample(dict.fromkeys(attributes_named(self._text), "1"))
         if self._asks:
             facts.profile, facts.segments = _sample_profile(attributes), []
         try:

@@ -10,7 +10,13 @@ import cel
 from loyalty.v1.segment_pb2 import Measure, Segment
 from loyalty.v1.segment_reads_pb2 import FactValue, SegmentClause
 
-from ledger.domain.rules.expression import EVALUATION_ERRORS, compile_text
+from ledger.domain.rules.expression import (
+    ERROR_CHARACTERS_MAX,
+    EVALUATION_ERRORS,
+    OF_PERSON,
+    attributes_named,
+    compile_text,
+)
 from ledger.domain.segments.clauses import Clause, clause_of
 
 MEASURE_FIELDS: Final = ("sales", "units", "spent_minor", "average_minor", "share_percent", "last_days")
@@ -22,8 +28,8 @@ STEPS_MAX: Final = 400
 PERSONAL: Final = "attributes"
 """The fact that is personal data."""
 
-_NAMED: Final = re.compile(r"""(?<![.\w])attributes\s*(?:\.\s*|\[\s*["'])(\w+)""")
-_SOUGHT: Final = re.compile(r"""["'](\w*)["']\s+in\s+attributes\b""")
+_MENTION: Final = re.compile(r"\battributes\b")
+_SOUGHT: Final = re.compile(r"""(?:^|[^+\s])\s*(["'])(\w*)\1\s+in\s+attributes\b""")
 
 TIMELESS: Final = frozenset(
     {
@@ -32,13 +38,15 @@ TIMELESS: Final = frozenset(
         "last_nps", "last_rating", "returns", "sales", "spent_minor", "stores", "units", "visits",
     }
 )  # fmt: skip
-"""Facts that stay as they are while nothing happens to the member. All others may change as time passes."""
+"""Facts that stay as they are while nothing happens to the member. Others may change as time passes, or by a fit."""
 
-ERROR_CHARACTERS_MAX: Final = 200
-"""How much of an error is told."""
-
-OF_PERSON: Final = "an attribute of the member is not set, or is of another type than the expression takes it for"
-"""What is told where personal data keeps an expression from being evaluated: an error's own words might tell some."""
+FITTED: Final = frozenset(
+    {
+        "expected_spend_minor", "probability_active", "rfm_frequency", "rfm_group", "rfm_monetary", "rfm_recency",
+        "value_minor",
+    }
+)  # fmt: skip
+"""Facts that change when the program's value models are fitted, and never else."""
 
 _SAMPLES: Final[Mapping[str, Any]] = {"number": 1, "text": "", "flag": False, "list": []}
 _SAMPLE_ENTRY: Final = {"sales": 1, "spent_minor": 1, "share_percent": 1}
@@ -83,17 +91,32 @@ class Criteria:
     @property
     def attributes(self) -> list[str]:
         """The attributes of the member that it names, each once."""
-        return list(dict.fromkeys(_NAMED.findall(self._text) + _SOUGHT.findall(self._text)))
+        return list(dict.fromkeys(self._attributes)) if PERSONAL in self.facts else []
+
+    @property
+    def names_attributes(self) -> bool:
+        """Whether it asks for attributes by their names alone, so that it can depend on no others."""
+        return PERSONAL not in self.facts or len(self._attributes) == len(_MENTION.findall(self._text))
+
+    @property
+    def _attributes(self) -> list[str]:
+        """The attributes that it names, each time."""
+        return attributes_named(self._text) + [name for _, name in _SOUGHT.findall(self._text)]
 
     @property
     def is_timed(self) -> bool:
         """Whether a member may enter or leave without anything happening but time."""
-        if self.facts - TIMELESS:
+        if self.facts - TIMELESS - FITTED:
             return True
         return any(
             measure.WhichOneof("period") == "last_days" or "last_days" in self.fields(name)
             for name, measure in self.measures.items()
         )
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether a member may enter or leave because the program's value models are fitted."""
+        return bool(self.facts & FITTED)
 
     def fields(self, measure_id: str) -> tuple[str, ...]:
         """What the expression asks of a measure."""
@@ -118,11 +141,11 @@ class Criteria:
         """Whether it is true of a member. Raises one of EVALUATION_ERRORS where it cannot be evaluated."""
         return self._evaluate(self._compiled.program, values)
 
-    def explain(self, values: dict[str, Any], *, shows_personal: bool) -> SegmentClause:
-        """What each part of it comes to."""
-        return self._explain(self.clause, values, shows_personal=shows_personal)
+    def explain(self, values: dict[str, Any], shown: Collection[str]) -> SegmentClause:
+        """What each part of it comes to, with the values of what it names. Of attributes those are `shown`."""
+        return self._explain(self.clause, values, shown)
 
-    def _explain(self, clause: Clause, values: dict[str, Any], *, shows_personal: bool) -> SegmentClause:
+    def _explain(self, clause: Clause, values: dict[str, Any], shown: Collection[str]) -> SegmentClause:
         compiled = compile_text(clause.text, self._names)
         explained = SegmentClause(expression=clause.text, operator=clause.operator)
         try:
@@ -130,21 +153,24 @@ class Criteria:
         except EVALUATION_ERRORS as error:
             explained.error = error_text(error, compiled.names)
         for part in clause.clauses:
-            explained.clauses.append(self._explain(part, values, shows_personal=shows_personal))
+            explained.clauses.append(self._explain(part, values, shown))
         if not clause.clauses:
-            explained.facts.extend(self._values(compiled.names, values, shows_personal=shows_personal))
+            explained.facts.extend(self.leaves[clause.text].named(values, shown))
         return explained
 
-    def _values(self, names: frozenset[str], values: Mapping[str, Any], *, shows_personal: bool) -> Iterator[FactValue]:
-        for name in sorted(names):
+    def named(self, values: Mapping[str, Any], shown: Collection[str]) -> Iterator[FactValue]:
+        """What it names, with the values as far as they may be shown."""
+        for name in sorted(self.facts | self.measures.keys()):
             value = values.get(name)
             if name in self.measures:
                 for field in self.fields(name):
                     yield FactValue(name=f"{name}.{field}", value=json.dumps(value[field]) if value else "")
-            elif name == PERSONAL and not shows_personal:
-                yield FactValue(name=name)
+            elif name == PERSONAL:
+                for attribute in self.attributes:
+                    one = _as_json((value or {}).get(attribute)) if attribute in shown else ""
+                    yield FactValue(name=f"{PERSONAL}.{attribute}", value=one)
             else:
-                yield FactValue(name=name, value=json.dumps(value, ensure_ascii=False, default=str))
+                yield FactValue(name=name, value=_as_json(value))
 
     def _evaluate(self, program: cel.Program, values: dict[str, Any]) -> bool:
         found = program.execute(values)
@@ -165,6 +191,10 @@ class Criteria:
             entry: Any = "1" if name == PERSONAL else _SAMPLE_ENTRY
             sample[name] = {field or key: entry for field, key in keys}
         return sample | dict.fromkeys(self.measures, _SAMPLE_MEASURE)
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def error_text(error: Exception, names: Collection[str]) -> str:

@@ -1,7 +1,7 @@
 """Deciding what somebody does to a segment."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -14,6 +14,9 @@ from loyalty.v1.segment_pb2 import DeleteSegmentRequest, SaveSegmentRequest, Set
 from ledger.domain.names import segment_stream
 from ledger.domain.new_event import NewEvent
 from ledger.domain.refusal import Rejected
+
+SEGMENTS_MAX: Final = 500
+"""Segments of a program, deleted ones apart. All of them are decided whenever something happens to a member."""
 
 SegmentCommand = SaveSegmentRequest | DeleteSegmentRequest | SetSegmentMembersRequest
 
@@ -28,14 +31,17 @@ class Segment(NamedTuple):
     """The event that has its definition, or says that it is deleted."""
     definition_version: int = 0
     """Which of its events that is."""
+    others: int = 0
+    """Where there is none: how many segments its program has, by the view, which may be some moments behind."""
 
 
 class SegmentUnknown(Exception):
     """A segment that the decision needs and that nobody has looked up yet."""
 
-    def __init__(self, stream_id: UUID) -> None:
-        super().__init__(f"segment {stream_id} has to be looked up")
+    def __init__(self, stream_id: UUID, program: str) -> None:
+        super().__init__(f"segment {stream_id} of {program} has to be looked up")
         self.stream_id = stream_id
+        self.program = program
 
 
 def name_of(request: SegmentCommand) -> str:
@@ -71,6 +77,8 @@ def decide_segment(
 def _save(request: SaveSegmentRequest, origin: Origin, segment: Segment) -> SegmentSaved:
     if isinstance(segment.definition, SegmentDeleted):
         raise Rejected(ErrorReason.ERROR_REASON_SEGMENT_DELETED, segment=request.segment.name)
+    if segment.others >= SEGMENTS_MAX:
+        raise Rejected(ErrorReason.ERROR_REASON_TOO_MANY_SEGMENTS, limit=SEGMENTS_MAX)
     version = segment.definition.version if segment.definition is not None else 0
     _check_etag(request.segment.etag, version)
     return SegmentSaved(origin=origin, request=request, version=version + 1)

@@ -36,8 +36,16 @@ def is_segment_name(name: str) -> bool:
     return bool(_NAME(name))
 
 
-def problems(segment: Segment, kinds: Mapping[str, str], attributes: Collection[str] = ()) -> Problems:
-    """What is wrong with a segment, whose expression may name facts of the given kinds, and these attributes."""
+def problems(
+    segment: Segment,
+    kinds: Mapping[str, str],
+    attributes: Collection[str] = (),
+    hidden: Collection[str] | None = None,
+) -> Problems:
+    """What is wrong with a segment, whose expression may name facts of the given kinds, and these attributes.
+
+    `hidden` are those that whoever asks may not see, nor find out by counting members; None for who may see all.
+    """
     found: Problems = []
     if not is_segment_name(segment.name):
         found.append(("name", f"must be programs/{{program}}/segments/{{segment}}, each {ID_FORM}"))
@@ -47,11 +55,17 @@ def problems(segment: Segment, kinds: Mapping[str, str], attributes: Collection[
     for index, measure in enumerate(segment.measures[:MEASURES_MAX]):
         _check_measure(measure, f"measures[{index}]", kinds, seen, found)
     if segment.expression and not found:
-        _check_expression(segment, kinds, attributes, found)
+        _check_expression(segment, kinds, attributes, hidden, found)
     return found
 
 
-def _check_expression(segment: Segment, kinds: Mapping[str, str], attributes: Collection[str], found: Problems) -> None:
+def _check_expression(
+    segment: Segment,
+    kinds: Mapping[str, str],
+    attributes: Collection[str],
+    hidden: Collection[str] | None,
+    found: Problems,
+) -> None:
     try:
         criteria = Criteria(segment, kinds)
     except ValueError as error:
@@ -60,6 +74,13 @@ def _check_expression(segment: Segment, kinds: Mapping[str, str], attributes: Co
     for name in criteria.attributes:
         if name not in attributes:
             found.append(("expression", f"there is no attribute {name!r}: add it to the program's attributes"))
+        elif hidden is not None and name in hidden:
+            found.append(("expression", f"the attribute {name!r} is sensitive: a manager must do it"))
+    if hidden is not None and not criteria.names_attributes:
+        what = (
+            'must ask for attributes as attributes.children or "children" in attributes: otherwise a manager must do it'
+        )
+        found.append(("expression", what))
     problem = criteria.problem()
     if problem is not None:
         found.append(("expression", problem))

@@ -479,7 +479,7 @@ class CrmServiceServicer:
 
     def SaveSegment(self, request, context):
         """Makes a segment, or changes one: who is in follows within seconds. All that is wrong with it is named at once. The id of
-        a deleted segment stays taken.
+        a deleted segment stays taken. Only a manager saves or previews one whose expression asks for sensitive attributes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -515,14 +515,15 @@ class CrmServiceServicer:
 
     def PreviewSegment(self, request, context):
         """How many members a segment would have, before it is saved. It looks at every member: within the deadline, and one call
-        at a time on each server.
+        at a time on each server; 7 more wait, further ones are OVERLOADED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainSegment(self, request, context):
-        """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now.
+        """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now. Where that
+        shows attributes, the audit trail has it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -132,7 +132,7 @@ class CrmServiceStub:
     """
     SaveSegment: _grpc.UnaryUnaryMultiCallable[_segment_pb2.SaveSegmentRequest, _segment_reads_pb2.SaveSegmentResponse]
     """Makes a segment, or changes one: who is in follows within seconds. All that is wrong with it is named at once. The id of
-    a deleted segment stays taken.
+    a deleted segment stays taken. Only a manager saves or previews one whose expression asks for sensitive attributes.
     """
     DeleteSegment: _grpc.UnaryUnaryMultiCallable[_segment_pb2.DeleteSegmentRequest, _segment_reads_pb2.DeleteSegmentResponse]
     """Deletes a segment: everybody leaves. Its history stays. Not while the program's rules name it."""
@@ -144,10 +144,12 @@ class CrmServiceStub:
     """The segments of a program."""
     PreviewSegment: _grpc.UnaryUnaryMultiCallable[_segment_reads_pb2.PreviewSegmentRequest, _segment_reads_pb2.PreviewSegmentResponse]
     """How many members a segment would have, before it is saved. It looks at every member: within the deadline, and one call
-    at a time on each server.
+    at a time on each server; 7 more wait, further ones are OVERLOADED.
     """
     ExplainSegment: _grpc.UnaryUnaryMultiCallable[_segment_reads_pb2.ExplainSegmentRequest, _segment_reads_pb2.ExplainSegmentResponse]
-    """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now."""
+    """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now. Where that
+    shows attributes, the audit trail has it.
+    """
     ListSegmentMembers: _grpc.UnaryUnaryMultiCallable[_segment_reads_pb2.ListSegmentMembersRequest, _segment_reads_pb2.ListSegmentMembersResponse]
     """Who is in a segment, or was at an instant."""
     ListMemberSegments: _grpc.UnaryUnaryMultiCallable[_segment_reads_pb2.ListMemberSegmentsRequest, _segment_reads_pb2.ListMemberSegmentsResponse]
@@ -258,7 +260,7 @@ class CrmServiceAsyncStub(CrmServiceStub):
     """
     SaveSegment: _aio.UnaryUnaryMultiCallable[_segment_pb2.SaveSegmentRequest, _segment_reads_pb2.SaveSegmentResponse]  # type: ignore[assignment]
     """Makes a segment, or changes one: who is in follows within seconds. All that is wrong with it is named at once. The id of
-    a deleted segment stays taken.
+    a deleted segment stays taken. Only a manager saves or previews one whose expression asks for sensitive attributes.
     """
     DeleteSegment: _aio.UnaryUnaryMultiCallable[_segment_pb2.DeleteSegmentRequest, _segment_reads_pb2.DeleteSegmentResponse]  # type: ignore[assignment]
     """Deletes a segment: everybody leaves. Its history stays. Not while the program's rules name it."""
@@ -270,10 +272,12 @@ class CrmServiceAsyncStub(CrmServiceStub):
     """The segments of a program."""
     PreviewSegment: _aio.UnaryUnaryMultiCallable[_segment_reads_pb2.PreviewSegmentRequest, _segment_reads_pb2.PreviewSegmentResponse]  # type: ignore[assignment]
     """How many members a segment would have, before it is saved. It looks at every member: within the deadline, and one call
-    at a time on each server.
+    at a time on each server; 7 more wait, further ones are OVERLOADED.
     """
     ExplainSegment: _aio.UnaryUnaryMultiCallable[_segment_reads_pb2.ExplainSegmentRequest, _segment_reads_pb2.ExplainSegmentResponse]  # type: ignore[assignment]
-    """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now."""
+    """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now. Where that
+    shows attributes, the audit trail has it.
+    """
     ListSegmentMembers: _aio.UnaryUnaryMultiCallable[_segment_reads_pb2.ListSegmentMembersRequest, _segment_reads_pb2.ListSegmentMembersResponse]  # type: ignore[assignment]
     """Who is in a segment, or was at an instant."""
     ListMemberSegments: _aio.UnaryUnaryMultiCallable[_segment_reads_pb2.ListMemberSegmentsRequest, _segment_reads_pb2.ListMemberSegmentsResponse]  # type: ignore[assignment]
@@ -555,7 +559,7 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_segment_reads_pb2.SaveSegmentResponse, _abc.Awaitable[_segment_reads_pb2.SaveSegmentResponse]]:
         """Makes a segment, or changes one: who is in follows within seconds. All that is wrong with it is named at once. The id of
-        a deleted segment stays taken.
+        a deleted segment stays taken. Only a manager saves or previews one whose expression asks for sensitive attributes.
         """
 
     @_abc_1.abstractmethod
@@ -597,7 +601,7 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_segment_reads_pb2.PreviewSegmentResponse, _abc.Awaitable[_segment_reads_pb2.PreviewSegmentResponse]]:
         """How many members a segment would have, before it is saved. It looks at every member: within the deadline, and one call
-        at a time on each server.
+        at a time on each server; 7 more wait, further ones are OVERLOADED.
         """
 
     @_abc_1.abstractmethod
@@ -606,7 +610,9 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _segment_reads_pb2.ExplainSegmentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_segment_reads_pb2.ExplainSegmentResponse, _abc.Awaitable[_segment_reads_pb2.ExplainSegmentResponse]]:
-        """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now."""
+        """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now. Where that
+        shows attributes, the audit trail has it.
+        """
 
     @_abc_1.abstractmethod
     def ListSegmentMembers(

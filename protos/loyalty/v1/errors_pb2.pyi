@@ -235,6 +235,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The segment cannot be deleted: metadata `used_by` says what of the program names it. Take it out there
     first.
     """
+    ERROR_REASON_TOO_MANY_SEGMENTS: _ErrorReason.ValueType  # 113
+    """FAILED_PRECONDITION. The program has as many segments as it may; metadata has `limit`. Delete those that nobody needs."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. It is the reason of google.rpc.ErrorInfo (domain "loyalty.v1"), without the prefix. Every value says
@@ -452,6 +454,8 @@ ERROR_REASON_SEGMENT_IN_USE: ErrorReason.ValueType  # 112
 """FAILED_PRECONDITION. The segment cannot be deleted: metadata `used_by` says what of the program names it. Take it out there
 first.
 """
+ERROR_REASON_TOO_MANY_SEGMENTS: ErrorReason.ValueType  # 113
+"""FAILED_PRECONDITION. The program has as many segments as it may; metadata has `limit`. Delete those that nobody needs."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

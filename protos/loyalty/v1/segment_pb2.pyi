@@ -32,9 +32,11 @@ class _SegmentCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SegmentC
     SEGMENT_CAUSE_SAVED: _SegmentCause.ValueType  # 1
     """The segment was saved or deleted."""
     SEGMENT_CAUSE_CHANGED: _SegmentCause.ValueType  # 2
-    """Something happened to the member, or the segment's list changed."""
+    """Something happened to the member, or the segment's list changed; or so much happened that all members were looked at."""
     SEGMENT_CAUSE_TIME: _SegmentCause.ValueType  # 3
     """A day of the program began."""
+    SEGMENT_CAUSE_FITTED: _SegmentCause.ValueType  # 4
+    """The program's value models were fitted."""
 
 class SegmentCause(_SegmentCause, metaclass=_SegmentCauseEnumTypeWrapper):
     """Why the service looked at the members that entered or left."""
@@ -44,9 +46,11 @@ SEGMENT_CAUSE_UNSPECIFIED: SegmentCause.ValueType  # 0
 SEGMENT_CAUSE_SAVED: SegmentCause.ValueType  # 1
 """The segment was saved or deleted."""
 SEGMENT_CAUSE_CHANGED: SegmentCause.ValueType  # 2
-"""Something happened to the member, or the segment's list changed."""
+"""Something happened to the member, or the segment's list changed; or so much happened that all members were looked at."""
 SEGMENT_CAUSE_TIME: SegmentCause.ValueType  # 3
 """A day of the program began."""
+SEGMENT_CAUSE_FITTED: SegmentCause.ValueType  # 4
+"""The program's value models were fitted."""
 Global___SegmentCause: _TypeAlias = SegmentCause  # noqa: Y015
 
 @_typing.final

@@ -404,9 +404,9 @@ class FactValue(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name, such as `sales` or `shoes.spent_minor`."""
+    """Its name, such as `sales`, `shoes.spent_minor` or `attributes.children`."""
     value: _builtins.str
-    """Its value, as JSON. Empty for personal data that the caller's role may not see."""
+    """Its value, as JSON. Empty for attributes that the caller may not see: sensitive ones are for managers."""
     def __init__(
         self,
         *,
@@ -492,7 +492,7 @@ class ListSegmentMembersRequest(_message.Message):
     """
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
-        """Who was in at this instant, by the server's clock; absent for now."""
+        """Who was in at this instant, by the server's clock; absent for now. A segment that is deleted can still be asked for it."""
 
     def __init__(
         self,
