@@ -1,7 +1,7 @@
 """The feed's consumers, as CrmService answers."""
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from loyalty.v1 import feed_pb2 as pb
@@ -15,6 +15,9 @@ from ledger.api.known_program import check_known
 from ledger.api.paging import name_after, name_token, page_size
 from ledger.domain.instant import set_timestamp
 from ledger.store.consumers import CONSUMERS_MAX, KnownConsumer, TooManyConsumers
+
+CONSUMERS: Final = "consumers"
+"""Whose page tokens those of ListConsumers are."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -54,7 +57,7 @@ class ConsumerService(CrmPart):
         """The consumers that the caller may see."""
         now = self._clock()
         CHECKS[pb.ListConsumersRequest](request, now)
-        after, size = name_after(request.page_token), page_size(request.page_size)
+        after, size = name_after(request.page_token, CONSUMERS), page_size(request.page_size)
         log_id = await self._log_id("")
         principal = PRINCIPAL.get()
         consumers = await asyncio.to_thread(self._parts.consumers.all, now)
@@ -62,7 +65,7 @@ class ConsumerService(CrmPart):
         return pb.ListConsumersResponse(
             consumers=map(_message, seen[:size]),
             log_id=log_id,
-            next_page_token=name_token(seen[size - 1].consumer_id) if len(seen) > size else "",
+            next_page_token=name_token(seen[size - 1].consumer_id, CONSUMERS) if len(seen) > size else "",
         )
 
     async def DeleteConsumer(self, request: pb.DeleteConsumerRequest, context: Context) -> pb.DeleteConsumerResponse:

@@ -44,17 +44,36 @@ def number_before(token: str, owner: UUID, what: str) -> int:
     return int.from_bytes(raw[:8], "big")
 
 
-def name_token(last: str) -> str:
-    """An opaque page token of a list by name: behind which name to go on."""
-    return base64.urlsafe_b64encode(last.encode()).decode().rstrip("=")
+def name_token(last: str, owner: str) -> str:
+    """An opaque page token: behind which name or id to go on, and whose list it is."""
+    return base64.urlsafe_b64encode(f"{owner} {last}".encode()).decode().rstrip("=")
 
 
-def name_after(token: str) -> str:
-    """Behind which name a page token says to go on; empty without one. Raises ApiError."""
+def name_after(token: str, owner: str) -> str:
+    """Behind which name or id a page token says to go on; empty without a token. Raises ApiError."""
+    if not token:
+        return ""
     try:
-        return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
     except (ValueError, binascii.Error):
-        raise ApiError.invalid([("page_token", "is not a token of this list: send it as it came, or none")]) from None
+        text = ""
+    whose, _, last = text.partition(" ")
+    if whose != owner or not last.isprintable():
+        raise wrong_token()
+    return last
+
+
+def id_after(token: str, owner: str) -> UUID:
+    """The same of a list by id; the nil UUID without a token."""
+    try:
+        return UUID(name_after(token, owner) or str(UUID(int=0)))
+    except ValueError:
+        raise wrong_token() from None
+
+
+def wrong_token() -> ApiError:
+    """A token of another list, or none at all."""
+    return ApiError.invalid([("page_token", "is not a token of this list: send it as it came, or none")])
 
 
 def messages(page: EventPage) -> Iterator[tuple[list[Event], int]]:

@@ -1,8 +1,6 @@
 """Segments, as CrmService answers about them."""
 
 import asyncio
-import base64
-import binascii
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +23,7 @@ from ledger.api.erased import check_not_erased
 from ledger.api.errors import ApiError, Violation
 from ledger.api.interceptor import PRINCIPAL
 from ledger.api.known_program import check_known
-from ledger.api.paging import number_before, page_size, page_token
+from ledger.api.paging import id_after, name_after, name_token, number_before, page_size, page_token
 from ledger.api.reply import reply
 from ledger.domain.instant import from_timestamp, to_timestamp
 from ledger.domain.names import last_id, member_name, program_of_segment
@@ -97,11 +95,11 @@ class SegmentService(CrmPart):
         CHECKS[pb.ListSegmentsRequest](request, self._clock())
         await check_known(request.program, self._parts.reader)
         size = page_size(request.page_size)
-        after = _id_after(request.page_token, request.program)
+        after = name_after(request.page_token, request.program)
         states = await asyncio.to_thread(self._parts.segments.segments, request.program, after, size + 1)
         token = ""
         if len(states) > size:
-            token = _token_after(states[size - 1].segment.name.rpartition("/")[2], request.program)
+            token = name_token(states[size - 1].segment.name.rpartition("/")[2], request.program)
         return pb.ListSegmentsResponse(segments=states[:size], next_page_token=token)
 
     async def PreviewSegment(self, request: pb.PreviewSegmentRequest, context: Context) -> pb.PreviewSegmentResponse:
@@ -165,7 +163,7 @@ class SegmentService(CrmPart):
         page = await _waited(
             self._parts.segments.members,
             request.name,
-            _member_after(request.page_token, request.name),
+            id_after(request.page_token, request.name),
             page_size(request.page_size),
             as_of,
             request.min_position,
@@ -173,7 +171,7 @@ class SegmentService(CrmPart):
         )
         if page is None:
             raise _unknown(request.name)
-        token = _token_after(page.memberships[-1].member[-36:], request.name) if page.has_more else ""
+        token = name_token(page.memberships[-1].member[-36:], request.name) if page.has_more else ""
         return pb.ListSegmentMembersResponse(members=page.memberships, next_page_token=token, position=page.position)
 
     async def ListMemberSegments(
@@ -294,6 +292,9 @@ class SegmentService(CrmPart):
     async def _state(self, name: str, context: Context, min_position: int = 0) -> tuple[pb.SegmentState, int]:
         self._check_sees(name)
         found = await _waited(self._parts.segments.segment, name, min_position, wait_s(context))
+        if found is None and not min_position:  # or saved a moment ago: what the log holds by now decides
+            head = await asyncio.to_thread(self._parts.reader.head_position)
+            found = await _waited(self._parts.segments.segment, name, head, wait_s(context))
         if found is None:
             raise _unknown(name)
         return found
@@ -313,33 +314,3 @@ def _unknown(name: str) -> ApiError:
 
 def _criteria(segment: commands.Segment, kinds: Mapping[str, str]) -> Criteria | None:
     return Criteria(segment, kinds) if segment.expression else None
-
-
-def _token_after(last: str, owner: str) -> str:
-    """An opaque page token: behind which id to go on, and whose list it is."""
-    return base64.urlsafe_b64encode(f"{owner} {last}".encode()).decode().rstrip("=")
-
-
-def _id_after(token: str, owner: str) -> str:
-    """Behind which id a page token says to go on; empty without a token. Raises ApiError."""
-    if not token:
-        return ""
-    try:
-        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
-    except (ValueError, binascii.Error):
-        text = ""
-    whose, _, last = text.partition(" ")
-    if whose != owner:
-        raise _wrong_token()
-    return last
-
-
-def _member_after(token: str, owner: str) -> UUID:
-    try:
-        return UUID(_id_after(token, owner) or str(UUID(int=0)))
-    except ValueError:
-        raise _wrong_token() from None
-
-
-def _wrong_token() -> ApiError:
-    return ApiError.invalid([("page_token", "is not a token of this list: send it as it came, or none")])

@@ -1,6 +1,7 @@
 """M2: segments by what members bought, where, how often and for how much; entered and left once each."""
 
 import grpc
+import psycopg
 from loyalty.v1.account_pb2 import LocalizedText
 from loyalty.v1.audit_trail_pb2 import AuditKind
 from loyalty.v1.earning_pb2 import EarningRule, SpendRule
@@ -9,7 +10,12 @@ from loyalty.v1.origin_pb2 import Channel
 from loyalty.v1.program_pb2 import Program
 from loyalty.v1.sale_pb2 import SaleLine
 from loyalty.v1.segment_pb2 import DateRange, SetSegmentMembersRequest
-from loyalty.v1.segment_reads_pb2 import ListSegmentMembersRequest, ListSegmentsRequest, PreviewSegmentRequest
+from loyalty.v1.segment_reads_pb2 import (
+    GetSegmentRequest,
+    ListSegmentMembersRequest,
+    ListSegmentsRequest,
+    PreviewSegmentRequest,
+)
 
 from ledger.api.segment_service import PREVIEWS_MAX
 from tests.conftest import OpenShop
@@ -239,6 +245,16 @@ def test_a_page_token_is_of_one_list(open_shop: OpenShop) -> None:
     assert [field for field, _ in found] == ["page_token"]
 
 
+def test_a_segment_is_there_once_it_is_saved(open_shop: OpenShop) -> None:
+    """Whoever asks for it at once is not told that it does not exist."""
+    shop = open_shop(program())
+    segments = Segments(shop)
+    for number in range(5):
+        segments.save(f"s{number}", "true")
+        request = GetSegmentRequest(name=segments.name(f"s{number}"))
+        assert shop.crm.GetSegment(request, **segments.options).segment.segment.expression == "true"
+
+
 def test_an_erased_member_changes_no_answer(open_shop: OpenShop) -> None:
     """A list that was sent before is answered as it was; an explanation says that there is nobody to explain."""
     shop = open_shop(program())
@@ -298,18 +314,21 @@ def test_preview_and_explanation(open_shop: OpenShop) -> None:
         prove(shop, member)
 
 
-def test_previews_beyond_those_that_wait_are_refused(open_shop: OpenShop) -> None:
+def test_previews_beyond_those_that_wait_are_refused(open_shop: OpenShop, server: ServerProcess) -> None:
     """With a delay to retry after; tills are answered meanwhile, and previews again afterwards."""
     shop = open_shop(program())
     segments = Segments(shop)
     member = shop.member()
     request = PreviewSegmentRequest(segment=segments.segment("some", "sales > 0"))
-    asked = [
-        shop.crm.PreviewSegment.future(request, metadata=shop.metadata, timeout=2.0) for _ in range(PREVIEWS_MAX * 4)
-    ]
-    assert shop.sale(member, 1_000).outcome.transaction
-    refused = [one for one in asked if one.code() == grpc.StatusCode.RESOURCE_EXHAUSTED]
-    assert len(refused) >= PREVIEWS_MAX
+    with psycopg.connect(server.database_url) as connection:
+        connection.execute("LOCK TABLE sales_1.sales_members")  # no preview comes to an end
+        asked = [
+            shop.crm.PreviewSegment.future(request, metadata=shop.metadata, timeout=2.0)
+            for _ in range(PREVIEWS_MAX * 4)
+        ]
+        assert shop.sale(member, 1_000).outcome.transaction
+        refused = [one for one in asked if one.code() == grpc.StatusCode.RESOURCE_EXHAUSTED]
+    assert len(refused) >= 2 * PREVIEWS_MAX
     error = refused[0].exception()
     assert isinstance(error, grpc.RpcError)
     details = Details(error)
