@@ -141,14 +141,35 @@ def test_what_offers_did(shop: Shop) -> None:
     assert (only.key.sku, only.net_minor) == ("bread", 40_00)
     assert [(one.offer, one.points) for one in only.offers] == [("spend", 40), ("three-more", 3)]
 
-    shop.commit(shop.reserve(member, "voucher").hold)
-    shop.grant(member, "voucher")
     shop.reverse(paid.outcome.transaction)
-    found = {one.offer: one for one in offer_figures(shop)}
-    assert "cashback" not in found
-    bought = found["voucher"]
-    assert (bought.redemptions, bought.granted, bought.quantity, bought.sales, bought.net_minor) == (2, 1, 2, 0, 0)
-    assert (bought.redeemed_points, bought.members) == (20, 1)
+    assert "cashback" not in {one.offer for one in offer_figures(shop)}
+    prove(shop, member)
+
+
+def test_a_voucher_is_redeemed_when_it_is_used(shop: Shop) -> None:
+    """Bought, bought with a sale and given by hand it has cost its points; used it is one redemption, with its sale."""
+    member = shop.member()
+    sell(shop, member, "2026-03-02", bread(200_00))
+    code = shop.commit(shop.reserve(member, "voucher").hold).redemption.vouchers[0].code
+    hold = shop.reserve(member, "voucher", at="2026-03-04T11:50").hold
+    sell(shop, member, "2026-03-04", soap(1_00), holds=[hold])
+    shop.grant(member, "voucher")
+
+    def figures() -> dict[str, int]:
+        (found,) = offer_figures(shop, filter={"offers": ["voucher"]})
+        return {field.name: value for field, value in found.ListFields() if field.name not in {"kind", "offer", "key"}}
+
+    assert figures() == {"members": 1, "redeemed_points": 40}
+    assert sales_figures(shop, filter={"offers": ["voucher"]}) == []
+    used = shop.sale(member, [bread(30_00)], voucher_codes=[code])
+    value = 30_00 - used.receipt.payable_minor
+    assert value > 0
+    assert figures() == {
+        "members": 1, "redeemed_points": 40, "sales": 1, "net_minor": 30_00 - value, "redemptions": 1, "quantity": 1,
+        "value_minor": value,
+    }  # fmt: skip
+    (only,) = sales_figures(shop, filter={"offers": ["voucher"]})
+    assert (only.sales, only.net_minor) == (1, 30_00 - value)
     prove(shop, member)
 
 
