@@ -6,12 +6,14 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.json_format import MessageToDict
 from loyalty.v1 import insight_pb2 as i
 from loyalty.v1.origin_pb2 import Channel
 from loyalty.v1.sale_pb2 import ReturnLine, SaleDiscount, SaleLine
 
 from tests.conftest import OpenShop
 from tests.insight import demand, offer_figures, pairs, sales_figures, won_and_lost
+from tests.members.known import get
 from tests.programs import cashback, discount, item, plus, program, spend, voucher
 from tests.proof import prove
 from tests.running import ServerProcess, token
@@ -110,6 +112,21 @@ def test_sales_by_what_and_where(shop: Shop) -> None:
     care, food = sales_figures(shop, "category")
     assert (care.sales, care.units, care.net_minor, care.returned_minor) == (1, 1, 16_00, 30_00)
     assert (care.taken_back_points, care.restored_points, care.last_date) == (38, 20, "2026-03-02")
+    prove(shop, member)
+
+
+def test_bought_on_the_web_and_returned_in_a_store(shop: Shop) -> None:
+    """Figures have it where it came back; what the member bought on the web is less."""
+    member = shop.member()
+    bought = sell(shop, member, "2026-03-02", bread(100_00), bread(20_00), channel=WEB, store="web")
+    shop.give_back(bought.outcome.transaction, ["1"], at="2026-04-01T12:00")
+    found = {(one.key.store, one.key.channel): one for one in sales_figures(shop, "store", "channel")}
+    assert sums(found["web", WEB])["net_minor"] == 120_00
+    back = found[shop.store, Channel.CHANNEL_STORE]
+    assert (back.sales, back.units, back.returned_minor, back.net_minor) == (0, -1, 100_00, -100_00)
+    facts = MessageToDict(get(shop, member).facts)
+    places = {name: {key: one["spent_minor"] for key, one in facts[name].items()} for name in ("stores", "channels")}
+    assert places == {"stores": {"web": 20_00}, "channels": {"web": 20_00}}
     prove(shop, member)
 
 

@@ -221,8 +221,10 @@ class InsightHeader(_message.Message):
     """What is sold with what, by whom and where. Figures come from the views of sales and rewards, which have every line that
     members bought and every one that came back; everything is exact, but for the ratios, which are floating-point numbers. A day is
     one of the program's time zone. A sale that was reversed counts neither as a sale nor as a visit; sums of units, money and
-    points take what came back off on the day on which it did. Answers are streamed, 1,000 lines in a message; they are read
-    at one moment.
+    points take what came back off on the day on which it did, in the store in which it did and through the channel through which
+    it did, so that of what was bought elsewhere less than nothing may be left there. (A member's own stores, channels and
+    categories, in GetMember and for segments, take it off where it was bought.) Answers are streamed, 1,000 lines in a message;
+    they are read at one moment.
 
     What figures were read as.
     """
