@@ -10,13 +10,16 @@ LINES_PER_MESSAGE: Final = 1_000
 LINES_MAX: Final = 1_000_000
 """Lines of one answer."""
 
+SLOW_READER_S: Final = 60.0
+"""How long whoever reads an answer may take for a part of it: others wait meanwhile."""
+
 
 class ProgramUnknown(Exception):
     """There is no program of that name."""
 
 
 class TookTooLong(Exception):
-    """A question was not answered in its time."""
+    """A question was not answered in its time, or its answer was not read on."""
 
 
 class Insight(Protocol):
@@ -26,8 +29,8 @@ class Insight(Protocol):
     thread. `timeout_s` is for all of it, of which `wait_s` may be spent waiting for min_position. Closing the iterator
     ends the reading.
 
-    Raises, at the first part: ledger.views.ViewBehind, ProgramUnknown, TookTooLong, OverflowError where a sum has more
-    than 64 bits.
+    Raises, at the first part: ledger.views.ViewBehind, ProgramUnknown; at any: TookTooLong, OverflowError where a sum
+    has more than 64 bits.
     """
 
     def sales(

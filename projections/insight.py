@@ -13,7 +13,7 @@ from psycopg import Cursor, sql
 from psycopg.rows import tuple_row
 
 from ledger.domain.names import member_name, program_stream
-from ledger.insight import LINES_MAX, LINES_PER_MESSAGE, ProgramUnknown, TookTooLong
+from ledger.insight import LINES_MAX, LINES_PER_MESSAGE, SLOW_READER_S, ProgramUnknown, TookTooLong
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.topics import decode
 from ledger.views import ViewBehind
@@ -35,8 +35,8 @@ from projections.tries import tries
 WORK_MEM: Final = "64MB"
 """Of the database server, for a step of a question: sales of a year are grouped in memory."""
 
-SLOW_READER_S: Final = 60
-"""How long whoever reads an answer may take for a part of it."""
+IDLE_MAX_S: Final = 2 * SLOW_READER_S
+"""How long the database keeps a reader that fetches nothing. The API ends it before, unless it stands still itself."""
 
 MIN_SALES_DEFAULT: Final = 2
 
@@ -172,7 +172,7 @@ class PostgresInsight:
                     header = pb.InsightHeader(program=program, position=position, currency=definitions[0].currency)
                     try:
                         yield _Question(cursor, header, definitions)
-                    except psycopg.errors.QueryCanceled:
+                    except (psycopg.errors.QueryCanceled, psycopg.errors.IdleInTransactionSessionTimeout):
                         raise TookTooLong from None
                     return
         raise ViewBehind(position)
@@ -189,7 +189,7 @@ class PostgresInsight:
 def _tune(cursor: Cursor[Any], timeout_s: float) -> None:
     for setting, value in (
         ("statement_timeout", f"{max(int(timeout_s * 1_000), 1)}ms"),
-        ("idle_in_transaction_session_timeout", f"{SLOW_READER_S}s"),
+        ("idle_in_transaction_session_timeout", f"{int(IDLE_MAX_S * 1_000)}ms"),
         ("work_mem", WORK_MEM),
         ("jit", "off"),  # compiling takes longer than it saves
     ):
