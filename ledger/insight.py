@@ -7,6 +7,9 @@ from loyalty.v1 import insight_pb2 as pb
 
 LINES_PER_MESSAGE: Final = 1_000
 
+LINES_BYTES_MAX: Final = 3 * 1024 * 1024
+"""Lines of one message: gRPC clients take 4 MiB unless told otherwise, and a line may tell of many offers."""
+
 LINES_MAX: Final = 1_000_000
 """Lines of one answer."""
 

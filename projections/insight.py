@@ -7,13 +7,14 @@ from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
 import psycopg
+from google.protobuf.message import Message
 from loyalty.v1 import insight_pb2 as pb
 from loyalty.v1.program_pb2 import Program
 from psycopg import Cursor, sql
 from psycopg.rows import tuple_row
 
 from ledger.domain.names import member_name, program_stream
-from ledger.insight import LINES_MAX, LINES_PER_MESSAGE, SLOW_READER_S, ProgramUnknown, TookTooLong
+from ledger.insight import LINES_BYTES_MAX, LINES_MAX, LINES_PER_MESSAGE, SLOW_READER_S, ProgramUnknown, TookTooLong
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.topics import decode
 from ledger.views import ViewBehind
@@ -45,7 +46,7 @@ _ITEMS: Final[Mapping[int, str]] = {pb.Item.ITEM_SKU: "sku", pb.Item.ITEM_BRAND:
 _CATEGORY: Final = "category"
 _FIRST_DAY, _LAST_DAY = date.min, date.max
 
-MessageT = TypeVar("MessageT")
+MessageT = TypeVar("MessageT", bound=Message)
 Row = Sequence[Any]
 
 
@@ -233,14 +234,17 @@ def _parts(
     header = pb.InsightHeader(program=header.program, position=header.position, currency=header.currency)
     limit = limit or LINES_MAX
     lines: list[MessageT] = []
+    size = 0
     for told, row in enumerate(rows):
         if told == limit:
             header.is_truncated = True
             break
-        if len(lines) == LINES_PER_MESSAGE:
+        line = as_message(row)
+        size += line.ByteSize()
+        if len(lines) == LINES_PER_MESSAGE or (lines and size > LINES_BYTES_MAX):
             yield header, lines
-            lines = []
-        lines.append(as_message(row))
+            lines, size = [], line.ByteSize()
+        lines.append(line)
     yield header, lines
 
 

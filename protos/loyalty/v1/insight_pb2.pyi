@@ -223,7 +223,7 @@ class InsightHeader(_message.Message):
     one of the program's time zone. A sale that was reversed counts neither as a sale nor as a visit; sums of units, money and
     points take what came back off on the day on which it did, in the store in which it did and through the channel through which
     it did, so that of what was bought elsewhere less than nothing may be left there. (A member's own stores, channels and
-    categories, in GetMember and for segments, take it off where it was bought.) Answers are streamed, 1,000 lines in a message;
+    categories, in GetMember and for segments, take it off where it was bought.) Answers are streamed, up to 1,000 lines in a message;
     they are read at one moment.
 
     What figures were read as.
