@@ -142,8 +142,9 @@ class CreateFeedbackLinkResponse(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """What a link to the feedback page carries. Whoever has it can say something about the transaction, once, and learns nothing
-    about the member. It is kept hashed, so it cannot be shown again: a further call makes another one.
+    """What a link to the feedback page carries. Whoever has it can say something about the transaction, once about a sale as a
+    whole and once about each product of it, and learns nothing about the member. It is kept hashed, so it cannot be shown
+    again: a further call makes another one.
     """
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
@@ -231,7 +232,7 @@ class SubmitFeedbackResponse(_message.Message):
     EARNED_POINTS_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     earned_points: _builtins.int
-    """Points that were earned."""
+    """Points that were earned: once for each transaction."""
     replayed: _builtins.bool
     """True when it had been recorded before and this is its first answer again."""
     def __init__(
