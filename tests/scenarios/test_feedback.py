@@ -15,13 +15,15 @@ from loyalty.v1.origin_pb2 import Channel
 from loyalty.v1.program_pb2 import Store
 from loyalty.v1.reward_pb2 import PriorityService
 
+from ledger.domain.names import last_id
+from ledger.store.feedback_links import LINKS_MAX
 from tests import people
 from tests.conftest import OpenShop
 from tests.people import figures, say
 from tests.programs import activity, discount, entitlement, limit, program, spend, tiers
 from tests.proof import prove
 from tests.running import ServerProcess, token
-from tests.shop import TIMEOUT_S, Shop, line, new_id, refused
+from tests.shop import TIMEOUT_S, Details, Shop, line, new_id, refused
 
 REUSED = grpc.StatusCode.INVALID_ARGUMENT
 MISSING = grpc.StatusCode.NOT_FOUND
@@ -179,6 +181,27 @@ def test_by_link(shop: Shop, server: ServerProcess) -> None:
     with refused("FEEDBACK_NOT_POSSIBLE"):
         wrong = CreateFeedbackLinkRequest(transaction=enrolled)
         shop.crm.CreateFeedbackLink(wrong, metadata=shop.metadata, timeout=TIMEOUT_S)
+
+
+def test_a_transaction_has_so_many_links(shop: Shop, server: ServerProcess) -> None:
+    """Those that are too old do not count, nor those of another transaction."""
+    member = shop.member()
+    sale, other = (shop.sale(member, 1_00).outcome.transaction for _ in range(2))
+    request = CreateFeedbackLinkRequest(transaction=sale)
+
+    def made() -> int:
+        calls = [shop.crm.CreateFeedbackLink.future(request, metadata=shop.metadata) for _ in range(LINKS_MAX + 1)]
+        failures = [call.exception() for call in calls]
+        assert [Details(error).reason for error in failures if error is not None] == ["FEEDBACK_NOT_POSSIBLE"]
+        return sum(error is None for error in failures)
+
+    assert made() == LINKS_MAX
+    shop.crm.CreateFeedbackLink(CreateFeedbackLinkRequest(transaction=other), metadata=shop.metadata)
+    with psycopg.connect(server.database_url) as connection:
+        connection.execute(
+            "UPDATE profile.feedback_links SET expires_at = 0 WHERE transaction_id = %s", (last_id(sale),)
+        )
+    assert made() == LINKS_MAX
 
 
 def test_results(shop: Shop) -> None:

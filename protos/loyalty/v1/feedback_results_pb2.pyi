@@ -144,7 +144,7 @@ class CreateFeedbackLinkResponse(_message.Message):
     token: _builtins.str
     """What a link to the feedback page carries. Whoever has it can say something about the transaction, once about a sale as a
     whole and once about each product of it, and learns nothing about the member. It is kept hashed, so it cannot be shown
-    again: a further call makes another one.
+    again: a further call makes another one, of which a transaction has at most 20 that can be used.
     """
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
