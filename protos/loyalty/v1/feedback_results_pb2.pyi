@@ -282,7 +282,7 @@ class FeedbackFilter(_message.Message):
     from_day: _builtins.str
     """The first day, as YYYY-MM-DD."""
     until_day: _builtins.str
-    """The last day."""
+    """The last day, which counts too. (Sales are asked for with until_date, the first day that does not.)"""
     segment: _builtins.str
     """The id of a segment that the member is in now."""
     def __init__(

@@ -278,7 +278,7 @@ class SalesFilter(_message.Message):
     from_date: _builtins.str
     """The first day, as 2026-01-31; empty for the first that there is."""
     until_date: _builtins.str
-    """The first day that is not wanted any more; empty for all."""
+    """The first day that is not wanted any more; empty for all. (Feedback is asked for with until_day, the last that is.)"""
     @_builtins.property
     def stores(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Stores."""
