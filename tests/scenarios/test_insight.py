@@ -130,6 +130,23 @@ def test_bought_on_the_web_and_returned_in_a_store(shop: Shop) -> None:
     prove(shop, member)
 
 
+def test_a_return_that_waited_counts_when_and_where_it_came_back(shop: Shop) -> None:
+    """Its sale is told of later, with a date a month before it and another store."""
+    member = shop.member()
+    receipt, store = shop.reference(7), shop.store
+    shop.store = "s-2"
+    shop.give_back(receipt=receipt, lines=["1"], member=member, at="2026-02-06T12:00")
+    shop.store = store
+    sale = shop.sale_request(member, [bread(10_00), bread(5_00)], at="2026-01-05T12:00", till=7)
+    shop.record(sale)
+    found = {(one.key.date, one.key.store, one.net_minor) for one in sales_figures(shop, "day", "store")}
+    assert found == {("2026-01-05", store, 15_00), ("2026-02-06", "s-2", -10_00)}
+    (returned,) = shop.events(member, "SaleReturned")
+    (awaited,) = shop.events(member, "ReturnAwaited")
+    assert returned.sale_returned.origin == awaited.return_awaited.origin
+    prove(shop, member)
+
+
 def test_what_offers_did(shop: Shop) -> None:
     """Rules and promotions with their points, rewards with what was redeemed, in a sale and alone, by channel."""
     member = shop.member()
