@@ -7,8 +7,14 @@ from loyalty.v1 import insight_pb2 as pb
 
 LINES_PER_MESSAGE: Final = 1_000
 
+LINES_BYTES_MAX: Final = 3 * 1024 * 1024
+"""Lines of one message: gRPC clients take 4 MiB unless told otherwise, and a line may tell of many offers."""
+
 LINES_MAX: Final = 1_000_000
 """Lines of one answer."""
+
+SLOW_READER_S: Final = 60.0
+"""How long whoever reads an answer may take for a part of it: others wait meanwhile."""
 
 
 class ProgramUnknown(Exception):
@@ -16,7 +22,7 @@ class ProgramUnknown(Exception):
 
 
 class TookTooLong(Exception):
-    """A question was not answered in its time."""
+    """A question was not answered in its time, or its answer was not read on."""
 
 
 class Insight(Protocol):
@@ -26,8 +32,8 @@ class Insight(Protocol):
     thread. `timeout_s` is for all of it, of which `wait_s` may be spent waiting for min_position. Closing the iterator
     ends the reading.
 
-    Raises, at the first part: ledger.views.ViewBehind, ProgramUnknown, TookTooLong, OverflowError where a sum has more
-    than 64 bits.
+    Raises, at the first part: ledger.views.ViewBehind, ProgramUnknown; at any: TookTooLong, OverflowError where a sum
+    has more than 64 bits.
     """
 
     def sales(

@@ -7,13 +7,14 @@ from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
 import psycopg
+from google.protobuf.message import Message
 from loyalty.v1 import insight_pb2 as pb
 from loyalty.v1.program_pb2 import Program
 from psycopg import Cursor, sql
 from psycopg.rows import tuple_row
 
 from ledger.domain.names import member_name, program_stream
-from ledger.insight import LINES_MAX, LINES_PER_MESSAGE, ProgramUnknown, TookTooLong
+from ledger.insight import LINES_BYTES_MAX, LINES_MAX, LINES_PER_MESSAGE, SLOW_READER_S, ProgramUnknown, TookTooLong
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.topics import decode
 from ledger.views import ViewBehind
@@ -35,8 +36,8 @@ from projections.tries import tries
 WORK_MEM: Final = "64MB"
 """Of the database server, for a step of a question: sales of a year are grouped in memory."""
 
-SLOW_READER_S: Final = 60
-"""How long whoever reads an answer may take for a part of it."""
+IDLE_MAX_S: Final = 2 * SLOW_READER_S
+"""How long the database keeps a reader that fetches nothing. The API ends it before, unless it stands still itself."""
 
 MIN_SALES_DEFAULT: Final = 2
 
@@ -45,7 +46,7 @@ _ITEMS: Final[Mapping[int, str]] = {pb.Item.ITEM_SKU: "sku", pb.Item.ITEM_BRAND:
 _CATEGORY: Final = "category"
 _FIRST_DAY, _LAST_DAY = date.min, date.max
 
-MessageT = TypeVar("MessageT")
+MessageT = TypeVar("MessageT", bound=Message)
 Row = Sequence[Any]
 
 
@@ -172,7 +173,7 @@ class PostgresInsight:
                     header = pb.InsightHeader(program=program, position=position, currency=definitions[0].currency)
                     try:
                         yield _Question(cursor, header, definitions)
-                    except psycopg.errors.QueryCanceled:
+                    except (psycopg.errors.QueryCanceled, psycopg.errors.IdleInTransactionSessionTimeout):
                         raise TookTooLong from None
                     return
         raise ViewBehind(position)
@@ -189,7 +190,7 @@ class PostgresInsight:
 def _tune(cursor: Cursor[Any], timeout_s: float) -> None:
     for setting, value in (
         ("statement_timeout", f"{max(int(timeout_s * 1_000), 1)}ms"),
-        ("idle_in_transaction_session_timeout", f"{SLOW_READER_S}s"),
+        ("idle_in_transaction_session_timeout", f"{int(IDLE_MAX_S * 1_000)}ms"),
         ("work_mem", WORK_MEM),
         ("jit", "off"),  # compiling takes longer than it saves
     ):
@@ -233,14 +234,17 @@ def _parts(
     header = pb.InsightHeader(program=header.program, position=header.position, currency=header.currency)
     limit = limit or LINES_MAX
     lines: list[MessageT] = []
+    size = 0
     for told, row in enumerate(rows):
         if told == limit:
             header.is_truncated = True
             break
-        if len(lines) == LINES_PER_MESSAGE:
+        line = as_message(row)
+        size += line.ByteSize()
+        if len(lines) == LINES_PER_MESSAGE or (lines and size > LINES_BYTES_MAX):
             yield header, lines
-            lines = []
-        lines.append(as_message(row))
+            lines, size = [], line.ByteSize()
+        lines.append(line)
     yield header, lines
 
 

@@ -1,8 +1,8 @@
 -- Buying insight: what the questions of the API are made of. Names in braces are put in by projections.insight.
 
 -- name: position
--- Of sales, and of who was erased.
-SELECT min(position) FROM views.positions WHERE name IN ('sales', 'consents')
+-- Of sales, of who was erased, and of which rewards are vouchers.
+SELECT min(position) FROM views.positions WHERE name IN ('sales', 'consents', 'rewards')
 
 -- name: publications
 SELECT topic, state FROM events WHERE originator_id = %(stream)s ORDER BY originator_version DESC
@@ -49,8 +49,9 @@ LIMIT %(limit)s
 -- name: offers
 WITH used AS (
     SELECT s.is_reward, s.offer{dimensions}, s.position, s.member_id, max(s.net_minor) AS net_minor,
-           sum(s.awarded_points) AS awarded_points, count(*) FILTER (WHERE s.kind <> 'award') AS redemptions,
-           sum(s.quantity) AS quantity, sum(s.redeemed_points) AS redeemed_points, sum(s.value_minor) AS value_minor,
+           sum(s.awarded_points) AS awarded_points,
+           count(*) FILTER (WHERE s.kind NOT IN ('award', 'issued')) AS redemptions, sum(s.quantity) AS quantity,
+           sum(s.redeemed_points) AS redeemed_points, sum(s.value_minor) AS value_minor,
            count(*) FILTER (WHERE s.kind = 'granted') AS granted
     FROM views.offer_uses s
     WHERE {conditions} AND NOT s.is_voided

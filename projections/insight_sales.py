@@ -46,7 +46,8 @@ _OF_LINES: Final[Mapping[str, str]] = {
     "categories": "s.category = ANY (%(categories)s)",
     "brands": "s.brand = ANY (%(brands)s)",
     "labels": "s.labels && %(labels)s::text[]",
-    "offers": "s.of_position IN (SELECT u.position FROM views.offer_uses u WHERE u.offer = ANY (%(offers)s))",
+    "offers": "s.of_position IN"
+    " (SELECT u.position FROM views.offer_uses u WHERE u.offer = ANY (%(offers)s) AND u.kind <> 'issued')",
 }
 _OF_OFFERS: Final[Mapping[str, str]] = {"offers": "s.offer = ANY (%(offers)s)"}
 

@@ -30,7 +30,7 @@ LEFT JOIN (
     FROM views.feedback f {joined}
     WHERE {conditions}
     GROUP BY 1
-    ORDER BY 1 LIMIT %(limit)b
+    ORDER BY {key} COLLATE "C" LIMIT %(limit)b
 ) AS r ON true
 ORDER BY r.key COLLATE "C"
 

@@ -62,7 +62,7 @@ def rows(text: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("report", REPORTS)
 def test_every_report_in_every_format(loyalty: Loyalty, report: str, tmp_path: Path) -> None:
-    """CSV and Parquet hold the same lines, and the table as many."""
+    """CSV and Parquet hold the same lines, and the table as many, none of it cut off, however wide it gets."""
     result = loyalty(report, *REPORTS[report], "--format", "csv")
     assert result.exit_code == 0, result.output
     lines = rows(result.stdout)
@@ -73,9 +73,20 @@ def test_every_report_in_every_format(loyalty: Loyalty, report: str, tmp_path: P
     table = parquet.read_table(file)
     assert [{name: str(value) for name, value in line.items()} for line in table.to_pylist()] == lines
     assert loyalty(report, *REPORTS[report], "--output", str(tmp_path / "report.txt")).exit_code == 0
-    assert len((tmp_path / "report.txt").read_text("utf-8").splitlines()) >= len(lines)
+    shown = (tmp_path / "report.txt").read_text("utf-8")
+    assert len(shown.splitlines()) >= len(lines)
+    assert "…" not in shown
+    for line in lines:
+        for column in ("net_minor", "awarded_points", "store", "first", "item", "sku", "units"):
+            value = line.get(column, "")
+            assert (f"{int(value):,}" if value.lstrip("-").isdigit() else value) in shown
     if report in {"sales", "offers"}:
         assert lines
+
+
+def test_the_table_of_sales_fits_on_a_screen(loyalty: Loyalty) -> None:
+    """It has the main figures; CSV has all."""
+    assert max(map(len, loyalty("sales", "--by", "store").stdout.splitlines())) <= 120
 
 
 def test_the_readme_runs(loyalty: Loyalty, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from ledger.api.paging import number_before, page_size, page_token
 from ledger.api.reply import reply
 from ledger.domain.instant import DAY, instant_text, to_timestamp
 from ledger.domain.names import last_id, member_name, transaction_name
-from ledger.store.feedback_links import Link
+from ledger.store.feedback_links import LINKS_MAX, Link, TooManyLinks
 from ledger.views import ViewBehind
 
 LINK_DAYS: Final = 14
@@ -60,9 +60,12 @@ class FeedbackService(CrmPart):
             raise ApiError.of(ErrorReason.ERROR_REASON_FEEDBACK_NOT_POSSIBLE, why=why)
         await check_not_erased(self._parts.reader, main.subject)
         expires_at = now + (request.valid_days or LINK_DAYS) * DAY
-        token = await asyncio.to_thread(
-            self._parts.feedback_links.add, Link(last_id(main.subject), transaction_id, expires_at)
-        )
+        link = Link(last_id(main.subject), transaction_id, expires_at)
+        try:
+            token = await asyncio.to_thread(self._parts.feedback_links.add, link, now)
+        except TooManyLinks:
+            why = f"the transaction has {LINKS_MAX} links already that can still be used"
+            raise ApiError.of(ErrorReason.ERROR_REASON_FEEDBACK_NOT_POSSIBLE, why=why) from None
         if token is None:  # erased just now
             await check_not_erased(self._parts.reader, main.subject)
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=main.subject)

@@ -9,7 +9,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
@@ -238,7 +238,13 @@ class Gate(grpc.aio.ServerInterceptor):
                 async for response in responses:
                     if call.request is not None:  # what a stream of commands asked for, it gets
                         await self._admit_still(call)
-                    await write(response if isinstance(response, bytes) else serialize(response))
+                    try:
+                        await write(response if isinstance(response, bytes) else serialize(response))
+                    except asyncio.CancelledError as cancelled:
+                        # A time limit of the handler's own ends the call while the caller does not read: it says how.
+                        with suppress(StopAsyncIteration):
+                            await responses.athrow(cancelled)
+                        raise
         except asyncio.CancelledError:
             # By `drain`; or by a caller that went away, who does not see the answer.
             if self._draining and task in self._endless:

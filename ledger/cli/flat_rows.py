@@ -25,6 +25,10 @@ _TYPES: Final = {
 """Arrow's names of numbers; everything else is text."""
 
 
+_WIDTH_MAX: Final = 100_000
+"""Characters of a line of a table: more than any has."""
+
+
 class FileKind(StrEnum):
     """How rows are written."""
 
@@ -112,12 +116,16 @@ def _write_parquet(parts: Iterable[Sequence[Any]], columns: Sequence[Column], fi
 def _print(parts: Iterable[Sequence[Any]], columns: Sequence[Column], output: Path | None) -> None:
     table = Table()
     for column in columns:
-        table.add_column(column.name.replace("_", " "), justify="left" if column.type == "string" else "right")
+        table.add_column(column.name.replace("_", "\n"), justify="left" if column.type == "string" else "right")
     for part in parts:
         for line in part:
             table.add_row(*(_shown(column.value_of(line)) for column in columns))
     with nullcontext() if output is None else output.open("w", encoding="utf-8") as file:
-        Console(file=file, markup=False).print(table)
+        console = Console(file=file, markup=False)
+        # A figure that is cut off is a wrong one: a table is rather wider than the screen, or than 80 in a pipe.
+        whole = console.measure(table, options=console.options.update_width(_WIDTH_MAX)).maximum
+        console.width = max(console.width, whole)
+        console.print(table)
 
 
 def _shown(value: Any) -> str:

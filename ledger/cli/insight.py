@@ -77,6 +77,12 @@ OutputOption = Annotated[Path | None, typer.Option("--output", help="A file, ins
 
 _DATES: Final = frozenset({By.day, By.week, By.month})
 
+_NOT_IN_TABLE: Final = (
+    "returned_units", "till_discount_minor", "reward_discount_minor", "returned_minor", "costed_net_minor",
+    "taken_back_points", "restored_points", "first_date", "last_date",
+)  # fmt: skip
+"""Figures of sales that a table would be too wide with."""
+
 
 @app.command()
 def sales(  # noqa: PLR0913, PLR0917 - the options of the command
@@ -98,7 +104,7 @@ def sales(  # noqa: PLR0913, PLR0917 - the options of the command
     token: TokenOption = "",
     data_dir: DataDirOption = Path("var"),
 ) -> None:
-    """What was sold, before and after discounts, with points and margin."""
+    """What was sold, before and after discounts, with points and margin. CSV and Parquet have more than the table."""
     chosen = _filter(first, until, stores, channels)
     chosen.skus.extend(skus or ())
     chosen.categories.extend(categories or ())
@@ -111,7 +117,8 @@ def sales(  # noqa: PLR0913, PLR0917 - the options of the command
         with_offers=with_offers,
         limit=limit,
     )
-    columns = columns_of(i.SalesFigures, _keys(by), without=() if with_offers else ("offers",))
+    without = {*(() if with_offers else ("offers",)), *(_NOT_IN_TABLE if form == FileKind.table else ())}
+    columns = columns_of(i.SalesFigures, _keys(by), without)
     parts = _ask(address, token, data_dir, lambda crm, options: crm.ReadSalesFigures(request, **options))
     _write((part.lines for part in parts), columns, form, output)
 

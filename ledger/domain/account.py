@@ -1,11 +1,10 @@
 """An account: a member's purse, tier, vouchers and entitlements, and how each event changes them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, get_args
 from uuid import UUID
 
 from google.protobuf.message import Message
-from loyalty.v1.commands_pb2 import ReturnSaleRequest
 from loyalty.v1.events_pb2 import (
     ActivityRecorded,
     CommandRefused,
@@ -40,7 +39,7 @@ from loyalty.v1.events_pb2 import (
     VoucherUsed,
 )
 from loyalty.v1.reward_pb2 import EntitlementState, Use, VoucherState
-from loyalty.v1.snapshot_pb2 import AccountSnapshot
+from loyalty.v1.snapshot_pb2 import AccountSnapshot, AwaitedReturn
 
 from ledger.domain.entitlement import Entitlement, Entitlements, with_entitlement
 from ledger.domain.gone import NOTHING_GONE, with_gone
@@ -90,13 +89,6 @@ AWAITED_RETURNS_MAX: Final = 100
 """Returns that may wait for their sales in one account; further ones are refused."""
 
 
-class Awaited(NamedTuple):
-    """A return that waits for its sale."""
-
-    request_id: UUID
-    request: ReturnSaleRequest
-
-
 class Account(Purse):
     """The state of an account after some of its events.
 
@@ -128,7 +120,7 @@ class Account(Purse):
         self.tier = ""
         self.standing = NO_STANDING
         self.person = UNKNOWN
-        self.awaited: tuple[Awaited, ...] = ()
+        self.awaited: tuple[AwaitedReturn, ...] = ()
         self.counters: Counters = {}
         """Never changed in place."""
         self.vouchers: Vouchers = {}
@@ -175,7 +167,7 @@ class Account(Purse):
 
     def awaits(self, request_id: UUID) -> bool:
         """Whether the return of that request id still waits for its sale."""
-        return any(awaited.request_id == request_id for awaited in self.awaited)
+        return any(awaited.request_id == str(request_id) for awaited in self.awaited)
 
     # -- how events change it
 
@@ -265,7 +257,8 @@ class Account(Purse):
         self._drop_awaited(event.request.request_id)
 
     def _return_awaited(self, event: ReturnAwaited) -> None:
-        self.awaited += (Awaited(UUID(event.request.request_id), event.request),)
+        request_id = str(UUID(event.request.request_id))
+        self.awaited += (AwaitedReturn(request_id=request_id, request=event.request, origin=event.origin),)
 
     def _transaction_reversed(self, event: TransactionReversed) -> None:
         self._undo(event.undo)
@@ -385,7 +378,7 @@ class Account(Purse):
 
     def _drop_awaited(self, request_id: str) -> None:
         if self.awaited:
-            self.awaited = tuple(a for a in self.awaited if str(a.request_id) != request_id)
+            self.awaited = tuple(a for a in self.awaited if a.request_id != request_id)
 
     # -- snapshots
 
@@ -416,8 +409,7 @@ class Account(Purse):
                 uses=hold.uses,
             )
             set_timestamp(message.expires_at, hold.expires_at)
-        for awaited in self.awaited:
-            snapshot.awaited_returns.add(request_id=str(awaited.request_id), request=awaited.request)
+        snapshot.awaited_returns.extend(self.awaited)
         for key in sorted(self.counters):
             snapshot.counters.extend(
                 Counter(key=key, period=period, value=value) for period, value in self.counters[key]
@@ -453,9 +445,7 @@ class Account(Purse):
             )
             for hold in snapshot.holds
         }
-        account.awaited = tuple(
-            Awaited(UUID(awaited.request_id), awaited.request) for awaited in snapshot.awaited_returns
-        )
+        account.awaited = tuple(snapshot.awaited_returns)
         account.notified_until = snapshot.notified_until_us
         account.counters = with_counters({}, snapshot.counters)
         account.vouchers = {message.name: Voucher.of(message) for message in snapshot.vouchers}

@@ -53,7 +53,8 @@ def record_feedback(case: Case[RecordFeedbackRequest]) -> None:
         has_text=case.has_text,
     )
     case.record(event, main=True, transaction_id=case.target.transaction_id if case.target is not None else None)
-    if case.program.rules_for_activity(ACTIVITY):
+    has_earned = any(earlier.receipt.earned_points for earlier in _earlier(case))
+    if case.program.rules_for_activity(ACTIVITY) and not has_earned:
         activity = award_activity(case, _activity(case, about), transaction_id=case.request_id)
         event.awards.MergeFrom(activity.awards)
         event.receipt.earned_points = activity.receipt.earned_points
@@ -64,9 +65,11 @@ def _transaction(case: Case[RecordFeedbackRequest]) -> _About:
     request, target = case.request, case.target
     if target is None or target.account_id != case.account.account_id:
         raise Rejected(ErrorReason.ERROR_REASON_TRANSACTION_NOT_FOUND, transaction=request.transaction)
-    for _, event in target.follow_ups:
-        if isinstance(event, FeedbackRecorded) and event.request.sku == request.sku:
-            raise _given(event)
+    for earlier in _earlier(case):
+        if earlier.request.sku == request.sku:
+            raise _given(earlier)
+    if target.reversed_by:
+        raise _not_possible("the transaction was reversed")
     match target.main:
         case SaleRecorded() as sale:
             if request.sku and all(line.sku != request.sku for line in sale.request.sale.lines):
@@ -82,6 +85,12 @@ def _transaction(case: Case[RecordFeedbackRequest]) -> _About:
     if request.sku:
         raise _not_possible("only a sale has products")
     return about
+
+
+def _earlier(case: Case[RecordFeedbackRequest]) -> list[FeedbackRecorded]:
+    """What was said about the same transaction before, as a whole or about a product of it."""
+    follow_ups = case.target.follow_ups if case.target is not None else ()
+    return [event for _, event in follow_ups if isinstance(event, FeedbackRecorded)]
 
 
 def _visit(case: Case[RecordFeedbackRequest]) -> _About:

@@ -16,6 +16,7 @@ from loyalty.v1.events_pb2 import (
     SaleReturned,
     Undo,
 )
+from loyalty.v1.origin_pb2 import Origin
 
 from ledger.domain.account import AWAITED_RETURNS_MAX
 from ledger.domain.case import Case, RequestT
@@ -53,7 +54,7 @@ def return_sale(case: Case[ReturnSaleRequest]) -> None:
         raise Refused(ErrorReason.ERROR_REASON_SALE_OF_OTHER_MEMBER, transaction=sale.name)
     if sale.reversed_by:
         raise Refused(ErrorReason.ERROR_REASON_ALREADY_REVERSED, reversal=sale.reversed_by)
-    event, rung = _decide(case, case.request, main, sale)
+    event, rung = _decide(case, case.request, case.origin, main, sale)
     case.record(event, main=True, transaction_id=sale.transaction_id)
     change_tier(case, rung)
     write_undo(event.receipt, event.undo)
@@ -76,7 +77,7 @@ def apply_awaited(case: Case[RequestT], sale: SaleRecorded) -> None:
         if not mine:
             continue
         try:
-            event, rung = _decide(case, request, sale, file)
+            event, rung = _decide(case, request, awaited.origin, sale, file)
         except Refused:
             continue
         case.record(event, transaction_id=case.request_id)
@@ -86,7 +87,7 @@ def apply_awaited(case: Case[RequestT], sale: SaleRecorded) -> None:
 
 
 def _decide(
-    case: Case[RequestT], request: ReturnSaleRequest, main: SaleRecorded, sale: Transaction
+    case: Case[RequestT], request: ReturnSaleRequest, origin: Origin, main: SaleRecorded, sale: Transaction
 ) -> tuple[SaleReturned, Rung]:
     state = Sold(main, sale.returns())
     if state.is_complete:
@@ -102,7 +103,7 @@ def _decide(
     warranties = _warranties(case, state, sale)
     also = [allocation for one in warranties for allocation in one.allocations]
     event = SaleReturned(
-        origin=case.origin,
+        origin=origin,
         request=request,
         program_version=case.program.version,
         sale=sale.name,

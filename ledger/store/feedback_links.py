@@ -5,13 +5,20 @@ from secrets import token_urlsafe
 from typing import Final, NamedTuple
 from uuid import UUID
 
-import psycopg
 from psycopg.rows import tuple_row
 
 from ledger.store.datastore import LedgerDatastore
 
 TOKEN_BYTES: Final = 32
 """Random bytes of a token: nobody guesses it, so its hash needs no salt."""
+
+
+LINKS_MAX: Final = 20
+"""Links of one transaction that can be used at a time."""
+
+
+class TooManyLinks(Exception):
+    """A transaction has LINKS_MAX links that can still be used."""
 
 
 class Link(NamedTuple):
@@ -28,18 +35,30 @@ class FeedbackLinks:
     def __init__(self, datastore: LedgerDatastore) -> None:
         self._datastore = datastore
 
-    def add(self, link: Link) -> str | None:
-        """Makes a link and returns its token; None where nothing is known of the person any more."""
+    def add(self, link: Link, now: int) -> str | None:
+        """Makes a link and returns its token; None where nothing is known of the person any more.
+
+        Raises TooManyLinks.
+        """
         token = token_urlsafe(TOKEN_BYTES)
-        try:
-            with self._datastore.pool.connection() as connection:
-                connection.execute(
-                    "INSERT INTO profile.feedback_links (token_hash, member_id, transaction_id, expires_at)"
-                    " VALUES (%s, %s, %s, %s)",
-                    (_hash(token), *link),
-                )
-        except psycopg.errors.ForeignKeyViolation:
-            return None
+        with self._datastore.pool.connection() as connection:
+            cursor = connection.cursor(row_factory=tuple_row)
+            # Whoever makes a link for the same member at the same time, or erases them, waits.
+            cursor.execute("SELECT FROM profile.members WHERE member_id = %s FOR NO KEY UPDATE", (link.member_id,))
+            if cursor.fetchone() is None:
+                return None
+            cursor.execute(
+                "SELECT count(*) FROM profile.feedback_links"
+                " WHERE member_id = %s AND transaction_id = %s AND expires_at > %s",
+                (link.member_id, link.transaction_id, now),
+            )
+            if cursor.fetchall()[0][0] >= LINKS_MAX:
+                raise TooManyLinks
+            cursor.execute(
+                "INSERT INTO profile.feedback_links (token_hash, member_id, transaction_id, expires_at)"
+                " VALUES (%s, %s, %s, %s)",
+                (_hash(token), *link),
+            )
         return token
 
     def find(self, token: str) -> Link | None:

@@ -198,6 +198,47 @@ def _check_demand(insight: PostgresInsight, sales: list[Sold]) -> None:
         assert (one.first_date, one.last_date) == (str(days[at[0]]), str(days[at[-1]]))
 
 
+def test_the_database_lets_go_of_who_reads_nothing(
+    database_url: str, insight: PostgresInsight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the service stands still: reading on says that it took too long, and the next question is answered."""
+    history = History()
+    member = history.enrol()
+    lines = [SaleLine(line_id=sku, sku=sku, price_minor=1) for sku in "abc"]
+    history.run(member, c.RecordSaleRequest(member=member_name(member), sale=Sale(lines=lines)))
+    append(database_url, history.events)
+    catch_up(database_url)
+    monkeypatch.setattr("projections.insight.LINES_PER_MESSAGE", 1)
+    request = i.ReadSalesFiguresRequest(program=SHOP, group_by=[i.SalesDimension.SALES_DIMENSION_SKU])
+    with monkeypatch.context() as patch, psycopg.connect(database_url, autocommit=True) as connection:
+        patch.setattr("projections.insight.IDLE_MAX_S", 0.5)
+        parts = insight.sales(request, WAIT_S, TIMEOUT_S)
+        next(parts)
+        while connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid()"
+            " AND datname = current_database() AND backend_type = 'client backend'"
+        ).fetchone():
+            pass
+        with pytest.raises(TookTooLong):
+            next(parts)
+    assert [len(answer.lines) for answer in insight.sales(request, WAIT_S, TIMEOUT_S)] == [1, 1, 1]
+
+
+def test_lines_fit_into_messages(database_url: str, insight: PostgresInsight, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message ends before it is too large; a line that is too large by itself is in one of its own."""
+    history = History()
+    member = history.enrol()
+    skus = ["a", "b", "c" * 90, "d"]
+    lines = [SaleLine(line_id=str(number), sku=sku, price_minor=1) for number, sku in enumerate(skus)]
+    history.run(member, c.RecordSaleRequest(member=member_name(member), sale=Sale(lines=lines)))
+    append(database_url, history.events)
+    catch_up(database_url)
+    monkeypatch.setattr("projections.insight.LINES_BYTES_MAX", 100)
+    request = i.ReadSalesFiguresRequest(program=SHOP, group_by=[i.SalesDimension.SALES_DIMENSION_SKU])
+    answers = list(insight.sales(request, WAIT_S, TIMEOUT_S))
+    assert [[line.key.sku for line in answer.lines] for answer in answers] == [["a", "b"], ["c" * 90], ["d"]]
+
+
 def test_what_cannot_be_answered(database_url: str, insight: PostgresInsight) -> None:
     """A program that is not there, a position that is not reached, a table that is locked, a sum beyond 64 bits."""
     history = History()

@@ -15,13 +15,15 @@ from loyalty.v1.origin_pb2 import Channel
 from loyalty.v1.program_pb2 import Store
 from loyalty.v1.reward_pb2 import PriorityService
 
+from ledger.domain.names import last_id
+from ledger.store.feedback_links import LINKS_MAX
 from tests import people
 from tests.conftest import OpenShop
 from tests.people import figures, say
 from tests.programs import activity, discount, entitlement, limit, program, spend, tiers
 from tests.proof import prove
 from tests.running import ServerProcess, token
-from tests.shop import TIMEOUT_S, Shop, line, new_id, refused
+from tests.shop import TIMEOUT_S, Details, Shop, line, new_id, refused
 
 REUSED = grpc.StatusCode.INVALID_ARGUMENT
 MISSING = grpc.StatusCode.NOT_FOUND
@@ -46,8 +48,8 @@ def test_of_a_sale_and_its_products(shop: Shop) -> None:
     assert first.receipt.balance.available_points == 120
     assert first.receipt.tier.tier == "gold"
     assert "20 points" in " ".join(first.receipt.texts[0].lines)
-    say(shop, member, sale, sku="tea", rating=1)
-    assert say(shop, member, sale, sku="pot", rating=5).receipt.earned_points == 0, "the limit of the day"
+    for sku, rating in (("tea", 1), ("pot", 5)):
+        assert say(shop, member, sale, sku=sku, rating=rating).receipt.earned_points == 0
     for again in ({"rating": 5}, {"sku": "tea", "nps": 0}):
         with refused("FEEDBACK_GIVEN"):
             say(shop, member, sale, **again)
@@ -57,13 +59,30 @@ def test_of_a_sale_and_its_products(shop: Shop) -> None:
     assert (oldest.feedback_text, oldest.tier, oldest.rating, oldest.nps) == ("Gut.\nGern wieder.", "silver", 4, 9)
     assert (middle.sku, middle.tier, middle.HasField("nps")) == ("tea", "gold", False)
     assert (newest.sku, newest.about, newest.store) == ("pot", sale, shop.store)
-    assert prove(shop, member).available_points == 140
+    assert prove(shop, member).available_points == 120
     (recorded, *_) = shop.events(member, "FeedbackRecorded")
     assert recorded.feedback_recorded.has_text
     assert b"Gern" not in recorded.SerializeToString()
     explained = shop.explain(first.outcome.transaction)
     assert [award.points for award in explained.awards] == [20]
     assert explained.texts[1].lines[0].endswith("की राय।")
+
+
+def test_it_earns_once_for_each_transaction_that_holds(shop: Shop) -> None:
+    """Whichever of its products is rated first; within the limits of the rule; and never for what was reversed."""
+    member = shop.member()
+    sales = [shop.sale(member, BASKET).outcome.transaction for _ in range(4)]
+    shop.reverse(sales[0])
+    for said in ({}, {"sku": "tea"}):
+        with refused("FEEDBACK_NOT_POSSIBLE", why="the transaction was reversed"):
+            say(shop, member, sales[0], rating=5, **said)
+    earned = [
+        say(shop, member, sale, sku=sku, rating=5).receipt.earned_points
+        for sale in sales[1:]
+        for sku in ("pot", "tea", "")
+    ]
+    assert earned == [20, 0, 0, 20, 0, 0, 0, 0, 0]
+    assert prove(shop, member).available_points == 340
 
 
 def test_of_rewards_and_visits(shop: Shop) -> None:
@@ -143,7 +162,7 @@ def test_by_link(shop: Shop, server: ServerProcess) -> None:
     assert submit(shop, links[0], request_id, nps=10).earned_points == 20
     with refused("FEEDBACK_GIVEN"):
         submit(shop, links[1], nps=1)
-    assert submit(shop, links[1], sku="tea", nps=1).earned_points == 20
+    assert submit(shop, links[1], sku="tea", nps=1).earned_points == 0
     with psycopg.connect(server.database_url) as connection:
         connection.execute("UPDATE profile.feedback_links SET expires_at = 1600000000000000")
     again = submit(shop, links[0], request_id, nps=10)
@@ -162,6 +181,27 @@ def test_by_link(shop: Shop, server: ServerProcess) -> None:
     with refused("FEEDBACK_NOT_POSSIBLE"):
         wrong = CreateFeedbackLinkRequest(transaction=enrolled)
         shop.crm.CreateFeedbackLink(wrong, metadata=shop.metadata, timeout=TIMEOUT_S)
+
+
+def test_a_transaction_has_so_many_links(shop: Shop, server: ServerProcess) -> None:
+    """Those that are too old do not count, nor those of another transaction."""
+    member = shop.member()
+    sale, other = (shop.sale(member, 1_00).outcome.transaction for _ in range(2))
+    request = CreateFeedbackLinkRequest(transaction=sale)
+
+    def made() -> int:
+        calls = [shop.crm.CreateFeedbackLink.future(request, metadata=shop.metadata) for _ in range(LINKS_MAX + 1)]
+        failures = [call.exception() for call in calls]
+        assert [Details(error).reason for error in failures if error is not None] == ["FEEDBACK_NOT_POSSIBLE"]
+        return sum(error is None for error in failures)
+
+    assert made() == LINKS_MAX
+    shop.crm.CreateFeedbackLink(CreateFeedbackLinkRequest(transaction=other), metadata=shop.metadata)
+    with psycopg.connect(server.database_url) as connection:
+        connection.execute(
+            "UPDATE profile.feedback_links SET expires_at = 0 WHERE transaction_id = %s", (last_id(sale),)
+        )
+    assert made() == LINKS_MAX
 
 
 def test_results(shop: Shop) -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.json_format import MessageToDict
 from loyalty.v1 import insight_pb2 as i
 from loyalty.v1.origin_pb2 import Channel
 from loyalty.v1.sale_pb2 import ReturnLine, SaleDiscount, SaleLine
 
 from tests.conftest import OpenShop
 from tests.insight import demand, offer_figures, pairs, sales_figures, won_and_lost
+from tests.members.known import get
 from tests.people import erase
 from tests.programs import cashback, discount, item, plus, program, spend, voucher
 from tests.proof import prove
@@ -114,6 +116,38 @@ def test_sales_by_what_and_where(shop: Shop) -> None:
     prove(shop, member)
 
 
+def test_bought_on_the_web_and_returned_in_a_store(shop: Shop) -> None:
+    """Figures have it where it came back; what the member bought on the web is less."""
+    member = shop.member()
+    bought = sell(shop, member, "2026-03-02", bread(100_00), bread(20_00), channel=WEB, store="web")
+    shop.give_back(bought.outcome.transaction, ["1"], at="2026-04-01T12:00")
+    found = {(one.key.store, one.key.channel): one for one in sales_figures(shop, "store", "channel")}
+    assert sums(found["web", WEB])["net_minor"] == 120_00
+    back = found[shop.store, Channel.CHANNEL_STORE]
+    assert (back.sales, back.units, back.returned_minor, back.net_minor) == (0, -1, 100_00, -100_00)
+    facts = MessageToDict(get(shop, member).facts)
+    places = {name: {key: one["spent_minor"] for key, one in facts[name].items()} for name in ("stores", "channels")}
+    assert places == {"stores": {"web": 20_00}, "channels": {"web": 20_00}}
+    prove(shop, member)
+
+
+def test_a_return_that_waited_counts_when_and_where_it_came_back(shop: Shop) -> None:
+    """Its sale is told of later, with a date a month before it and another store."""
+    member = shop.member()
+    receipt, store = shop.reference(7), shop.store
+    shop.store = "s-2"
+    shop.give_back(receipt=receipt, lines=["1"], member=member, at="2026-02-06T12:00")
+    shop.store = store
+    sale = shop.sale_request(member, [bread(10_00), bread(5_00)], at="2026-01-05T12:00", till=7)
+    shop.record(sale)
+    found = {(one.key.date, one.key.store, one.net_minor) for one in sales_figures(shop, "day", "store")}
+    assert found == {("2026-01-05", store, 15_00), ("2026-02-06", "s-2", -10_00)}
+    (returned,) = shop.events(member, "SaleReturned")
+    (awaited,) = shop.events(member, "ReturnAwaited")
+    assert returned.sale_returned.origin == awaited.return_awaited.origin
+    prove(shop, member)
+
+
 def test_what_offers_did(shop: Shop) -> None:
     """Rules and promotions with their points, rewards with what was redeemed, in a sale and alone, by channel."""
     member = shop.member()
@@ -142,14 +176,35 @@ def test_what_offers_did(shop: Shop) -> None:
     assert (only.key.sku, only.net_minor) == ("bread", 40_00)
     assert [(one.offer, one.points) for one in only.offers] == [("spend", 40), ("three-more", 3)]
 
-    shop.commit(shop.reserve(member, "voucher").hold)
-    shop.grant(member, "voucher")
     shop.reverse(paid.outcome.transaction)
-    found = {one.offer: one for one in offer_figures(shop)}
-    assert "cashback" not in found
-    bought = found["voucher"]
-    assert (bought.redemptions, bought.granted, bought.quantity, bought.sales, bought.net_minor) == (2, 1, 2, 0, 0)
-    assert (bought.redeemed_points, bought.members) == (20, 1)
+    assert "cashback" not in {one.offer for one in offer_figures(shop)}
+    prove(shop, member)
+
+
+def test_a_voucher_is_redeemed_when_it_is_used(shop: Shop) -> None:
+    """Bought, bought with a sale and given by hand it has cost its points; used it is one redemption, with its sale."""
+    member = shop.member()
+    sell(shop, member, "2026-03-02", bread(200_00))
+    code = shop.commit(shop.reserve(member, "voucher").hold).redemption.vouchers[0].code
+    hold = shop.reserve(member, "voucher", at="2026-03-04T11:50").hold
+    sell(shop, member, "2026-03-04", soap(1_00), holds=[hold])
+    shop.grant(member, "voucher")
+
+    def figures() -> dict[str, int]:
+        (found,) = offer_figures(shop, filter={"offers": ["voucher"]})
+        return {field.name: value for field, value in found.ListFields() if field.name not in {"kind", "offer", "key"}}
+
+    assert figures() == {"members": 1, "redeemed_points": 40}
+    assert sales_figures(shop, filter={"offers": ["voucher"]}) == []
+    used = shop.sale(member, [bread(30_00)], voucher_codes=[code])
+    value = 30_00 - used.receipt.payable_minor
+    assert value > 0
+    assert figures() == {
+        "members": 1, "redeemed_points": 40, "sales": 1, "net_minor": 30_00 - value, "redemptions": 1, "quantity": 1,
+        "value_minor": value,
+    }  # fmt: skip
+    (only,) = sales_figures(shop, filter={"offers": ["voucher"]})
+    assert (only.sales, only.net_minor) == (1, 30_00 - value)
     prove(shop, member)
 
 

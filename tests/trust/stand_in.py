@@ -7,22 +7,24 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import uvloop
-from loyalty.v1 import audit_service_pb2, crm_service_pb2, pos_service_pb2
+from loyalty.v1 import audit_service_pb2, crm_service_pb2, insight_pb2, pos_service_pb2
 from loyalty.v1.audit_service_pb2_grpc import (
     AuditServiceServicer,
     add_AuditServiceServicer_to_server,
 )
-from loyalty.v1.crm_service_pb2_grpc import CrmServiceServicer, add_CrmServiceServicer_to_server
+from loyalty.v1.crm_service_pb2_grpc import add_CrmServiceServicer_to_server
 from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.events_pb2 import Event
 from loyalty.v1.pos_service_pb2_grpc import PosServiceServicer, add_PosServiceServicer_to_server
 
 from ledger.api.authentication import Authenticator
 from ledger.api.errors import ApiError
+from ledger.api.insight_service import InsightService
 from ledger.api.interceptor import PRINCIPAL, Gate
 from ledger.api.lifecycle import Parts, serve
 from ledger.config import Config
@@ -83,8 +85,23 @@ class Audit(AuditServiceServicer):
                 raise ApiError.of(ErrorReason.ERROR_REASON_DATA_CORRUPT, where="event 2")
 
 
-class Crm(CrmServiceServicer):
-    """A feed without news."""
+class Pairs:
+    """An answer without end, in messages so large that whoever does not read holds up the next but one."""
+
+    def pairs(
+        self, _request: insight_pb2.ReadPairsRequest, _wait_s: float, _timeout_s: float
+    ) -> Iterator[insight_pb2.ReadPairsResponse]:
+        """The same pair again and again."""
+        while True:
+            yield insight_pb2.ReadPairsResponse(pairs=[insight_pb2.Pair(first="x" * 3_000_000)])
+
+
+class Crm(InsightService):
+    """A feed without news, and figures without end."""
+
+    def __init__(self) -> None:
+        parts: Any = SimpleNamespace(insight=Pairs())
+        super().__init__(parts, lambda: 0)
 
     async def WatchChanges(  # noqa: N802
         self, request: crm_service_pb2.WatchChangesRequest, context: Context
@@ -100,8 +117,7 @@ def add_services(server: grpc.aio.Server, handle: Handle) -> Sequence[str]:
     add_PosServiceServicer_to_server(pos, server)
     audit = Audit()  # type: ignore[abstract]  # nor here
     add_AuditServiceServicer_to_server(audit, server)
-    crm = Crm()  # type: ignore[abstract]  # nor here
-    add_CrmServiceServicer_to_server(crm, server)
+    add_CrmServiceServicer_to_server(Crm(), server)  # type: ignore[abstract]  # nor here
     return ["loyalty.v1.PosService", "loyalty.v1.AuditService", "loyalty.v1.CrmService"]
 
 

@@ -13,6 +13,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from loyalty.v1 import (
     audit_service_pb2,
     crm_service_pb2,
+    insight_pb2,
     pos_service_pb2,
     program_service_pb2,
 )
@@ -24,6 +25,7 @@ from loyalty.v1.member_pb2 import Identifier
 from loyalty.v1.pos_service_pb2_grpc import PosServiceStub
 from prometheus_client import REGISTRY
 
+from ledger.api import insight_service
 from ledger.api.authentication import Authenticator
 from ledger.api.errors import ApiError
 from ledger.api.interceptor import Gate
@@ -318,6 +320,25 @@ def test_a_revoked_credential_stops_a_stream(gate: Gate, credentials: Credential
         ended.set()
         answered.release()
         assert failure(caught.value).reason == "CREDENTIAL_INVALID"
+
+
+def test_who_does_not_read_on_holds_nobody_up(
+    gate: Gate, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question whose answer is not read ends in time, so that the next is answered; read on, it says why."""
+    monkeypatch.setattr(insight_service, "SLOW_READER_S", 0.05)
+    request = insight_pb2.ReadPairsRequest(program="programs/one")
+    metadata = bearer(credentials.add("crm"))
+    with running(gate) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        crm = CrmServiceStub(channel)
+        slow = [crm.ReadPairs(request, metadata=metadata) for _ in range(insight_service.READERS_MAX)]
+        for one in slow:
+            next(one)
+        next(crm.ReadPairs(request, metadata=metadata, timeout=DEADLINE_S))
+        for one in slow:
+            with pytest.raises(grpc.RpcError) as caught:
+                list(one)
+            assert failure(caught.value).reason == "DEADLINE_PASSED"
 
 
 def test_the_service_config_retries_only_unavailable(gate: Gate, credentials: Credentials) -> None:

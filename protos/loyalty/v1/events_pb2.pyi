@@ -1156,7 +1156,7 @@ class SaleReturned(_message.Message):
     """
     @_builtins.property
     def origin(self) -> _origin_pb2.Origin:
-        """Where it came from."""
+        """Where it came from: of one that waited for its sale, when and where the goods came back."""
 
     @_builtins.property
     def request(self) -> _commands_pb2.ReturnSaleRequest:

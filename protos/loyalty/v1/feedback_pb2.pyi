@@ -76,7 +76,8 @@ Global___Visit: _TypeAlias = Visit  # noqa: Y015
 @_typing.final
 class RecordFeedbackRequest(_message.Message):
     """Request of RecordFeedback. At least one of rating, nps and text is required. A member says what they think of each thing
-    once: of a sale as a whole, and of each product of it.
+    once: of a sale as a whole, and of each product of it. The program's rules for the activity "feedback" give points for it once
+    for each transaction, however many of its products it is about. What was reversed cannot be rated any more.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -142,8 +142,9 @@ class CreateFeedbackLinkResponse(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """What a link to the feedback page carries. Whoever has it can say something about the transaction, once, and learns nothing
-    about the member. It is kept hashed, so it cannot be shown again: a further call makes another one.
+    """What a link to the feedback page carries. Whoever has it can say something about the transaction, once about a sale as a
+    whole and once about each product of it, and learns nothing about the member. It is kept hashed, so it cannot be shown
+    again: a further call makes another one, of which a transaction has at most 20 that can be used.
     """
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
@@ -231,7 +232,7 @@ class SubmitFeedbackResponse(_message.Message):
     EARNED_POINTS_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     earned_points: _builtins.int
-    """Points that were earned."""
+    """Points that were earned: once for each transaction."""
     replayed: _builtins.bool
     """True when it had been recorded before and this is its first answer again."""
     def __init__(
@@ -281,7 +282,7 @@ class FeedbackFilter(_message.Message):
     from_day: _builtins.str
     """The first day, as YYYY-MM-DD."""
     until_day: _builtins.str
-    """The last day."""
+    """The last day, which counts too. (Sales are asked for with until_date, the first day that does not.)"""
     segment: _builtins.str
     """The id of a segment that the member is in now."""
     def __init__(

@@ -218,11 +218,13 @@ Global___MemberChangeKind: _TypeAlias = MemberChangeKind  # noqa: Y015
 
 @_typing.final
 class InsightHeader(_message.Message):
-    """What is sold with what, by whom and where. Figures come from the view of sales alone, which has every line that members
-    bought and every one that came back; everything is exact, but for the ratios, which are floating-point numbers. A day is
+    """What is sold with what, by whom and where. Figures come from the views of sales and rewards, which have every line that
+    members bought and every one that came back; everything is exact, but for the ratios, which are floating-point numbers. A day is
     one of the program's time zone. A sale that was reversed counts neither as a sale nor as a visit; sums of units, money and
-    points take what came back off on the day on which it did. Answers are streamed, 1,000 lines in a message; they are read
-    at one moment.
+    points take what came back off on the day on which it did, in the store in which it did and through the channel through which
+    it did, so that of what was bought elsewhere less than nothing may be left there. (A member's own stores, channels and
+    categories, in GetMember and for segments, take it off where it was bought.) Answers are streamed, up to 1,000 lines in a message;
+    they are read at one moment.
 
     What figures were read as.
     """
@@ -236,7 +238,7 @@ class InsightHeader(_message.Message):
     program: _builtins.str
     """programs/{program}"""
     position: _builtins.int
-    """Every event up to this position is in them, and nothing behind it."""
+    """Every event up to this position is in them, and perhaps a few behind it while the views catch up."""
     currency: _builtins.str
     """ISO 4217 code of all amounts."""
     is_truncated: _builtins.bool
@@ -276,7 +278,7 @@ class SalesFilter(_message.Message):
     from_date: _builtins.str
     """The first day, as 2026-01-31; empty for the first that there is."""
     until_date: _builtins.str
-    """The first day that is not wanted any more; empty for all."""
+    """The first day that is not wanted any more; empty for all. (Feedback is asked for with until_day, the last that is.)"""
     @_builtins.property
     def stores(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Stores."""
@@ -635,7 +637,10 @@ Global___ReadOfferFiguresRequest: _TypeAlias = ReadOfferFiguresRequest  # noqa: 
 
 @_typing.final
 class OfferFigures(_message.Message):
-    """Figures of an offer. What was reversed does not count; what came back afterwards does."""
+    """Figures of an offer. What was reversed does not count; what came back afterwards does. A voucher is redeemed when it is used
+    in a sale, each time that it is: buying one, or giving one by hand, counts the points that were spent on it there and then,
+    and neither a sale nor a redemption.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -658,13 +663,13 @@ class OfferFigures(_message.Message):
     sales: _builtins.int
     """Sales with it."""
     members: _builtins.int
-    """Members who had it, in a sale or without."""
+    """Members who had it, in a sale or without; of a voucher also those who have not used it."""
     net_minor: _builtins.int
     """The net amount of those sales, as they were."""
     awarded_points: _builtins.int
     """Points that it gave."""
     redemptions: _builtins.int
-    """Of a reward: how often it was redeemed, in sales, without one, or given by hand."""
+    """Of a reward: how often it was redeemed, in sales, without one, or given by hand; of a voucher, how often it was used."""
     quantity: _builtins.int
     """How many of it."""
     redeemed_points: _builtins.int

@@ -28,11 +28,12 @@ from loyalty.v1 import commands_pb2 as loyalty_dot_v1_dot_commands__pb2
 from loyalty.v1 import consent_pb2 as loyalty_dot_v1_dot_consent__pb2
 from loyalty.v1 import events_pb2 as loyalty_dot_v1_dot_events__pb2
 from loyalty.v1 import feedback_pb2 as loyalty_dot_v1_dot_feedback__pb2
+from loyalty.v1 import origin_pb2 as loyalty_dot_v1_dot_origin__pb2
 from loyalty.v1 import reward_pb2 as loyalty_dot_v1_dot_reward__pb2
 from loyalty.v1 import tier_pb2 as loyalty_dot_v1_dot_tier__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19loyalty/v1/snapshot.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x19loyalty/v1/commands.proto\x1a\x18loyalty/v1/consent.proto\x1a\x17loyalty/v1/events.proto\x1a\x19loyalty/v1/feedback.proto\x1a\x17loyalty/v1/reward.proto\x1a\x15loyalty/v1/tier.proto\"\xa1\x07\n\x0f\x41\x63\x63ountSnapshot\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0c\n\x04tier\x18\x03 \x01(\t\x12&\n\x08standing\x18\x04 \x01(\x0b\x32\x14.loyalty.v1.Standing\x12\x13\n\x0bowed_points\x18\x05 \x01(\x03\x12\x10\n\x08next_lot\x18\x06 \x01(\x03\x12\x1d\n\x04lots\x18\x07 \x03(\x0b\x32\x0f.loyalty.v1.Lot\x12\'\n\x05holds\x18\x08 \x03(\x0b\x32\x18.loyalty.v1.HoldSnapshot\x12\x32\n\x0f\x61waited_returns\x18\t \x03(\x0b\x32\x19.loyalty.v1.AwaitedReturn\x12\x37\n\x06totals\x18\n \x03(\x0b\x32\'.loyalty.v1.AccountSnapshot.TotalsEntry\x12\x1e\n\x16\x61\x63tivity_expires_at_us\x18\x0b \x01(\x03\x12%\n\x08\x63ounters\x18\x0c \x03(\x0b\x32\x13.loyalty.v1.Counter\x12%\n\x08vouchers\x18\x1e \x03(\x0b\x32\x13.loyalty.v1.Voucher\x12-\n\x0c\x65ntitlements\x18\x1f \x03(\x0b\x32\x17.loyalty.v1.Entitlement\x12\x19\n\x11notified_until_us\x18\r \x01(\x03\x12J\n\x10\x63\x61ncelled_points\x18\x0e \x03(\x0b\x32\x30.loyalty.v1.AccountSnapshot.CancelledPointsEntry\x12\x46\n\x0e\x65xpired_points\x18( \x03(\x0b\x32..loyalty.v1.AccountSnapshot.ExpiredPointsEntry\x12-\n\x08\x63onsents\x18P \x03(\x0b\x32\x1b.loyalty.v1.ConsentSnapshot\x12,\n\x0crated_visits\x18Q \x03(\x0b\x32\x16.loyalty.v1.RatedVisit\x12\x14\n\x0c\x65rased_at_us\x18R \x01(\x03\x1a-\n\x0bTotalsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a\x36\n\x14\x43\x61ncelledPointsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x03\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a\x34\n\x12\x45xpiredPointsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x03\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xce\x01\n\x0cHoldSnapshot\x12\x0c\n\x04hold\x18\x01 \x01(\t\x12\"\n\x06reward\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Reward\x12\x10\n\x08quantity\x18\x03 \x01(\x05\x12+\n\x0b\x61llocations\x18\x04 \x03(\x0b\x32\x16.loyalty.v1.Allocation\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x04uses\x18\x06 \x03(\x0b\x32\x0f.loyalty.v1.Use\"S\n\rAwaitedReturn\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x07request\x18\x02 \x01(\x0b\x32\x1d.loyalty.v1.ReturnSaleRequest\"\x92\x01\n\x0cPoolSnapshot\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\"\n\x05\x64rawn\x18\x02 \x03(\x0b\x32\x13.loyalty.v1.Counter\x12&\n\x04open\x18\x03 \x03(\x0b\x32\x18.loyalty.v1.DrawSnapshot\x12\x10\n\x08uploaded\x18\x04 \x01(\x03\x12\x13\n\x0b\x63ode_hashes\x18\x05 \x03(\t\"l\n\x0c\x44rawSnapshot\x12\x0c\n\x04hold\x18\x01 \x01(\t\x12\x0e\n\x06period\x18\x02 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19loyalty/v1/snapshot.proto\x12\nloyalty.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18loyalty/v1/account.proto\x1a\x19loyalty/v1/commands.proto\x1a\x18loyalty/v1/consent.proto\x1a\x17loyalty/v1/events.proto\x1a\x19loyalty/v1/feedback.proto\x1a\x17loyalty/v1/origin.proto\x1a\x17loyalty/v1/reward.proto\x1a\x15loyalty/v1/tier.proto\"\xa1\x07\n\x0f\x41\x63\x63ountSnapshot\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0c\n\x04tier\x18\x03 \x01(\t\x12&\n\x08standing\x18\x04 \x01(\x0b\x32\x14.loyalty.v1.Standing\x12\x13\n\x0bowed_points\x18\x05 \x01(\x03\x12\x10\n\x08next_lot\x18\x06 \x01(\x03\x12\x1d\n\x04lots\x18\x07 \x03(\x0b\x32\x0f.loyalty.v1.Lot\x12\'\n\x05holds\x18\x08 \x03(\x0b\x32\x18.loyalty.v1.HoldSnapshot\x12\x32\n\x0f\x61waited_returns\x18\t \x03(\x0b\x32\x19.loyalty.v1.AwaitedReturn\x12\x37\n\x06totals\x18\n \x03(\x0b\x32\'.loyalty.v1.AccountSnapshot.TotalsEntry\x12\x1e\n\x16\x61\x63tivity_expires_at_us\x18\x0b \x01(\x03\x12%\n\x08\x63ounters\x18\x0c \x03(\x0b\x32\x13.loyalty.v1.Counter\x12%\n\x08vouchers\x18\x1e \x03(\x0b\x32\x13.loyalty.v1.Voucher\x12-\n\x0c\x65ntitlements\x18\x1f \x03(\x0b\x32\x17.loyalty.v1.Entitlement\x12\x19\n\x11notified_until_us\x18\r \x01(\x03\x12J\n\x10\x63\x61ncelled_points\x18\x0e \x03(\x0b\x32\x30.loyalty.v1.AccountSnapshot.CancelledPointsEntry\x12\x46\n\x0e\x65xpired_points\x18( \x03(\x0b\x32..loyalty.v1.AccountSnapshot.ExpiredPointsEntry\x12-\n\x08\x63onsents\x18P \x03(\x0b\x32\x1b.loyalty.v1.ConsentSnapshot\x12,\n\x0crated_visits\x18Q \x03(\x0b\x32\x16.loyalty.v1.RatedVisit\x12\x14\n\x0c\x65rased_at_us\x18R \x01(\x03\x1a-\n\x0bTotalsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a\x36\n\x14\x43\x61ncelledPointsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x03\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a\x34\n\x12\x45xpiredPointsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x03\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xce\x01\n\x0cHoldSnapshot\x12\x0c\n\x04hold\x18\x01 \x01(\t\x12\"\n\x06reward\x18\x02 \x01(\x0b\x32\x12.loyalty.v1.Reward\x12\x10\n\x08quantity\x18\x03 \x01(\x05\x12+\n\x0b\x61llocations\x18\x04 \x03(\x0b\x32\x16.loyalty.v1.Allocation\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x04uses\x18\x06 \x03(\x0b\x32\x0f.loyalty.v1.Use\"w\n\rAwaitedReturn\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x07request\x18\x02 \x01(\x0b\x32\x1d.loyalty.v1.ReturnSaleRequest\x12\"\n\x06origin\x18\x03 \x01(\x0b\x32\x12.loyalty.v1.Origin\"\x92\x01\n\x0cPoolSnapshot\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\"\n\x05\x64rawn\x18\x02 \x03(\x0b\x32\x13.loyalty.v1.Counter\x12&\n\x04open\x18\x03 \x03(\x0b\x32\x18.loyalty.v1.DrawSnapshot\x12\x10\n\x08uploaded\x18\x04 \x01(\x03\x12\x13\n\x0b\x63ode_hashes\x18\x05 \x03(\t\"l\n\x0c\x44rawSnapshot\x12\x0c\n\x04hold\x18\x01 \x01(\t\x12\x0e\n\x06period\x18\x02 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,20 +46,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCOUNTSNAPSHOT_CANCELLEDPOINTSENTRY']._serialized_options = b'8\001'
   _globals['_ACCOUNTSNAPSHOT_EXPIREDPOINTSENTRY']._loaded_options = None
   _globals['_ACCOUNTSNAPSHOT_EXPIREDPOINTSENTRY']._serialized_options = b'8\001'
-  _globals['_ACCOUNTSNAPSHOT']._serialized_start=254
-  _globals['_ACCOUNTSNAPSHOT']._serialized_end=1183
-  _globals['_ACCOUNTSNAPSHOT_TOTALSENTRY']._serialized_start=1028
-  _globals['_ACCOUNTSNAPSHOT_TOTALSENTRY']._serialized_end=1073
-  _globals['_ACCOUNTSNAPSHOT_CANCELLEDPOINTSENTRY']._serialized_start=1075
-  _globals['_ACCOUNTSNAPSHOT_CANCELLEDPOINTSENTRY']._serialized_end=1129
-  _globals['_ACCOUNTSNAPSHOT_EXPIREDPOINTSENTRY']._serialized_start=1131
-  _globals['_ACCOUNTSNAPSHOT_EXPIREDPOINTSENTRY']._serialized_end=1183
-  _globals['_HOLDSNAPSHOT']._serialized_start=1186
-  _globals['_HOLDSNAPSHOT']._serialized_end=1392
-  _globals['_AWAITEDRETURN']._serialized_start=1394
-  _globals['_AWAITEDRETURN']._serialized_end=1477
-  _globals['_POOLSNAPSHOT']._serialized_start=1480
-  _globals['_POOLSNAPSHOT']._serialized_end=1626
-  _globals['_DRAWSNAPSHOT']._serialized_start=1628
-  _globals['_DRAWSNAPSHOT']._serialized_end=1736
+  _globals['_ACCOUNTSNAPSHOT']._serialized_start=279
+  _globals['_ACCOUNTSNAPSHOT']._serialized_end=1208
+  _globals['_ACCOUNTSNAPSHOT_TOTALSENTRY']._serialized_start=1053
+  _globals['_ACCOUNTSNAPSHOT_TOTALSENTRY']._serialized_end=1098
+  _globals['_ACCOUNTSNAPSHOT_CANCELLEDPOINTSENTRY']._serialized_start=1100
+  _globals['_ACCOUNTSNAPSHOT_CANCELLEDPOINTSENTRY']._serialized_end=1154
+  _globals['_ACCOUNTSNAPSHOT_EXPIREDPOINTSENTRY']._serialized_start=1156
+  _globals['_ACCOUNTSNAPSHOT_EXPIREDPOINTSENTRY']._serialized_end=1208
+  _globals['_HOLDSNAPSHOT']._serialized_start=1211
+  _globals['_HOLDSNAPSHOT']._serialized_end=1417
+  _globals['_AWAITEDRETURN']._serialized_start=1419
+  _globals['_AWAITEDRETURN']._serialized_end=1538
+  _globals['_POOLSNAPSHOT']._serialized_start=1541
+  _globals['_POOLSNAPSHOT']._serialized_end=1687
+  _globals['_DRAWSNAPSHOT']._serialized_start=1689
+  _globals['_DRAWSNAPSHOT']._serialized_end=1797
 # @@protoc_insertion_point(module_scope)

@@ -13,6 +13,7 @@ from loyalty.v1 import commands_pb2 as _commands_pb2
 from loyalty.v1 import consent_pb2 as _consent_pb2
 from loyalty.v1 import events_pb2 as _events_pb2
 from loyalty.v1 import feedback_pb2 as _feedback_pb2
+from loyalty.v1 import origin_pb2 as _origin_pb2
 from loyalty.v1 import reward_pb2 as _reward_pb2
 from loyalty.v1 import tier_pb2 as _tier_pb2
 import builtins as _builtins
@@ -266,21 +267,27 @@ class AwaitedReturn(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The request id of the return."""
     @_builtins.property
     def request(self) -> _commands_pb2.ReturnSaleRequest:
         """The return."""
 
+    @_builtins.property
+    def origin(self) -> _origin_pb2.Origin:
+        """Where it came from."""
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         request: _commands_pb2.ReturnSaleRequest | None = ...,
+        origin: _origin_pb2.Origin | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "request", b"request", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
