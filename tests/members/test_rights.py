@@ -5,12 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 from loyalty.v1.audit_trail_pb2 import AuditKind
+from loyalty.v1.errors_pb2 import ErrorReason
 from loyalty.v1.member_pb2 import Profile
+from loyalty.v1.profile_pb2 import MemberUpsert, UpsertState
 
 from ledger.store.credentials import Credentials, Role
 from ledger.store.datastore import LedgerDatastore
 from tests.conftest import OpenShop
-from tests.members.known import attribute, crm_member, get, identifier, search, update, upsert
+from tests.members.known import attribute, changes, crm_member, get, identifier, search, update, upsert
 from tests.programs import program, spend
 from tests.proof import prove
 from tests.running import ServerProcess, running, token
@@ -71,6 +73,17 @@ def test_personal_data_by_role(shop: Shop, server: ServerProcess) -> None:
         seen(caller(shop, server, "crm", program="programs/sample"))
     with refused("MEMBER_NOT_FOUND", grpc.StatusCode.NOT_FOUND):
         update(caller(shop, server, "crm", program="programs/sample"), member)
+
+
+def test_an_upsert_changes_members_of_its_program(shop: Shop, open_shop: OpenShop) -> None:
+    """And of no other, whatever else the caller may change."""
+    member, other = shop.member(), open_shop(program(spend()))
+    head = shop.head()
+    foreign = MemberUpsert(member=member, profile=Profile(given_name="Eve"))
+    (result,) = upsert(other, foreign)
+    assert (result.error.reason, result.member) == (ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, "")
+    assert not changes(shop, head)
+    assert [one.state for one in upsert(shop, foreign)] == [UpsertState.UPSERT_STATE_UPDATED]
 
 
 def test_each_read_is_in_the_trail(shop: Shop) -> None:

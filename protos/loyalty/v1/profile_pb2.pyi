@@ -164,7 +164,7 @@ class UpsertMembersRequest(_message.Message):
     request_id: _builtins.str
     """UUID of this command. Sent again with the same items it changes nothing and answers the same."""
     program: _builtins.str
-    """programs/{program}. Empty means the program that the credential is bound to."""
+    """programs/{program}. Empty means the program that the credential is bound to. Members of another one are not found."""
     create_missing: _builtins.bool
     """True to enrol an external id that nobody has."""
     source: _builtins.str
