@@ -1,6 +1,7 @@
 """Who may see and change what, what is noted of it, and what other servers make of it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import grpc
 import pytest
@@ -112,7 +113,10 @@ def test_searches_are_limited(database_url: str) -> None:
 
 
 def test_two_servers_change_one_member(shop: Shop, server: ServerProcess) -> None:
-    """Each change is made on the one before it: versions count on without a gap, and one etag lets one change in."""
+    """Each change is made on the one before it: versions count on without a gap, and one etag lets one change in.
+
+    Whoever is faster, the later source has the last word.
+    """
     member = shop.member()
     etag = get(shop, member).etag
     with running(server.database_url) as second, second.channel() as channel:
@@ -130,9 +134,21 @@ def test_two_servers_change_one_member(shop: Shop, server: ServerProcess) -> Non
             except grpc.RpcError as error:
                 return Details(error).reason
 
+        card = shop.here(identifier("card", "4000-9"))
+
+        def say(minute: int) -> None:
+            """Adds the card, or takes it away; the last one adds it, which is no change where it is there."""
+            change = {"add_identifiers": [card]} if minute % 2 else {"remove_identifiers": [card]}
+            at = f"2026-01-01T00:{minute:02}"
+            with suppress(grpc.RpcError):  # it may be there no more
+                update(shops[minute % 2], member, source_time=at, **change)
+
         with ThreadPoolExecutor(8) as pool:
             claims = list(pool.map(claim, range(8)))
             versions = list(pool.map(change, range(16)))
+            for first in range(0, 24, 4):
+                list(pool.map(say, (first + 1, first + 2, first + 3)))
+                assert card.value in [one.value for one in get(shop, member).personal.identifiers]
         assert sorted(versions) == list(range(1, 17))
         assert claims.count("ETAG_MISMATCH") == len(claims) - 1
         assert [one.state for one in upsert(other, crm_member("both", children="1"))] == [1]

@@ -83,7 +83,7 @@ class UpdateMemberResponse(_message.Message):
 
     @_builtins.property
     def kept(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Fields and attributes that stayed, because a later source has set them."""
+        """Fields and attributes that stayed, because a later source has set them; identifiers where that is so of any of them."""
 
     def __init__(
         self,
