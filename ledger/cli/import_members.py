@@ -20,7 +20,16 @@ from loyalty.v1.program_pb2 import Program
 from loyalty.v1.program_service_pb2 import GetProgramRequest
 from loyalty.v1.program_service_pb2_grpc import ProgramServiceStub
 
-from ledger.cli.connection import AddressOption, Connection, DataDirOption, TokenOption, connect, fail, fail_call
+from ledger.cli.connection import (
+    AddressOption,
+    Connection,
+    DataDirOption,
+    TokenOption,
+    asked_to_wait_s,
+    connect,
+    fail,
+    fail_call,
+)
 from ledger.cli.instants import timestamp_of
 from ledger.cli.progress import progress_bar
 from ledger.members_file import MembersFile, Problem, Row, Unreadable
@@ -219,7 +228,9 @@ class _Import:
                 if error.code() not in _RETRIED or time.monotonic() > until:
                     typer.echo(f"loyalty: {sent} lines are imported: run the same command to go on", err=True)
                     fail_call(error)
-            time.sleep(pause_s)
+                asked_s = asked_to_wait_s(error)
+            until += asked_s  # to do as the server says takes no patience
+            time.sleep(max(pause_s, asked_s))
             pause_s = min(pause_s * 2, 5.0)
 
 
