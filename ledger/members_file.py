@@ -167,20 +167,27 @@ class MembersFile:
 def _lines(file: BinaryIO, garbled: list[Problem]) -> Iterator[tuple[int, list[str]]]:
     """The cells of each line that is not empty, with its number; spaces around them do not count.
 
+    Spreadsheets write empty lines as commas, as many as any other line has; with more or fewer it is no such line.
     What is no UTF-8 is added to `garbled`, and looks like other characters. Raises Unreadable.
     """
     reader = csv.reader(_texts(file, garbled), strict=True)
-    begins = 1
+    begins, width = 1, 0
     while True:
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            raise Unreadable(reader.line_num, f"cannot be read as CSV: {error}") from None
+            raise Unreadable(begins, f"cannot be read as CSV: {error}{_open_quote(begins, reader.line_num)}") from None
         if cells is None:
             return
-        if any(cells):
+        if any(cells) or len(cells) not in (0, width or len(cells)):
             yield begins, [cell.strip() for cell in cells]
+            width = width or len(cells)
         begins = reader.line_num + 1
+
+
+def _open_quote(begins: int, read: int) -> str:
+    """What is likely wrong with a line that goes on over others."""
+    return f"; it goes on to line {read}: is a quote left open?" if read > begins else ""
 
 
 def _texts(file: BinaryIO, garbled: list[Problem]) -> Iterator[str]:

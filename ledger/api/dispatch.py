@@ -10,6 +10,7 @@ import grpc
 from google.protobuf.message import Message
 from loyalty.v1.commands_pb2 import EnrollMemberRequest, RecordSaleRequest, UpdateMemberRequest
 from loyalty.v1.errors_pb2 import ErrorReason
+from loyalty.v1.member_pb2 import IdentifierType
 from loyalty.v1.pos_service_pb2 import QuoteSaleRequest
 
 from ledger.api.convert import WITH_WHO, WriteRequest, convert, convert_quote, program_named
@@ -22,7 +23,7 @@ from ledger.domain.names import member_name
 from ledger.domain.refusal import Rejected
 from ledger.store.credentials import Principal
 from ledger.store.programs import Programs
-from ledger.writer.command import Command, Existing, Failure
+from ledger.writer.command import Command, Existing, Failure, Unchanged
 from ledger.writer.writer import Clock, Overloaded, Result, ShuttingDown, Writer
 
 VIEW_SHARE: Final = 0.8
@@ -117,16 +118,42 @@ class Dispatch:
 
         A sale to the member who has the identifier is free, so a till that serves members is never limited, and whoever
         tries out numbers is. What was decided together is counted in full: a batch of wrong numbers is paid for by
-        waiting as long as for as many look-ups. An enrolment of who is a member already is a read of personal data.
+        waiting as long as for as many look-ups. An answer that names a member, and of which nothing is recorded, is a
+        read of personal data.
         """
         results = await self.settle_all(commands)
         for command, result in zip(commands, results, strict=True):
             if _only_tells(command, result):
                 self._lookups.charge(principal.credential_id)
-                if isinstance(result, Existing):
-                    member = member_name(result.member)
-                    self._noter.read(principal, method_of(command.request), member, context.peer())
+            self._note_named(command, result, principal, method_of(command.request), context)
         return results
+
+    async def settle_upserts(self, upserts: Sequence[Sequence[Command]], context: Context) -> Sequence[Result]:
+        """What some upserts come to: the results of all their commands, in order. They go to the writer as one group.
+
+        External ids are the caller's own, and a file has a million of them: what they lead to is noted and not counted.
+        What an upsert that came to nothing tells of other identifiers counts as a look-up.
+        """
+        principal = PRINCIPAL.get()
+        wait_s = self._lookups.debt_s(principal.credential_id)
+        if wait_s and any(_adds_others(commands[-1]) for commands in upserts):
+            raise limited(wait_s)
+        results = await self.settle_all([command for commands in upserts for command in commands])
+        left = iter(results)
+        for commands in upserts:
+            *_, update = commands
+            *_, result = [next(left) for _ in commands]
+            if _tells_of_others(update, result, is_enrolled=len(commands) > 1):
+                self._lookups.charge(principal.credential_id)
+            self._note_named(update, result, principal, "loyalty.v1.CrmService/UpsertMembers", context)
+        return results
+
+    def _note_named(
+        self, command: Command, result: Result, principal: Principal, method: str, context: Context
+    ) -> None:
+        """Notes the member whom an answer names to who knew only an identifier, where no event has the command."""
+        if isinstance(result, Existing) or (isinstance(result, Unchanged) and command.identifier is not None):
+            self._noter.read(principal, method, member_name(result.member), context.peer())
 
     async def settle_all(self, commands: Sequence[Command]) -> Sequence[Result]:
         """What some commands come to, in order. They go to the writer as one group."""
@@ -175,15 +202,48 @@ def _identifies(command: Command) -> bool:
     )
 
 
+def _adds_others(command: Command) -> bool:
+    """Whether an update brings identifiers that are not the caller's own."""
+    return command.change is not None and any(key[1] != _OWN for key in command.change.add)
+
+
 def _only_tells(command: Command, result: Result) -> bool:
-    """Whether a command did nothing but tell whether an identifier, or a voucher code, is somebody's."""
-    if isinstance(result, Failure):
-        reason = result.error.reason if isinstance(result.error, Rejected) else None
-        return reason == _WRONG_CODE or (_identifies(command) and reason in _TELLING)
+    """Whether a command did nothing but tell whether an identifier, or a voucher code, is somebody's.
+
+    An update is refused for its etag or its attributes once its identifiers are found, or free: that tells as much.
+    """
+    if (reason := _reason(result)) is not None:
+        telling = _TELLING if command.change is None else _TELLING_OF_UPDATES
+        return reason == _WRONG_CODE or (_identifies(command) and reason in telling)
+    if isinstance(result, Unchanged):
+        return command.identifier is not None and command.identifier.type != _OWN
     return _identifies(command) and isinstance(result, Existing)
 
 
+def _tells_of_others(update: Command, result: Result, *, is_enrolled: bool) -> bool:
+    """Whether an upsert did nothing but tell whether identifiers that are not the caller's own are somebody's.
+
+    `is_enrolled` says that it would have enrolled: who is still not found then has an identifier of somebody else.
+    """
+    reason = _reason(result)
+    tells = reason in _TELLING_OF_UPDATES and (is_enrolled or reason != ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND)
+    return tells and _adds_others(update)
+
+
+def _reason(result: Result) -> ErrorReason.ValueType | None:
+    """Why a command was refused without a trace; None for one that was not."""
+    return result.error.reason if isinstance(result, Failure) and isinstance(result.error, Rejected) else None
+
+
+_OWN: Final = IdentifierType.IDENTIFIER_TYPE_EXTERNAL_ID
+"""What a CRM system gives members itself: nobody can be found by trying these out who was not known before."""
+
 _TELLING: Final = frozenset({ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, ErrorReason.ERROR_REASON_IDENTIFIER_TAKEN})
+
+_TELLING_OF_UPDATES: Final = _TELLING | {
+    ErrorReason.ERROR_REASON_ETAG_MISMATCH,
+    ErrorReason.ERROR_REASON_INVALID_FIELD,
+}
 
 _WRONG_CODE: Final = ErrorReason.ERROR_REASON_VOUCHER_NOT_FOUND
 

@@ -174,8 +174,8 @@ class MembersService(CrmPart):
         if program is None:
             raise unknown_program(name)
         upserts = await asyncio.to_thread(upsert_commands, request, PRINCIPAL.get(), now, program)
-        commands = [command for upsert in upserts if not isinstance(upsert, ApiError) for command in upsert]
-        results = await self._parts.dispatch.settle_all(commands) if commands else ()
+        right = [upsert for upsert in upserts if not isinstance(upsert, ApiError)]
+        results = await self._parts.dispatch.settle_upserts(right, context) if right else ()
         return pb.UpsertMembersResponse(results=upsert_results(upserts, results))
 
     async def _known_program(self, named: str) -> str:

@@ -58,9 +58,14 @@ class _Whole:
             requests: list[EnrollMemberRequest | UpdateMemberRequest] = [self._update(index, item)]
             if self._request.create_missing and item.WhichOneof("who") == "external_id":
                 requests.insert(0, self._enrolment(index, item))
-            return [convert(one, self._principal, self._now, regions=self._regions) for one in requests]
+            return [self._command(one) for one in requests]
         except ApiError as error:
             return error
+
+    def _command(self, request: EnrollMemberRequest | UpdateMemberRequest) -> Command:
+        command = convert(request, self._principal, self._now, regions=self._regions)
+        command.bound_program = self._program.name  # a member of another program is nobody here, whoever asks
+        return command
 
     def _enrolment(self, index: int, item: MemberUpsert) -> EnrollMemberRequest:
         return EnrollMemberRequest(

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Final, NamedTuple, NoReturn
 
 import grpc
 import typer
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]  # the package ships no types
+from grpc_status import rpc_status
 
 LOCAL_FILE: Final = "credentials.json"
 LOCAL_DATABASE: Final = "loyalty"
@@ -58,3 +60,12 @@ def fail(message: str) -> NoReturn:
 def fail_call(error: grpc.RpcError) -> NoReturn:
     """Ends the command with what a call answered."""
     fail(f"{error.code().name}: {error.details()}")
+
+
+def asked_to_wait_s(error: grpc.RpcError) -> float:
+    """How long the server asks to wait before a call is made again; 0 where it does not say."""
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it is a grpc.Call too, which its types deny
+    info = RetryInfo()
+    for detail in status.details if status is not None else ():
+        detail.Unpack(info)
+    return float(info.retry_delay.ToTimedelta().total_seconds())

@@ -4,11 +4,11 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import grpc
@@ -20,7 +20,16 @@ from loyalty.v1.program_pb2 import Program
 from loyalty.v1.program_service_pb2 import GetProgramRequest
 from loyalty.v1.program_service_pb2_grpc import ProgramServiceStub
 
-from ledger.cli.connection import AddressOption, Connection, DataDirOption, TokenOption, connect, fail, fail_call
+from ledger.cli.connection import (
+    AddressOption,
+    Connection,
+    DataDirOption,
+    TokenOption,
+    asked_to_wait_s,
+    connect,
+    fail,
+    fail_call,
+)
 from ledger.cli.instants import timestamp_of
 from ledger.cli.progress import progress_bar
 from ledger.members_file import MembersFile, Problem, Row, Unreadable
@@ -43,6 +52,11 @@ _RETRIED: Final = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
 )
 
+_DRY_RUN: Final = (
+    "Look at the file alone and write nothing. Ids that no member has (without --create) and identifiers that somebody"
+    " else has are found only by importing."
+)
+
 app = typer.Typer(help="Import what other systems know.", no_args_is_help=True)
 
 
@@ -56,7 +70,7 @@ def members(  # noqa: PLR0913, PLR0917 - one for each option
     file: Annotated[Path, typer.Argument(help="CSV: external_id, profile fields, identifiers and attributes.")],
     program: Annotated[str, typer.Option(help="programs/{program}")],
     create: Annotated[bool, typer.Option("--create", help="Enrol whoever is not a member.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at the file and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=_DRY_RUN)] = False,
     source: Annotated[str, typer.Option(help="The system that the file is from, such as crm.")] = "",
     source_time: Annotated[str, typer.Option(help="When that system wrote it; the file's time unless given.")] = "",
     address: AddressOption = "",
@@ -66,8 +80,8 @@ def members(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Set what a CRM system knows of members.
 
-    Nothing is written unless the whole file is right. A run that was stopped goes on where it was when the same file is
-    imported again; nothing is written twice.
+    Nothing is written unless the whole file is right by itself; then each line is written or fails for itself. A run
+    that was stopped goes on where it was when the same file is imported again; nothing is written twice.
     """
     connection = connect(address, token, data_dir, "admin")
     with connection.channel:
@@ -75,16 +89,17 @@ def members(  # noqa: PLR0913, PLR0917 - one for each option
         try:
             digest = _check(file, checked)
             if dry_run:
-                typer.echo(json.dumps({"problems": 0}) if as_json else f"{file} is right; nothing was written")
+                said = f"{file} is right by itself; nothing was written"
+                typer.echo(json.dumps({"problems": 0}) if as_json else said)
                 return
             at = timestamp_of(source_time, "--source-time") if source_time else _time_of(file)
             head = UpsertMembersRequest(program=program, create_missing=create, source=source, source_time=at)
-            result = _Import(connection, head, digest, file).run(checked)
+            progress = _Import(connection, head, digest, file).run(checked)
         except OSError as error:
             fail(str(error))
         except Unreadable as error:
             fail(f"{error.problem}: what was not sent until then is not imported")
-    _print(result, as_json=as_json)
+    _print(progress, as_json=as_json)
 
 
 def _program(connection: Connection, name: str) -> Program:
@@ -117,15 +132,59 @@ def _time_of(file: Path) -> Timestamp:
     return stamp
 
 
-class _Result(NamedTuple):
-    """What an import came to."""
+class _Progress:
+    """How far an import is, and what it came to until then. A run that goes on starts with that of the run before."""
 
-    counts: Counter[str]
-    """Lines by what became of them."""
-    failed: list[Problem]
-    """The first lines that failed."""
-    resumed_behind: int
-    """Lines that an earlier run had sent."""
+    def __init__(self, import_id: UUID, file: Path) -> None:
+        self._import = str(import_id)
+        self._kept_in = file.with_name(f"{file.name}.position")
+        self.lines = 0
+        """Lines that were sent."""
+        self.counts: Counter[str] = Counter()
+        """Those lines by what became of them."""
+        self.failed: list[Problem] = []
+        """The first of them that failed."""
+        self._read()
+        self.resumed_behind = self.lines
+
+    def take(self, rows: Sequence[Row], response: UpsertMembersResponse) -> None:
+        """Adds what some lines came to."""
+        for row, one in zip(rows, response.results, strict=True):
+            if one.HasField("error"):
+                self.counts["failed"] += 1
+                if len(self.failed) < SHOWN_MAX:
+                    self.failed.append(Problem(row.line, "", one.error.message))
+            else:
+                self.counts[UpsertState.Name(one.state).removeprefix("UPSERT_STATE_").lower()] += 1
+        self.lines += len(rows)
+
+    def write(self) -> None:
+        """Writes it beside the file. Ends the command where that is not possible: nothing more is sent then."""
+        position = {"import": self._import, "lines": self.lines, "counts": self.counts, "failed": self.failed}
+        new = self._kept_in.with_name(f"{self._kept_in.name}.new")
+        try:
+            new.write_text(json.dumps(position), encoding="utf-8")
+            new.replace(self._kept_in)
+        except OSError as error:
+            fail(
+                f"how far the import is cannot be written: {error}. {self.lines} lines are imported: make the folder"
+                " writable, or move the file to one that is, and run the same command to go on"
+            )
+
+    def end(self) -> None:
+        """Deletes what was written, now that all is done."""
+        self._kept_in.unlink(missing_ok=True)
+
+    def _read(self) -> None:
+        """Takes over what an earlier run of the same import wrote."""
+        try:
+            position = json.loads(self._kept_in.read_text(encoding="utf-8"))
+            if position["import"] != self._import:
+                return
+            counts, failed = Counter(position["counts"]), [Problem(*one) for one in position["failed"]]
+            self.lines, self.counts, self.failed = int(position["lines"]), counts, failed
+        except (OSError, ValueError, KeyError, TypeError):
+            return  # whatever is sent again is answered as before
 
 
 class _Import:
@@ -141,20 +200,19 @@ class _Import:
         self._head = head
         content = digest + head.SerializeToString(deterministic=True)
         self._id = uuid5(NAMESPACE_URL, f"loyalty:import:{content.hex()}")
-        self._position_file = file.with_name(f"{file.name}.position")
+        self._progress = _Progress(self._id, file)
 
-    def run(self, checked: MembersFile) -> _Result:
-        """Sends all lines behind the position of an earlier run."""
-        sent = resumed_behind = self._read_position()
-        result = _Result(Counter(), [], resumed_behind)
+    def run(self, checked: MembersFile) -> _Progress:
+        """Sends all lines behind those that an earlier run has sent."""
+        progress = self._progress
+        progress.write()  # before anything is sent: what cannot be kept would be lost with the first call
         with progress_bar("importing") as bar:
-            for rows in _batches(islice(checked.rows(), sent, None)):
-                self._take(rows, self._send(rows, sent), result)
-                sent += len(rows)
-                self._write_position(sent)
-                bar(sent, sent)
-        self._position_file.unlink(missing_ok=True)
-        return result
+            for rows in _batches(islice(checked.rows(), progress.lines, None)):
+                progress.take(rows, self._send(rows, progress.lines))
+                progress.write()
+                bar(progress.lines, progress.lines)
+        progress.end()
+        return progress
 
     def _send(self, rows: list[Row], sent: int) -> UpsertMembersResponse:
         request = UpsertMembersRequest()
@@ -170,31 +228,10 @@ class _Import:
                 if error.code() not in _RETRIED or time.monotonic() > until:
                     typer.echo(f"loyalty: {sent} lines are imported: run the same command to go on", err=True)
                     fail_call(error)
-            time.sleep(pause_s)
+                asked_s = asked_to_wait_s(error)
+            until += asked_s  # to do as the server says takes no patience
+            time.sleep(max(pause_s, asked_s))
             pause_s = min(pause_s * 2, 5.0)
-
-    @staticmethod
-    def _take(rows: list[Row], response: UpsertMembersResponse, result: _Result) -> None:
-        for row, one in zip(rows, response.results, strict=True):
-            if one.HasField("error"):
-                result.counts["failed"] += 1
-                if len(result.failed) < SHOWN_MAX:
-                    result.failed.append(Problem(row.line, "", one.error.message))
-            else:
-                result.counts[UpsertState.Name(one.state).removeprefix("UPSERT_STATE_").lower()] += 1
-
-    def _read_position(self) -> int:
-        """How many lines an earlier run of the same import has sent."""
-        try:
-            position = json.loads(self._position_file.read_text(encoding="utf-8"))
-            return int(position["lines"]) if UUID(position["import"]) == self._id else 0
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0  # whatever is sent again is answered as before
-
-    def _write_position(self, lines: int) -> None:
-        new = self._position_file.with_name(f"{self._position_file.name}.new")
-        new.write_text(json.dumps({"import": str(self._id), "lines": lines}), encoding="utf-8")
-        new.replace(self._position_file)
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
@@ -212,16 +249,16 @@ def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _print(result: _Result, *, as_json: bool) -> None:
+def _print(progress: _Progress, *, as_json: bool) -> None:
     """Says what became of the lines; ends the command with status 1 where some failed."""
-    counts = {name: result.counts[name] for name in ("created", "updated", "unchanged", "failed")}
+    counts = {name: progress.counts[name] for name in ("created", "updated", "unchanged", "failed")}
     if as_json:
-        typer.echo(json.dumps({**counts, "resumed_behind": result.resumed_behind}))
+        typer.echo(json.dumps({**counts, "resumed_behind": progress.resumed_behind}))
     else:
         typer.echo(", ".join(f"{count} {name}" for name, count in counts.items()))
-        if result.resumed_behind:
-            typer.echo(f"{result.resumed_behind} lines had been imported before")
-    for problem in result.failed:
+        if progress.resumed_behind:
+            typer.echo(f"{progress.resumed_behind} of these lines had been imported before")
+    for problem in progress.failed:
         typer.echo(str(problem), err=True)
-    if result.counts["failed"]:
+    if progress.counts["failed"]:
         raise typer.Exit(1)

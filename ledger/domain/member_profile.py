@@ -1,7 +1,7 @@
 """What the profile store holds of a member, and what an update is to change in it. None of it may get into an event."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -40,6 +40,9 @@ class MemberProfile:
     identifiers: int = 0
     """How many identifiers the member has."""
     attributes: Mapping[str, AttributeState] = field(default_factory=dict)
+    identifier_times: Mapping[Key, int] = field(default_factory=dict)
+    """When a source last said whether the member has an identifier, in microseconds: of those that the commands at hand
+    name; 0 where none said."""
 
     @property
     def etag(self) -> str:
@@ -54,6 +57,14 @@ class MemberProfile:
             for name, state in self.attributes.items()
             if state.value is not None
         }
+
+    def heeding(self, change: "ProfileChange") -> "ProfileChange":
+        """A change without the identifiers of which a later source has said whether they are the member's."""
+
+        def heeded(keys: Sequence[Key]) -> list[Key]:
+            return [key for key in keys if not change.is_older_than(self.identifier_times.get(key, 0))]
+
+        return replace(change, add=heeded(change.add), remove=heeded(change.remove))
 
 
 def etag_of(version: int) -> str:
@@ -74,3 +85,7 @@ class ProfileChange:
     source: str
     source_at: int | None
     """When the source had all this; None for now."""
+
+    def is_older_than(self, source_at: int) -> bool:
+        """Whether another source has spoken later."""
+        return self.source_at is not None and self.source_at < source_at

@@ -66,27 +66,35 @@ class _Update:
         self._at = case.at
 
     def take_identifiers(self) -> None:
-        """Adds those that the member does not have, and removes those that the member has."""
-        if any(key[0] != self._program for key in (*self._change.add, *self._change.remove)):
+        """Adds those that the member does not have and removes those that the member has, unless a later source has."""
+        named = (*self._change.add, *self._change.remove)
+        if any(key[0] != self._program for key in named):
             raise _invalid("add_identifiers", "must be of the member's program")
-        new = [key for key in self._change.add if self._owner(key) is None]
-        if any(self._owner(key) not in (None, self._member) for key in self._change.add):
+        heeded = self.after.heeding(self._change)
+        keys = (*heeded.add, *heeded.remove)
+        new = [key for key in heeded.add if self._owner(key) is None]
+        if any(self._owner(key) not in (None, self._member) for key in heeded.add):
             raise Rejected(ErrorReason.ERROR_REASON_IDENTIFIER_TAKEN)
-        if any(self._owner(key) != self._member for key in self._change.remove):
+        if any(self._owner(key) != self._member for key in heeded.remove):
             raise Rejected(ErrorReason.ERROR_REASON_IDENTIFIER_NOT_FOUND)
-        number = self.after.identifiers + len(new) - len(self._change.remove)
+        number = self.after.identifiers + len(new) - len(heeded.remove)
         if new and number > IDENTIFIERS_MAX:
             raise _invalid("add_identifiers", f"must leave the member with at most {IDENTIFIERS_MAX} identifiers")
-        if new or self._change.remove:
+        if len(keys) < len(named):
+            self.event.kept.append("identifiers")
+        if new or heeded.remove:
             self.event.fields.append("identifiers")
-            self.after = replace(self.after, identifiers=number)
+        if keys:
+            before = self.after.identifier_times
+            times = {key: self._source_at(before.get(key, 0)) for key in keys}
+            self.after = replace(self.after, identifiers=number, identifier_times={**before, **times})
 
     def take_names(self) -> None:
         """Sets names and language, unless a later source has."""
         names = self._change.names
         if not names:
             return
-        if self._is_older_than(self.after.source_at):
+        if self._change.is_older_than(self.after.source_at):
             self.event.kept.extend(names)
             return
         self.event.fields.extend(name for name, value in names.items() if self.after.names[name] != value)
@@ -99,7 +107,7 @@ class _Update:
         for name, text in self._change.attributes.items():
             value = _value(definitions, name, text)
             before = known.get(name)
-            if before is not None and self._is_older_than(before.source_at):
+            if before is not None and self._change.is_older_than(before.source_at):
                 self.event.kept.append(name)
                 continue
             if before is None and value is None:
@@ -114,9 +122,6 @@ class _Update:
             source = before.source if is_same and before is not None else self._change.source
             known[name] = AttributeState(kind, value, version, source, source_at)
         self.after = replace(self.after, attributes=known)
-
-    def _is_older_than(self, source_at: int) -> bool:
-        return self._change.source_at is not None and self._change.source_at < source_at
 
     def _source_at(self, before: int) -> int:
         """When the source had what is set now: never earlier than before."""

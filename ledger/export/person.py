@@ -45,6 +45,7 @@ _REACHED: Final = "SELECT coalesce(min(position), 0) FROM views.positions"
 
 _SHOWN: Final[Mapping[tuple[str, str], Callable[[Any], Any]]] = {
     ("identifiers", "type"): lambda number: IdentifierType.Name(number).removeprefix("IDENTIFIER_TYPE_"),
+    ("identifier_times", "type"): lambda number: IdentifierType.Name(number).removeprefix("IDENTIFIER_TYPE_"),
     ("enrollments", "request"): lambda raw: _message(EnrollMemberRequest.FromString(raw)),
     ("updates", "request"): lambda raw: _message(UpdateMemberRequest.FromString(raw)),
 }

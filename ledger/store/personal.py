@@ -103,8 +103,9 @@ class PersonalWrites:
             _write_people(cursor, self._people)
         if self._updates:
             changes = _changes(self._updates)
-            _write_names(cursor, [change for change in changes if change.is_of_names])
+            _write_names(cursor, [change for change in changes if change.is_of_member])
             _write_attributes(cursor, changes, now)
+            _write_times(cursor, changes)
             sent = [(update.request_id, update.member_id, update.request) for update in self._updates if update.request]
             _write_requests(cursor, "profile.updates", sent)
         if self._freed:
@@ -120,9 +121,19 @@ class _Change(NamedTuple):
     after: MemberProfile
 
     @property
-    def is_of_names(self) -> bool:
-        """Whether the row of the member changes, and not only the time at which a source had what is there."""
-        return (self.after.version, self.after.source_at) != (self.before.version, self.before.source_at)
+    def is_of_member(self) -> bool:
+        """Whether the row of the member is written, or at least locked, and not only those of attributes.
+
+        While it is, nobody else removes or adds an identifier of theirs, nor erases them.
+        """
+        after, before = self.after, self.before
+        return (after.version, after.source_at) != (before.version, before.source_at) or bool(self.times)
+
+    @property
+    def times(self) -> dict[Key, int]:
+        """Identifiers of which a source said whether they are the member's, and when."""
+        before = self.before.identifier_times
+        return {key: at for key, at in self.after.identifier_times.items() if at != before.get(key, 0)}
 
 
 def _changes(updates: Iterable[Update]) -> list[_Change]:
@@ -282,6 +293,20 @@ def _write_attributes(cursor: Cursor[TupleRow], changes: Sequence[_Change], now:
             (now, *_columns(old), [one.expected for one in old]),
         )
         _check_all(cursor, len(old))
+
+
+def _write_times(cursor: Cursor[TupleRow], changes: Sequence[_Change]) -> None:
+    """Writes when sources said whether members have identifiers, unless a later one has said so meanwhile."""
+    times = [(change.member_id, *key[1:], at) for change in changes for key, at in sorted(change.times.items())]
+    if times:
+        cursor.execute(
+            "INSERT INTO profile.identifier_times AS t (member_id, type, value, source_at)"
+            " SELECT * FROM unnest(%b::uuid[], %b::int[], %b::text[], %b::bigint[])"
+            " ON CONFLICT (member_id, type, value) DO UPDATE SET source_at = excluded.source_at"
+            " WHERE t.source_at <= excluded.source_at",
+            tuple(map(list, zip(*times, strict=True))),
+        )
+        _check_all(cursor, len(times))
 
 
 def _columns(changed: Sequence[_Set]) -> tuple[list[object], ...]:

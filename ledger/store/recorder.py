@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from psycopg import Connection, Cursor
 from psycopg.rows import TupleRow, tuple_row
 
-from ledger.domain.member_profile import NAMES, AttributeState, MemberProfile
+from ledger.domain.member_profile import NAMES, AttributeState, Key, MemberProfile
 from ledger.domain.new_event import NewEvent
 from ledger.store.archive import NO_ARCHIVE, Archive
 from ledger.store.arrays import BigintArray, ByteaArray, TextArray, UuidArray
@@ -154,6 +154,19 @@ class Session:
             prepare=True,
         )
         return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+    def identifier_times(self, named: Sequence[tuple[UUID, Key]]) -> dict[tuple[UUID, Key], int]:
+        """When sources last said whether members have identifiers of their programs, where any did."""
+        members, keys = zip(*named, strict=True)
+        programs, types, values = zip(*keys, strict=True)
+        rows = self._cursor.execute(
+            "SELECT member_id, program, type::int, value, source_at"
+            " FROM unnest(%b::uuid[], %b::text[], %b::int[], %b::text[]) AS k (member_id, program, type, value)"
+            " JOIN profile.identifier_times USING (member_id, type, value)",
+            (UuidArray(members), list(programs), list(types), list(values)),
+            prepare=True,
+        )
+        return {(row[0], row[1:4]): row[4] for row in rows}
 
     def sent(self, requests: Sequence[UUID]) -> dict[UUID, bytes]:
         """Enrolments and updates as they came, of people who are not erased, by request id."""

@@ -20,6 +20,7 @@ class Missing:
     identifiers: set[Key] = field(default_factory=set)
     sent: dict[UUID, type[Message]] = field(default_factory=dict)
     profiles: set[UUID] = field(default_factory=set)
+    identifier_times: dict[UUID, set[Key]] = field(default_factory=dict)
     texts: set[UUID] = field(default_factory=set)
 
     def __bool__(self) -> bool:
@@ -33,6 +34,7 @@ class Missing:
                 self.identifiers,
                 self.sent,
                 self.profiles,
+                self.identifier_times,
                 self.texts,
             )
         )

@@ -1,6 +1,7 @@
 """What a batch knows from the profile store: the part of the book that is about people."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -70,14 +71,28 @@ class Persons:
         return not unknown
 
     def knows_profile(self, command: Command, member: UUID, missing: Missing) -> bool:
-        """The profile that an update changes, looked up behind the account: no change can lie between them unseen."""
-        if command.change is None or member in self.profiles:
+        """The profile that an update changes, looked up behind the account: no change can lie between them unseen.
+
+        Behind the profile, for the same reason, who has the identifiers that the update names is looked up once more.
+        """
+        change = command.change
+        if change is None:
             return True
-        missing.profiles.add(member)
-        return False
+        profile = self.profiles.get(member)
+        if member in self.profiles and profile is None:
+            return True
+        known = profile.identifier_times if profile is not None else {}
+        if keys := {key for key in (*change.add, *change.remove) if key not in known}:
+            missing.identifier_times.setdefault(member, set()).update(keys)
+            missing.identifiers |= keys
+        if profile is None:
+            missing.profiles.add(member)
+        return profile is not None and not keys
 
     def look_up(self, session: Session, missing: Missing) -> None:
         """Looks up what is missing."""
+        if missing.profiles:
+            self.look_up_profiles(session, missing.profiles)
         if missing.identifiers:
             keys = list(missing.identifiers)
             found = session.identifiers(keys)
@@ -86,8 +101,8 @@ class Persons:
             sent = session.sent(list(missing.sent))
             for request_id, kind in missing.sent.items():
                 self.sent[request_id] = kind.FromString(sent[request_id]) if request_id in sent else None
-        if missing.profiles:
-            self.look_up_profiles(session, missing.profiles)
+        if missing.identifier_times:
+            self._look_up_times(session, missing.identifier_times)
         if missing.texts:
             texts = session.feedback_texts(list(missing.texts))
             self.texts.update((key, texts.get(key)) for key in missing.texts)
@@ -97,6 +112,15 @@ class Persons:
         wanted = list(members)
         profiles = session.profiles(wanted)
         self.profiles.update((member, profiles.get(member)) for member in wanted)
+
+    def _look_up_times(self, session: Session, wanted: Mapping[UUID, Iterable[Key]]) -> None:
+        """Adds to profiles when sources last said whether the members have some identifiers."""
+        found = session.identifier_times([(member, key) for member, keys in wanted.items() for key in keys])
+        for member, keys in wanted.items():
+            profile = self.profiles[member]
+            if profile is not None:
+                times = {key: found.get((member, key), 0) for key in keys}
+                self.profiles[member] = replace(profile, identifier_times={**profile.identifier_times, **times})
 
     def enter(self, command: Command, account: Account) -> None:
         """Makes what a command decided about a person visible to the commands behind it."""
@@ -111,10 +135,9 @@ class Persons:
             self.identifiers.update(dict.fromkeys(gone))
             self.profiles[account.account_id] = None
 
-    def enter_update(self, command: Command, member: UUID, profile: MemberProfile) -> None:
+    def enter_update(self, command: Command, member: UUID, profile: MemberProfile, change: ProfileChange) -> None:
         """Makes an update of a profile visible to the commands behind it."""
         self.profiles[member] = profile
         self.sent[command.request_id] = command.sent
-        if command.change is not None:
-            self.identifiers.update(dict.fromkeys(command.change.remove))
-            self.identifiers.update(dict.fromkeys(command.change.add, member))
+        self.identifiers.update(dict.fromkeys(change.remove))
+        self.identifiers.update(dict.fromkeys(change.add, member))

@@ -343,13 +343,13 @@ class _Batch:
     def _update(self, command: Command, member: UUID, after: MemberProfile, *, is_recorded: bool) -> None:
         """Notes a change of what is known of a person; nothing where the command was refused."""
         before = self._book.persons.profiles.get(member)
-        change = command.change
-        if before is None or change is None or after is before:
+        if before is None or command.change is None or after is before:
             return
+        change = before.heeding(command.change)
         added = [key for key in change.add if self._book.persons.identifiers.get(key) is None]
         sent = command.sent if is_recorded else None
         self._besides.update(Update(command.request_id, member, before, after, added, change.remove, sent))
-        self._book.persons.enter_update(command, member, after)
+        self._book.persons.enter_update(command, member, after, change)
 
     def _decide_looking_up(self, command: Command) -> Decision:
         """Decides a command, looking up the pools and the segment that it turns out to need."""

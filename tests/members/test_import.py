@@ -108,7 +108,15 @@ WRONG = [
             "line 4: phone is in line 3 too",
         ],
     ),
-    (b'external_id,given_name\na,"open\nb,x\n', ["line 3: cannot be read as CSV"]),
+    (
+        b'external_id,given_name\nz,x\na,"open\n' + b"b,x\n" * 40_000,
+        ["line 3: cannot be read as CSV: field larger than field limit (131072); it goes on to line"],
+    ),
+    (
+        b'external_id,given_name\na,"open\nb,x\n',
+        ["line 2: cannot be read as CSV: unexpected end of data; it goes on to line 3: is a quote left open?"],
+    ),
+    (b"external_id,given_name\n,\na,x\n,,\n,\n", ["line 4: has 3 cells where the first line has 2"]),
     (
         b"external_id,given_name\na,#N/A\nb,a\x00b\n",
         ["given_name cannot be removed", "line 3: given_name must not have control"],
@@ -133,28 +141,50 @@ def test_only_the_first_problems_are_shown(file: Path, run: Import) -> None:
     file.write_text("external_id,children\n" + "".join(f"{number},x\n" for number in range(150)))
     assert f"{file}: and 50 more problems" in run(status=1)
     file.write_text("external_id,children\na,1\n")
-    assert run("--dry-run", "--create") == f"{file} is right; nothing was written\n"
+    assert run("--dry-run", "--create") == f"{file} is right by itself; nothing was written\n"
+
+
+def lines_sent(position: Path) -> int:
+    """How many lines of a file an import has sent, as it wrote down."""
+    try:
+        return int(json.loads(position.read_text())["lines"])
+    except FileNotFoundError:
+        return 0
 
 
 def test_a_run_that_was_killed_goes_on(
     shop: Shop, file: Path, server: ServerProcess, admin_token: str, run: Import
 ) -> None:
-    """Behind the last call that it knows of; each line is written once."""
+    """Behind the last call that it knows of; each line is written once, and what failed before is still told."""
     lines = 3_000
-    file.write_text("external_id,children\n" + "".join(f"k-{number},{number}\n" for number in range(lines)))
+    shop.enroll([identifier("phone", "+4930901820")])
+    people = "".join(f"k-{number},{number},\n" for number in range(lines - 1))
+    file.write_text(f"external_id,children,phone\nthief,1,+4930901820\n{people}")
     position = file.with_name("members.csv.position")
     at = ("--address", server.address, "--token", admin_token, "--program", shop.program)
     command = [sys.executable, "-m", "server", "import", "members", str(file), *at, "--create"]
     with subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE) as process:
         until = time.monotonic() + 60
-        while not position.exists() and process.poll() is None and time.monotonic() < until:
+        while not lines_sent(position) and process.poll() is None and time.monotonic() < until:
             os.sched_yield()
         process.send_signal(signal.SIGKILL)
-    assert 0 < json.loads(position.read_text())["lines"] < lines
-    said = json.loads(run("--create", "--json"))
-    assert 0 < said["resumed_behind"] < lines
-    assert said["created"] == lines - said["resumed_behind"]
+    assert 0 < lines_sent(position) < lines
+    said, *failed = run("--create", "--json", status=1).splitlines()
+    result = json.loads(said)
+    assert 0 < result.pop("resumed_behind") < lines
+    assert result == {"created": lines - 1, "updated": 0, "unchanged": 0, "failed": 1}
+    assert [line.partition(":")[0] for line in failed] == ["line 2"]
     assert not position.exists()
     updates = [event for event in shop.events("", "MemberUpdated") if event.member_updated.attributes]
-    assert len({event.subject for event in updates}) >= lines
-    assert attributes_of(shop, member_of(shop, f"k-{lines - 1}")) == {"children": str(lines - 1)}
+    assert len({event.subject for event in updates}) >= lines - 1
+    assert attributes_of(shop, member_of(shop, f"k-{lines - 2}")) == {"children": str(lines - 2)}
+
+
+def test_nothing_is_sent_where_the_position_cannot_be_kept(shop: Shop, file: Path, run: Import) -> None:
+    """Such as in a folder that is not writable: it would not be known where to go on."""
+    file.write_text("external_id,children\nro-1,1\n")
+    file.with_name("members.csv.position.new").mkdir()
+    head = shop.head()
+    said = run("--create", status=1)
+    assert "0 lines are imported: make the folder writable" in said
+    assert not changes(shop, head)

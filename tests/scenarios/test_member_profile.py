@@ -5,7 +5,7 @@ from google.protobuf.json_format import MessageToDict
 from loyalty.v1.earning_pb2 import Conditions
 from loyalty.v1.member_pb2 import Profile
 from loyalty.v1.origin_pb2 import Channel
-from loyalty.v1.profile_pb2 import UpsertState
+from loyalty.v1.profile_pb2 import MemberUpsert, UpdateMemberResponse, UpsertState
 
 from tests.conftest import OpenShop
 from tests.members.known import (
@@ -216,6 +216,61 @@ def test_an_upsert_is_for_each_item_by_itself(open_shop: OpenShop) -> None:
     assert [one.error.reason for one in upsert(shop, crm_member("crm-9"), create=False)] == [4]
     assert get(shop, taken).personal.attributes == []
     prove(shop, bea)
+
+
+def test_an_older_source_neither_gives_nor_takes_identifiers(open_shop: OpenShop) -> None:
+    """Files may arrive in any order: what a later one says of an identifier stays, also that it is not there."""
+    shop = known_shop(open_shop)
+    phone, mail = identifier("phone", "+4930901820"), identifier("email", "d@example.com")
+    item = crm_member("crm-5", "Dee")
+    item.identifiers.extend([phone, mail])
+
+    def without_phone(member: str, source_time: str = "") -> UpdateMemberResponse:
+        return update(shop, member, source_time=source_time, remove_identifiers=[shop.here(phone)])
+
+    def file(source_time: str, request_id: str = "") -> int:
+        (result,) = upsert(shop, item, source_time=source_time, request_id=request_id)
+        return result.state
+
+    def known() -> list[str]:
+        return [one.value for one in get(shop, dee).personal.identifiers if one.value != "crm-5"]
+
+    assert file("2026-01-01") == CREATED
+    dee = shop.sale(shop.here(phone), 1_00).outcome.member
+    again = new_id()
+    assert file("2026-02-01", again) == UNCHANGED
+    kept = without_phone(dee, "2026-01-15")
+    assert (list(kept.fields), list(kept.kept), kept.outcome.transaction) == ([], ["identifiers"], "")
+    assert known() == ["+4930901820", "d@example.com"]
+    removed = without_phone(dee, "2026-03-01")
+    assert (list(removed.fields), list(removed.kept)) == (["identifiers"], [])
+    assert file("2026-02-01", again) == file("2025-01-01") == file("2026-02-28") == UNCHANGED
+    assert known() == ["d@example.com"]
+    other = shop.enroll([phone]).member
+    assert file("2026-02-27") == UNCHANGED
+    with refused("IDENTIFIER_TAKEN", grpc.StatusCode.ALREADY_EXISTS):
+        update(shop, dee, source_time="2026-03-02", add_identifiers=[shop.here(phone)])
+    without_phone(other)
+    assert file("2026-03-02") == UPDATED
+    assert known() == ["+4930901820", "d@example.com"]
+    without_phone(dee)
+    assert file("2026-03-03") == UNCHANGED
+    assert known() == ["d@example.com"]
+    assert [list(event.member_updated.fields) for event in shop.events(dee, "MemberUpdated")] == [["identifiers"]] * 3
+    prove(shop, dee)
+
+
+def test_one_batch_heeds_the_later_source(open_shop: OpenShop) -> None:
+    """Items for one member in one call: whichever comes first, the later time is not in question."""
+    shop = known_shop(open_shop)
+    card = identifier("card", "4000-5")
+    member = shop.enroll([identifier("external_id", "crm-6")]).member
+    request = MemberUpsert(member=member, identifiers=[card])
+    assert [one.state for one in upsert(shop, request, request, source_time="2026-02-01")] == [UPDATED, UNCHANGED]
+    update(shop, member, source_time="2026-02-01", remove_identifiers=[shop.here(card)])
+    assert [one.state for one in upsert(shop, request, request, source_time="2026-01-31")] == [UNCHANGED] * 2
+    assert [one.value for one in get(shop, member).personal.identifiers] == ["crm-6"]
+    prove(shop, member)
 
 
 def test_lists_and_searches(open_shop: OpenShop) -> None:

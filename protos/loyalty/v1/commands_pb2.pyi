@@ -1144,8 +1144,8 @@ class UpdateMemberRequest(_message.Message):
 
     @_builtins.property
     def source_time(self) -> _timestamp_pb2.Timestamp:
-        """When that system had these values. What was set by a later one stays. Absent for now. An update with it that changes
-        nothing is not recorded.
+        """When that system had these values. What was set by a later one stays, also that an identifier is the member's or not.
+        Absent for now. An update with it that changes nothing is not recorded.
         """
 
     def __init__(

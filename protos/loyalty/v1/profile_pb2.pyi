@@ -83,7 +83,7 @@ class UpdateMemberResponse(_message.Message):
 
     @_builtins.property
     def kept(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Fields and attributes that stayed, because a later source has set them."""
+        """Fields and attributes that stayed, because a later source has set them; identifiers where that is so of any of them."""
 
     def __init__(
         self,
@@ -150,7 +150,11 @@ Global___MemberUpsert: _TypeAlias = MemberUpsert  # noqa: Y015
 
 @_typing.final
 class UpsertMembersRequest(_message.Message):
-    """Request of UpsertMembers. Each item is an update for itself, that fails or not whatever the others come to."""
+    """Request of UpsertMembers. Each item is an update for itself, that fails or not whatever the others come to. An item that
+    fails for an identifier of somebody else, other than an external id, counts as a look-up: a credential may make so many a
+    minute. A credential that has made more is told to wait when items have such identifiers. The audit trail has whom an
+    external id led to where nothing changed.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -164,7 +168,7 @@ class UpsertMembersRequest(_message.Message):
     request_id: _builtins.str
     """UUID of this command. Sent again with the same items it changes nothing and answers the same."""
     program: _builtins.str
-    """programs/{program}. Empty means the program that the credential is bound to."""
+    """programs/{program}. Empty means the program that the credential is bound to. Members of another one are not found."""
     create_missing: _builtins.bool
     """True to enrol an external id that nobody has."""
     source: _builtins.str
