@@ -1,6 +1,6 @@
 """What the API reads: the views that projections build. The composition root says which implementation serves it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -165,6 +165,9 @@ class EventReader(Protocol):
 
     def transaction(self, transaction_id: UUID) -> list[Event]:
         """A command's main event and all that followed from it, in order; empty when it is not known."""
+
+    def recorded(self, requests: Collection[UUID]) -> set[UUID]:
+        """Which of some commands have an event of their own."""
 
 
 class Change(NamedTuple):

@@ -1,6 +1,6 @@
 """The log as auditors and CRM systems read it: see ledger.views.EventReader."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -101,6 +101,12 @@ class PostgresReader:
             rows = cursor.execute(_SQL["transaction"], {"transaction": transaction_id}, prepare=True).fetchall()
             rows = self._archive.fill(cursor, rows, POSITION_AT, STATE_AT)
         return [message_of(event_of(row)) for row in rows]
+
+    def recorded(self, requests: Collection[UUID]) -> set[UUID]:
+        """Which of some commands have an event of their own."""
+        with self._datastore.get_connection() as connection:
+            cursor = connection.cursor(binary=True, row_factory=tuple_row)
+            return {row[0] for row in cursor.execute(_SQL["recorded"], (list(requests),), prepare=True)}
 
     def head_position(self) -> int:
         """The position of the last event; 0 in an empty log."""

@@ -20,6 +20,9 @@ WHERE e.originator_id = %(stream)b
   AND e.notification_id > %(after)b AND e.notification_id <= %(until)b AND e.topic = ANY (%(topics)b::text[])
 ORDER BY e.originator_version LIMIT %(limit)b
 
+-- name: recorded
+SELECT request_id FROM events WHERE request_id = ANY (%b::uuid[])
+
 -- name: transaction
 SELECT {columns} FROM (
     SELECT * FROM events WHERE request_id = %(transaction)b

@@ -173,7 +173,7 @@ class MembersService(CrmPart):
         program = await asyncio.to_thread(self._parts.programs.newest, name)
         if program is None:
             raise unknown_program(name)
-        upserts = await asyncio.to_thread(upsert_commands, request, PRINCIPAL.get(), now, program)
+        upserts = await asyncio.to_thread(upsert_commands, request, PRINCIPAL.get(), now, program, self._parts.reader)
         right = [upsert for upsert in upserts if not isinstance(upsert, ApiError)]
         results = await self._parts.dispatch.settle_upserts(right, context) if right else ()
         return pb.UpsertMembersResponse(results=upsert_results(upserts, results))

@@ -3,7 +3,7 @@
 The request ids of both follow from that of the call, so that each item is recorded once however often it is sent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from uuid import UUID, uuid5
 
 from loyalty.v1.commands_pb2 import EnrollMemberRequest, UpdateMemberRequest
@@ -20,6 +20,7 @@ from ledger.api.fields import Problems
 from ledger.api.reply import reply
 from ledger.domain.program import Program
 from ledger.store.credentials import Principal
+from ledger.views import EventReader
 from ledger.writer.command import Command, Existing, Failure, Outcome
 from ledger.writer.writer import Result
 
@@ -27,12 +28,18 @@ Upsert = Sequence[Command] | ApiError
 """The commands of an item in order, or why it has none."""
 
 _NO_MEMBER = ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND
+_ENROL, _UPDATE = "enrol", "update"
 _TAKEN = ErrorReason.ERROR_REASON_IDENTIFIER_TAKEN
 
 
-def upsert_commands(request: UpsertMembersRequest, principal: Principal, now: int, program: Program) -> list[Upsert]:
-    """The commands of each item."""
+def upsert_commands(
+    request: UpsertMembersRequest, principal: Principal, now: int, program: Program, reader: EventReader
+) -> list[Upsert]:
+    """The commands of each item. Blocks on the database."""
     whole = _Whole(request, principal, now, program)
+    if request.create_missing:
+        ids = range(len(request.items))
+        whole.recorded = reader.recorded([whole.command_id(kind, index) for kind in (_ENROL, _UPDATE) for index in ids])
     return [whole.commands(index, item) for index, item in enumerate(request.items)]
 
 
@@ -46,7 +53,13 @@ class _Whole:
         self._program = program
         self._regions = {program.name: program.definition.default_region}
         self._id = UUID(request.request_id)
+        self.recorded: Set[UUID] = frozenset()
+        """Commands of an earlier call that is sent again."""
         request.origin.channel = request.origin.channel or Channel.CHANNEL_BACK_OFFICE
+
+    def command_id(self, kind: str, index: int) -> UUID:
+        """The request id of one of an item's commands."""
+        return uuid5(self._id, f"{kind}:{index}")
 
     def commands(self, index: int, item: MemberUpsert) -> Upsert:
         """The commands of one item."""
@@ -56,11 +69,18 @@ class _Whole:
             if problems := problems or value_problems(item, self._program.attributes):
                 raise ApiError.invalid(problems)
             requests: list[EnrollMemberRequest | UpdateMemberRequest] = [self._update(index, item)]
-            if self._request.create_missing and item.WhichOneof("who") == "external_id":
+            if self._enrols(index, item):
                 requests.insert(0, self._enrolment(index, item))
             return [self._command(one) for one in requests]
         except ApiError as error:
             return error
+
+    def _enrols(self, index: int, item: MemberUpsert) -> bool:
+        """Whether somebody new is made of an item where nobody is found; never of one that found somebody before."""
+        if not self._request.create_missing or item.WhichOneof("who") != "external_id":
+            return False
+        found = self.command_id(_UPDATE, index) in self.recorded
+        return not found or self.command_id(_ENROL, index) in self.recorded
 
     def _command(self, request: EnrollMemberRequest | UpdateMemberRequest) -> Command:
         command = convert(request, self._principal, self._now, regions=self._regions)
@@ -69,7 +89,7 @@ class _Whole:
 
     def _enrolment(self, index: int, item: MemberUpsert) -> EnrollMemberRequest:
         return EnrollMemberRequest(
-            request_id=str(uuid5(self._id, f"enrol:{index}")),
+            request_id=str(self.command_id(_ENROL, index)),
             origin=self._request.origin,
             program=self._program.name,
             identifiers=[self._external_id(item), *item.identifiers],
@@ -78,7 +98,7 @@ class _Whole:
 
     def _update(self, index: int, item: MemberUpsert) -> UpdateMemberRequest:
         update = UpdateMemberRequest(
-            request_id=str(uuid5(self._id, f"update:{index}")),
+            request_id=str(self.command_id(_UPDATE, index)),
             origin=self._request.origin,
             profile=item.profile,
             add_identifiers=item.identifiers,

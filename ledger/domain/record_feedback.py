@@ -15,11 +15,12 @@ from loyalty.v1.events_pb2 import (
 from loyalty.v1.feedback_pb2 import FeedbackSubject, RecordFeedbackRequest
 
 from ledger.domain.case import Case
-from ledger.domain.instant import local_date
+from ledger.domain.instant import from_timestamp, local_date
 from ledger.domain.names import transaction_name
 from ledger.domain.person import VISIT_DAYS_MAX, earliest_visit
 from ledger.domain.record_activity import award_activity
 from ledger.domain.refusal import Refused, Rejected
+from ledger.domain.transaction import Transaction
 
 ACTIVITY: Final = "feedback"
 """The activity that the program's rules may give points for."""
@@ -68,8 +69,7 @@ def _transaction(case: Case[RecordFeedbackRequest]) -> _About:
     for earlier in _earlier(case):
         if earlier.request.sku == request.sku:
             raise _given(earlier)
-    if target.reversed_by:
-        raise _not_possible("the transaction was reversed")
+    _check_stands(case, target)
     match target.main:
         case SaleRecorded() as sale:
             if request.sku and all(line.sku != request.sku for line in sale.request.sale.lines):
@@ -85,6 +85,16 @@ def _transaction(case: Case[RecordFeedbackRequest]) -> _About:
     if request.sku:
         raise _not_possible("only a sale has products")
     return about
+
+
+def _check_stands(case: Case[RecordFeedbackRequest], target: Transaction) -> None:
+    """Raises Rejected where a transaction does not hold, or had not happened yet."""
+    if target.reversed_by:
+        raise _not_possible("the transaction was reversed")
+    origin = target.main.origin  # type: ignore[attr-defined]  # every main event of an account has one
+    zone = case.program.zone_of(origin.store)
+    if local_date(case.at, zone) < local_date(from_timestamp(origin.occurred_at), zone):
+        raise _not_possible("the transaction was on a later day")
 
 
 def _earlier(case: Case[RecordFeedbackRequest]) -> list[FeedbackRecorded]:

@@ -30,6 +30,9 @@ MISSING = grpc.StatusCode.NOT_FOUND
 BASKET = [line(40_00, "tea"), line(60_00, "pot")]
 
 
+SOLD_AT = "2026-01-04T10:00"
+
+
 @pytest.fixture
 def shop(open_shop: OpenShop) -> Shop:
     """A shop that gives 20 points for feedback, twice a day, with tiers from 0 and 100 points."""
@@ -55,11 +58,14 @@ def test_of_a_sale_and_its_products(shop: Shop) -> None:
             say(shop, member, sale, **again)
     with refused("FEEDBACK_NOT_POSSIBLE", why="the sale has no such product"):
         say(shop, member, sale, sku="cup", rating=5)
+    later = shop.sale(member, BASKET, at="2026-03-02T12:00").outcome.transaction
+    with refused("FEEDBACK_NOT_POSSIBLE", why="the transaction was on a later day"):
+        say(shop, member, later, at="2026-03-01T12:00", rating=5)
     newest, middle, oldest = people.said(shop, page_size=2, member=member)
     assert (oldest.feedback_text, oldest.tier, oldest.rating, oldest.nps) == ("Gut.\nGern wieder.", "silver", 4, 9)
     assert (middle.sku, middle.tier, middle.HasField("nps")) == ("tea", "gold", False)
     assert (newest.sku, newest.about, newest.store) == ("pot", sale, shop.store)
-    assert prove(shop, member).available_points == 120
+    assert prove(shop, member).available_points == 220
     (recorded, *_) = shop.events(member, "FeedbackRecorded")
     assert recorded.feedback_recorded.has_text
     assert b"Gern" not in recorded.SerializeToString()
@@ -123,7 +129,7 @@ def test_of_rewards_and_visits(shop: Shop) -> None:
 def test_again(shop: Shop) -> None:
     """Sent again it answers the same (C2), with another text or rating it is refused, also at the same time."""
     member = shop.member()
-    sale = shop.sale(member, 10_00).outcome.transaction
+    sale = shop.sale(member, 10_00, at=SOLD_AT).outcome.transaction
     request_id = new_id()
     same: dict[str, Any] = {"request_id": request_id, "at": "2026-01-05T10:00"}
     first = say(shop, member, sale, rating=4, text="Gut", **same)
@@ -155,7 +161,7 @@ def submit(shop: Shop, link: str, request_id: str = "", **said: Any) -> SubmitFe
 def test_by_link(shop: Shop, server: ServerProcess) -> None:
     """Whoever has the link says something once, and gets the same answer again even when its time has run out."""
     member = shop.member()
-    sale = shop.sale(member, BASKET).outcome.transaction
+    sale = shop.sale(member, BASKET, at=SOLD_AT).outcome.transaction
     request = CreateFeedbackLinkRequest(transaction=sale, valid_days=1)
     links = [shop.crm.CreateFeedbackLink(request, metadata=shop.metadata, timeout=TIMEOUT_S).token for _ in range(3)]
     request_id = new_id()

@@ -9,12 +9,12 @@ from loyalty.v1.earning_pb2 import Conditions
 from loyalty.v1.program_pb2 import Program
 
 from tests.conftest import OpenShop
-from tests.members.known import attribute, get, listed, update
+from tests.members.known import attribute, changes, crm_member, get, identifier, listed, update, upsert
 from tests.people import erase, figures, gives, purpose, record_consents, say, withdraws
 from tests.programs import plus, program, spend
 from tests.proof import prove
 from tests.segmenting import Segments, failing
-from tests.shop import TIMEOUT_S, Shop, refused
+from tests.shop import TIMEOUT_S, Shop, new_id, refused
 
 
 def definition(**changes: Any) -> Program:
@@ -75,6 +75,19 @@ def test_a_segment_earns_more(open_shop: OpenShop) -> None:
     earned.append(shop.sale(member, 1_00).receipt.earned_points)
     assert earned == [1, 6, 1]
     prove(shop, member)
+
+
+def test_a_retry_brings_nobody_back(open_shop: OpenShop) -> None:
+    """An upsert that found a member, sent again when they are erased, is answered as it was and enrols nobody."""
+    shop = open_shop(definition())
+    member = shop.enroll([identifier("external_id", "crm-9")]).member
+    item, request_id = crm_member("crm-9", vegan="true"), new_id()
+    first = upsert(shop, item, request_id=request_id)
+    assert [one.member for one in first] == [member]
+    erase(shop, member)
+    head = shop.head()
+    assert upsert(shop, item, request_id=request_id) == first
+    assert not changes(shop, head)
 
 
 def scored(shop: Shop) -> tuple[list[str], list[str]]:
