@@ -42,8 +42,8 @@ TIMELESS: Final = frozenset(
 
 FITTED: Final = frozenset(
     {
-        "expected_spend_minor", "probability_active", "rfm_frequency", "rfm_group", "rfm_monetary", "rfm_recency",
-        "value_minor",
+        "churn_risk", "expected_spend_minor", "probability_active", "rfm_frequency", "rfm_group", "rfm_monetary",
+        "rfm_recency", "value_minor",
     }
 )  # fmt: skip
 """Facts that change when the program's value models are fitted, and never else."""
