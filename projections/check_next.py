@@ -11,6 +11,7 @@ from projections.finding import Finding
 from projections.hub import connect
 from projections.page import Poisoned, read_page
 from projections.projection import Contradiction
+from projections.runner import END
 from projections.tracking import Generation, enter_schema, search_path, tune
 
 LOCK_TIMEOUT_MS: Final = 2_000
@@ -34,7 +35,7 @@ def stopped(database_url: str, generation: Generation, archive: Archive) -> Find
                 if cursor.execute(_LOCK, (generation.name, generation.number, generation.position)).fetchone() is None:
                     return None
                 after = generation.position
-                PROJECTIONS[generation.name].apply(cursor, read_page(cursor, after, after + 1, 1, archive))
+                PROJECTIONS[generation.name].apply(cursor, read_page(cursor, after, END, 1, archive))
         except psycopg.OperationalError:
             return None
         except (Poisoned, Contradiction, psycopg.Error, ValueError, LookupError, ArithmeticError) as error:

@@ -1,7 +1,7 @@
 -- What a fit reads and stores. The tables are in 0117_value.sql.
 
 -- name: position
-SELECT position FROM views.positions WHERE name = 'sales'
+SELECT min(position) FROM views.positions WHERE name IN ('sales', 'consents')
 
 -- name: today
 -- Of the program's members, all of whom are in one time zone.

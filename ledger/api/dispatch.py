@@ -128,11 +128,11 @@ class Dispatch:
             self._note_named(command, result, principal, method_of(command.request), context)
         return results
 
-    async def settle_upserts(self, upserts: Sequence[Sequence[Command]], context: Context) -> Sequence[Result]:
+    async def settle_upserts(self, upserts: Sequence[Sequence[Command]]) -> Sequence[Result]:
         """What some upserts come to: the results of all their commands, in order. They go to the writer as one group.
 
-        External ids are the caller's own, and a file has a million of them: what they lead to is noted and not counted.
-        What an upsert that came to nothing tells of other identifiers counts as a look-up.
+        External ids are the caller's own, and a file has a million of them: what they lead to is no look-up. What an
+        upsert that came to nothing tells of other identifiers is one.
         """
         principal = PRINCIPAL.get()
         wait_s = self._lookups.debt_s(principal.credential_id)
@@ -145,7 +145,6 @@ class Dispatch:
             *_, result = [next(left) for _ in commands]
             if _tells_of_others(update, result, is_enrolled=len(commands) > 1):
                 self._lookups.charge(principal.credential_id)
-            self._note_named(update, result, principal, "loyalty.v1.CrmService/UpsertMembers", context)
         return results
 
     def _note_named(

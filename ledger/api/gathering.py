@@ -24,7 +24,7 @@ class Gathering(Generic[KeyT, ValueT]):
         self._reading: asyncio.Task[None] | None = None
 
     async def one(self, key: KeyT) -> ValueT | None:
-        """What a key stands for, read after the call; the same object for all who ask. Raises what `read` raises."""
+        """What a key stands for, read after the call. Raises what `read` raises."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[ValueT | None] = loop.create_future()
         self._waiting.append((key, answer))
@@ -34,7 +34,10 @@ class Gathering(Generic[KeyT, ValueT]):
 
     async def _read_all(self) -> None:
         while self._waiting:
-            asked, self._waiting = self._waiting[:TOGETHER_MAX], self._waiting[TOGETHER_MAX:]
+            waiting = [one for one in self._waiting if not one[1].done()]  # without those who have gone
+            asked, self._waiting = waiting[:TOGETHER_MAX], waiting[TOGETHER_MAX:]
+            if not asked:
+                return
             try:
                 found = await asyncio.to_thread(self._read, list({key for key, _ in asked}))
             except Exception as error:  # noqa: BLE001 - each of those who asked is told
@@ -43,5 +46,5 @@ class Gathering(Generic[KeyT, ValueT]):
                         answer.set_exception(error)
                 continue
             for key, answer in asked:
-                if not answer.done():  # else whoever asked has gone
+                if not answer.done():
                     answer.set_result(found.get(key))

@@ -23,11 +23,13 @@ from ledger.api.identifiers import normalise
 from ledger.api.interceptor import PRINCIPAL
 from ledger.api.known_program import check_known, unknown_program
 from ledger.api.members_question import after_token, members_question, token_after
+from ledger.api.of_segment import of_segment
 from ledger.api.paging import PAGE_ENTRIES_DEFAULT, page_size
 from ledger.api.reply import reply
 from ledger.api.upserts import upsert_commands, upsert_results
 from ledger.domain.instant import DAY, from_timestamp
-from ledger.domain.names import last_id, member_name
+from ledger.domain.names import last_id
+from ledger.domain.rounding import INT64_MAX
 from ledger.member_views import MemberProfile
 from ledger.views import MemberView, ViewBehind
 from ledger.writer.writer import Clock
@@ -59,19 +61,25 @@ class MembersService(CrmPart):
     async def GetMember(self, request: pb.GetMemberRequest, context: Context) -> pb.GetMemberResponse:
         """Everything that is known of a member."""
         CHECKS[pb.GetMemberRequest](request, self._clock())
-        response = await self._member(request, context)
-        if response is None:  # or enrolled a moment ago: what the log holds by now decides
+        found = await self._known(request, context)
+        if found is None:  # or enrolled a moment ago: what the log holds by now decides
             request.min_position = await asyncio.to_thread(self._parts.reader.head_position)
-            response = await self._member(request, context)
-        if response is None and await sees(self._parts.reader, request.member):
+            found = await self._known(request, context)
+        if found is None and await sees(self._parts.reader, request.member):
             await check_not_erased(self._parts.reader, request.member)
         principal = PRINCIPAL.get()
-        if response is None or not principal.sees(response.program):
+        if found is None or not principal.sees(found[0].view.program):
             raise ApiError.of(ErrorReason.ERROR_REASON_MEMBER_NOT_FOUND, member=request.member)
-        return response if principal.sees_sensitive else _without_sensitive(response)
+        if self._needs_database(found[0]):
+            response = await asyncio.to_thread(self._response, request.member, *found)
+        else:
+            response = self._response(request.member, *found)
+        if not principal.sees_sensitive:
+            _hide_sensitive(response)
+        return response
 
-    async def _member(self, request: pb.GetMemberRequest, context: Context) -> pb.GetMemberResponse | None:
-        """A member as now; None for one that is not known yet, or was erased."""
+    async def _known(self, request: pb.GetMemberRequest, context: Context) -> tuple[MemberProfile, int] | None:
+        """What is known of a member, and as of when; None for one that is not known yet, or was erased."""
         if request.min_position:
             try:
                 await asyncio.to_thread(self._parts.members.wait_for, request.min_position, wait_s(context))
@@ -79,16 +87,23 @@ class MembersService(CrmPart):
                 raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
         return await self._profiles[request.with_personal_data].one(last_id(request.member))
 
-    def _read_profiles(self, members: Sequence[UUID], *, with_person: bool) -> dict[UUID, pb.GetMemberResponse]:
-        """Answers about members as now, in a worker thread."""
+    def _read_profiles(self, members: Sequence[UUID], *, with_person: bool) -> Mapping[UUID, tuple[MemberProfile, int]]:
         now = self._clock()
         profiles = self._parts.members.profiles(members, now, with_person=with_person)
-        return {member_id: self._profile(member_id, profile, now) for member_id, profile in profiles.items()}
+        return {member_id: (profile, now) for member_id, profile in profiles.items()}
 
-    def _profile(self, member_id: UUID, profile: MemberProfile, now: int) -> pb.GetMemberResponse:
+    def _needs_database(self, profile: MemberProfile) -> bool:
+        """Whether a response needs more than the profile."""
+        facts, person = profile.facts, profile.person
+        if facts["open_vouchers"] or facts["open_entitlements"]:
+            return True
+        has_attributes = person is not None and bool(person[0].attributes)
+        return has_attributes and self._parts.programs.cached(profile.view.program) is None
+
+    def _response(self, member: str, profile: MemberProfile, now: int) -> pb.GetMemberResponse:
         view, facts, person = profile
         response = pb.GetMemberResponse(
-            member=member_name(member_id),
+            member=member,
             program=view.program,
             balance=view.balance,
             tier=view.tier,
@@ -97,7 +112,7 @@ class MembersService(CrmPart):
             position=view.position,
         )
         response.facts.update({**_facts_of(view, now), **facts})
-        self._add_rights(response, facts, member_id, now)
+        self._add_rights(response, facts, last_id(member), now)
         if person is not None:
             self._add_person(response, *person)
         return response
@@ -116,6 +131,8 @@ class MembersService(CrmPart):
         """Adds what is known of the person."""
         response.etag = etag
         response.personal.CopyFrom(personal)
+        if not personal.attributes:
+            return
         program = self._parts.programs.cached(response.program) or self._parts.programs.newest(response.program)
         definitions = program.attributes if program is not None else {}
         for attribute in response.personal.attributes:
@@ -129,8 +146,11 @@ class MembersService(CrmPart):
         CHECKS[pb.ListMembersRequest](request, now)
         question = members_question(request, await self._known_program(request.program))
         after = after_token(request.page_token, question)
+        position = INT64_MAX
         if question.segment:
-            await self._check_segment(f"{question.program}/segments/{question.segment}")
+            name = f"{question.program}/segments/{question.segment}"
+            read = partial(self._parts.segments.segment, name)
+            _, position = await of_segment(self._parts, name, read, request.min_position, context)
         try:
             await asyncio.to_thread(self._parts.members.wait_for, request.min_position, wait_s(context))
             size = page_size(request.page_size)
@@ -138,12 +158,8 @@ class MembersService(CrmPart):
         except ViewBehind as behind:
             raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
         token = token_after(page.last, question) if page.last is not None else ""
-        return pb.ListMembersResponse(members=page.members, next_page_token=token, position=page.position)
-
-    async def _check_segment(self, name: str) -> None:
-        """Raises ApiError where there is no such segment."""
-        if await asyncio.to_thread(self._parts.segments.segment, name) is None:
-            raise ApiError.of(ErrorReason.ERROR_REASON_SEGMENT_NOT_FOUND, segment=name)
+        reflected = min(page.position, position)
+        return pb.ListMembersResponse(members=page.members, next_page_token=token, position=reflected)
 
     async def SearchMembers(self, request: pb.SearchMembersRequest, context: Context) -> pb.SearchMembersResponse:
         """Finds members by name or identifier."""
@@ -165,7 +181,7 @@ class MembersService(CrmPart):
         """Changes what is known of a person."""
         return reply(pb.UpdateMemberResponse(), await self._parts.dispatch.settle(request, context), with_texts=False)
 
-    async def UpsertMembers(self, request: pb.UpsertMembersRequest, context: Context) -> pb.UpsertMembersResponse:
+    async def UpsertMembers(self, request: pb.UpsertMembersRequest, _context: Context) -> pb.UpsertMembersResponse:
         """Changes many members, and enrols those that are new."""
         now = self._clock()
         CHECKS[pb.UpsertMembersRequest](request, now)
@@ -175,7 +191,7 @@ class MembersService(CrmPart):
             raise unknown_program(name)
         upserts = await asyncio.to_thread(upsert_commands, request, PRINCIPAL.get(), now, program, self._parts.reader)
         right = [upsert for upsert in upserts if not isinstance(upsert, ApiError)]
-        results = await self._parts.dispatch.settle_upserts(right, context) if right else ()
+        results = await self._parts.dispatch.settle_upserts(right) if right else ()
         return pb.UpsertMembersResponse(results=upsert_results(upserts, results))
 
     async def _known_program(self, named: str) -> str:
@@ -199,11 +215,7 @@ def _facts_of(view: MemberView, now: int) -> dict[str, Any]:
     }
 
 
-def _without_sensitive(response: pb.GetMemberResponse) -> pb.GetMemberResponse:
-    """A response of its own: others may have asked for the same."""
-    own = pb.GetMemberResponse()
-    own.CopyFrom(response)
-    for attribute in own.personal.attributes:
+def _hide_sensitive(response: pb.GetMemberResponse) -> None:
+    for attribute in response.personal.attributes:
         if attribute.is_sensitive:
             attribute.ClearField("value")
-    return own

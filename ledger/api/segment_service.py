@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import BoundedSemaphore
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -23,6 +24,7 @@ from ledger.api.erased import check_not_erased
 from ledger.api.errors import ApiError, Violation
 from ledger.api.interceptor import PRINCIPAL
 from ledger.api.known_program import check_known
+from ledger.api.of_segment import of_segment
 from ledger.api.paging import id_after, name_after, name_token, number_before, page_size, page_token
 from ledger.api.reply import reply
 from ledger.domain.instant import from_timestamp, to_timestamp
@@ -158,19 +160,10 @@ class SegmentService(CrmPart):
     ) -> pb.ListSegmentMembersResponse:
         """Who is in a segment, or was at an instant."""
         CHECKS[pb.ListSegmentMembersRequest](request, self._clock())
-        self._check_sees(request.name)
         as_of = from_timestamp(request.as_of) if request.HasField("as_of") else None
-        page = await _waited(
-            self._parts.segments.members,
-            request.name,
-            id_after(request.page_token, request.name),
-            page_size(request.page_size),
-            as_of,
-            request.min_position,
-            wait_s(context),
-        )
-        if page is None:
-            raise _unknown(request.name)
+        after, size = id_after(request.page_token, request.name), page_size(request.page_size)
+        read = partial(self._parts.segments.members, request.name, after, size, as_of)
+        page = await of_segment(self._parts, request.name, read, request.min_position, context)
         token = name_token(page.memberships[-1].member[-36:], request.name) if page.has_more else ""
         return pb.ListSegmentMembersResponse(members=page.memberships, next_page_token=token, position=page.position)
 
@@ -290,14 +283,7 @@ class SegmentService(CrmPart):
             raise _unknown(name)
 
     async def _state(self, name: str, context: Context, min_position: int = 0) -> tuple[pb.SegmentState, int]:
-        self._check_sees(name)
-        found = await _waited(self._parts.segments.segment, name, min_position, wait_s(context))
-        if found is None and not min_position:  # or saved a moment ago: what the log holds by now decides
-            head = await asyncio.to_thread(self._parts.reader.head_position)
-            found = await _waited(self._parts.segments.segment, name, head, wait_s(context))
-        if found is None:
-            raise _unknown(name)
-        return found
+        return await of_segment(self._parts, name, partial(self._parts.segments.segment, name), min_position, context)
 
 
 async def _waited(read: Callable[..., ResultT], *asked: Any) -> ResultT:

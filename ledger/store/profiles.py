@@ -128,7 +128,7 @@ class Profiles:
         for key in dict.fromkeys((ending[::-1], ending.lower()[::-1])):
             parameters = {"program": program, "from": key, "until": key + _LAST, "limit": limit}
             found |= {one.member: one for one in self._found("by_ending", parameters)}
-        return list(found.values())[:limit]
+        return sorted(found.values(), key=lambda one: one.member)[:limit]
 
     def by_key(self, key: tuple[str, int, str]) -> list[FoundMember]:
         """The member with a normalised identifier (program, type, value)."""

@@ -53,6 +53,26 @@ def test_what_is_asked_meanwhile_is_read_together() -> None:
     assert [len(read) for read in slow.reads] == [1, *[TOGETHER_MAX // 2] * 3, 1]
 
 
+async def _gone(slow: Slow) -> None:
+    gathering = Gathering(slow)
+    first = asyncio.ensure_future(gathering.one(0))
+    await asyncio.to_thread(slow.begun.wait)
+    others = [asyncio.ensure_future(gathering.one(key)) for key in range(ASKED)]
+    await asyncio.sleep(0)
+    for other in others:
+        other.cancel()
+    slow.go_on.set()
+    await asyncio.gather(first, *others, return_exceptions=True)
+    assert await gathering.one(2) == "value 2"
+
+
+def test_nothing_is_read_for_those_who_have_gone() -> None:
+    """After an outage, those who wait are served first."""
+    slow = Slow()
+    asyncio.run(_gone(slow))
+    assert slow.reads == [[0], [2]]
+
+
 def test_a_read_that_fails_fails_for_those_who_waited_for_it() -> None:
     """And for nobody behind it."""
     slow = Slow()

@@ -22,7 +22,7 @@ from loyalty.v1.segment_reads_pb2 import (
 
 from ledger.api.segment_service import PREVIEWS_MAX
 from tests.conftest import OpenShop
-from tests.members.known import attribute, update
+from tests.members.known import attribute, listed, update
 from tests.people import erase
 from tests.proof import prove
 from tests.running import ServerProcess, token
@@ -256,6 +256,18 @@ def test_a_segment_is_there_once_it_is_saved(open_shop: OpenShop) -> None:
         segments.save(f"s{number}", "true")
         request = GetSegmentRequest(name=segments.name(f"s{number}"))
         assert shop.crm.GetSegment(request, **segments.options).segment.segment.expression == "true"
+    segments.save("last", "sales > 0")
+    last = ListSegmentMembersRequest(name=segments.name("last"))
+    assert not shop.crm.ListSegmentMembers(last, **segments.options).members
+
+
+def test_members_of_a_segment_are_those_of_the_position(open_shop: OpenShop) -> None:
+    """Also where they are listed as members of the program: the segmenter's work is waited for."""
+    shop = open_shop(program())
+    Segments(shop).save("buyers", "sales > 0")
+    for number in range(1, 4):
+        shop.sale(shop.member(), 1_00)
+        assert len(listed(shop, segment="buyers")) == number
 
 
 def test_an_erased_member_changes_no_answer(open_shop: OpenShop) -> None:

@@ -152,8 +152,7 @@ Global___MemberUpsert: _TypeAlias = MemberUpsert  # noqa: Y015
 class UpsertMembersRequest(_message.Message):
     """Request of UpsertMembers. Each item is an update for itself, that fails or not whatever the others come to. An item that
     fails for an identifier of somebody else, other than an external id, counts as a look-up: a credential may make so many a
-    minute. A credential that has made more is told to wait when items have such identifiers. The audit trail has whom an
-    external id led to where nothing changed.
+    minute. A credential that has made more is told to wait when items have such identifiers.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
