@@ -418,8 +418,9 @@ class Shop:
         return [event for page in pages for event in page.events]
 
     def written(self, after: int) -> list[Event]:
-        """What commands wrote behind a position. Deadlines of other tests' members may be recorded at any time."""
-        return [event for event in self.events("", after=after) if event.transaction]
+        """What commands wrote behind a position, without deadlines of other tests' members and who read what."""
+        events = self.events("", after=after)
+        return [event for event in events if event.transaction and not event.subject.startswith("trails/")]
 
     def transaction(self, name: str) -> pos.GetTransactionResponse:
         """A transaction."""

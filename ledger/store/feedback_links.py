@@ -41,7 +41,7 @@ class FeedbackLinks:
         Raises TooManyLinks.
         """
         token = token_urlsafe(TOKEN_BYTES)
-        with self._datastore.pool.connection() as connection:
+        with self._datastore.pool.connection() as connection, connection.transaction():
             cursor = connection.cursor(row_factory=tuple_row)
             # Whoever makes a link for the same member at the same time, or erases them, waits.
             cursor.execute("SELECT FROM profile.members WHERE member_id = %s FOR NO KEY UPDATE", (link.member_id,))
