@@ -262,7 +262,8 @@ class SegmentService(CrmPart):
     ) -> list[Violation]:
         """Puts members in place of external ids; returns what is wrong with those that a request names.
 
-        One that is sent again means whom it meant `earlier`, also by external ids that they do not have any more.
+        One that is sent again means whom it meant `earlier`, whoever has its external ids by now. Nothing recorded says
+        what those were, so that others in their places are not found out.
         """
         program = program_of_segment(request.name)
         added = [last_id(member) for member in request.add]
@@ -270,18 +271,17 @@ class SegmentService(CrmPart):
         what = "is no member of the program, or is erased"
         found = [(f"add[{at}]", what) for at, member in enumerate(added) if member in strangers]
         values = [value.strip() for value in (*request.add_external_ids, *request.remove_external_ids)]
-        known = self._parts.segments.by_external_id(program, values) if values else {}
+        known = self._parts.segments.by_external_id(program, values) if values and earlier is None else {}
         for field in ("add", "remove"):
             names = getattr(request, field)
             meant = getattr(earlier, field) if earlier is not None else ()
             for at, value in enumerate(getattr(request, f"{field}_external_ids")):
-                member = known.get(value.strip())
-                if member is not None:
-                    names.extend({member_name(member)}.difference(names))
-                elif earlier is None:
-                    found.append((f"{field}_external_ids[{at}]", "is the external id of no member of the program"))
-                else:
+                if earlier is not None:
                     names.extend(meant[len(names) : len(names) + 1])
+                elif (member := known.get(value.strip())) is not None:
+                    names.extend({member_name(member)}.difference(names))
+                else:
+                    found.append((f"{field}_external_ids[{at}]", "is the external id of no member of the program"))
             request.ClearField(f"{field}_external_ids")  # type: ignore[arg-type]  # the name of a field
         return found
 

@@ -286,6 +286,29 @@ def test_an_erased_member_changes_no_answer(open_shop: OpenShop) -> None:
         segments.explain("list", member)
 
 
+def test_an_external_id_that_moved_changes_no_answer(open_shop: OpenShop) -> None:
+    """A list that is sent again means who had the id when it was sent first; one with more ids is another list."""
+    shop = open_shop(program())
+    segments = Segments(shop)
+    segments.save("list")
+    ids = [
+        Identifier(type=IdentifierType.IDENTIFIER_TYPE_EXTERNAL_ID, value=f"crm-{number}", program=shop.program)
+        for number in range(3)
+    ]
+    first, second = shop.enroll(ids[:2]).member, shop.enroll(ids[2:]).member
+    request = SetSegmentMembersRequest(name=segments.name("list"), request_id=new_id(), origin=shop.origin())
+    request.add_external_ids.extend(one.value for one in ids)
+    once = shop.crm.SetSegmentMembers(request, **segments.options).outcome
+    update(shop, first, remove_identifiers=ids[:1])
+    shop.enroll(ids[:1])
+    again = shop.crm.SetSegmentMembers(request, **segments.options).outcome
+    assert (again.replayed, again.transaction) == (True, once.transaction)
+    assert set(segments.members("list")) == {first, second}
+    del request.add_external_ids[1:]
+    with failing("REQUEST_ID_REUSED"):
+        shop.crm.SetSegmentMembers(request, **segments.options)
+
+
 def test_preview_and_explanation(open_shop: OpenShop) -> None:
     """The size before saving, with a sample and what cannot be evaluated; why a member is in, clause by clause."""
     shop = open_shop(program())
