@@ -148,7 +148,7 @@ class SegmentService(CrmPart):
             shown = await self._shown(criteria, program_of_segment(request.name))
             response.clause.CopyFrom(criteria.explain(dict(values), shown))
             response.holds = response.clause.holds
-            if shown:
+            if criteria.attributes or not criteria.names_attributes:  # that a clause holds may tell what it asks for
                 method = "loyalty.v1.CrmService/ExplainSegment"
                 self._parts.noter.read(PRINCIPAL.get(), method, request.member, context.peer())
         return response

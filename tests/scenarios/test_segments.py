@@ -392,6 +392,7 @@ def test_crm_finds_out_no_sensitive_attribute(open_shop: OpenShop, server: Serve
             ask(sought)
         assert found == [("segment.expression", "the attribute 'diet' is sensitive: a manager must do it")]
     segments.save("diet", f"{sought} || attributes.children > 5")
+    segments.save("secret", f"{sought} && sales == 0")
     of_crm.save("children", "attributes.children > 1")
     assert segments.members("diet") == segments.members("children") == [member]
 
@@ -402,7 +403,9 @@ def test_crm_finds_out_no_sensitive_attribute(open_shop: OpenShop, server: Serve
     assert shown(segments, "diet") == {"attributes.diet": '"coeliac"', "attributes.children": "2"}
     assert shown(of_crm, "diet") == {"attributes.diet": "", "attributes.children": "2"}
     assert shown(of_crm, "children") == {"attributes.children": "2"}
-    reads = wait_for(shop, 2, member=member, kind=AuditKind.AUDIT_KIND_READ)
+    assert shown(of_crm, "secret") == {"attributes.diet": "", "sales": "0"}
+    reads = wait_for(shop, 4, member=member, kind=AuditKind.AUDIT_KIND_READ)
+    assert sum(one.entry.count for one in reads) == 4
     assert {one.entry.method for one in reads} == {"loyalty.v1.CrmService/ExplainSegment"}
 
 
