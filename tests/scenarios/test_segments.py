@@ -20,7 +20,7 @@ from loyalty.v1.segment_reads_pb2 import (
     PreviewSegmentResponse,
 )
 
-from ledger.api.segment_service import PREVIEWS_MAX
+from ledger.segment_views import PREVIEWS_MAX
 from tests.conftest import OpenShop
 from tests.members.known import attribute, update
 from tests.people import erase
