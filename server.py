@@ -113,7 +113,6 @@ SEGMENTER_COMMAND: Final = (sys.executable, "-m", "ledger.segments")
 GARBAGE_THRESHOLD: Final = 50_000
 """Containers made, less those gone, before the collector looks at the young ones."""
 
-
 app = typer.Typer(help="Event-sourced loyalty ledger.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(till.app, name="till")
 app.add_typer(member.app, name="member")

@@ -1,11 +1,15 @@
 """What the API reads of segments. The composition root says which implementation serves it."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from concurrent.futures import Future
+from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 from loyalty.v1.segment_pb2 import Measure, Segment
 from loyalty.v1.segment_reads_pb2 import SegmentMembership, SegmentState
+
+PREVIEWS_MAX: Final = 8
+"""Previews that a server has in hand, one at work and the others waiting; beyond it callers get RESOURCE_EXHAUSTED."""
 
 
 class Standing(NamedTuple):
@@ -77,8 +81,12 @@ class Preview(NamedTuple):
     error: str
 
 
-class Previews(Protocol):
-    """Works out what a segment would come to: one at a time."""
+class PreviewsFull(Exception):
+    """There are PREVIEWS_MAX previews in hand."""
 
-    def __call__(self, segment: Segment, sample_size: int, timeout_s: float) -> Preview:
-        """Blocks. Raises TimeoutError, at once where there is no time."""
+
+class Previews(Protocol):
+    """Works out what segments would come to: one at a time, PREVIEWS_MAX in hand."""
+
+    def begin(self, segment: Segment, sample_size: int, timeout_s: float) -> Future[Preview]:
+        """What a segment will come to; TimeoutError where that is not in time. Raises PreviewsFull."""

@@ -13,12 +13,13 @@ from loyalty.v1.segment_pb2 import SetSegmentMembersRequest
 from loyalty.v1.segment_reads_pb2 import SetSegmentMembersResponse
 from typer.testing import CliRunner
 
-from ledger.cli import segment
+from ledger.cli import patience, segment
 from server import app
 from tests.conftest import OpenShop
 from tests.people import erase
-from tests.running import ServerProcess
+from tests.running import ServerProcess, free_address
 from tests.segmenting import Segments
+from tests.shop import TIMEOUT_S
 
 
 def imported(server: ServerProcess, token: str, segment: str, file: Path, *options: str) -> tuple[int, str]:
@@ -110,3 +111,41 @@ def test_a_failure_while_writing_says_what_was_written(
     assert "1 of 2 lines are imported" in said
     assert "line 3: is no member of the program, or is erased" in said
     assert segments.members("vip") == [first]
+
+
+def test_a_lost_reply_is_asked_for_again_and_never_told_as_a_failure(
+    open_shop: OpenShop, server: ServerProcess, admin_token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same command; where no reply ever comes, the lines may be imported, and it says so."""
+    shop = open_shop(Program())
+    segments = Segments(shop)
+    segments.save("vip")
+    member = shop.member()
+    sent: list[str] = []
+    with grpc.insecure_channel(free_address()) as nobody:
+
+        def losing(channel: grpc.Channel) -> SimpleNamespace:
+            send = CrmServiceStub(channel).SetSegmentMembers
+
+            def send_and_lose(request: SetSegmentMembersRequest, **options: Any) -> SetSegmentMembersResponse:
+                response = send(request, **options)
+                if request.validate_only:
+                    return response
+                sent.append(request.request_id)
+                if len(sent) == 2:
+                    return response
+                return CrmServiceStub(nobody).SetSegmentMembers(request, timeout=TIMEOUT_S)
+
+            return SimpleNamespace(SetSegmentMembers=send_and_lose)
+
+        monkeypatch.setattr(segment, "CrmServiceStub", losing)
+        file = tmp_path / "vip.csv"
+        file.write_text(f"member\n{member}\n", encoding="utf-8")
+        assert imported(server, admin_token, segments.name("vip"), file)[0] == 0
+        assert (len(sent), len(set(sent))) == (2, 1)
+        assert len(shop.events(segments.name("vip"), "SegmentListed")) == 1
+        monkeypatch.setattr(patience, "PATIENCE_S", -1.0)
+        status, said = imported(server, admin_token, segments.name("vip"), file)
+    assert status == 1
+    assert "0 of 1 lines are imported, and the next 1 may be: " in said
+    assert "UNAVAILABLE" in said

@@ -1,11 +1,8 @@
 """Segments, as CrmService answers about them."""
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from threading import BoundedSemaphore
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -18,7 +15,7 @@ from loyalty.v1.events_pb2 import Event
 
 from ledger.api.binding import sees
 from ledger.api.check import CHECKS
-from ledger.api.crm_parts import CrmPart, CrmParts
+from ledger.api.crm_parts import CrmPart
 from ledger.api.dispatch import remaining_s, wait_s
 from ledger.api.erased import check_not_erased
 from ledger.api.errors import ApiError, Violation
@@ -31,17 +28,13 @@ from ledger.domain.instant import from_timestamp, to_timestamp
 from ledger.domain.names import last_id, member_name, program_of_segment
 from ledger.domain.segments.criteria import Criteria
 from ledger.domain.segments.problems import problems
-from ledger.segment_views import MembershipPage, Preview
+from ledger.segment_views import PREVIEWS_MAX, MembershipPage, Preview, PreviewsFull
 from ledger.views import ViewBehind
-from ledger.writer.writer import Clock
 
 SAMPLE_DEFAULT: Final = 10
 
 PREVIEW_S: Final = 60.0
 """How long a preview may take and wait, when the call has no earlier deadline."""
-
-PREVIEWS_MAX: Final = 8
-"""Previews that a server has in hand, one at work and the others waiting; beyond it callers get RESOURCE_EXHAUSTED."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 ResultT = TypeVar("ResultT")
@@ -49,12 +42,6 @@ ResultT = TypeVar("ResultT")
 
 class SegmentService(CrmPart):
     """The part of CrmService that is about segments."""
-
-    def __init__(self, parts: CrmParts, clock: Clock) -> None:
-        super().__init__(parts, clock)
-        # A thread of their own: those that wait must not take those that answer tills.
-        self._previews = ThreadPoolExecutor(1, "preview")
-        self._room_for_previews = BoundedSemaphore(PREVIEWS_MAX)
 
     async def SaveSegment(self, request: commands.SaveSegmentRequest, context: Context) -> pb.SaveSegmentResponse:
         """Makes or changes a segment."""
@@ -109,8 +96,8 @@ class SegmentService(CrmPart):
         CHECKS[pb.PreviewSegmentRequest](request, self._clock())
         await self._check(request.segment)
         left = remaining_s(context)
-        deadline = time.monotonic() + (PREVIEW_S if left is None else min(left, PREVIEW_S))
-        found = await self._preview(request.segment, request.sample_size or SAMPLE_DEFAULT, deadline)
+        timeout_s = PREVIEW_S if left is None else min(left, PREVIEW_S)
+        found = await self._preview(request.segment, request.sample_size or SAMPLE_DEFAULT, timeout_s)
         return pb.PreviewSegmentResponse(
             member_count=found.members,
             total_count=found.total,
@@ -150,7 +137,7 @@ class SegmentService(CrmPart):
             shown = await self._shown(criteria, program_of_segment(request.name))
             response.clause.CopyFrom(criteria.explain(dict(values), shown))
             response.holds = response.clause.holds
-            if shown:
+            if criteria.attributes or not criteria.names_attributes:  # that a clause holds may tell what it asks for
                 method = "loyalty.v1.CrmService/ExplainSegment"
                 self._parts.noter.read(PRINCIPAL.get(), method, request.member, context.peer())
         return response
@@ -194,27 +181,20 @@ class SegmentService(CrmPart):
             memberships=page.memberships, next_page_token=token, position=page.position
         )
 
-    async def _preview(self, segment: commands.Segment, sample_size: int, deadline: float) -> Preview:
+    async def _preview(self, segment: commands.Segment, sample_size: int, timeout_s: float) -> Preview:
         """What a segment would come to, once it is its turn. Raises ApiError."""
-        if not self._room_for_previews.acquire(blocking=False):
+        try:
+            begun = asyncio.wrap_future(self._parts.previews.begin(segment, sample_size, timeout_s))
+        except PreviewsFull:
             raise ApiError.of(
                 ErrorReason.ERROR_REASON_OVERLOADED,
                 f"The server has {PREVIEWS_MAX} previews in hand, as many as it takes. Retry after the delay.",
-            )
-
-        def work() -> Preview | None:
-            try:
-                return self._parts.previews(segment, sample_size, deadline - time.monotonic())
-            except TimeoutError:
-                return None
-            finally:
-                self._room_for_previews.release()
-
-        # Who goes away keeps their place: there are never more in hand.
-        found = await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._previews, work))
-        if found is None:
-            raise ApiError.of(ErrorReason.ERROR_REASON_DEADLINE_PASSED)
-        return found
+            ) from None
+        begun.add_done_callback(_look)
+        try:
+            return await asyncio.shield(begun)  # who goes away keeps their place: there are never more in hand
+        except TimeoutError:
+            raise ApiError.of(ErrorReason.ERROR_REASON_DEADLINE_PASSED) from None
 
     async def _check(self, segment: commands.Segment) -> None:
         """Raises ApiError with all that is wrong with a segment."""
@@ -255,7 +235,8 @@ class SegmentService(CrmPart):
     ) -> list[Violation]:
         """Puts members in place of external ids; returns what is wrong with those that a request names.
 
-        One that is sent again means whom it meant `earlier`, also by external ids that they do not have any more.
+        One that is sent again means whom it meant `earlier`, whoever has its external ids by now. Nothing recorded says
+        what those were, so that others in their places are not found out.
         """
         program = program_of_segment(request.name)
         added = [last_id(member) for member in request.add]
@@ -263,18 +244,17 @@ class SegmentService(CrmPart):
         what = "is no member of the program, or is erased"
         found = [(f"add[{at}]", what) for at, member in enumerate(added) if member in strangers]
         values = [value.strip() for value in (*request.add_external_ids, *request.remove_external_ids)]
-        known = self._parts.segments.by_external_id(program, values) if values else {}
+        known = self._parts.segments.by_external_id(program, values) if values and earlier is None else {}
         for field in ("add", "remove"):
             names = getattr(request, field)
             meant = getattr(earlier, field) if earlier is not None else ()
             for at, value in enumerate(getattr(request, f"{field}_external_ids")):
-                member = known.get(value.strip())
-                if member is not None:
-                    names.extend({member_name(member)}.difference(names))
-                elif earlier is None:
-                    found.append((f"{field}_external_ids[{at}]", "is the external id of no member of the program"))
-                else:
+                if earlier is not None:
                     names.extend(meant[len(names) : len(names) + 1])
+                elif (member := known.get(value.strip())) is not None:
+                    names.extend({member_name(member)}.difference(names))
+                else:
+                    found.append((f"{field}_external_ids[{at}]", "is the external id of no member of the program"))
             request.ClearField(f"{field}_external_ids")  # type: ignore[arg-type]  # the name of a field
         return found
 
@@ -292,6 +272,12 @@ async def _waited(read: Callable[..., ResultT], *asked: Any) -> ResultT:
         return await asyncio.to_thread(read, *asked)
     except ViewBehind as behind:
         raise ApiError.of(ErrorReason.ERROR_REASON_VIEW_BEHIND, position=str(behind.position)) from None
+
+
+def _look(begun: asyncio.Future[Preview]) -> None:
+    """Takes note of how a preview ended: where the caller has gone it would be logged as an exception of nobody's."""
+    if not begun.cancelled():
+        begun.exception()
 
 
 def _unknown(name: str) -> ApiError:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -25,12 +24,12 @@ from ledger.cli.connection import (
     Connection,
     DataDirOption,
     TokenOption,
-    asked_to_wait_s,
     connect,
     fail,
     fail_call,
 )
 from ledger.cli.instants import timestamp_of
+from ledger.cli.patience import patiently
 from ledger.cli.progress import progress_bar
 from ledger.members_file import MembersFile, Problem, Row, Unreadable
 
@@ -44,13 +43,6 @@ SHOWN_MAX: Final = 100
 """Problems that are shown; the others are counted."""
 
 CALL_TIMEOUT_S: Final = 30.0
-
-PATIENCE_S: Final = 60.0
-"""How long a call is tried again while the server does not take it."""
-
-_RETRIED: Final = frozenset(
-    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
-)
 
 _DRY_RUN: Final = (
     "Look at the file alone and write nothing. Ids that no member has (without --create) and identifiers that somebody"
@@ -219,19 +211,11 @@ class _Import:
         request.CopyFrom(self._head)
         request.request_id = str(uuid5(self._id, f"{sent}+{len(rows)}"))
         request.items.extend(row.item for row in rows)
-        until = time.monotonic() + PATIENCE_S
-        pause_s = 0.1
-        while True:
-            try:
-                return self._stub.UpsertMembers(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
-            except grpc.RpcError as error:
-                if error.code() not in _RETRIED or time.monotonic() > until:
-                    typer.echo(f"loyalty: {sent} lines are imported: run the same command to go on", err=True)
-                    fail_call(error)
-                asked_s = asked_to_wait_s(error)
-            until += asked_s  # to do as the server says takes no patience
-            time.sleep(max(pause_s, asked_s))
-            pause_s = min(pause_s * 2, 5.0)
+        try:
+            return patiently(lambda: self._stub.UpsertMembers(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S))
+        except grpc.RpcError as error:
+            typer.echo(f"loyalty: {sent} lines are imported: run the same command to go on", err=True)
+            fail_call(error)
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:

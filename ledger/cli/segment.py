@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from ledger.cli.connection import AddressOption, DataDirOption, TokenOption, connect, fail, fail_call
 from ledger.cli.database import JsonOption
+from ledger.cli.patience import RETRIED, patiently
 
 BATCH_LINES: Final = 1_000
 """Lines of a file that go with one call."""
@@ -59,7 +60,7 @@ def import_list(
             # A new command in each run: since the file was imported before, others may have changed the list.
             request = SetSegmentMembersRequest(request_id=str(uuid7()), name=segment, validate_only=validate_only)
             getattr(request, field).extend(line.value for line in batch)
-            call(request, **options)
+            patiently(lambda: call(request, **options))
 
         errors: list[str] = []
         for batch in _batches(lines):
@@ -74,8 +75,9 @@ def import_list(
             try:
                 send(batch, validate_only=False)
             except grpc.RpcError as error:
+                unknown = f", and the next {len(batch)} may be" if error.code() in RETRIED else ""
                 again = "put right what follows and run the same command again"
-                typer.echo(f"loyalty: {done} of {len(lines)} lines are imported: {again}", err=True)
+                typer.echo(f"loyalty: {done} of {len(lines)} lines are imported{unknown}: {again}", err=True)
                 _fail("the others are not", _errors(error, field, batch))
             done += len(batch)
     if as_json:

@@ -38,7 +38,6 @@ GROUP BY 1, 2
 HAVING bool_or(a.attname = 'member_id')
 ORDER BY 1, 2
 """
-
 """Where there is something about members. What is behind the views has it too, in tables of their own."""
 
 _REACHED: Final = "SELECT coalesce(min(position), 0) FROM views.positions"

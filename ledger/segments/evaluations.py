@@ -55,9 +55,9 @@ class Evaluations:
                 found.append((live, evaluation))
         return found
 
-    def _due(self, live: Live, today: date, model_version: int) -> Evaluation | None:
+    def _due(self, live: Live, today: date, newest_model: int) -> Evaluation | None:
         known = self._known.get(live.stream_id)
-        model_version = model_version if live.is_fitted else 0
+        model_version = newest_model if live.is_fitted else 0
         if known is None or known.definition_version != live.definition_version:
             cause = SegmentCause.SEGMENT_CAUSE_SAVED
         elif live.is_timed and known.day < today:

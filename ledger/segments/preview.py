@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import BoundedSemaphore, Lock
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from psycopg.rows import tuple_row
 
 from ledger.domain.names import program_of_segment
 from ledger.domain.segments.criteria import Criteria
-from ledger.segment_views import Preview
+from ledger.segment_views import PREVIEWS_MAX, Preview, PreviewsFull
 from ledger.segments.evaluations import FIRST
 from ledger.segments.holding import page_behind
 from ledger.segments.live import Registry
@@ -31,37 +33,57 @@ COMMAND: Final = (sys.executable, "-m", "ledger.segments.preview")
 
 
 class PreviewProcess:
-    """Works previews out, one at a time: who asks sees to that."""
+    """Works previews out, one at a time."""
 
     def __init__(self, database_url: str) -> None:
         self._environment = {**os.environ, "LOYALTY_DATABASE_URL": database_url}
+        # A thread of their own: those that wait must not take those that answer tills.
+        self._thread = ThreadPoolExecutor(1, "preview")
+        self._room = BoundedSemaphore(PREVIEWS_MAX)
+        self._starting = Lock()
+        self._stopped = False
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __call__(self, segment: Segment, sample_size: int, timeout_s: float) -> Preview:
-        """What a segment would come to. Raises TimeoutError."""
+    def begin(self, segment: Segment, sample_size: int, timeout_s: float) -> Future[Preview]:
+        """What a segment will come to; TimeoutError where that is not in time. Raises PreviewsFull."""
+        if not self._room.acquire(blocking=False):
+            raise PreviewsFull
+        begun = self._thread.submit(self._preview, segment, sample_size, time.monotonic() + timeout_s)
+        begun.add_done_callback(lambda _: self._room.release())
+        return begun
+
+    def stop(self) -> None:
+        """Gives up the one that is being worked out, and those that wait."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        with self._starting:
+            self._stopped = True
+            if self._process is not None:
+                self._process.kill()
+        self._thread.shutdown()
+
+    def _preview(self, segment: Segment, sample_size: int, deadline: float) -> Preview:
+        timeout_s = deadline - time.monotonic()
         if timeout_s <= 0:
             raise TimeoutError
         asked = {"segment": base64.b64encode(segment.SerializeToString()).decode(), "sample_size": sample_size}
         found = json.loads(self._run(json.dumps(asked).encode(), timeout_s))
         return Preview(**{**found, "sample": [UUID(member) for member in found["sample"]]})
 
-    def stop(self) -> None:
-        """Gives up the one that is being worked out."""
-        process = self._process
-        if process is not None:
-            process.kill()
-
     def _run(self, asked: bytes, timeout_s: float) -> bytes:
-        with subprocess.Popen(
-            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment
-        ) as self._process:
+        with self._starting:
+            if self._stopped:
+                raise TimeoutError
+            process = self._process = subprocess.Popen(
+                COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment
+            )
+        with process:
             try:
-                said, _ = self._process.communicate(asked, timeout_s)
+                said, _ = process.communicate(asked, timeout_s)
             except subprocess.TimeoutExpired:
-                self._process.kill()
+                process.kill()
                 raise TimeoutError from None
-        if self._process.returncode:
-            raise RuntimeError(f"a preview ended with status {self._process.returncode}")
+        if process.returncode:
+            raise RuntimeError(f"a preview ended with status {process.returncode}")
         return said
 
 

@@ -12,7 +12,6 @@ from ledger.store.datastore import LedgerDatastore
 TOKEN_BYTES: Final = 32
 """Random bytes of a token: nobody guesses it, so its hash needs no salt."""
 
-
 LINKS_MAX: Final = 20
 """Links of one transaction that can be used at a time."""
 

@@ -139,6 +139,9 @@ def test_only_what_is_named_is_read() -> None:
         ("size(attributes) > 1", False),
         ('(attributes).diet == "vegan"', False),
         ("attributes[tier] == 'vegan'", False),
+        ('"children" in attributes["di" + "et"]', False),
+        ('sales == 1 ? (false && "children" in attributes.children) : attributes["di" + "et"] == "vegan"', False),
+        ('tier == "attributes.children" && "children" in attributes.children', True),
     ],
 )
 def test_who_may_not_see_an_attribute_does_not_ask_for_it(expression: str, *, is_right: bool) -> None:

@@ -1,15 +1,22 @@
-"""The segmenter is killed, and so is its server: nobody enters or leaves twice, and nobody is forgotten."""
+"""The segmenter is killed, and so is its server: nobody enters or leaves twice, and nobody is forgotten.
+
+A server that ends waits for no preview.
+"""
 
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
 from urllib.request import urlopen
 
+import pytest
 from loyalty.v1.program_pb2 import Program
+from loyalty.v1.segment_pb2 import Segment
 
+from ledger.segments import preview
 from tests.bench.process import family
 from tests.running import ServerProcess, free_address, running, token
 from tests.segmenting import WAIT_S, Segments
@@ -66,3 +73,17 @@ def test_killed_it_goes_on_where_it_was(database_url: str) -> None:
         after.reverse(back.outcome.transaction)
         assert segments.members("buyers") == sorted([first, second, third])
         assert sorted(segments.moves("buyers")) == sorted(("+", member) for member in (first, second, third))
+
+
+def test_the_end_of_a_server_is_the_end_of_all_previews(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one at work is killed, and those that wait do not begin."""
+    at_work = tmp_path / "at-work"
+    os.mkfifo(at_work)
+    code = f"import time; open({str(at_work)!r}, 'w').close(); time.sleep(60)"
+    monkeypatch.setattr(preview, "COMMAND", (sys.executable, "-c", code))
+    previews = preview.PreviewProcess("")
+    first, *others = (previews.begin(Segment(), 1, 60.0) for _ in range(4))
+    at_work.read_bytes()  # which waits until it is
+    previews.stop()
+    assert f"status -{signal.SIGKILL.value}" in str(first.exception(0))
+    assert all(other.cancelled() for other in others)

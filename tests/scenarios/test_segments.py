@@ -20,7 +20,7 @@ from loyalty.v1.segment_reads_pb2 import (
     PreviewSegmentResponse,
 )
 
-from ledger.api.segment_service import PREVIEWS_MAX
+from ledger.segment_views import PREVIEWS_MAX
 from tests.conftest import OpenShop
 from tests.members.known import attribute, listed, update
 from tests.people import erase
@@ -298,6 +298,29 @@ def test_an_erased_member_changes_no_answer(open_shop: OpenShop) -> None:
         segments.explain("list", member)
 
 
+def test_an_external_id_that_moved_changes_no_answer(open_shop: OpenShop) -> None:
+    """A list that is sent again means who had the id when it was sent first; one with more ids is another list."""
+    shop = open_shop(program())
+    segments = Segments(shop)
+    segments.save("list")
+    ids = [
+        Identifier(type=IdentifierType.IDENTIFIER_TYPE_EXTERNAL_ID, value=f"crm-{number}", program=shop.program)
+        for number in range(3)
+    ]
+    first, second = shop.enroll(ids[:2]).member, shop.enroll(ids[2:]).member
+    request = SetSegmentMembersRequest(name=segments.name("list"), request_id=new_id(), origin=shop.origin())
+    request.add_external_ids.extend(one.value for one in ids)
+    once = shop.crm.SetSegmentMembers(request, **segments.options).outcome
+    update(shop, first, remove_identifiers=ids[:1])
+    shop.enroll(ids[:1])
+    again = shop.crm.SetSegmentMembers(request, **segments.options).outcome
+    assert (again.replayed, again.transaction) == (True, once.transaction)
+    assert set(segments.members("list")) == {first, second}
+    del request.add_external_ids[1:]
+    with failing("REQUEST_ID_REUSED"):
+        shop.crm.SetSegmentMembers(request, **segments.options)
+
+
 def test_preview_and_explanation(open_shop: OpenShop) -> None:
     """The size before saving, with a sample and what cannot be evaluated; why a member is in, clause by clause."""
     shop = open_shop(program())
@@ -381,6 +404,7 @@ def test_crm_finds_out_no_sensitive_attribute(open_shop: OpenShop, server: Serve
             ask(sought)
         assert found == [("segment.expression", "the attribute 'diet' is sensitive: a manager must do it")]
     segments.save("diet", f"{sought} || attributes.children > 5")
+    segments.save("secret", f"{sought} && sales == 0")
     of_crm.save("children", "attributes.children > 1")
     assert segments.members("diet") == segments.members("children") == [member]
 
@@ -391,7 +415,9 @@ def test_crm_finds_out_no_sensitive_attribute(open_shop: OpenShop, server: Serve
     assert shown(segments, "diet") == {"attributes.diet": '"coeliac"', "attributes.children": "2"}
     assert shown(of_crm, "diet") == {"attributes.diet": "", "attributes.children": "2"}
     assert shown(of_crm, "children") == {"attributes.children": "2"}
-    reads = wait_for(shop, 2, member=member, kind=AuditKind.AUDIT_KIND_READ)
+    assert shown(of_crm, "secret") == {"attributes.diet": "", "sales": "0"}
+    reads = wait_for(shop, 4, member=member, kind=AuditKind.AUDIT_KIND_READ)
+    assert sum(one.entry.count for one in reads) == 4
     assert {one.entry.method for one in reads} == {"loyalty.v1.CrmService/ExplainSegment"}
 
 

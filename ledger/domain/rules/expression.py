@@ -54,7 +54,9 @@ FUNCTIONS: Final = frozenset(
 
 _MACRO: Final = re.compile(r"\.\s*(?:all|exists|exists_one)\s*\(\s*([A-Za-z_]\w*)\s*,")
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]").search
-_ATTRIBUTE: Final = re.compile(r"""(?<![.\w])attributes\s*(?:\.\s*|\[\s*(["']))(\w+)(?(1)\1\s*\])""")
+ATTRIBUTE: Final = re.compile(r"""(?<![.\w])attributes\s*(?:\.\s*|\[\s*(["']))(\w+)(?(1)\1\s*\])""")
+"""An entry of `attributes`, as attributes.size or attributes["size"]; its second group is the entry's name."""
+
 _TYPES: Final = frozenset({"bool", "bytes", "double", "int", "string", "uint"})
 
 
@@ -89,7 +91,7 @@ def compile_text(text: str, variables: Collection[str]) -> Compiled:
 
 def attributes_named(text: str) -> list[str]:
     """The entries of `attributes` that an expression names, as attributes.size or attributes["size"], each time."""
-    return [name for _, name in _ATTRIBUTE.findall(text)]
+    return [name for _, name in ATTRIBUTE.findall(text)]
 
 
 class Expression:

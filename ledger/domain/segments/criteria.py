@@ -11,6 +11,7 @@ from loyalty.v1.segment_pb2 import Measure, Segment
 from loyalty.v1.segment_reads_pb2 import FactValue, SegmentClause
 
 from ledger.domain.rules.expression import (
+    ATTRIBUTE,
     ERROR_CHARACTERS_MAX,
     EVALUATION_ERRORS,
     OF_PERSON,
@@ -29,7 +30,7 @@ PERSONAL: Final = "attributes"
 """The fact that is personal data."""
 
 _MENTION: Final = re.compile(r"\battributes\b")
-_SOUGHT: Final = re.compile(r"""(?:^|[^+\s])\s*(["'])(\w*)\1\s+in\s+attributes\b""")
+_SOUGHT: Final = re.compile(r"""(?:^|[^+\s])\s*(["'])(\w*)\1\s+in\s+attributes\b(?!\s*[.\[])""")
 
 TIMELESS: Final = frozenset(
     {
@@ -96,7 +97,11 @@ class Criteria:
     @property
     def names_attributes(self) -> bool:
         """Whether it asks for attributes by their names alone, so that it can depend on no others."""
-        return PERSONAL not in self.facts or len(self._attributes) == len(_MENTION.findall(self._text))
+        if PERSONAL not in self.facts:
+            return True
+        asked = [one.span() for form in (ATTRIBUTE, _SOUGHT) for one in form.finditer(self._text)]
+        mentions = [mention.start() for mention in _MENTION.finditer(self._text)]
+        return all(any(start <= mention < end for start, end in asked) for mention in mentions)
 
     @property
     def _attributes(self) -> list[str]:

@@ -522,8 +522,9 @@ class CrmServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExplainSegment(self, request, context):
-        """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now. Where that
-        shows attributes, the audit trail has it.
+        """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now. That
+        is also said of parts that ask for attributes whose values the caller may not see. Where a part asks for attributes, the
+        audit trail has the call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

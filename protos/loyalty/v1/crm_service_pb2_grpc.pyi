@@ -147,8 +147,9 @@ class CrmServiceStub:
     at a time on each server; 7 more wait, further ones are OVERLOADED.
     """
     ExplainSegment: _grpc.UnaryUnaryMultiCallable[_segment_reads_pb2.ExplainSegmentRequest, _segment_reads_pb2.ExplainSegmentResponse]
-    """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now. Where that
-    shows attributes, the audit trail has it.
+    """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now. That
+    is also said of parts that ask for attributes whose values the caller may not see. Where a part asks for attributes, the
+    audit trail has the call.
     """
     ListSegmentMembers: _grpc.UnaryUnaryMultiCallable[_segment_reads_pb2.ListSegmentMembersRequest, _segment_reads_pb2.ListSegmentMembersResponse]
     """Who is in a segment, or was at an instant."""
@@ -275,8 +276,9 @@ class CrmServiceAsyncStub(CrmServiceStub):
     at a time on each server; 7 more wait, further ones are OVERLOADED.
     """
     ExplainSegment: _aio.UnaryUnaryMultiCallable[_segment_reads_pb2.ExplainSegmentRequest, _segment_reads_pb2.ExplainSegmentResponse]  # type: ignore[assignment]
-    """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now. Where that
-    shows attributes, the audit trail has it.
+    """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now. That
+    is also said of parts that ask for attributes whose values the caller may not see. Where a part asks for attributes, the
+    audit trail has the call.
     """
     ListSegmentMembers: _aio.UnaryUnaryMultiCallable[_segment_reads_pb2.ListSegmentMembersRequest, _segment_reads_pb2.ListSegmentMembersResponse]  # type: ignore[assignment]
     """Who is in a segment, or was at an instant."""
@@ -610,8 +612,9 @@ class CrmServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _segment_reads_pb2.ExplainSegmentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_segment_reads_pb2.ExplainSegmentResponse, _abc.Awaitable[_segment_reads_pb2.ExplainSegmentResponse]]:
-        """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now. Where that
-        shows attributes, the audit trail has it.
+        """Why a member is in a segment, or is not: each part of the expression with what it comes to for the member now. That
+        is also said of parts that ask for attributes whose values the caller may not see. Where a part asks for attributes, the
+        audit trail has the call.
         """
 
     @_abc_1.abstractmethod

@@ -364,7 +364,7 @@ class SegmentClause(_message.Message):
     expression: _builtins.str
     """The part, as it was written."""
     holds: _builtins.bool
-    """Whether it is true."""
+    """Whether it is true, also where it asks for attributes whose values the caller may not see."""
     error: _builtins.str
     """Why it cannot be evaluated; empty where it can."""
     operator: _builtins.str
