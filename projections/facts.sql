@@ -73,8 +73,8 @@ GROUP BY member_id
 
 -- name: places
 SELECT member_id,
-       (array_agg(store ORDER BY sales DESC, spent DESC, store COLLATE "C") FILTER (WHERE channel IS NULL))[1]
-           AS favourite_store,
+       (array_agg(store ORDER BY sales DESC, spent DESC, store COLLATE "C")
+        FILTER (WHERE channel IS NULL AND store <> ''))[1] AS favourite_store,
        (array_agg(channel ORDER BY sales DESC, spent DESC, channel COLLATE "C") FILTER (WHERE store IS NULL))[1]
            AS favourite_channel,
        jsonb_object_agg(store, {entry}) FILTER (WHERE channel IS NULL) AS stores,

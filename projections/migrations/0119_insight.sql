@@ -151,6 +151,7 @@ BEGIN
                          AND a.line_points[b.number] IS NOT NULL)), 0)
             FROM %1$I.bought(of_program, 'sku', from_day, until_day, of_stores, of_channels, of_tiers) b
             GROUP BY b.store, b.item, b.day
+            HAVING sum(b.units) > 0  -- a day of nothing but fees and deposits sold nothing
         $body$;
     $names$, names);
 END $$;

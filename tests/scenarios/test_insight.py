@@ -276,6 +276,7 @@ def test_demand_by_store(shop: Shop) -> None:
     shop.give_back(back.outcome.transaction, ["1"], at="2026-03-08T12:00")
     sell(shop, member, "2026-03-07", bread(9_00), store="s-2")
     sell(shop, member, "2026-03-12", bread(9_00))
+    sell(shop, member, "2026-03-09", bread(50, quantity=0))  # a deposit: no day on which bread was sold
     found = demand(shop, "2026-03-02", "2026-03-12", skus=["bread"])
     assert [(one.store, one.units) for one in found] == [("s-1", 6), ("s-2", 1)]
     first = found[0]

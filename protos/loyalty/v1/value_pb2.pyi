@@ -1044,7 +1044,7 @@ class ValueEstimate(_message.Message):
     expected_purchases: _builtins.float
     """Purchases in the 365 days after as_of."""
     expected_spend_minor: _builtins.int
-    """Spend in them; absent where nobody has bought twice."""
+    """Spend in them; absent where nobody has bought twice, or so few that the model has no mean."""
     @_builtins.property
     def rfm(self) -> Global___RfmScore:
         """Scores as of the same day, over all time."""
