@@ -1,8 +1,8 @@
 -- Buying insight: what the questions of the API are made of. Names in braces are put in by projections.insight.
 
 -- name: position
--- Of sales, of who was erased, and of which rewards are vouchers.
-SELECT min(position) FROM views.positions WHERE name IN ('sales', 'consents', 'rewards')
+-- Of sales, and of who was erased.
+SELECT min(position) FROM views.positions WHERE name IN ('sales', 'consents')
 
 -- name: publications
 SELECT topic, state FROM events WHERE originator_id = %(stream)s ORDER BY originator_version DESC

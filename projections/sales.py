@@ -158,6 +158,7 @@ class _Page:
                 one.quantity,
                 one.points,
                 one.value_minor,
+                bool(one.vouchers),
             )
             for number, one in enumerate(redemptions, 1)
         ]

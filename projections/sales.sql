@@ -37,14 +37,14 @@ FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::text[], %b::bigint[], %b
 
 -- name: redeem
 INSERT INTO redemptions (member_id, position, number, transaction_id, program, kind, is_voided, occurred_at, day, store,
-                         channel, reward_id, quantity, points, value_minor)
+                         channel, reward_id, quantity, points, value_minor, is_issue)
 SELECT e.member_id, e.position, e.number, e.transaction_id, m.program, e.kind, false, e.occurred_at,
        (to_timestamp(e.occurred_at / 1000000) AT TIME ZONE m.time_zone)::date, e.store, e.channel, e.reward_id, e.quantity,
-       e.points, e.value_minor
+       e.points, e.value_minor, e.is_issue
 FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::uuid[], %b::text[], %b::bigint[], %b::text[], %b::bigint[],
-            %b::text[], %b::bigint[], %b::bigint[], %b::bigint[])
+            %b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::boolean[])
     AS e (member_id, position, number, transaction_id, kind, occurred_at, store, channel, reward_id, quantity, points,
-          value_minor)
+          value_minor, is_issue)
 JOIN sales_members m USING (member_id)
 
 -- name: take_back

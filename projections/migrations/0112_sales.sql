@@ -106,6 +106,7 @@ BEGIN
         quantity        bigint  NOT NULL,
         points          bigint  NOT NULL,
         value_minor     bigint  NOT NULL,  -- what it took off or paid
+        is_issue        boolean NOT NULL,  -- it bought or gave vouchers, which are redeemed when they are used
         PRIMARY KEY (member_id, position, number)
     );
     CREATE INDEX redemptions_day_idx ON redemptions (program, day);
@@ -134,7 +135,7 @@ BEGIN
             SELECT member_id, position, number, offer, points, line_points FROM sale_awards;
         CREATE OR REPLACE VIEW %1$I.redemptions AS
             SELECT member_id, position, number, transaction_id, program, kind, is_voided, occurred_at, day, store, channel,
-                   reward_id, quantity, points, value_minor
+                   reward_id, quantity, points, value_minor, is_issue
             FROM redemptions;
     $names$, names);
 END $$;

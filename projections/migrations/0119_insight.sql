@@ -15,7 +15,7 @@ BEGIN
 
         -- Every time that an offer gave points, or was redeemed. With a sale it has the sale's position and net amount.
         -- What bought a voucher, or gave one by hand, is 'issued': it has its points, but neither a sale nor a quantity, for
-        -- the voucher is redeemed when it is used. Using one is all that redeems in a sale and spends no points.
+        -- the voucher is redeemed when it is used.
         CREATE OR REPLACE VIEW %1$I.offer_uses AS
         SELECT s.program, s.member_id, s.position, a.number,
                CASE WHEN starts_with(a.offer, 'reward/') THEN substr(a.offer, 8) ELSE a.offer END AS offer,
@@ -24,16 +24,12 @@ BEGIN
                0::bigint AS value_minor
         FROM %1$I.sale_awards a JOIN %1$I.sales s USING (position)
         UNION ALL
-        SELECT r.program, r.member_id, r.position, r.number, r.reward_id, true, CASE WHEN i.issued THEN 'issued' ELSE r.kind END,
-               r.is_voided, r.day, r.store, r.channel, s.tier, s.net_minor, 0, CASE WHEN i.issued THEN 0 ELSE r.quantity END,
+        SELECT r.program, r.member_id, r.position, r.number, r.reward_id, true, CASE WHEN r.is_issue THEN 'issued' ELSE r.kind END,
+               r.is_voided, r.day, r.store, r.channel, s.tier, s.net_minor, 0, CASE WHEN r.is_issue THEN 0 ELSE r.quantity END,
                r.points, r.value_minor
         FROM %1$I.redemptions r
-        CROSS JOIN LATERAL (
-            SELECT (r.kind <> 'in_sale' OR r.points > 0) AND EXISTS (
-                SELECT FROM %1$I.vouchers v WHERE v.member_id = r.member_id AND v.reward_id = r.reward_id) AS issued
-        ) AS i
         LEFT JOIN %1$I.sales s
-            ON r.kind = 'in_sale' AND NOT i.issued AND s.member_id = r.member_id AND s.position = r.position;
+            ON r.kind = 'in_sale' AND NOT r.is_issue AND s.member_id = r.member_id AND s.position = r.position;
 
         -- What was bought in sales that were not reversed: goods by category, SKU or brand.
         CREATE OR REPLACE FUNCTION %1$I.bought(

@@ -208,6 +208,21 @@ def test_a_voucher_is_redeemed_when_it_is_used(shop: Shop) -> None:
     prove(shop, member)
 
 
+def test_what_a_reward_was_before_is_no_voucher(shop: Shop) -> None:
+    """A discount that becomes a voucher under the same id: what it took off before stays a redemption with its sale."""
+    member = shop.member()
+    sell(shop, member, "2026-03-02", bread(200_00))
+    hold = shop.reserve(member, "discount", at="2026-03-03T11:50").hold
+    sell(shop, member, "2026-03-03", soap(40_00), holds=[hold])
+    before = offer_figures(shop, filter={"offers": ["discount"]})
+    shop.publish(program(spend(), rewards=[voucher(20, "discount")]))
+    shop.grant(member, "discount")
+    after = offer_figures(shop, filter={"offers": ["discount"]})
+    assert after == before
+    assert (after[0].sales, after[0].redemptions, after[0].value_minor) == (1, 1, 10_00)
+    prove(shop, member)
+
+
 def test_bought_together(shop: Shop) -> None:
     """Support, confidence and lift over four sales; a reversed sale never was, and delivery is no goods."""
     member = shop.member()

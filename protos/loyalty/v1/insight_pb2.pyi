@@ -218,7 +218,7 @@ Global___MemberChangeKind: _TypeAlias = MemberChangeKind  # noqa: Y015
 
 @_typing.final
 class InsightHeader(_message.Message):
-    """What is sold with what, by whom and where. Figures come from the views of sales and rewards, which have every line that
+    """What is sold with what, by whom and where. Figures come from the view of sales, which has every line that
     members bought and every one that came back; everything is exact, but for the ratios, which are floating-point numbers. A day is
     one of the program's time zone. A sale that was reversed counts neither as a sale nor as a visit; sums of units, money and
     points take what came back off on the day on which it did, in the store in which it did and through the channel through which
