@@ -32,6 +32,9 @@ CALLS_BESIDES_MAX: Final = 256
 CLIENT_PING_INTERVAL_MIN_MS: Final = 30_000
 """How often a client may ping: tills behind NAT do so once a minute to keep their connection."""
 
+CALLS_WAITING_MAX: Final = 16 * CALLS_MAX
+"""Calls that have arrived and that the gate has not seen yet."""
+
 SERVER_PING_INTERVAL_MS: Final = 120_000
 """How often the server pings a silent connection, to notice tills that lost power."""
 
@@ -116,6 +119,9 @@ def _make_server(config: Config, parts: Parts) -> tuple[grpc.aio.Server, "health
             ("grpc.so_reuseport", int(config.reuse_port)),
             ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
             ("grpc.max_concurrent_streams", CALLS_PER_CONNECTION_MAX),
+            # Else gRPC ends what waits beyond 1,000 calls as CANCELLED, where the gate says OVERLOADED and until when.
+            ("grpc.server.max_pending_requests", CALLS_WAITING_MAX),
+            ("grpc.server.max_pending_requests_hard_limit", CALLS_WAITING_MAX),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", CLIENT_PING_INTERVAL_MIN_MS),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.keepalive_time_ms", SERVER_PING_INTERVAL_MS),
